@@ -1,0 +1,142 @@
+"""Windows of EEG and the volumes they are answerable for, as batches of tensors."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from .windows import EEGWindows
+
+
+class VolumeBatches(Dataset):
+    """Batches cut from the recordings when asked for.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows.
+    scale : float
+        What the EEG is divided by.
+    rows, samples : ndarray of int, shape (n_windows, n_slots)
+        The volumes of each window and the output samples they are read at, as
+        :func:`volumes_in_windows` gives them; -1 marks an empty slot.
+    y : ndarray of shape (n_windows, n_rois) or None
+        BOLD, scaled; None in prediction.
+    """
+
+    def __init__(self, X, scale, rows, samples, y=None):
+        self.X, self.scale, self.rows = X, scale, rows
+        self.samples = torch.from_numpy(np.maximum(samples, 0))
+        self.y = None if y is None else _padded(y, rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        batch, y = self.__getitems__([i])
+        return {name: values[0] for name, values in batch.items()}, y[0]
+
+    def __getitems__(self, indices):
+        # A whole batch at once: one call instead of one per window, and nothing left to collate.
+        indices = np.asarray(indices)
+        eeg = np.array(self.X[indices], dtype=np.float32)
+        eeg /= self.scale
+        batch = {"eeg": torch.from_numpy(eeg), "samples": self.samples[indices]}
+        y = torch.zeros(len(indices)) if self.y is None else self.y[indices]
+        return batch, y
+
+
+def keep_batch(batch):
+    """Collate what already is a batch."""
+    return batch
+
+
+def volumes_in_windows(X, mode):
+    """Find the volumes that each window estimates, and where in its output.
+
+    The last output sample of a window stands for the window's own volume. With
+    ``mode="many_to_many"``, earlier samples stand for the earlier volumes of X that lie in the
+    delayed window.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows; those of a plain array know of no volume but their own.
+    mode : {"many_to_many", "many_to_one"}
+        Which volumes.
+
+    Returns
+    -------
+    rows, samples : ndarray of int, shape (n_windows, n_slots)
+        Index of the volume in X and of the output sample; -1 marks an empty slot.
+    """
+    n, _, n_times = X.shape
+    own = np.arange(n)
+    if mode == "many_to_one" or not isinstance(X, EEGWindows):
+        return own[:, None], np.full((n, 1), n_times - 1)
+    found = []
+    for i in own:
+        mates = np.flatnonzero(X.groups == X.groups[i])
+        ago = np.round((X.times[i] - X.times[mates]) * X.sfreq).astype(int)
+        inside = (ago >= 0) & (ago < n_times)
+        found.append((mates[inside], n_times - 1 - ago[inside]))
+    n_slots = max(len(mates) for mates, _ in found)
+    rows = np.full((n, n_slots), -1)
+    samples = np.full((n, n_slots), -1)
+    for i, (mates, at) in enumerate(found):
+        rows[i, : len(mates)], samples[i, : len(mates)] = mates, at
+    return rows, samples
+
+
+def average_overlaps(estimates, rows, n_volumes):
+    """Average the estimates of each volume over the windows that hold it.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (n_windows, n_slots, n_rois)
+        Output of the network at the volumes.
+    rows : ndarray of int, shape (n_windows, n_slots)
+        Volume of each slot, -1 for none.
+    n_volumes : int
+        Number of volumes.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_volumes, n_rois)
+        Mean estimate of every volume.
+    """
+    valid = rows >= 0
+    total = np.zeros((n_volumes, estimates.shape[-1]))
+    np.add.at(total, rows[valid], estimates[valid])
+    count = np.bincount(rows[valid], minlength=n_volumes)
+    return total / count[:, None]
+
+
+def eeg_scale(X):
+    """Standard deviation of all EEG that the windows cover, in V; each sample counts once.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows.
+
+    Returns
+    -------
+    scale : float
+        Standard deviation around zero, or 1 where the EEG is zero throughout.
+    """
+    if isinstance(X, EEGWindows):
+        pieces = (X.recordings[k][:, start:stop] for k, start, stop in X.stretches())
+    else:
+        pieces = (X,)
+    total, count = 0.0, 0
+    for piece in pieces:
+        total += float(np.square(piece, dtype=np.float64).sum())
+        count += piece.size
+    return float(np.sqrt(total / count)) or 1.0
+
+
+def _padded(y, rows):
+    """Targets (n_windows, n_slots, n_rois) with NaN where a slot is empty."""
+    padded = y[np.maximum(rows, 0)].astype(np.float32)
+    padded[rows < 0] = np.nan
+    return torch.from_numpy(padded)

@@ -1,0 +1,75 @@
+"""The one check of EEG input that every estimator shares."""
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from .windows import EEGWindows
+
+
+def check_eeg(estimator, X, *, reset, **check_params):
+    """Check EEG given as windows of recordings or as a plain array.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The estimator that asks; ``n_features_in_`` (channels) is set on it or compared.
+    X : EEGWindows or array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_channels)
+        EEG in V. A 2-D array is read as a single time point per sample.
+    reset : bool
+        True in ``fit``.
+    **check_params
+        Passed on to :func:`sklearn.utils.check_array` for plain arrays.
+
+    Returns
+    -------
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        The checked input.
+    """
+    if isinstance(X, EEGWindows):
+        _check_channels(estimator, X, reset=reset)
+        return X
+    X = validate_data(
+        estimator, X, reset=reset, allow_nd=True, dtype=[np.float64, np.float32], **check_params
+    )
+    if reset:
+        estimator.ch_names_in_ = None
+    if X.ndim > 3:
+        raise ValueError(
+            f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
+            f"dimensions."
+        )
+    return X if X.ndim == 3 else X[:, :, np.newaxis]
+
+
+def array_sampling_rate(X, array_sfreq, estimator):
+    """Sampling rate in Hz of the checked X; a plain array does not know its own."""
+    if isinstance(X, EEGWindows):
+        return X.sfreq
+    if array_sfreq is None:
+        raise ValueError(
+            f"X is a plain array, whose sampling rate {type(estimator).__name__} cannot know; "
+            f"give array_sfreq in Hz, or pass the EEGWindows that align returns."
+        )
+    return float(array_sfreq)
+
+
+def _check_channels(estimator, X, *, reset):
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+        estimator.ch_names_in_ = X.ch_names
+        return
+    known = estimator.ch_names_in_
+    if known is None:
+        if X.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} channels, but {type(estimator).__name__} was fitted with "
+                f"{estimator.n_features_in_}."
+            )
+    elif X.ch_names != known:
+        lost = [name for name in known if name not in X.ch_names]
+        new = [name for name in X.ch_names if name not in known]
+        what = f"missing: {lost}, extra: {new}" if lost or new else "the same in another order"
+        raise ValueError(
+            f"X has other channels than {type(estimator).__name__} was fitted with ({what}); "
+            f"pick the channels of the training recordings, in their order."
+        )

@@ -1,0 +1,264 @@
+"""Log band power on a lag grid: what the linear models read."""
+
+import mne
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import array_sampling_rate, check_eeg
+from .preprocessing import filter_length
+from .windows import EEGWindows
+
+__all__ = ["BANDS", "BandPower", "band_power"]
+
+#: The default bands in Hz.
+BANDS = {
+    "delta": (1.0, 4.0),
+    "theta": (4.0, 8.0),
+    "alpha": (8.0, 12.0),
+    "low beta": (12.0, 18.0),
+    "high beta": (18.0, 30.0),
+    "gamma": (30.0, 45.0),
+}
+
+# The least power that is told from none, V²: log of it stays finite where a channel is silent.
+_TINY = 1e-30
+
+
+class BandPower(TransformerMixin, BaseEstimator):
+    r"""Log power of every channel in frequency bands, on a grid of lags before the volume.
+
+    .. math:: f_{c,b,l} = \log \frac{1}{n}\sum_{t \in \text{segment } l} x_{c,b}(t)^2
+
+    where :math:`x_{c,b}` is channel c filtered to band b, and segment l ends ``l * step`` seconds
+    before the end of the window. Filtering runs on the continuous recordings and power is summed
+    cumulatively, so a sample of EEG that lies in ten windows is filtered and squared once.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, "default" or None
+        Name and edges in Hz of each band; "default" is the six of ``features.BANDS``; None reads
+        the power as it is, unfiltered.
+    duration : float or None
+        Length of the segment that power is averaged over, in s; None takes the whole window.
+    step : float
+        Distance of neighbouring lags, in s.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    n_jobs : int or None
+        Recordings worked on at the same time (threads).
+
+    Attributes
+    ----------
+    bands_ : dict
+        The bands used.
+    lags_ : ndarray, shape (n_lags,)
+        Time from the end of each segment to the volume onset (for plain arrays: to the end of the
+        window), in s.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import BandPower
+    >>> X = np.random.default_rng(0).standard_normal((5, 8, 1000))
+    >>> BandPower({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    (5, 40)
+    """
+
+    def __init__(self, bands="default", *, duration=2.0, step=2.0, array_sfreq=None, n_jobs=None):
+        self.bands = bands
+        self.duration = duration
+        self.step = step
+        self.array_sfreq = array_sfreq
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Check the bands and lay out the lags.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BandPower
+            Fitted.
+        """
+        X = check_eeg(self, X, reset=True)
+        self.bands_ = _check_bands(self.bands)
+        self._check_window(X)
+        _, lags = self._segments(X)
+        self.lags_ = lags - (X.tmax if isinstance(X, EEGWindows) else 0.0)
+        return self
+
+    def transform(self, X):
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_lags * n_bands * n_channels)
+            Log power in V², in the order of :meth:`get_feature_names_out`.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_window(X)
+        segments, lags = self._segments(X)
+        if len(lags) != len(self.lags_):
+            raise ValueError(
+                f"X has windows of {X.shape[2]} samples, which hold {len(lags)} lags; the windows "
+                f"in fit held {len(self.lags_)}."
+            )
+        rate = self._rate(X)
+        out = np.empty((len(X), len(lags), len(self.bands_), X.shape[1]), dtype=np.float64)
+        if isinstance(X, EEGWindows):
+            used = np.unique(X.groups)
+            rows = [np.flatnonzero(X.groups == k) for k in used]
+            powers = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+                delayed(band_power)(
+                    X.recordings[k], rate, self.bands_, X._starts[r][:, None, None] + segments
+                )
+                for k, r in zip(used, rows, strict=True)
+            )
+            for r, power in zip(rows, powers, strict=True):
+                out[r] = power
+        else:
+            for i, window in enumerate(X):
+                out[i] = band_power(window, rate, self.bands_, segments[None])[0]
+        return np.log(np.maximum(out, _TINY)).reshape(len(X), -1)
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features: channel, band and lag.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None
+            Channel names; None takes those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            For example ``"Oz alpha 4.0 s"``.
+        """
+        check_is_fitted(self)
+        channels = input_features if input_features is not None else self.ch_names_in_
+        if channels is None:
+            channels = [f"x{i}" for i in range(self.n_features_in_)]
+        return np.array(
+            [
+                f"{channel} {band} {lag:.1f} s"
+                for lag in self.lags_
+                for band in self.bands_
+                for channel in channels
+            ],
+            dtype=object,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _rate(self, X):
+        if self.bands_ == {"power": None} and self.duration is None:
+            return 1.0  # nothing is measured in seconds
+        return array_sampling_rate(X, self.array_sfreq, self)
+
+    def _segments(self, X):
+        """Sample ranges (n_lags, 2) of the segments in a window, and their lags in s."""
+        n_times, rate = X.shape[2], self._rate(X)
+        length = n_times if self.duration is None else round(self.duration * rate)
+        if self.duration is not None and not (length >= 1 and self.step * rate >= 1):
+            raise ValueError(
+                f"duration={self.duration} s and step={self.step} s must each hold at least one "
+                f"sample of EEG at {rate:g} Hz."
+            )
+        if length > n_times:
+            raise ValueError(
+                f"duration={self.duration:g} s is longer than the window of {n_times / rate:g} s."
+            )
+        if self.duration is None:
+            lags = np.zeros(1)
+        else:
+            lags = np.arange((n_times - length) / rate // self.step + 1) * self.step
+        stops = n_times - np.round(lags * rate).astype(int)
+        return np.column_stack([stops - length, stops]), lags
+
+    def _check_window(self, X):
+        rate = self._rate(X)
+        if self.bands_ == {"power": None}:
+            return
+        if isinstance(X, EEGWindows):
+            n_times = min(X.recordings[k].shape[1] for k in np.unique(X.groups))
+        else:
+            n_times = X.shape[2]
+        for name, (low, high) in self.bands_.items():
+            if high >= rate / 2:
+                raise ValueError(
+                    f"band {name!r} ends at {high:g} Hz, not below {rate / 2:g} Hz, the Nyquist "
+                    f"frequency of EEG sampled at {rate:g} Hz."
+                )
+            needed = filter_length(low, high, rate)
+            if needed > n_times:
+                raise ValueError(
+                    f"the EEG lasts {n_times / rate:.2f} s, shorter than the filter of "
+                    f"{needed / rate:.2f} s for band {name!r} ({low:g}–{high:g} Hz)."
+                )
+
+
+def band_power(eeg, sfreq, bands, segments):
+    """Mean power in bands over segments of one continuous recording.
+
+    Parameters
+    ----------
+    eeg : ndarray, shape (n_channels, n_times)
+        Continuous EEG in V.
+    sfreq : float
+        Sampling rate in Hz.
+    bands : dict of str to tuple of float, or to None
+        Edges of each band in Hz; None leaves the EEG as it is.
+    segments : ndarray of int, shape (n_windows, n_lags, 2)
+        First sample and end of every segment. They may overlap.
+
+    Returns
+    -------
+    power : ndarray, shape (n_windows, n_lags, n_bands, n_channels)
+        Mean square in V².
+    """
+    n_channels, n_times = eeg.shape
+    power = np.empty((*segments.shape[:2], len(bands), n_channels))
+    total = np.zeros((n_channels, n_times + 1))
+    lengths = (segments[..., 1] - segments[..., 0])[..., None]
+    for b, edges in enumerate(bands.values()):
+        signal = eeg.astype(np.float64)
+        if edges is not None:
+            signal = mne.filter.filter_data(signal, sfreq, *edges, verbose="error")
+        np.cumsum(np.square(signal, out=signal), axis=1, out=total[:, 1:])
+        summed = total.T[segments[..., 1]] - total.T[segments[..., 0]]
+        power[:, :, b] = summed / lengths
+    return power
+
+
+def _check_bands(bands):
+    if bands is None:
+        return {"power": None}
+    if isinstance(bands, str) and bands == "default":
+        return dict(BANDS)
+    if not isinstance(bands, dict) or not bands:
+        raise TypeError(f"bands must be 'default', None or a dict of name: (low, high), got {bands!r}.")
+    for name, edges in bands.items():
+        if np.shape(edges) != (2,) or not 0 < edges[0] < edges[1]:
+            raise ValueError(f"band {name!r} must be (low, high) in Hz with 0 < low < high, got {edges!r}.")
+    return {name: tuple(map(float, edges)) for name, edges in bands.items()}

@@ -1,0 +1,211 @@
+"""Splits that keep test volumes away from training volumes in time."""
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils.validation import _num_samples
+
+__all__ = ["BlockedKFold", "tail_split"]
+
+
+class BlockedKFold(BaseCrossValidator):
+    """K-fold over contiguous blocks of each recording, with a gap around the test block.
+
+    BOLD is smooth and windows overlap: a volume next to a training volume is known already. So
+    each recording is cut into ``n_splits`` blocks, fold k tests on block k of every recording, and
+    training volumes of the same recording that lie closer than ``gap`` seconds to a test volume are left out.
+    No block spans two recordings.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds.
+    gap : float
+        Time in s between any training and any test volume of one recording; at least window plus
+        delay of the model for a test that shares no EEG with the training.
+    t_r : float or None
+        Repetition time in s, for plain arrays (rows are then volumes in order); EEGWindows carry
+        the time of each volume.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.model_selection import BlockedKFold
+    >>> cv = BlockedKFold(2, gap=4.0, t_r=2.0)
+    >>> for train, test in cv.split(np.zeros((8, 1))):
+    ...     print(train, test)
+    [5 6 7] [0 1 2 3]
+    [0 1 2] [4 5 6 7]
+    """
+
+    def __init__(self, n_splits=5, *, gap=0.0, t_r=None):
+        self.n_splits = n_splits
+        self.gap = gap
+        self.t_r = t_r
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            Number of folds.
+        """
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None):
+        """Yield the training and test rows of each fold.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, ...)
+            Samples.
+        y : array-like or None
+            Ignored.
+        groups : array-like of shape (n_samples,) or None
+            Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Row indices.
+
+        Raises
+        ------
+        ValueError
+            If a recording has fewer volumes than folds, if nothing is left to train on, or if the
+            time of the rows is not known.
+        """
+        recordings, times = recordings_and_times(X, groups, self.t_r, needed=self.gap > 0)
+        if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
+            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        if not self.gap >= 0:
+            raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
+        blocks = np.empty(len(times), dtype=int)
+        for k in np.unique(recordings):
+            rows = np.flatnonzero(recordings == k)
+            if len(rows) < self.n_splits:
+                raise ValueError(
+                    f"recording {k} has {len(rows)} volumes, too few for {self.n_splits} blocks."
+                )
+            rows = rows[np.argsort(times[rows], kind="stable")]
+            for b, block in enumerate(np.array_split(rows, self.n_splits)):
+                blocks[block] = b
+        for b in range(self.n_splits):
+            test = np.flatnonzero(blocks == b)
+            train = np.flatnonzero(blocks != b)
+            train = train[~_within(train, test, recordings, times, self.gap)]
+            if not len(train):
+                raise ValueError(
+                    f"no training volume is left outside the gap of {self.gap:g} s around test "
+                    f"block {b}; use a shorter gap or longer recordings."
+                )
+            yield train, test
+
+
+def tail_split(X, fraction, gap, groups=None):
+    """Split off the last part of every recording, for validation inside ``fit``.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like, shape (n_samples, ...)
+        Samples.
+    fraction : float
+        Share of each recording's volumes that becomes the tail.
+    gap : float
+        Volumes less than this many s before the tail belong to neither part (EEGWindows only: rows of
+        plain arrays have no time).
+    groups : array-like of shape (n_samples,) or None
+        Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+
+    Returns
+    -------
+    head, tail : ndarray of int
+        Row indices.
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+    """
+    recordings, times = recordings_and_times(X, groups, None, needed=False)
+    in_tail = np.zeros(len(times), dtype=bool)
+    for k in np.unique(recordings):
+        rows = np.flatnonzero(recordings == k)
+        rows = rows[np.argsort(times[rows], kind="stable")]
+        n_tail = round(fraction * len(rows))
+        in_tail[rows[len(rows) - n_tail :]] = True
+    head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
+    if hasattr(X, "times"):
+        head = head[~_within(head, tail, recordings, times, gap)]
+    if not (len(head) and len(tail)):
+        raise ValueError(
+            f"{len(times)} volumes are too few to set the last {fraction:.0%} of each recording "
+            f"apart for validation with a gap of {gap:g} s: {len(head)} would stay for training "
+            f"and {len(tail)} for validation; use more volumes, a shorter gap, or no validation."
+        )
+    return head, tail
+
+
+def recordings_and_times(X, groups, t_r, *, needed):
+    """Recording and time of each row.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like, shape (n_samples, ...)
+        Samples.
+    groups : array-like of shape (n_samples,) or None
+        Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+    t_r : float or None
+        Repetition time in s of the rows of a plain array.
+    needed : bool
+        True if the time must be in seconds; False if order alone will do.
+
+    Returns
+    -------
+    recordings : ndarray of shape (n_samples,)
+        Recording of each row.
+    times : ndarray of shape (n_samples,)
+        Time of each row in s (in rows, where nothing better is known and needed).
+
+    Raises
+    ------
+    ValueError
+        If the time in s is needed and not known.
+    """
+    n = _num_samples(X)
+    if hasattr(X, "times") and hasattr(X, "groups"):
+        return np.asarray(X.groups), np.asarray(X.times)
+    recordings = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
+    if t_r is None and needed:
+        raise ValueError(
+            "the gap is in seconds, but rows of a plain array have no time; give t_r, or pass the "
+            "EEGWindows that align returns."
+        )
+    times = np.empty(n)
+    for k in np.unique(recordings):
+        rows = np.flatnonzero(recordings == k)
+        times[rows] = np.arange(len(rows)) * (1.0 if t_r is None else t_r)
+    return recordings, times
+
+
+def _within(rows, others, recordings, times, gap):
+    """Which rows lie closer than the gap to one of the others, in the same recording."""
+    near = np.zeros(len(rows), dtype=bool)
+    for k in np.unique(recordings[rows]):
+        mine = recordings[rows] == k
+        theirs = np.sort(times[others[recordings[others] == k]])
+        if not len(theirs):
+            continue
+        t = times[rows[mine]]
+        after = np.searchsorted(theirs, t)
+        nearest = np.minimum(
+            np.abs(t - theirs[np.clip(after, 0, len(theirs) - 1)]),
+            np.abs(t - theirs[np.clip(after - 1, 0, len(theirs) - 1)]),
+        )
+        near[mine] = nearest < gap
+    return near

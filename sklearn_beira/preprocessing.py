@@ -1,0 +1,387 @@
+"""From raw EEG to the windows a model reads: filtering, and cutting in seconds."""
+
+import threading
+from collections import OrderedDict
+
+import mne
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import array_sampling_rate, check_eeg
+from .windows import EEGWindows
+
+__all__ = ["EEGFilter", "Windower"]
+
+
+class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """EEG in, EEG out; nothing is learned but the channels."""
+
+    def fit(self, X, y=None):
+        """Check the parameters and remember the channels.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        X = check_eeg(self, X, reset=True)
+        self._check_parameters(X)
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class EEGFilter(_EEGTransformer):
+    """Band-pass, notch, re-reference and resample EEG, on the continuous recordings.
+
+    Windows of one recording share its filtered version, so no window has a filter edge of its own
+    and a fold keeps its true past. Each recording is filtered once per set of parameters, however
+    many folds and grid points ask for it (in every process; the results of the last 2 GB are kept).
+
+    Parameters
+    ----------
+    l_freq, h_freq : float or None
+        Edges of the pass band in Hz (zero-phase FIR filter of MNE); None leaves that side open.
+    sfreq : float or None
+        Sampling rate after filtering, in Hz; None keeps the rate.
+    notch : float or None
+        Mains frequency in Hz; its harmonics below the Nyquist frequency are removed as well.
+    reference : {"average", None} or list of str
+        Common average, no change, or the names of the reference channels. An average reference
+        applied to average-referenced EEG changes nothing.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    n_jobs : int or None
+        Recordings filtered at the same time (threads).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    See Also
+    --------
+    Windower : Cut windows of another duration and delay.
+
+    Notes
+    -----
+    Ready-cut windows (plain arrays) are filtered one by one, padded by reflection: the first and
+    last part of each window, about half the filter length, are estimates from mirrored EEG.
+    Recordings come out as float32; arrays keep their type. The order is reference, notch, band
+    pass, resampling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import EEGFilter
+    >>> X = np.random.default_rng(0).standard_normal((5, 8, 1000))
+    >>> EEGFilter(8, 12, sfreq=100, array_sfreq=250).fit_transform(X).shape
+    (5, 8, 400)
+    """
+
+    def __init__(
+        self,
+        l_freq=1.0,
+        h_freq=45.0,
+        *,
+        sfreq=100.0,
+        notch=None,
+        reference="average",
+        array_sfreq=None,
+        n_jobs=None,
+    ):
+        self.l_freq = l_freq
+        self.h_freq = h_freq
+        self.sfreq = sfreq
+        self.notch = notch
+        self.reference = reference
+        self.array_sfreq = array_sfreq
+        self.n_jobs = n_jobs
+
+    def transform(self, X):
+        """Filter.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
+            The same samples, filtered: windows over filtered recordings, or filtered windows.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_parameters(X)
+        steps = {
+            "l_freq": self.l_freq,
+            "h_freq": self.h_freq,
+            "sfreq": self.sfreq,
+            "notch": self.notch,
+            "reference": self.reference,
+        }
+        if not isinstance(X, EEGWindows):
+            return _filter_windows(X, self.array_sfreq, steps)
+        used = np.unique(X.groups)
+        results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(_filter_recording)(X.recordings[k], X.info, X.tokens[k], steps) for k in used
+        )
+        # A recording that no sample lies in is not filtered, and keeps its place.
+        info = results[0][1]
+        recordings = [np.empty((len(info["ch_names"]), 0), np.float32)] * len(X.recordings)
+        tokens = list(X.tokens)
+        for k, (data, _) in zip(used, results, strict=True):
+            recordings[k] = data
+            tokens[k] = f"{X.tokens[k]}|{sorted(steps.items())}"
+        return X.with_recordings(recordings, info, tokens)
+
+    def _check_parameters(self, X):
+        reference = self.reference
+        if isinstance(reference, str) and reference != "average":
+            raise ValueError(
+                f"reference must be 'average', None or a list of channel names, got {reference!r}."
+            )
+        if isinstance(reference, str) and X.shape[1] < 2:
+            raise ValueError(
+                "an average reference needs at least 2 channels, got n_features=1; "
+                "use reference=None."
+            )
+        if isinstance(reference, list | tuple):
+            unknown = [name for name in reference if name not in (self.ch_names_in_ or [])]
+            if unknown:
+                raise ValueError(
+                    f"the reference channels {unknown} are not among the channels "
+                    f"{self.ch_names_in_}."
+                )
+        if self.l_freq is self.h_freq is self.sfreq is self.notch is None:
+            return
+        rate = array_sampling_rate(X, self.array_sfreq, self)
+        _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
+        if isinstance(X, EEGWindows):
+            lengths = {k: X.recordings[k].shape[1] for k in np.unique(X.groups)}
+        else:
+            lengths = {None: X.shape[2]}
+        shortest = min(lengths, key=lengths.get)
+        needed = filter_length(self.l_freq, self.h_freq, rate)
+        if lengths[shortest] < needed:
+            what = "each window" if shortest is None else f"recording {shortest}"
+            raise ValueError(
+                f"{what} lasts {lengths[shortest] / rate:.2f} s, shorter than the filter of "
+                f"{needed / rate:.2f} s that l_freq={self.l_freq} and h_freq={self.h_freq} need; "
+                f"filter longer recordings, or raise l_freq."
+            )
+
+
+class Windower(_EEGTransformer):
+    """Set the window of EEG that predicts a volume, by its duration and delay.
+
+    A volume at time t is predicted from the EEG in ``[t - delay - duration, t - delay)``. The
+    delay is the hemodynamic one; with a negative delay the window ends after the volume, which no
+    brain does: a peak there reveals a misalignment.
+
+    Parameters
+    ----------
+    duration : float or None
+        Length of the window in s; None keeps all there is before the end.
+    delay : float
+        Time from the end of the window to the onset of the volume, in s.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays, whose windows are taken to end at the volume onset.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    See Also
+    --------
+    EEGFilter : Filter the recordings behind the windows.
+
+    Notes
+    -----
+    On EEGWindows nothing is copied: it costs nothing to search a grid of durations and delays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import Windower
+    >>> X = np.zeros((5, 8, 3000))
+    >>> Windower(20.0, 4.0, array_sfreq=100).fit_transform(X).shape
+    (5, 8, 2000)
+    """
+
+    def __init__(self, duration=20.48, delay=0.0, *, array_sfreq=None):
+        self.duration = duration
+        self.delay = delay
+        self.array_sfreq = array_sfreq
+
+    def transform(self, X):
+        """Cut the windows anew.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
+            The same samples through the new window.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_parameters(X)
+        if isinstance(X, EEGWindows):
+            tmin = X.tmin if self.duration is None else -self.delay - self.duration
+            return X.window(tmin, -self.delay)
+        start, stop = self._array_range(X)
+        return X[:, :, start:stop]
+
+    def _check_parameters(self, X):
+        if self.duration is not None and not self.duration > 0:
+            raise ValueError(f"duration must be positive, in s, got {self.duration!r}.")
+        if isinstance(X, EEGWindows):
+            return
+        start, stop = self._array_range(X)
+        if start < 0 or stop > X.shape[2] or start >= stop:
+            raise ValueError(
+                f"the window of duration={self.duration} s and delay={self.delay:g} s does not lie "
+                f"in the ready-cut windows of {X.shape[2]} samples; cut longer ones."
+            )
+
+    def _array_range(self, X):
+        if self.duration is None and self.delay == 0:
+            return 0, X.shape[2]
+        rate = array_sampling_rate(X, self.array_sfreq, self)
+        stop = X.shape[2] - round(self.delay * rate)
+        return (0 if self.duration is None else stop - round(self.duration * rate)), stop
+
+
+# -- filtering one recording, once --------------------------------------------------------------
+class _Cache:
+    """Results by key, bounded in bytes; the ones used longest ago go first."""
+
+    def __init__(self, limit):
+        self.limit = limit
+        self._results, self._lock = OrderedDict(), threading.Lock()
+
+    def get(self, key):
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
+
+    def put(self, key, result):
+        with self._lock:
+            self._results[key] = result
+            while sum(data.nbytes for data, _ in self._results.values()) > self.limit:
+                self._results.popitem(last=False)
+
+    def clear(self):
+        with self._lock:
+            self._results.clear()
+
+
+_filtered = _Cache(limit=2 * 1024**3)
+
+
+def _filter_recording(data, info, token, steps):
+    """Filter one continuous recording, or find the result in the cache."""
+    key = (token, repr(sorted(steps.items())))
+    result = _filtered.get(key)
+    if result is None:
+        with mne.use_log_level("error"):
+            raw = mne.io.RawArray(data.astype(np.float64), info, copy=None)
+            _filter_raw(raw, **steps)
+        result = raw.get_data().astype(np.float32), raw.info
+        _filtered.put(key, result)
+    return result
+
+
+def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
+    if reference is not None:
+        raw.set_eeg_reference(reference if isinstance(reference, str) else list(reference))
+    if notch is not None:
+        raw.notch_filter(_harmonics(notch, raw.info["sfreq"]), picks="all")
+    if l_freq is not None or h_freq is not None:
+        raw.filter(l_freq, h_freq, picks="all")
+    if sfreq is not None and sfreq != raw.info["sfreq"]:
+        raw.resample(sfreq)
+
+
+def _filter_windows(X, rate, steps):
+    """The same on ready-cut windows, shape (n_samples, n_channels, n_times)."""
+    if steps["reference"] is not None:
+        X = X - X.mean(axis=1, keepdims=True)
+    out = np.asarray(X, dtype=np.float64)
+    with mne.use_log_level("error"):
+        if steps["notch"] is not None:
+            out = mne.filter.notch_filter(out, rate, _harmonics(steps["notch"], rate))
+        if steps["l_freq"] is not None or steps["h_freq"] is not None:
+            out = mne.filter.filter_data(
+                out, rate, steps["l_freq"], steps["h_freq"], pad="reflect_limited"
+            )
+        if steps["sfreq"] is not None and steps["sfreq"] != rate:
+            out = mne.filter.resample(out, up=steps["sfreq"], down=rate)
+    return out.astype(X.dtype, copy=False)
+
+
+def filter_length(l_freq, h_freq, sfreq):
+    """Length in samples of the filter that MNE designs for a band (0 without a band).
+
+    Parameters
+    ----------
+    l_freq, h_freq : float or None
+        Band edges in Hz.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    n_times : int
+        Number of taps.
+    """
+    if l_freq is None and h_freq is None:
+        return 0
+    return len(mne.filter.create_filter(None, sfreq, l_freq, h_freq, verbose="error"))
+
+
+def _harmonics(notch, sfreq):
+    # MNE's notch needs room for its transition band below the Nyquist frequency.
+    return np.arange(notch, sfreq / 2 - 1, notch)
+
+
+def _check_band(l_freq, h_freq, rate, new_rate):
+    if new_rate is not None and not new_rate > 0:
+        raise ValueError(f"sfreq must be positive, in Hz, got {new_rate!r}.")
+    if l_freq is not None and h_freq is not None and l_freq >= h_freq:
+        raise ValueError(f"l_freq={l_freq:g} Hz must lie below h_freq={h_freq:g} Hz.")
+    for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
+        if edge is None:
+            continue
+        if edge <= 0:
+            raise ValueError(f"{name} must be positive or None, got {edge:g} Hz.")
+        for rate_name, this in (("recorded at", rate), ("resampled to", new_rate)):
+            if this is not None and edge >= this / 2:
+                raise ValueError(
+                    f"{name}={edge:g} Hz is not below {this / 2:g} Hz, the Nyquist frequency of "
+                    f"EEG {rate_name} {this:g} Hz; lower {name} or use a higher sampling rate."
+                )

@@ -1,0 +1,424 @@
+"""BEIRARegressor: validation, composition of a skorch net, prediction."""
+
+import inspect
+from numbers import Integral, Real
+
+import numpy as np
+import skorch
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from skorch.callbacks import EarlyStopping
+from skorch.helper import predefined_split
+
+from ._batches import VolumeBatches, average_overlaps, eeg_scale, keep_batch, volumes_in_windows
+from ._progress import EpochProgress
+from ._validation import check_eeg
+from .losses import WeightedLoss, parse_loss
+from .model_selection import tail_split
+from .nets import ARCHITECTURES, AtVolumes
+from .windows import EEGWindows
+
+__all__ = ["BEIRARegressor"]
+
+# What fit sets on the net itself: net_params may not set it a second time, with another meaning.
+_OWN_NET_PARAMS = {
+    "module": "architecture",
+    "criterion": "loss",
+    "max_epochs": "max_epochs",
+    "batch_size": "batch_size",
+    "lr": "lr",
+    "optimizer__lr": "lr",
+    "optimizer__weight_decay": "weight_decay",
+    "device": "device",
+    "train_split": "validation_fraction",
+    "verbose": "verbose",
+    "iterator_train__collate_fn": None,
+    "iterator_valid__collate_fn": None,
+}
+
+
+class BEIRARegressor(RegressorMixin, BaseEstimator):
+    """Predict BOLD of brain regions from windows of EEG by interpretable branches and a decoder.
+
+    BOLD from EEG Interpretable Regression Autoencoder [1]_: every region has branches (spatial
+    filter, band-pass, envelope) that can be read as scalp maps and spectra, and an autoencoder that
+    turns their envelopes into BOLD. All regions train in one pass.
+
+    Parameters
+    ----------
+    architecture : str
+        Name of the network in ``sklearn_beira.nets.ARCHITECTURES``; the sizes below are given to it
+        as far as it has them. The defaults are those of the paper: with 30 channels 245,057
+        parameters per region.
+    n_branches : int
+        Branches per region.
+    n_taps : int
+        Taps of the branches' FIR filters, odd.
+    rectifier : {"relu", "abs"}
+        What makes an envelope of an oscillation: as in the paper's code, or as in its text.
+    encoder_width, decoder_width : int
+        Features of the encoder's and the decoder's blocks.
+    kernel_sizes : tuple of int
+        Kernels of the encoder's blocks, odd; the decoder mirrors them.
+    pool_sizes : tuple of int
+        Max-pools behind the encoder's blocks but the first, undone in the decoder.
+    dropout : float
+        Dropout in the blocks.
+    mode : {"many_to_many", "many_to_one"}
+        What a window estimates: every volume of ``X`` that lies in the delayed window (in training,
+        only training volumes count; in prediction, the estimates of overlapping windows are
+        averaged), or its own volume alone. Ready-cut arrays know only their own volumes.
+    loss : {"mse", "mae", "correlation", "riemannian"} or dict of str to float
+        Loss, or weights of several: ``{"mse": 0.1, "correlation": 1.0}``.
+    max_epochs : int
+        Passes over the training windows.
+    batch_size : int
+        Windows per step.
+    lr : float
+        Learning rate of AdamW.
+    weight_decay : float
+        Weight decay of AdamW.
+    validation_fraction : float
+        Share of each recording's volumes, at its end, that training does not see and that decides
+        which epoch's weights are kept. 0 trains on everything and keeps the last weights.
+    validation_gap : float or None
+        Time in s between training and validation volumes; None takes what keeps their EEG apart,
+        window plus delay.
+    patience : int or None
+        Epochs without a better validation loss after which training stops; None never stops early,
+        the best weights are kept all the same.
+    device : str
+        "auto" (CUDA where there is one), "cpu", "cuda" or any other name torch knows.
+    net_params : dict or None
+        Anything else for :class:`skorch.NeuralNet`, such as ``{"callbacks": [...]}``; what has a
+        parameter here is refused.
+    verbose : bool or int
+        True shows a progress bar once training takes more than 5 s; 2 or more also prints
+        skorch's table of epochs.
+    random_state : int, RandomState instance or None
+        Seed of weights, dropout and order of windows.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    history_ : skorch.history.History
+        Losses of all epochs.
+    device_ : str
+        Device used.
+    eeg_scale_ : float
+        Standard deviation of the training EEG in V; inputs are divided by it.
+    target_mean_, target_scale_ : ndarray, shape (n_rois,)
+        Mean and standard deviation of the training BOLD.
+    region_names_ : list of str or None
+        Regions, where y was a DataFrame.
+    n_parameters_ : int
+        Trained parameters in all.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    See Also
+    --------
+    sklearn_beira.Windower : Sets window and delay.
+    sklearn_beira.EEGFilter : Prepares the recordings.
+
+    Notes
+    -----
+    EEG scale and BOLD scaling are learned in ``fit``, from the rows it is given. Ctrl-C ends the
+    training and keeps the best weights so far. A fixed ``random_state`` gives the same weights on
+    the same machine, whatever ``n_jobs`` a search around it uses.
+
+    References
+    ----------
+    .. [1] Kovalev, Mikheev, Ossadtchi (2022), fMRI from EEG is only Deep Learning away: the use of
+       interpretable DL to unravel EEG-fMRI relationships, arXiv 2211.02024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 4, 64)), rng.standard_normal((40, 2))
+    >>> model = BEIRARegressor(
+    ...     n_branches=2, n_taps=9, encoder_width=4, decoder_width=4, pool_sizes=(4, 2, 2),
+    ...     max_epochs=2, random_state=0,
+    ... )
+    >>> model.fit(X, y).predict(X).shape
+    (40, 2)
+    """
+
+    _parameter_constraints = {
+        "architecture": [StrOptions(set(ARCHITECTURES))],
+        "n_branches": [Interval(Integral, 1, None, closed="left")],
+        "n_taps": [Interval(Integral, 1, None, closed="left")],
+        "rectifier": [StrOptions({"relu", "abs"})],
+        "encoder_width": [Interval(Integral, 1, None, closed="left")],
+        "decoder_width": [Interval(Integral, 1, None, closed="left")],
+        "kernel_sizes": ["array-like"],
+        "pool_sizes": ["array-like"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "mode": [StrOptions({"many_to_many", "many_to_one"})],
+        "loss": [str, dict],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "validation_gap": [Interval(Real, 0, None, closed="left"), None],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "device": [str],
+        "net_params": [dict, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        architecture="autoencoder",
+        *,
+        n_branches=16,
+        n_taps=51,
+        rectifier="relu",
+        encoder_width=128,
+        decoder_width=32,
+        kernel_sizes=(3, 5, 5, 3),
+        pool_sizes=(8, 8, 4),
+        dropout=0.3,
+        mode="many_to_many",
+        loss="mse",
+        max_epochs=100,
+        batch_size=16,
+        lr=3e-4,
+        weight_decay=3e-4,
+        validation_fraction=0.2,
+        validation_gap=None,
+        patience=20,
+        device="auto",
+        net_params=None,
+        verbose=True,
+        random_state=None,
+    ):
+        self.architecture = architecture
+        self.n_branches = n_branches
+        self.n_taps = n_taps
+        self.rectifier = rectifier
+        self.encoder_width = encoder_width
+        self.decoder_width = decoder_width
+        self.kernel_sizes = kernel_sizes
+        self.pool_sizes = pool_sizes
+        self.dropout = dropout
+        self.mode = mode
+        self.loss = loss
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.validation_gap = validation_gap
+        self.patience = patience
+        self.device = device
+        self.net_params = net_params
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Train on windows of EEG and the BOLD of their volumes.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+            EEG in V.
+        y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+            BOLD, one row per volume.
+
+        Returns
+        -------
+        self : BEIRARegressor
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, the EEG or the BOLD is not usable, or if there are too few volumes for
+            the validation split.
+        """
+        self._validate_params()
+        loss = parse_loss(self.loss)
+        self._check_sizes()
+        self._check_net_params()
+        X = check_eeg(self, X, reset=True, ensure_min_samples=2)
+        y = self._check_target(X, y)
+
+        head, tail = self._split(X)
+        self.device_ = _resolve_device(self.device)
+        self.eeg_scale_ = eeg_scale(X[head])
+        self.target_mean_ = y[head].mean(axis=0)
+        spread = y[head].std(axis=0)
+        self.target_scale_ = np.where(spread > 0, spread, 1.0)
+        y = (y - self.target_mean_) / self.target_scale_
+        training = self._batches(X[head], y[head])
+        validation = self._batches(X[tail], y[tail]) if len(tail) else None
+
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        cuda = self.device_.startswith("cuda")
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
+            torch.manual_seed(seed)
+            module = self._make_module(X, y.shape[1])
+            self.net_ = self._make_net(module, WeightedLoss(loss), validation)
+            self.net_.fit(training, None)
+        self.history_ = self.net_.history_
+        self.n_parameters_ = sum(p.numel() for p in module.parameters())
+        return self
+
+    def predict(self, X):
+        """Predict BOLD.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+            EEG in V, with the channels, window and sampling rate of the training.
+
+        Returns
+        -------
+        y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
+            Predicted BOLD, in the unit of the training BOLD.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_window(X)
+        batches = self._batches(X)
+        with torch.random.fork_rng(devices=[]):  # a data loader draws a seed even when it needs none
+            estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
+        y = average_overlaps(np.concatenate(estimates), batches.rows, len(X))
+        y = y * self.target_scale_ + self.target_mean_
+        return y[:, 0] if self._target_is_1d else y
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        # Made for hundreds of volumes of EEG, not for a table of ten columns.
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    # -- checks ---------------------------------------------------------------------------------
+    def _check_target(self, X, y):
+        if y is None:
+            raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
+        columns = getattr(y, "columns", None)
+        self.region_names_ = None if columns is None else [str(c) for c in columns]
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if y.ndim > 2:
+            raise ValueError(
+                f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from "
+                f"images with ROIExtractor."
+            )
+        check_consistent_length(X, y)
+        self._target_is_1d = y.ndim == 1
+        self._window = _describe_window(X)
+        return y.reshape(len(y), -1)
+
+    def _check_sizes(self):
+        for name in ("kernel_sizes", "pool_sizes"):
+            sizes = getattr(self, name)
+            if not all(isinstance(s, Integral) and s >= 1 for s in sizes):
+                raise ValueError(f"{name} must hold whole numbers of at least 1, got {sizes!r}.")
+        if len(self.kernel_sizes) != len(self.pool_sizes) + 1:
+            raise ValueError(
+                f"kernel_sizes needs one entry more than pool_sizes, got "
+                f"{len(self.kernel_sizes)} and {len(self.pool_sizes)}."
+            )
+        for name, sizes in (("n_taps", [self.n_taps]), ("kernel_sizes", self.kernel_sizes)):
+            if any(size % 2 == 0 for size in sizes):
+                raise ValueError(f"{name} must be odd, got {getattr(self, name)!r}.")
+
+    def _check_net_params(self):
+        for name in self.net_params or {}:
+            if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
+                own = _OWN_NET_PARAMS.get(name)
+                hint = f"set {own} of BEIRARegressor instead" if own else "it is set by fit"
+                raise ValueError(f"net_params may not hold {name!r}; {hint}.")
+
+    def _check_window(self, X):
+        expected, found = self._window, _describe_window(X)
+        if expected != found:
+            raise ValueError(f"X has {found}, but BEIRARegressor was fitted with {expected}.")
+
+    # -- pieces of fit --------------------------------------------------------------------------
+    def _split(self, X):
+        if not self.validation_fraction:
+            return np.arange(len(X)), np.arange(0)
+        gap = self.validation_gap
+        if gap is None:
+            gap = max(X.tmax, 0.0) - X.tmin if isinstance(X, EEGWindows) else 0.0
+        return tail_split(X, self.validation_fraction, gap)
+
+    def _batches(self, X, y=None):
+        return VolumeBatches(X, self.eeg_scale_, *volumes_in_windows(X, self.mode), y)
+
+    def _make_module(self, X, n_rois):
+        network = ARCHITECTURES[self.architecture]
+        given = {**self.get_params(), "n_times": X.shape[2]}
+        wanted = list(inspect.signature(network).parameters)[2:]
+        sizes = {name: given[name] for name in wanted if name in given}
+        return AtVolumes(network(X.shape[1], n_rois, **sizes))
+
+    def _make_net(self, module, criterion, validation):
+        callbacks = list((self.net_params or {}).get("callbacks") or [])
+        if validation is not None:
+            stop = EarlyStopping(
+                patience=self.patience or self.max_epochs + 1,
+                threshold=0.0,
+                threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
+                load_best=True,
+                sink=lambda *args: None,
+            )
+            callbacks.append(("keep_best", stop))
+        if self.verbose:
+            callbacks.append(("progress", EpochProgress(self.max_epochs)))
+        params = {
+            "optimizer": torch.optim.AdamW,
+            "iterator_train__shuffle": True,
+            **(self.net_params or {}),
+            "callbacks": callbacks,
+        }
+        return skorch.NeuralNet(
+            module,
+            criterion,
+            lr=self.lr,
+            optimizer__weight_decay=self.weight_decay,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            train_split=None if validation is None else predefined_split(validation),
+            iterator_train__collate_fn=keep_batch,
+            iterator_valid__collate_fn=keep_batch,
+            device=self.device_,
+            verbose=max(int(self.verbose) - 1, 0),
+            **params,
+        )
+
+
+def _describe_window(X):
+    if isinstance(X, EEGWindows):
+        return f"windows [{X.tmin:g}, {X.tmax:g}) s at {X.sfreq:g} Hz"
+    return f"windows of {X.shape[2]} samples"
+
+
+def _resolve_device(device):
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = None
+    if kind is None or (kind == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(
+            f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
+            f"one, or 'cpu'."
+        )
+    return device
