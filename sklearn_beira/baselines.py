@@ -12,7 +12,9 @@ __all__ = ["make_band_power_ridge"]
 
 
 def make_band_power_ridge(duration=16.0, *, bands="default", step=2.0, alphas=None):
-    """Make the lagged band-power ridge: log power of channels, bands and lags, one penalty a region.
+    """Make the lagged band-power ridge, with a penalty of its own for every region.
+
+    Log power of every channel, in every band, at every lag: the honest bar for any network.
 
     Parameters
     ----------

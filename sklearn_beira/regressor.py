@@ -2,6 +2,7 @@
 
 import inspect
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 import skorch
@@ -12,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
+from skorch.utils import noop
 
 from ._batches import VolumeBatches, average_overlaps, eeg_scale, keep_batch, volumes_in_windows
 from ._progress import EpochProgress
@@ -49,24 +51,29 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    architecture : str
-        Name of the network in ``sklearn_beira.nets.ARCHITECTURES``; the sizes below are given to it
-        as far as it has them. The defaults are those of the paper: with 30 channels 245,057
-        parameters per region.
+    architecture : {"autoencoder", "compact"}
+        Name of the network. "autoencoder" is the paper's, by default in the paper's sizes: with 30
+        channels 245,057 parameters per region. "compact" keeps the branches (shared by the
+        regions, with log power for an envelope) and replaces the autoencoder by a delay kernel per
+        region and branch: made for recordings of minutes and machines without a GPU. The sizes
+        below reach a network as far as it has them.
     n_branches : int
-        Branches per region.
+        Branches per region ("autoencoder") or in all ("compact").
     n_taps : int
         Taps of the branches' FIR filters, odd.
     rectifier : {"relu", "abs"}
-        What makes an envelope of an oscillation: as in the paper's code, or as in its text.
+        What makes an envelope of an oscillation: as in the paper's code, or as in its text
+        ("autoencoder" only, as the next three).
     encoder_width, decoder_width : int
         Features of the encoder's and the decoder's blocks.
     kernel_sizes : tuple of int
-        Kernels of the encoder's blocks, odd; the decoder mirrors them.
+        Kernels of the encoder's blocks, odd; the decoder mirrors all but the first.
     pool_sizes : tuple of int
         Max-pools behind the encoder's blocks but the first, undone in the decoder.
+    segment : int
+        Samples of EEG per value of the envelopes ("compact" only).
     dropout : float
-        Dropout in the blocks.
+        Dropout in the blocks ("autoencoder") or of envelope values ("compact").
     mode : {"many_to_many", "many_to_one"}
         What a window estimates: every volume of ``X`` that lies in the delayed window (in training,
         only training volumes count; in prediction, the estimates of overlapping windows are
@@ -152,7 +159,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     (40, 2)
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict] = {
         "architecture": [StrOptions(set(ARCHITECTURES))],
         "n_branches": [Interval(Integral, 1, None, closed="left")],
         "n_taps": [Interval(Integral, 1, None, closed="left")],
@@ -161,6 +168,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         "decoder_width": [Interval(Integral, 1, None, closed="left")],
         "kernel_sizes": ["array-like"],
         "pool_sizes": ["array-like"],
+        "segment": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "mode": [StrOptions({"many_to_many", "many_to_one"})],
         "loss": [str, dict],
@@ -188,6 +196,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         decoder_width=32,
         kernel_sizes=(3, 5, 5, 3),
         pool_sizes=(8, 8, 4),
+        segment=50,
         dropout=0.3,
         mode="many_to_many",
         loss="mse",
@@ -211,6 +220,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.decoder_width = decoder_width
         self.kernel_sizes = kernel_sizes
         self.pool_sizes = pool_sizes
+        self.segment = segment
         self.dropout = dropout
         self.mode = mode
         self.loss = loss
@@ -269,8 +279,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
             torch.manual_seed(seed)
             module = self._make_module(X, y.shape[1])
-            self.net_ = self._make_net(module, WeightedLoss(loss), validation)
+            self.net_ = self._make_net(module, WeightedLoss(loss), len(training), validation)
             self.net_.fit(training, None)
+        self.net_.train_split = None  # it holds the validation EEG, which no saved model should
         self.history_ = self.net_.history_
         self.n_parameters_ = sum(p.numel() for p in module.parameters())
         return self
@@ -292,7 +303,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         X = check_eeg(self, X, reset=False)
         self._check_window(X)
         batches = self._batches(X)
-        with torch.random.fork_rng(devices=[]):  # a data loader draws a seed even when it needs none
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # a data loader draws a seed even when it needs none
             estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
         y = average_overlaps(np.concatenate(estimates), batches.rows, len(X))
         y = y * self.target_scale_ + self.target_mean_
@@ -368,7 +381,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         sizes = {name: given[name] for name in wanted if name in given}
         return AtVolumes(network(X.shape[1], n_rois, **sizes))
 
-    def _make_net(self, module, criterion, validation):
+    def _make_net(self, module, criterion, n_windows, validation):
         callbacks = list((self.net_params or {}).get("callbacks") or [])
         if validation is not None:
             stop = EarlyStopping(
@@ -376,7 +389,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 threshold=0.0,
                 threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
                 load_best=True,
-                sink=lambda *args: None,
+                sink=noop,
             )
             callbacks.append(("keep_best", stop))
         if self.verbose:
@@ -393,7 +406,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             lr=self.lr,
             optimizer__weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
+            batch_size=_even_batches(n_windows, self.batch_size),
             train_split=None if validation is None else predefined_split(validation),
             iterator_train__collate_fn=keep_batch,
             iterator_valid__collate_fn=keep_batch,
@@ -407,6 +420,16 @@ def _describe_window(X):
     if isinstance(X, EEGWindows):
         return f"windows [{X.tmin:g}, {X.tmax:g}) s at {X.sfreq:g} Hz"
     return f"windows of {X.shape[2]} samples"
+
+
+def _even_batches(n_windows, batch_size):
+    """The least batch size, from the one asked for, that leaves no window alone in the last batch.
+
+    A batch norm cannot be trained on one window of one time point, nor well on one window.
+    """
+    while n_windows % batch_size == 1 and batch_size > 1:
+        batch_size += 1
+    return batch_size
 
 
 def _resolve_device(device):

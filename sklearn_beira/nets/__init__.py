@@ -1,8 +1,12 @@
 """Torch modules. A network is one file here and one line in ``ARCHITECTURES``.
 
-A network is built as ``Net(n_channels, n_rois, **sizes)``. Its ``forward`` maps EEG of shape
+A network is built as ``Net(n_channels, n_rois, **sizes)``, where ``sizes`` are those parameters of
+``BEIRARegressor`` (and ``n_times``) that its signature names. Its ``forward`` maps EEG of shape
 ``(n_windows, n_channels, n_times)`` to BOLD of shape ``(n_windows, n_rois, n_times)``: the estimate
 at sample t is that of the BOLD one delay later.
+
+To be readable by ``inspection`` it has a module ``branches``, with the weights ``spatial`` and
+``bandpass``, that maps EEG to envelopes, and a method ``decode(envelopes, n_times)`` for the rest.
 """
 
 from torch import nn

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import nn
 
-from .branches import Branches, _parameter
+from .branches import RectifiedBranches, make_parameter
 
 
 class BEIRANet(nn.Module):
@@ -30,8 +30,7 @@ class BEIRANet(nn.Module):
     encoder_width, decoder_width : int
         Features of the encoder's and the decoder's blocks.
     kernel_sizes : tuple of int
-        Kernels of the encoder's blocks, odd: the first works at the full rate, the others are
-        followed by the max-pools. The decoder mirrors all but the last, in reverse... see Notes.
+        Kernels of the encoder's blocks, odd. The decoder mirrors all but the first.
     pool_sizes : tuple of int
         Max-pool behind each encoder block but the first; upsampling in the decoder, reversed.
     dropout : float
@@ -59,7 +58,7 @@ class BEIRANet(nn.Module):
     ):
         super().__init__()
         self.n_rois, self.n_branches = n_rois, n_branches
-        self.branches = Branches(n_channels, n_rois * n_branches, n_taps, rectifier)
+        self.branches = RectifiedBranches(n_channels, n_rois * n_branches, n_taps, rectifier)
         self.hop = math.prod(pool_sizes)
         widths = [n_branches] + [encoder_width] * len(kernel_sizes)
         pools = [1, *pool_sizes]
@@ -81,18 +80,16 @@ class BEIRANet(nn.Module):
         # Interpolation in time and a 1x1 convolution commute: to one feature first, then up.
         self.last_upsample = layers.pop()
         self.decoder = nn.Sequential(*layers)
-        self.output = _parameter(n_rois, 1, n_in, 1, fan_in=n_in)
-        self.output_bias = _parameter(n_rois, 1, 1, 1, fan_in=n_in)
+        self.output = make_parameter(n_rois, 1, n_in, 1, fan_in=n_in)
+        self.output_bias = make_parameter(n_rois, 1, 1, 1, fan_in=n_in)
 
     def forward(self, eeg):
         """Map EEG (n_windows, n_channels, n_times) to BOLD (n_windows, n_rois, n_times)."""
-        return self.decode(self.branches(eeg))
+        return self.decode(self.branches(eeg), eeg.shape[-1])
 
-    def decode(self, envelopes):
-        """Map envelopes (n_windows, n_rois * n_branches, n_times) to (n_windows, n_rois, n_times)."""
-        n_windows, _, n_times = envelopes.shape
-        x = envelopes.reshape(n_windows, self.n_rois, self.n_branches, n_times)
-        x = x.permute(1, 0, 3, 2)
+    def decode(self, envelopes, n_times):
+        """Map envelopes (n_windows, n_filters, n_times) to BOLD (n_windows, n_rois, n_times)."""
+        x = envelopes.unflatten(1, (self.n_rois, self.n_branches)).permute(1, 0, 3, 2)
         # Zeros before the window make its length a multiple of what is pooled.
         padding = -n_times % self.hop
         x = nn.functional.pad(x, (0, 0, padding, 0))
@@ -119,7 +116,7 @@ class ConvBlock(nn.Module):
     def __init__(self, n_rois, n_in, n_out, size, dropout, pool=1):
         super().__init__()
         self.pool = pool
-        self.weight = _parameter(n_rois, size, n_in, n_out, fan_in=size * n_in)
+        self.weight = make_parameter(n_rois, size, n_in, n_out, fan_in=size * n_in)
         self.scale = nn.Parameter(torch.ones(n_rois, 1, 1, n_out))
         self.shift = nn.Parameter(torch.zeros(n_rois, 1, 1, n_out))
         self.dropout = nn.Dropout(dropout)

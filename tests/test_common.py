@@ -1,0 +1,62 @@
+"""scikit-learn's own checks of every public estimator."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.features import BandPower
+
+SMALL = {
+    "n_branches": 2,
+    "n_taps": 3,
+    "encoder_width": 4,
+    "decoder_width": 4,
+    "kernel_sizes": (3, 3),
+    "pool_sizes": (2,),
+    "segment": 1,
+    "max_epochs": 2,
+    "random_state": 0,
+    "verbose": False,
+}
+
+# Every public estimator with cheap parameters. The checks hand over tables, read as one time point
+# per sample: too short for any filter, so the filters are off here and have tests of their own.
+# ROIExtractor is not listed: it takes images, not tables, which leaves scikit-learn a single check;
+# test_roi.py holds the behaviour (clone, pickle, set_output, not fitted, refit) instead.
+ESTIMATORS = [
+    EEGFilter(None, None, sfreq=None, reference=None),
+    Windower(duration=None),
+    BandPower(bands=None, duration=None),
+    BEIRARegressor(**SMALL),
+    BEIRARegressor("compact", **SMALL, mode="many_to_one"),
+]
+
+# Check that is expected to fail, and why.
+EXPECTED_FAILURES = {}
+
+
+@parametrize_with_checks(
+    ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_FAILURES.get(type(estimator), {})
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, make_band_power_ridge()], ids=repr)
+def test_init_only_assigns_and_clone_keeps_every_parameter(estimator):
+    copy = clone(estimator)
+    assert repr(copy.get_params()) == repr(estimator.get_params())
+    assert not [name for name in vars(copy) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_a_refit_forgets_the_first_fit(estimator):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((2, 24, 3, 8)), rng.standard_normal((2, 24, 2))
+    twice = clone(estimator).fit(X[0], y[0]).fit(X[1], y[1])
+    once = clone(estimator).fit(X[1], y[1])
+    method = "predict" if hasattr(estimator, "predict") else "transform"
+    np.testing.assert_array_equal(getattr(twice, method)(X[0]), getattr(once, method)(X[0]))
