@@ -2,7 +2,7 @@
 
 from ._version import __version__
 from .preprocessing import EEGFilter, Windower
-from .regressor import BEIRARegressor
+from .regressor import BEIRARegressor, make_compact_beira
 from .roi import ROIExtractor
 from .windows import EEGWindows, align
 
@@ -14,4 +14,5 @@ __all__ = [
     "Windower",
     "__version__",
     "align",
+    "make_compact_beira",
 ]

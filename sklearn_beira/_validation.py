@@ -6,7 +6,7 @@ from sklearn.utils.validation import validate_data
 from .windows import EEGWindows
 
 
-def check_eeg(estimator, X, *, reset, **check_params):
+def check_eeg(estimator, X, *, reset, ensure_min_samples=1):
     """Check EEG given as windows of recordings or as a plain array.
 
     Parameters
@@ -17,8 +17,8 @@ def check_eeg(estimator, X, *, reset, **check_params):
         EEG in V. A 2-D array is read as a single time point per sample.
     reset : bool
         True in ``fit``.
-    **check_params
-        Passed on to :func:`sklearn.utils.check_array` for plain arrays.
+    ensure_min_samples : int
+        Volumes there must be.
 
     Returns
     -------
@@ -26,10 +26,20 @@ def check_eeg(estimator, X, *, reset, **check_params):
         The checked input.
     """
     if isinstance(X, EEGWindows):
+        if len(X) < ensure_min_samples:
+            raise ValueError(
+                f"X has {len(X)} volume(s), but {type(estimator).__name__} needs at least "
+                f"{ensure_min_samples}."
+            )
         _check_channels(estimator, X, reset=reset)
         return X
     X = validate_data(
-        estimator, X, reset=reset, allow_nd=True, dtype=[np.float64, np.float32], **check_params
+        estimator,
+        X,
+        reset=reset,
+        allow_nd=True,
+        dtype=[np.float64, np.float32],
+        ensure_min_samples=ensure_min_samples,
     )
     if reset:
         estimator.ch_names_in_ = None
@@ -57,6 +67,7 @@ def _check_channels(estimator, X, *, reset):
     if reset:
         estimator.n_features_in_ = X.shape[1]
         estimator.ch_names_in_ = X.ch_names
+        vars(estimator).pop("feature_names_in_", None)  # of a DataFrame in an earlier fit
         return
     known = estimator.ch_names_in_
     if known is None:

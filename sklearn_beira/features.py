@@ -1,11 +1,16 @@
 """Log band power on a lag grid: what the linear models read."""
 
+from numbers import Integral, Real
+from typing import ClassVar
+
 import mne
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ._quiet import quiet_mne
 from ._validation import array_sampling_rate, check_eeg
 from .preprocessing import filter_length
 from .windows import EEGWindows
@@ -70,6 +75,14 @@ class BandPower(TransformerMixin, BaseEstimator):
     (5, 40)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "bands": "no_validation",  # checked with the bands themselves
+        "duration": [Interval(Real, 0, None, closed="neither"), None],
+        "step": [Interval(Real, 0, None, closed="neither")],
+        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "n_jobs": [Integral, None],
+    }
+
     def __init__(self, bands="default", *, duration=2.0, step=2.0, array_sfreq=None, n_jobs=None):
         self.bands = bands
         self.duration = duration
@@ -92,11 +105,11 @@ class BandPower(TransformerMixin, BaseEstimator):
         self : BandPower
             Fitted.
         """
+        self._validate_params()
         X = check_eeg(self, X, reset=True)
         self.bands_ = _check_bands(self.bands)
         self._check_window(X)
-        _, lags = self._segments(X)
-        self.lags_ = lags - (X.tmax if isinstance(X, EEGWindows) else 0.0)
+        _, self.lags_ = self._segments(X)
         return self
 
     def transform(self, X):
@@ -116,10 +129,10 @@ class BandPower(TransformerMixin, BaseEstimator):
         X = check_eeg(self, X, reset=False)
         self._check_window(X)
         segments, lags = self._segments(X)
-        if len(lags) != len(self.lags_):
+        if len(lags) != len(self.lags_) or not np.allclose(lags, self.lags_, rtol=0, atol=1e-6):
             raise ValueError(
-                f"X has windows of {X.shape[2]} samples, which hold {len(lags)} lags; the windows "
-                f"in fit held {len(self.lags_)}."
+                f"X has windows with {len(lags)} lags from {lags[0]:g} to {lags[-1]:g} s; those in "
+                f"fit had {len(self.lags_)} lags from {self.lags_[0]:g} to {self.lags_[-1]:g} s."
             )
         rate = self._rate(X)
         out = np.empty((len(X), len(lags), len(self.bands_), X.shape[1]), dtype=np.float64)
@@ -156,9 +169,14 @@ class BandPower(TransformerMixin, BaseEstimator):
         channels = input_features if input_features is not None else self.ch_names_in_
         if channels is None:
             channels = [f"x{i}" for i in range(self.n_features_in_)]
+        if len(channels) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to the number of channels "
+                f"({self.n_features_in_}), got {len(channels)}."
+            )
         return np.array(
             [
-                f"{channel} {band} {lag:.1f} s"
+                f"{channel} {band} {round(lag, 3)} s"
                 for lag in self.lags_
                 for band in self.bands_
                 for channel in channels
@@ -177,10 +195,16 @@ class BandPower(TransformerMixin, BaseEstimator):
         return array_sampling_rate(X, self.array_sfreq, self)
 
     def _segments(self, X):
-        """Sample ranges (n_lags, 2) of the segments in a window, and their lags in s."""
+        """Sample ranges (n_lags, 2) of the segments in a window, and their lags in s.
+
+        The lag is the time from the end of the segment to the volume onset.
+        """
         n_times, rate = X.shape[2], self._rate(X)
-        length = n_times if self.duration is None else round(self.duration * rate)
-        if self.duration is not None and not (length >= 1 and self.step * rate >= 1):
+        end = X.tmax if isinstance(X, EEGWindows) else 0.0
+        if self.duration is None:
+            return np.array([[0, n_times]]), np.array([-end])
+        length, step = round(self.duration * rate), self.step * rate
+        if not (length >= 1 and step >= 1):
             raise ValueError(
                 f"duration={self.duration} s and step={self.step} s must each hold at least one "
                 f"sample of EEG at {rate:g} Hz."
@@ -189,12 +213,10 @@ class BandPower(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"duration={self.duration:g} s is longer than the window of {n_times / rate:g} s."
             )
-        if self.duration is None:
-            lags = np.zeros(1)
-        else:
-            lags = np.arange((n_times - length) / rate // self.step + 1) * self.step
-        stops = n_times - np.round(lags * rate).astype(int)
-        return np.column_stack([stops - length, stops]), lags
+        # The slack is for steps like 0.1 s, which no binary number equals.
+        lags = np.arange(int((n_times - length) / step + 1e-6) + 1)
+        stops = n_times - np.round(lags * step).astype(int)
+        return np.column_stack([stops - length, stops]), lags * self.step - end
 
     def _check_window(self, X):
         rate = self._rate(X)
@@ -244,7 +266,8 @@ def band_power(eeg, sfreq, bands, segments):
     for b, edges in enumerate(bands.values()):
         signal = eeg.astype(np.float64)
         if edges is not None:
-            signal = mne.filter.filter_data(signal, sfreq, *edges, verbose="error")
+            with quiet_mne():
+                signal = mne.filter.filter_data(signal, sfreq, *edges)
         np.cumsum(np.square(signal, out=signal), axis=1, out=total[:, 1:])
         summed = total.T[segments[..., 1]] - total.T[segments[..., 0]]
         power[:, :, b] = summed / lengths
@@ -257,8 +280,12 @@ def _check_bands(bands):
     if isinstance(bands, str) and bands == "default":
         return dict(BANDS)
     if not isinstance(bands, dict) or not bands:
-        raise TypeError(f"bands must be 'default', None or a dict of name: (low, high), got {bands!r}.")
+        raise TypeError(
+            f"bands must be 'default', None or a dict of name: (low, high), got {bands!r}."
+        )
     for name, edges in bands.items():
         if np.shape(edges) != (2,) or not 0 < edges[0] < edges[1]:
-            raise ValueError(f"band {name!r} must be (low, high) in Hz with 0 < low < high, got {edges!r}.")
+            raise ValueError(
+                f"band {name!r} must be (low, high) in Hz with 0 < low < high, got {edges!r}."
+            )
     return {name: tuple(map(float, edges)) for name, edges in bands.items()}

@@ -50,7 +50,13 @@ def pearson_r(y_true, y_pred, *, multioutput="uniform_average"):
                 f"{multioutput!r}."
             )
         return float(r.mean())
-    return float(np.average(r, weights=multioutput))
+    weights = np.asarray(multioutput, dtype=float)
+    if weights.shape != r.shape or not (weights >= 0).all() or not weights.sum() > 0:
+        raise ValueError(
+            f"multioutput must hold one weight of at least 0 for each of the {len(r)} regions, and "
+            f"not zeros alone, got {multioutput!r}."
+        )
+    return float(np.average(r, weights=weights))
 
 
 def _unit(y):

@@ -2,7 +2,9 @@
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, check_consistent_length
+
+from .windows import EEGWindows
 
 __all__ = ["BlockedKFold", "tail_split"]
 
@@ -12,8 +14,8 @@ class BlockedKFold(BaseCrossValidator):
 
     BOLD is smooth and windows overlap: a volume next to a training volume is known already. So
     each recording is cut into ``n_splits`` blocks, fold k tests on block k of every recording, and
-    training volumes of the same recording that lie closer than ``gap`` seconds to a test volume are left out.
-    No block spans two recordings.
+    training volumes of the same recording that lie closer than ``gap`` seconds to a test volume are
+    left out. No block spans two recordings.
 
     Parameters
     ----------
@@ -67,7 +69,8 @@ class BlockedKFold(BaseCrossValidator):
         y : array-like or None
             Ignored.
         groups : array-like of shape (n_samples,) or None
-            Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+            Recording of each row of a plain array; None stands for a single one. EEGWindows
+            know theirs, and ``groups`` is ignored.
 
         Yields
         ------
@@ -80,11 +83,11 @@ class BlockedKFold(BaseCrossValidator):
             If a recording has fewer volumes than folds, if nothing is left to train on, or if the
             time of the rows is not known.
         """
-        recordings, times = recordings_and_times(X, groups, self.t_r, needed=self.gap > 0)
         if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
         if not self.gap >= 0:
             raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
+        recordings, times = recordings_and_times(X, groups, self.t_r, needed=self.gap > 0)
         blocks = np.empty(len(times), dtype=int)
         for k in np.unique(recordings):
             rows = np.flatnonzero(recordings == k)
@@ -117,10 +120,11 @@ def tail_split(X, fraction, gap, groups=None):
     fraction : float
         Share of each recording's volumes that becomes the tail.
     gap : float
-        Volumes less than this many s before the tail belong to neither part (EEGWindows only: rows of
-        plain arrays have no time).
+        Volumes less than this many s before the tail belong to neither part (EEGWindows only: rows
+        of plain arrays have no time).
     groups : array-like of shape (n_samples,) or None
-        Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+        Recording of each row of a plain array; None stands for a single one. EEGWindows know
+        theirs, and ``groups`` is ignored.
 
     Returns
     -------
@@ -132,6 +136,11 @@ def tail_split(X, fraction, gap, groups=None):
     ValueError
         If either part would be empty.
     """
+    if not (0 < fraction < 1 and gap >= 0):
+        raise ValueError(
+            f"fraction must lie between 0 and 1 and gap be at least 0 s, got fraction={fraction!r} "
+            f"and gap={gap!r}."
+        )
     recordings, times = recordings_and_times(X, groups, None, needed=False)
     in_tail = np.zeros(len(times), dtype=bool)
     for k in np.unique(recordings):
@@ -140,7 +149,7 @@ def tail_split(X, fraction, gap, groups=None):
         n_tail = round(fraction * len(rows))
         in_tail[rows[len(rows) - n_tail :]] = True
     head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
-    if hasattr(X, "times"):
+    if isinstance(X, EEGWindows):
         head = head[~_within(head, tail, recordings, times, gap)]
     if not (len(head) and len(tail)):
         raise ValueError(
@@ -159,7 +168,8 @@ def recordings_and_times(X, groups, t_r, *, needed):
     X : EEGWindows or array-like, shape (n_samples, ...)
         Samples.
     groups : array-like of shape (n_samples,) or None
-        Recording of each row; None takes ``X.groups``, or one recording for a plain array.
+        Recording of each row of a plain array; None stands for a single one. EEGWindows know
+        theirs, and ``groups`` is ignored.
     t_r : float or None
         Repetition time in s of the rows of a plain array.
     needed : bool
@@ -178,8 +188,9 @@ def recordings_and_times(X, groups, t_r, *, needed):
         If the time in s is needed and not known.
     """
     n = _num_samples(X)
-    if hasattr(X, "times") and hasattr(X, "groups"):
-        return np.asarray(X.groups), np.asarray(X.times)
+    if isinstance(X, EEGWindows):
+        return X.groups, X.times
+    check_consistent_length(X, groups)
     recordings = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
     if t_r is None and needed:
         raise ValueError(
@@ -207,5 +218,6 @@ def _within(rows, others, recordings, times, gap):
             np.abs(t - theirs[np.clip(after, 0, len(theirs) - 1)]),
             np.abs(t - theirs[np.clip(after - 1, 0, len(theirs) - 1)]),
         )
-        near[mine] = nearest < gap
+        # Volumes exactly the gap apart may stay, whatever arithmetic does to the last digits.
+        near[mine] = nearest < gap - 1e-6
     return near

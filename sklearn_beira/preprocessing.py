@@ -2,17 +2,23 @@
 
 import threading
 from collections import OrderedDict
+from numbers import Integral, Real
+from typing import ClassVar
 
 import mne
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._quiet import quiet_mne
 from ._validation import array_sampling_rate, check_eeg
 from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -33,6 +39,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self : estimator
             Fitted.
         """
+        self._validate_params()
         X = check_eeg(self, X, reset=True)
         self._check_parameters(X)
         return self
@@ -94,6 +101,17 @@ class EEGFilter(_EEGTransformer):
     (5, 8, 400)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "l_freq": [_POSITIVE, None],
+        "h_freq": [_POSITIVE, None],
+        "sfreq": [_POSITIVE, None],
+        # MNE's notch is 2 Hz wide.
+        "notch": [Interval(Real, 2, None, closed="left"), None],
+        "reference": [StrOptions({"average"}), list, tuple, None],
+        "array_sfreq": [_POSITIVE, None],
+        "n_jobs": [Integral, None],
+    }
+
     def __init__(
         self,
         l_freq=1.0,
@@ -144,7 +162,7 @@ class EEGFilter(_EEGTransformer):
         )
         # A recording that no sample lies in is not filtered, and keeps its place.
         info = results[0][1]
-        recordings = [np.empty((len(info["ch_names"]), 0), np.float32)] * len(X.recordings)
+        recordings = [np.zeros((X.shape[1], 1), np.float32)] * len(X.recordings)
         tokens = list(X.tokens)
         for k, (data, _) in zip(used, results, strict=True):
             recordings[k] = data
@@ -152,19 +170,22 @@ class EEGFilter(_EEGTransformer):
         return X.with_recordings(recordings, info, tokens)
 
     def _check_parameters(self, X):
-        reference = self.reference
-        if isinstance(reference, str) and reference != "average":
-            raise ValueError(
-                f"reference must be 'average', None or a list of channel names, got {reference!r}."
-            )
-        if isinstance(reference, str) and X.shape[1] < 2:
-            raise ValueError(
-                "an average reference needs at least 2 channels, got n_features=1; "
-                "use reference=None."
-            )
-        if isinstance(reference, list | tuple):
-            unknown = [name for name in reference if name not in (self.ch_names_in_ or [])]
-            if unknown:
+        if self.reference == "average":
+            n_channels = X.shape[1]
+            if isinstance(X, EEGWindows):
+                n_channels = len(mne.pick_types(X.info, eeg=True, seeg=True, ecog=True, dbs=True))
+            if n_channels < 2:
+                raise ValueError(
+                    f"an average reference needs at least 2 good EEG channels, got "
+                    f"n_features={X.shape[1]}, {n_channels} of them good EEG; use reference=None."
+                )
+        elif self.reference is not None:
+            if self.ch_names_in_ is None:
+                raise ValueError(
+                    "a plain array has no channel names; reference is 'average' or None."
+                )
+            unknown = [name for name in self.reference if name not in self.ch_names_in_]
+            if unknown or not self.reference:
                 raise ValueError(
                     f"the reference channels {unknown} are not among the channels "
                     f"{self.ch_names_in_}."
@@ -173,18 +194,31 @@ class EEGFilter(_EEGTransformer):
             return
         rate = array_sampling_rate(X, self.array_sfreq, self)
         _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
+        if self.notch is not None and not len(_harmonics(self.notch, rate)):
+            raise ValueError(
+                f"notch={self.notch:g} Hz does not lie 1 Hz or more below {rate / 2:g} Hz, the "
+                f"Nyquist frequency of EEG recorded at {rate:g} Hz; use notch=None."
+            )
         if isinstance(X, EEGWindows):
             lengths = {k: X.recordings[k].shape[1] for k in np.unique(X.groups)}
         else:
             lengths = {None: X.shape[2]}
         shortest = min(lengths, key=lengths.get)
-        needed = filter_length(self.l_freq, self.h_freq, rate)
+        filters = {
+            f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
+                self.l_freq, self.h_freq, rate
+            )
+        }
+        if self.notch is not None:
+            filters[f"notch={self.notch:g} needs"] = _notch_length(self.notch, rate)
+        asked = max(filters, key=filters.get)
+        needed = filters[asked]
         if lengths[shortest] < needed:
             what = "each window" if shortest is None else f"recording {shortest}"
             raise ValueError(
                 f"{what} lasts {lengths[shortest] / rate:.2f} s, shorter than the filter of "
-                f"{needed / rate:.2f} s that l_freq={self.l_freq} and h_freq={self.h_freq} need; "
-                f"filter longer recordings, or raise l_freq."
+                f"{needed / rate:.2f} s that {asked}; filter longer recordings, or choose edges "
+                f"farther from 0 and from the Nyquist frequency."
             )
 
 
@@ -228,6 +262,12 @@ class Windower(_EEGTransformer):
     (5, 8, 2000)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "duration": [_POSITIVE, None],
+        "delay": [Interval(Real, None, None, closed="neither")],
+        "array_sfreq": [_POSITIVE, None],
+    }
+
     def __init__(self, duration=20.48, delay=0.0, *, array_sfreq=None):
         self.duration = duration
         self.delay = delay
@@ -256,8 +296,6 @@ class Windower(_EEGTransformer):
         return X[:, :, start:stop]
 
     def _check_parameters(self, X):
-        if self.duration is not None and not self.duration > 0:
-            raise ValueError(f"duration must be positive, in s, got {self.duration!r}.")
         if isinstance(X, EEGWindows):
             return
         start, stop = self._array_range(X)
@@ -308,10 +346,12 @@ def _filter_recording(data, info, token, steps):
     key = (token, repr(sorted(steps.items())))
     result = _filtered.get(key)
     if result is None:
-        with mne.use_log_level("error"):
-            raw = mne.io.RawArray(data.astype(np.float64), info, copy=None)
+        with quiet_mne():
+            raw = mne.io.RawArray(data, info, copy="both")
+            # What has not been projected out of the data by now is not there to be projected out.
+            raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
             _filter_raw(raw, **steps)
-        result = raw.get_data().astype(np.float32), raw.info
+            result = raw.get_data().astype(np.float32), raw.info
         _filtered.put(key, result)
     return result
 
@@ -332,7 +372,7 @@ def _filter_windows(X, rate, steps):
     if steps["reference"] is not None:
         X = X - X.mean(axis=1, keepdims=True)
     out = np.asarray(X, dtype=np.float64)
-    with mne.use_log_level("error"):
+    with quiet_mne():
         if steps["notch"] is not None:
             out = mne.filter.notch_filter(out, rate, _harmonics(steps["notch"], rate))
         if steps["l_freq"] is not None or steps["h_freq"] is not None:
@@ -361,24 +401,33 @@ def filter_length(l_freq, h_freq, sfreq):
     """
     if l_freq is None and h_freq is None:
         return 0
-    return len(mne.filter.create_filter(None, sfreq, l_freq, h_freq, verbose="error"))
+    with quiet_mne():
+        return len(mne.filter.create_filter(None, sfreq, l_freq, h_freq))
+
+
+def _notch_length(notch, sfreq):
+    with quiet_mne():
+        freqs = _harmonics(notch, sfreq)
+        edges = freqs * (1 + 1 / 400) + 0.5, freqs * (1 - 1 / 400) - 0.5
+        return len(
+            mne.filter.create_filter(
+                None, sfreq, *edges, l_trans_bandwidth=0.5, h_trans_bandwidth=0.5
+            )
+        )
 
 
 def _harmonics(notch, sfreq):
-    # MNE's notch needs room for its transition band below the Nyquist frequency.
-    return np.arange(notch, sfreq / 2 - 1, notch)
+    # MNE's notch is 1/200 of the frequency wide, and its transition bands 1 Hz on either side.
+    freqs = notch * np.arange(1, sfreq / 2 // notch + 1)
+    return freqs[freqs * (1 + 1 / 400) + 1 < sfreq / 2]
 
 
 def _check_band(l_freq, h_freq, rate, new_rate):
-    if new_rate is not None and not new_rate > 0:
-        raise ValueError(f"sfreq must be positive, in Hz, got {new_rate!r}.")
     if l_freq is not None and h_freq is not None and l_freq >= h_freq:
         raise ValueError(f"l_freq={l_freq:g} Hz must lie below h_freq={h_freq:g} Hz.")
     for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
         if edge is None:
             continue
-        if edge <= 0:
-            raise ValueError(f"{name} must be positive or None, got {edge:g} Hz.")
         for rate_name, this in (("recorded at", rate), ("resampled to", new_rate)):
             if this is not None and edge >= this / 2:
                 raise ValueError(

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from skorch.utils import noop
+from torch.nn import BatchNorm1d
 
 from ._batches import VolumeBatches, average_overlaps, eeg_scale, keep_batch, volumes_in_windows
 from ._progress import EpochProgress
@@ -23,7 +24,7 @@ from .model_selection import tail_split
 from .nets import ARCHITECTURES, AtVolumes
 from .windows import EEGWindows
 
-__all__ = ["BEIRARegressor"]
+__all__ = ["BEIRARegressor", "make_compact_beira"]
 
 # What fit sets on the net itself: net_params may not set it a second time, with another meaning.
 _OWN_NET_PARAMS = {
@@ -281,6 +282,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             module = self._make_module(X, y.shape[1])
             self.net_ = self._make_net(module, WeightedLoss(loss), len(training), validation)
             self.net_.fit(training, None)
+            self._calibrate(module, training)
         self.net_.train_split = None  # it holds the validation EEG, which no saved model should
         self.history_ = self.net_.history_
         self.n_parameters_ = sum(p.numel() for p in module.parameters())
@@ -325,7 +327,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
         columns = getattr(y, "columns", None)
         self.region_names_ = None if columns is None else [str(c) for c in columns]
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="y")
         if y.ndim > 2:
             raise ValueError(
                 f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from "
@@ -381,6 +383,26 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         sizes = {name: given[name] for name in wanted if name in given}
         return AtVolumes(network(X.shape[1], n_rois, **sizes))
 
+    def _calibrate(self, module, training):
+        """Set the batch norms to the training EEG as the final weights see it.
+
+        Their running averages lag behind the weights; with few steps an epoch, the predictions
+        would be off by a constant.
+        """
+        norms = [layer for layer in module.modules() if isinstance(layer, BatchNorm1d)]
+        momenta = [norm.momentum for norm in norms]
+        module.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average over batches
+            norm.train()
+        with torch.no_grad():
+            for batch, _ in self.net_.get_iterator(training):
+                self.net_.infer(batch)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        module.eval()
+
     def _make_net(self, module, criterion, n_windows, validation):
         callbacks = list((self.net_params or {}).get("callbacks") or [])
         if validation is not None:
@@ -414,6 +436,40 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             verbose=max(int(self.verbose) - 1, 0),
             **params,
         )
+
+
+def make_compact_beira(**params):
+    """Make a BEIRARegressor that learns from minutes of recording, on a CPU, in seconds to minutes.
+
+    The "compact" architecture with training settings that suit it: whole-batch steps, a high
+    learning rate, strong weight decay, and no volumes set apart for validation.
+
+    Parameters
+    ----------
+    **params
+        Parameters of :class:`BEIRARegressor` that replace these settings.
+
+    Returns
+    -------
+    model : BEIRARegressor
+        Not fitted.
+
+    Examples
+    --------
+    >>> from sklearn_beira import make_compact_beira
+    >>> make_compact_beira(n_branches=8).get_params()["architecture"]
+    'compact'
+    """
+    settings = {
+        "architecture": "compact",
+        "mode": "many_to_one",
+        "max_epochs": 60,
+        "batch_size": 512,
+        "lr": 1e-2,
+        "weight_decay": 1.0,
+        "validation_fraction": 0.0,
+    }
+    return BEIRARegressor(**{**settings, **params})
 
 
 def _describe_window(X):

@@ -1,12 +1,15 @@
-"""Recordings and BOLD volumes brought together: a sample is a volume, X is a lazy view of the EEG."""
+"""Recordings and BOLD volumes brought together: a sample is a volume, X a lazy view of the EEG."""
 
 import hashlib
-from difflib import get_close_matches
+from html import escape
 
+import joblib
 import mne
 import numpy as np
 import pandas as pd
 from mne.utils import logger
+
+from . import _alignment
 
 __all__ = ["EEGWindows", "align"]
 
@@ -22,7 +25,8 @@ class EEGWindows:
     Parameters
     ----------
     recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
-        Continuous EEG in V. Arrays are shared, not copied, and never written to.
+        Continuous EEG in V. Arrays are shared, not copied, and never written to; do not write to
+        them either, what was computed for their content is remembered.
     recording : array-like of int, shape (n_volumes,)
         Which recording each sample lies in.
     onsets : array-like of float, shape (n_volumes,)
@@ -74,29 +78,32 @@ class EEGWindows:
     def __init__(self, recordings, recording, onsets, info, *, tmin, tmax, bads=None):
         self.recordings = tuple(_read_only(r) for r in recordings)
         self.info = info
-        self.groups = np.asarray(recording, dtype=np.intp)
-        self.times = np.asarray(onsets, dtype=np.float64)
-        self.bads = tuple(bads) if bads is not None else (np.empty((0, 2)),) * len(self.recordings)
+        self.groups = np.array(recording, dtype=np.intp)
+        self.times = np.array(onsets, dtype=np.float64)
         self.alignment = None
-        _check_recordings(self.recordings, info)
+        _check_shapes(self.recordings, info)
+        bads = [()] * len(self.recordings) if bads is None else bads
+        # No arrays: an empty one has another hash once it has been pickled.
+        self.bads = tuple(tuple((float(a), float(b)) for a, b in spans) for spans in bads)
+        if len(self.bads) != len(self.recordings):
+            raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
         if self.groups.shape != self.times.shape or self.groups.ndim != 1:
             raise ValueError(
                 f"recording and onsets must be 1-D and of the same length, got shapes "
                 f"{self.groups.shape} and {self.times.shape}."
             )
-        if len(self.groups) and not 0 <= self.groups.min() <= self.groups.max() < len(
-            self.recordings
-        ):
+        if len(self) and not 0 <= self.groups.min() <= self.groups.max() < len(self.recordings):
             raise ValueError(
                 f"recording must hold indices of the {len(self.recordings)} recordings, got values "
                 f"from {self.groups.min()} to {self.groups.max()}."
             )
         if not np.isfinite(self.times).all():
             raise ValueError("onsets hold NaN or infinite values; drop those volumes.")
+        self._set_window(tmin, tmax)
+        _check_values(self.recordings, info)
         # Content, not identity, names a recording: the name survives pickling and is the same in
         # every worker, so that what was computed for a recording can be found again.
         self.tokens = tuple(_digest(r, info) for r in self.recordings)
-        self._set_window(tmin, tmax)
 
     # -- what makes it look like an array -------------------------------------------------------
     ndim = 3
@@ -107,7 +114,7 @@ class EEGWindows:
 
     @property
     def dtype(self):
-        return self.recordings[0].dtype
+        return np.result_type(*self.recordings)
 
     @property
     def sfreq(self):
@@ -124,22 +131,19 @@ class EEGWindows:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key):
-        rest = ()
-        if isinstance(key, tuple):
-            # scikit-learn indexes rows as X[indices, ...]
-            rows, *rest = key if key else (slice(None),)
-            rest = tuple(rest)
-            if rows is Ellipsis:
-                raise IndexError("index the rows (volumes) of EEGWindows first, as X[rows, ...].")
-        else:
-            rows = key
+        # scikit-learn indexes rows as X[indices, ...]
+        key = key if isinstance(key, tuple) else (key,)
+        rows, *rest = key or (slice(None),)
+        if rows is Ellipsis:
+            raise IndexError("index the rows (volumes) of EEGWindows first, as X[rows, ...].")
         if isinstance(rows, int | np.integer):
-            window = self._cut(np.arange(len(self))[rows])
-            return window[rest] if rest else window
+            return self._cut(range(len(self))[rows])[tuple(rest)]
         view = self._view(rows)
         if all(r is Ellipsis or (isinstance(r, slice) and r == slice(None)) for r in rest):
             return view
-        return np.asarray(view)[(slice(None), *rest)]
+        # As in NumPy, an array of rows pairs up with arrays in the other places.
+        rows = slice(None) if isinstance(rows, slice) else np.arange(len(view))
+        return np.asarray(view)[(rows, *rest)]
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
@@ -224,7 +228,9 @@ class EEGWindows:
         bad = np.zeros(len(self), dtype=bool)
         for k, spans in enumerate(self.bads):
             rows = np.flatnonzero(self.groups == k)
-            bad[rows] = _overlaps(self.times[rows] + self.tmin, self.times[rows] + self.tmax, spans)
+            bad[rows] = _alignment.overlaps(
+                self.times[rows] + self.tmin, self.times[rows] + self.tmax, spans
+            )
         return bad
 
     # -- inside ---------------------------------------------------------------------------------
@@ -234,14 +240,16 @@ class EEGWindows:
         return new
 
     def _view(self, rows):
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if rows.ndim != 1:
+                raise IndexError("the rows of EEGWindows are indexed with a 1-D array.")
+            if rows.size == 0:
+                rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
         new = self._copy()
-        rows = rows if isinstance(rows, slice) else np.asarray(rows)
-        if not isinstance(rows, slice) and rows.size == 0:
-            rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
-        new.groups, new.times = self.groups[rows], self.times[rows]
-        new._starts = self._starts[rows]
-        if new.times.ndim != 1:
-            raise IndexError("the rows of EEGWindows are indexed with a 1-D array.")
+        # Copied, as strides would give a view and its pickled twin different hashes in joblib.
+        for name in ("groups", "times", "_starts"):
+            setattr(new, name, getattr(self, name)[rows].copy())
         return new
 
     def _cut(self, i):
@@ -249,30 +257,34 @@ class EEGWindows:
         return self.recordings[self.groups[i]][:, start : start + self._n_times]
 
     def _set_window(self, tmin, tmax):
-        self.tmin, self.tmax = float(tmin), float(tmax)
-        self._n_times = round((self.tmax - self.tmin) * self.sfreq)
-        if not self._n_times >= 1:
+        self.tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
+        n_times = (self.tmax - self.tmin) * self.sfreq
+        if not 0.5 < n_times < np.inf:
             raise ValueError(
                 f"a window needs tmax > tmin by at least one sample (1/{self.sfreq:g} s), got "
                 f"tmin={self.tmin:g} s and tmax={self.tmax:g} s."
             )
-        starts = np.round((self.times + self.tmin) * self.sfreq).astype(np.int64)
+        self._n_times = round(n_times)
+        starts = (self.times + self.tmin) * self.sfreq
+        stops = (self.times + self.tmax) * self.sfreq
         lengths = np.array([r.shape[1] for r in self.recordings])[self.groups]
-        # Rounding may put a window that just fits one sample outside: pull that sample back.
-        starts[starts == -1] = 0
-        starts[starts + self._n_times == lengths + 1] -= 1
-        early, late = starts < 0, starts + self._n_times > lengths
-        if (early | late).any():
-            i = int(np.flatnonzero(early | late)[0])
-            k = self.groups[i]
+        # Onsets lie between samples and resampling rounds the length of a recording: a window may
+        # end half a sample outside, and is then cut from the samples there are.
+        outside = (starts < -0.6) | (stops > lengths + 0.6) | (self._n_times > lengths)
+        if outside.any():
+            i = int(np.flatnonzero(outside)[0])
             raise ValueError(
                 f"the window [{self.tmin:g}, {self.tmax:g}) s leaves the recording for "
-                f"{int((early | late).sum())} of {len(starts)} volumes (first: the volume at "
-                f"{self.times[i]:.2f} s of recording {k}, which lasts "
+                f"{int(outside.sum())} of {len(self)} volumes (first: the volume at "
+                f"{self.times[i]:.2f} s of recording {self.groups[i]}, which lasts "
                 f"{lengths[i] / self.sfreq:.2f} s); shorten the window, or let align drop these "
                 f"volumes with tmin<={self.tmin:g} and tmax>={self.tmax:g}."
             )
-        self._starts = starts
+        self._starts = np.clip(np.round(starts).astype(np.int64), 0, lengths - self._n_times)
+
+    def __getstate__(self):
+        recordings = tuple(r if r.flags.forc else np.ascontiguousarray(r) for r in self.recordings)
+        return {**self.__dict__, "recordings": recordings}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -293,7 +305,7 @@ class EEGWindows:
         seconds = sum(r.shape[1] for r in self.recordings) / self.sfreq
         rows = {
             "Samples": f"{n} BOLD volumes",
-            "Channels": f"{n_channels} ({', '.join(self.ch_names[:6])}"
+            "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
             f"{', …' if n_channels > 6 else ''})",
             "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the volume onset, {n_times} times",
             "Sampling rate": f"{self.sfreq:g} Hz",
@@ -373,41 +385,40 @@ def align(
     >>> len(X) == len(y)
     True
     """
-    raws = list(raw) if isinstance(raw, list | tuple) else [raw]
     several = isinstance(raw, list | tuple)
-    bolds = list(bold) if several else [bold]
-    all_times = list(volume_times) if several and volume_times is not None else [volume_times]
-    if volume_times is None:
-        all_times = [None] * len(raws)
-    for name, values in (("bold", bolds), ("volume_times", all_times)):
-        if len(values) != len(raws):
-            raise ValueError(f"{len(raws)} recording(s) but {len(values)} entries of {name}.")
-    if missing not in (None, "start", "end"):
-        raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
-    if sum(x is not None for x in (volume_times, trigger)) > 1:
-        raise ValueError("give either volume_times or trigger, not both.")
-    if volume_times is None and trigger is None and t_r is None:
-        raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
-
-    bolds = [_check_bold(b, k) for k, b in enumerate(bolds)]
-    _check_same_regions(bolds)
-    infos = _common_infos(raws, picks)
-    keeps, onsets, account = [], [], []
-    for k, (one, b, given) in enumerate(zip(raws, bolds, all_times, strict=True)):
-        times, has_marker, n_markers = _volume_times(one, len(b), given, trigger, missing, t_r, k)
-        early = has_marker & (times + tmin < -0.5 / one.info["sfreq"])
-        late = has_marker & (times + tmax > (one.n_times + 0.5) / one.info["sfreq"])
-        inside = has_marker & ~early & ~late
-        bad = inside & _overlaps(times + tmin, times + tmax, _bad_spans(one))
+    raws, bolds, given = [raw], [bold], [volume_times]
+    if several:
+        raws, bolds = list(raw), _listed("bold", bold, len(raw))
+        given = [None] * len(raw)
+        if volume_times is not None:
+            given = _listed("volume_times", volume_times, len(raw))
+    if not raws:
+        raise ValueError("align needs at least one recording.")
+    if not tmin < tmax:
+        raise ValueError(f"tmin={tmin} s must lie before tmax={tmax} s.")
+    _alignment.check_timing(t_r, volume_times, trigger, missing)
+    info = _alignment.common_info(raws, picks)
+    bolds = _alignment.check_bolds(bolds)
+    keeps, onsets, bads, account = [], [], [], []
+    for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
+        times, n_markers = _alignment.volume_times(
+            one, len(volumes), known, trigger, missing, t_r, k
+        )
+        bads.append(_alignment.bad_spans(one))
+        slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
+        early = times + tmin < -slack
+        late = times + tmax > one.n_times / info["sfreq"] + slack
+        inside = np.isfinite(times) & ~early & ~late
+        bad = inside & _alignment.overlaps(times + tmin, times + tmax, bads[k])
         keep = inside & ~bad if reject_by_annotation else inside
         keeps.append(keep)
         onsets.append(times[keep])
         account.append(
             {
                 "recording": k,
-                "n_volumes": len(b),
+                "n_volumes": len(volumes),
                 "n_markers": n_markers,
-                "no_marker": int((~has_marker).sum()),
+                "no_marker": int(np.isnan(times).sum()),
                 "no_history": int(early.sum()),
                 "no_future": int((late & ~early).sum()),
                 "bad": int((inside & ~keep).sum()),
@@ -417,217 +428,43 @@ def align(
     alignment = pd.DataFrame(account).set_index("recording")
     with mne.use_log_level(verbose):
         for k, row in alignment.iterrows():
-            logger.info(_describe(k, row))
+            logger.info(_alignment.describe(k, row))
     if not alignment["kept"].sum():
         raise ValueError(
-            f"no volume is left of {alignment['n_volumes'].sum()}: {_describe(0, alignment.iloc[0])}"
-            f" Shorten the window (now tmin={tmin:g}, tmax={tmax:g} s) or check the onsets."
+            f"no volume is left of {alignment['n_volumes'].sum()}: "
+            f"{_alignment.describe(0, alignment.iloc[0])} Shorten the window (now tmin={tmin:g}, "
+            f"tmax={tmax:g} s) or check the onsets."
         )
 
     X = EEGWindows(
-        # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
-        [r.get_data(picks=infos[0]["ch_names"]).astype(np.float32) for r in raws],
+        [_read_eeg(one, info["ch_names"]) for one in raws],
         np.repeat(np.arange(len(raws)), alignment["kept"]),
         np.concatenate(onsets),
-        infos[0],
+        info,
         tmin=tmin,
         tmax=tmax,
-        bads=[_bad_spans(r) for r in raws],
+        bads=bads,
     )
     X.alignment = alignment
-    return X, _concatenate_bold(bolds, keeps)
+    return X, _alignment.concatenate_bolds(bolds, keeps)
 
 
-# -- the pieces of align ------------------------------------------------------------------------
-def _volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
-    """Onset (s) of each volume, NaN where unknown, with the mask of known ones and the count."""
-    if given is not None:
-        times = np.asarray(given, dtype=float)
-        source = "volume_times"
-    elif trigger is not None:
-        times = _trigger_times(raw, trigger, k)
-        source = f"{trigger!r} triggers"
-    else:
-        times = np.arange(n_volumes) * float(t_r)
-        source = "t_r"
-    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise ValueError(
-            f"the volume onsets of recording {k} must be finite, sorted and without duplicates."
-        )
-    if source not in ("volume_times", "t_r"):
-        _check_regular(times, t_r, source, k)
-    n_markers = len(times)
-    if n_markers != n_volumes:
-        if missing is None or source == "volume_times":
-            hint = (
-                "give one onset per volume"
-                if source == "volume_times"
-                else "say which end lacks them with missing='start' or missing='end', or give "
-                "volume_times"
-            )
-            raise ValueError(
-                f"recording {k} has {n_markers} {source} but the BOLD has {n_volumes} volumes; "
-                f"{hint}."
-            )
-        if n_markers > n_volumes:
-            times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
-        else:
-            pad = np.full(n_volumes - n_markers, np.nan)
-            times = np.concatenate([pad, times] if missing == "start" else [times, pad])
-    return times, np.isfinite(times), n_markers
+def _listed(name, values, n_raws):
+    if not isinstance(values, list | tuple) or len(values) != n_raws:
+        found = len(values) if isinstance(values, list | tuple) else type(values).__name__
+        raise ValueError(f"{n_raws} recording(s) need a list of as many {name}, got {found}.")
+    return list(values)
 
 
-def _trigger_times(raw, trigger, k):
-    name, number = (trigger, None) if isinstance(trigger, str) else trigger
-    if name in raw.ch_names:
-        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
-        if number is not None:
-            events = events[events[:, 2] == number]
-        elif len(np.unique(events[:, 2])) > 1:
-            raise ValueError(
-                f"stim channel {name!r} of recording {k} carries the events "
-                f"{np.unique(events[:, 2]).tolist()}; say which marks the volumes: "
-                f"trigger=({name!r}, number)."
-            )
-        if not len(events):
-            raise ValueError(f"stim channel {name!r} of recording {k} holds no such event.")
-        return (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    here = raw.annotations.description == name
-    if not here.any():
-        known = pd.Series(raw.annotations.description).value_counts()
-        known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
-        close = get_close_matches(name, [*raw.ch_names, *set(raw.annotations.description)])
-        raise ValueError(
-            f"recording {k} has neither an annotation nor a channel named {name!r}; its "
-            f"annotations are: {known}" + (f". Did you mean {close[0]!r}?" if close else ".")
-        )
-    return _annotation_onsets(raw)[here]
-
-
-def _annotation_onsets(raw):
-    """Onsets in s from the start of the data; MNE counts from the measurement date if it has one."""
-    shift = raw.first_time if raw.annotations.orig_time is not None else 0.0
-    return raw.annotations.onset - shift
-
-
-def _check_regular(times, t_r, source, k):
-    intervals = np.diff(times)
-    if not len(intervals):
-        return
-    usual = float(np.median(intervals))
-    odd = np.flatnonzero(np.abs(intervals - usual) > 0.25 * usual)
-    if len(odd):
-        raise ValueError(
-            f"the {source} of recording {k} are {usual:.3f} s apart, but numbers {odd[0]} and "
-            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart: a trigger is missing or doubled "
-            f"in the middle; repair them and give volume_times."
-        )
-    if t_r is not None and abs(usual - t_r) > 0.01 * t_r:
-        raise ValueError(
-            f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s."
-        )
-
-
-def _common_infos(raws, picks):
-    """One Info per recording, with the same channels in the same order."""
-    infos = []
-    for k, raw in enumerate(raws):
-        if not isinstance(raw, mne.io.BaseRaw):
-            raise TypeError(f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}.")
-        if isinstance(picks, str) and picks == "eeg":
-            indices = mne.pick_types(raw.info, eeg=True)
-        else:
-            names = [picks] if isinstance(picks, str) else list(picks)
-            unknown = [name for name in names if name not in raw.ch_names]
-            if unknown:
-                raise ValueError(
-                    f"recording {k} has no channel(s) {unknown}; it has {raw.ch_names}. picks is "
-                    f"'eeg' or a list of channel names."
-                )
-            indices = [raw.ch_names.index(name) for name in names]
-        if not len(indices):
-            raise ValueError(
-                f"recording {k} has no good channel of picks={picks!r}; its channel types are "
-                f"{sorted(set(raw.get_channel_types()))}."
-            )
-        info = mne.pick_info(raw.info, indices)
-        first = infos[0] if infos else info
-        lost = sorted(set(first["ch_names"]) - set(info["ch_names"]))
-        new = sorted(set(info["ch_names"]) - set(first["ch_names"]))
-        if lost or new:
-            raise ValueError(
-                f"recording {k} has other channels than recording 0 (missing: {lost}, extra: "
-                f"{new}); pick the common ones, or interpolate bad channels."
-            )
-        if info["sfreq"] != first["sfreq"]:
-            raise ValueError(
-                f"recording {k} is sampled at {info['sfreq']:g} Hz, recording 0 at "
-                f"{first['sfreq']:g} Hz; resample them to one rate first."
-            )
-        infos.append(info)
-    return infos
-
-
-def _bad_spans(raw):
-    onsets = _annotation_onsets(raw)
-    bad = [d.lower().startswith("bad") for d in raw.annotations.description]
-    spans = np.column_stack([onsets, onsets + raw.annotations.duration])
-    return spans[np.array(bad, dtype=bool)] if len(spans) else np.empty((0, 2))
-
-
-def _overlaps(starts, stops, spans):
-    starts, stops = np.asarray(starts)[:, None], np.asarray(stops)[:, None]
-    return ((starts < spans[:, 1]) & (stops > spans[:, 0])).any(axis=1)
-
-
-def _check_bold(bold, k):
-    values = np.asarray(bold, dtype=float)
-    if values.ndim not in (1, 2):
-        raise ValueError(
-            f"the BOLD of recording {k} must be (n_volumes, n_rois), got shape {values.shape}; "
-            f"extract regions from images with ROIExtractor."
-        )
-    if not np.isfinite(values).all():
-        rows = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
-        raise ValueError(
-            f"the BOLD of recording {k} holds NaN or infinite values in {len(rows)} volumes "
-            f"(first: volume {rows[0]}); drop or repair them."
-        )
-    return bold if isinstance(bold, pd.DataFrame) else values
-
-
-def _check_same_regions(bolds):
-    first = bolds[0]
-    for k, b in enumerate(bolds):
-        same = type(b) is type(first) and b.shape[1:] == first.shape[1:]
-        if same and isinstance(b, pd.DataFrame):
-            same = list(b.columns) == list(first.columns)
-        if not same:
-            raise ValueError(f"the BOLD of recording {k} has other regions than that of recording 0.")
-
-
-def _concatenate_bold(bolds, keeps):
-    if isinstance(bolds[0], pd.DataFrame):
-        kept = [
-            b.set_axis(pd.RangeIndex(len(b), name="volume")).loc[keep]
-            for b, keep in zip(bolds, keeps, strict=True)
-        ]
-        return pd.concat(kept, keys=range(len(kept)), names=["recording"])
-    return np.concatenate([b[keep] for b, keep in zip(bolds, keeps, strict=True)])
-
-
-def _describe(k, row):
-    parts = {
-        "without a marker": row["no_marker"],
-        "without their history": row["no_history"],
-        "without EEG behind them": row["no_future"],
-        "in bad stretches": row["bad"],
-    }
-    dropped = ", ".join(f"{n} {why}" for why, n in parts.items() if n) or "none"
-    return (
-        f"Recording {k}: {row['n_volumes']} volumes, {row['n_markers']} onsets; kept "
-        f"{row['kept']}, dropped: {dropped}."
-    )
+def _read_eeg(raw, ch_names):
+    """Read channels in pieces: no second copy of a long recording in float64."""
+    picks = [raw.ch_names.index(name) for name in ch_names]
+    # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
+    eeg = np.empty((len(picks), raw.n_times), dtype=np.float32)
+    for start in range(0, raw.n_times, 2**16):
+        stop = min(start + 2**16, raw.n_times)
+        eeg[:, start:stop] = raw.get_data(picks, start, stop)
+    return eeg
 
 
 # -- the pieces of EEGWindows -------------------------------------------------------------------
@@ -638,26 +475,32 @@ def _read_only(array):
 
 
 def _digest(array, info):
-    names = "\n".join([f"{info['sfreq']}", f"{array.dtype}{array.shape}", *info["ch_names"]])
-    digest = hashlib.blake2b(names.encode(), digest_size=16)
+    # What is done to a recording depends on its Info too: types, bad channels, positions.
+    digest = hashlib.blake2b(
+        f"{joblib.hash(info)}{array.dtype}{array.shape}".encode(), digest_size=16
+    )
     for row in array:
         digest.update(np.ascontiguousarray(row))
     return digest.hexdigest()
 
 
-def _check_recordings(recordings, info):
+def _check_shapes(recordings, info):
     if not recordings:
         raise ValueError("EEGWindows needs at least one recording.")
     if not isinstance(info, mne.Info):
         raise TypeError(f"info must be mne.Info, got {type(info).__name__}.")
     n_channels = len(info["ch_names"])
     for k, data in enumerate(recordings):
-        if data.ndim != 2 or data.shape[0] != n_channels:
+        if data.ndim != 2 or data.shape[0] != n_channels or not data.size:
             raise ValueError(
                 f"recording {k} must have shape ({n_channels} channels, n_times), got {data.shape}."
             )
         if not np.issubdtype(data.dtype, np.floating):
             raise TypeError(f"recording {k} must hold floating point numbers, got {data.dtype}.")
+
+
+def _check_values(recordings, info):
+    for k, data in enumerate(recordings):
         for name, channel in zip(info["ch_names"], data, strict=True):
             low, high = channel.min(), channel.max()
             if not (np.isfinite(low) and np.isfinite(high)):

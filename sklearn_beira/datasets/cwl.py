@@ -10,7 +10,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from sklearn.utils import Bunch
 
-from .simulation import MONTAGE
+from ._head import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
 PUMPS = ("off", "on")

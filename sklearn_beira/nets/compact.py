@@ -55,7 +55,10 @@ class CompactNet(nn.Module):
         """Map envelopes (n_windows, n_branches, n_segments) to (n_windows, n_rois, n_times)."""
         # Before the window the envelopes are taken to be at their mean, which is zero.
         past = nn.functional.pad(self.dropout(envelopes), (self.n_lags - 1, 0))
-        bold = nn.functional.conv1d(past, self.kernel, self.bias)
+        # A convolution as one matrix product: unlike that of conv1d, its gradient does not depend
+        # on the number of threads.
+        lagged = past.unfold(-1, self.n_lags, 1).transpose(1, 2).flatten(2)
+        bold = (lagged @ self.kernel.flatten(1).T + self.bias).transpose(1, 2)
         bold = bold.repeat_interleave(self.segment, dim=-1)
         # Samples before the first whole segment repeat its estimate.
         rest = n_times - bold.shape[-1]

@@ -1,0 +1,246 @@
+"""The main job in one command: EEG and BOLD in, a table and an HTML report out.
+
+Without files it runs on a simulated recording whose truth is known.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+import mne
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from tqdm import tqdm
+
+from .baselines import make_band_power_ridge
+from .datasets import make_eeg_fmri
+from .inspection import read_branches
+from .metrics import pearson_r
+from .model_selection import BlockedKFold
+from .preprocessing import EEGFilter, Windower
+from .regressor import BEIRARegressor, make_compact_beira
+from .roi import ROIExtractor
+from .windows import align
+
+# Columns of a BOLD table that tell when, not what.
+TIME_COLUMNS = ("time_s", "time", "onset", "volume")
+HISTORY = 16.0
+PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
+
+
+def main(argv=None):
+    """Run the main job.
+
+    Parameters
+    ----------
+    argv : list of str or None
+        Arguments; None takes those of the command line.
+
+    Returns
+    -------
+    status : int
+        0, or 2 if the input cannot be used.
+    """
+    args = _parse(argv)
+    mpl.use("Agg")
+    started = time.monotonic()
+    try:
+        run(args)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"Done in {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def run(args):
+    """Load, cross-validate, print the table and write the report.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed arguments.
+    """
+    from .report import make_report  # pyplot is slow to import, and a wrong file needs no figure
+
+    duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
+    tmin = -(duration + delay)
+    X, y, ceiling, data = _simulate(args, tmin) if args.eeg is None else _load(args, tmin)
+    cv = BlockedKFold(args.folds, gap=-tmin)
+    eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
+    beira = (
+        BEIRARegressor(random_state=args.seed)
+        if args.paper
+        else make_compact_beira(random_state=args.seed)
+    )
+    models = {
+        "BEIRA": Pipeline(
+            [("filter", eeg_filter), ("window", Windower(duration, delay)), ("beira", beira)]
+        ),
+        "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
+    }
+    protocol = (
+        f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
+        f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
+        f"out. r is Pearson's correlation of the pooled out-of-fold predictions with the measured "
+        f"BOLD. 'BEIRA' is the {'published' if args.paper else 'compact'} architecture, 'ridge' "
+        f"the lagged band-power ridge, the honest rival."
+    )
+    print(f"{data}\n\n{protocol}\n")
+
+    values = y.to_numpy()
+    predictions = {name: np.full(values.shape, np.nan) for name in models}
+    folds = list(cv.split(X))
+    with tqdm(total=len(models) * len(folds) + 1, desc="Training", unit="fit") as bar:
+        for name, model in models.items():
+            for train, test in folds:
+                bar.set_postfix_str(name)
+                predictions[name][test] = clone(model).fit(X[train], values[train]).predict(X[test])
+                bar.update()
+        bar.set_postfix_str("BEIRA on all data, for its branches")
+        final = clone(models["BEIRA"]).fit(X, y)
+        bar.update()
+
+    scores = pd.DataFrame(
+        {name: pearson_r(values, p, multioutput="raw_values") for name, p in predictions.items()},
+        index=pd.Index(y.columns, name="region"),
+    )
+    if ceiling is not None:
+        scores["ceiling"] = ceiling
+    scores.loc["mean"] = scores.mean()
+    print(scores.to_string(float_format="{:.2f}".format), "\n")
+    report = make_report(
+        scores.drop(index="mean"),
+        y,
+        predictions,
+        X.times,
+        groups=X.groups,
+        branches=read_branches(final, X),
+        model=final,
+        summary=f"{data}\n\n{protocol}",
+        title="sklearn-beira",
+    )
+    output = Path(args.output)
+    report.save(output, overwrite=True, open_browser=False, verbose="error")
+    print(f"Report: {output.resolve()}")
+
+
+def _simulate(args, tmin):
+    study = make_eeg_fmri(duration=600.0, random_state=args.seed)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
+    data = (
+        f"Data: SIMULATED, one 10-minute run, {X.shape[1]} EEG channels, {len(y)} of "
+        f"{len(study.bolds[0])} volumes every {study.t_r} s (the first have no EEG history). "
+        f"'ceiling' is the r of a perfect predictor of the coupled part. Nothing here is a claim "
+        f"about brains; use --eeg and --bold for your own recording."
+    )
+    return X, y, study.truth.noise_ceiling, data
+
+
+def _load(args, tmin):
+    raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
+    unknown = sorted(set(args.exclude) - set(raw.ch_names))
+    if unknown:
+        raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
+    raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
+    bold, volume_times = _read_bold(args)
+    if args.trigger or args.t_r:
+        volume_times = None
+    X, y = align(
+        raw,
+        bold,
+        t_r=args.t_r,
+        volume_times=volume_times,
+        trigger=args.trigger,
+        missing=args.missing,
+        tmin=tmin,
+        tmax=0.0,
+        verbose="error",
+    )
+    row = X.alignment.iloc[0]
+    data = (
+        f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
+        f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
+        f"used ({row['no_marker']} without a trigger, {row['no_history']} without {-tmin:g} s of EEG "
+        f"history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out)."
+    )
+    return X, y, None, data
+
+
+def _read_bold(args):
+    """Table of regions, and the onset of each volume where the table tells it."""
+    path = Path(args.bold)
+    if path.name.endswith((".nii", ".nii.gz")):
+        extractor = ROIExtractor(args.atlas, labels=args.labels, confounds=args.confounds)
+        return extractor.fit_transform(str(path)), None
+    table = pd.read_csv(path, sep=None, engine="python")
+    when = [name for name in table if name in TIME_COLUMNS or str(name).startswith("Unnamed")]
+    regions = table.drop(columns=when).select_dtypes("number")
+    if regions.empty:
+        raise ValueError(f"{path} holds no column of numbers; expected one column per region.")
+    seconds = [name for name in when if name in TIME_COLUMNS[:3]]
+    return regions, (table[seconds[0]].to_numpy() if seconds else None)
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m sklearn_beira",
+        description="Predict BOLD from EEG under blocked cross-validation, beside the lagged "
+        "band-power ridge; print r per region and write an HTML report. Without files it runs "
+        "on a simulated 10-minute recording, in sizes that take less than 3 minutes on two cores.",
+    )
+    own = parser.add_argument_group("your own recording")
+    own.add_argument("--eeg", metavar="FILE", help="EEG in any format that MNE reads")
+    own.add_argument(
+        "--bold",
+        metavar="FILE",
+        help="table (csv, tsv) with a row per volume and a column per region, or a NIfTI image",
+    )
+    own.add_argument(
+        "--t-r",
+        type=float,
+        metavar="S",
+        help="repetition time in s; without --trigger the first volume starts with the recording",
+    )
+    own.add_argument(
+        "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
+    )
+    own.add_argument(
+        "--missing", choices=["start", "end"], help="which end lacks triggers (or volumes), if any"
+    )
+    own.add_argument(
+        "--exclude",
+        nargs="+",
+        default=[],
+        metavar="CH",
+        help="channels to leave out (EOG, bad ones)",
+    )
+    own.add_argument(
+        "--atlas",
+        default="harvard-oxford-subcortical",
+        help="for a NIfTI image: name or label image (default: %(default)s)",
+    )
+    own.add_argument("--labels", metavar="FILE", help="names of the regions of a label image")
+    own.add_argument("--confounds", metavar="FILE", help="fMRIPrep table or SPM rp_*.txt")
+    parser.add_argument("--folds", type=int, default=4, help="number of blocks (default: 4)")
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="the published sizes, window and delay: hours on a CPU",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument(
+        "--output", default="beira_report.html", help="where the report goes (default: %(default)s)"
+    )
+    args = parser.parse_args(argv)
+    if (args.eeg is None) != (args.bold is None):
+        parser.error("--eeg and --bold go together")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())

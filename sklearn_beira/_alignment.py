@@ -1,0 +1,245 @@
+"""The pieces of align: when the volumes were acquired, and what may not go together."""
+
+from difflib import get_close_matches
+from numbers import Real
+
+import mne
+import numpy as np
+import pandas as pd
+
+
+def volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
+    """Find the onset (s) of each volume, NaN where unknown, and count the markers."""
+    if given is not None:
+        times, source = np.asarray(given, dtype=float), "volume_times"
+    elif trigger is not None:
+        times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
+    else:
+        times, source = np.arange(n_volumes) * float(t_r), "t_r"
+    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise ValueError(
+            f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
+            f"duplicates."
+        )
+    _check_intervals(times, None if source == "t_r" else t_r, source, k)
+    n_markers = len(times)
+    if n_markers != n_volumes and (missing is None or given is not None):
+        hint = (
+            "give one onset per volume"
+            if given is not None
+            else "say which end lacks them with missing='start' or missing='end', or give "
+            "volume_times"
+        )
+        raise ValueError(
+            f"recording {k} has {n_markers} {source} but the BOLD has {n_volumes} volumes; {hint}."
+        )
+    if n_markers > n_volumes:
+        times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
+    lacking = np.full(n_volumes - len(times), np.nan)
+    return np.concatenate([lacking, times] if missing == "start" else [times, lacking]), n_markers
+
+
+def _trigger_times(raw, trigger, k):
+    name, number = (trigger, None) if isinstance(trigger, str) else trigger
+    if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
+        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
+        codes = np.unique(events[:, 2]).tolist()
+        if number is None and len(codes) > 1:
+            raise ValueError(
+                f"stim channel {name!r} of recording {k} carries the events {codes}; say which "
+                f"marks the volumes: trigger=({name!r}, number)."
+            )
+        if number is not None:
+            events = events[events[:, 2] == number]
+        if not len(events):
+            what = "no event" if number is None else f"no event {number}"
+            raise ValueError(
+                f"stim channel {name!r} of recording {k} holds {what}; it carries the events "
+                f"{codes}."
+            )
+        return (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
+    here = raw.annotations.description == name
+    if not here.any():
+        known = pd.Series(raw.annotations.description).value_counts()
+        known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
+        close = get_close_matches(name, [*raw.ch_names, *set(raw.annotations.description)])
+        raise ValueError(
+            f"recording {k} has neither an annotation nor a stim channel named {name!r}; its "
+            f"annotations are: {known}" + (f". Did you mean {close[0]!r}?" if close else ".")
+        )
+    if number is not None:
+        raise ValueError(
+            f"{name!r} is an annotation of recording {k}, which has no number; give "
+            f"trigger={name!r}."
+        )
+    return _annotation_onsets(raw)[here]
+
+
+def _annotation_onsets(raw):
+    """Onsets in s from the start of the data; MNE counts from before a crop."""
+    return raw.annotations.onset - raw.first_time
+
+
+def _check_intervals(times, t_r, source, k):
+    intervals = np.diff(times)
+    if not len(intervals):
+        return
+    usual = float(np.median(intervals))
+    odd = np.flatnonzero(np.abs(intervals - usual) > 0.25 * usual)
+    if len(odd) and source != "volume_times":
+        raise ValueError(
+            f"the {source} of recording {k} are {usual:.3f} s apart, but numbers {odd[0]} and "
+            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart: a trigger is missing or doubled "
+            f"in the middle; repair them and give volume_times."
+        )
+    if t_r is not None and abs(usual - t_r) > 0.01 * t_r:
+        raise ValueError(
+            f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s."
+        )
+
+
+def check_timing(t_r, volume_times, trigger, missing):
+    """Check what says when the volumes were acquired."""
+    if missing not in (None, "start", "end"):
+        raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
+    if volume_times is not None and trigger is not None:
+        raise ValueError("give either volume_times or trigger, not both.")
+    if volume_times is None and trigger is None and t_r is None:
+        raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
+    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < np.inf):
+        raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
+    if trigger is not None and not (
+        isinstance(trigger, str)
+        or (isinstance(trigger, tuple) and len(trigger) == 2 and isinstance(trigger[0], str))
+    ):
+        raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
+
+
+def common_info(raws, picks):
+    """Find the channels that all recordings share; the Info of the first one, picked."""
+    first = None
+    for k, raw in enumerate(raws):
+        if not isinstance(raw, mne.io.BaseRaw):
+            raise TypeError(f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}.")
+        info = mne.pick_info(raw.info, _pick(raw, picks, k))
+        first = first or info
+        lost = [name for name in first["ch_names"] if name not in info["ch_names"]]
+        new = [name for name in info["ch_names"] if name not in first["ch_names"]]
+        if lost or new:
+            raise ValueError(
+                f"recording {k} has other channels than recording 0 (missing: {lost}, extra: "
+                f"{new}); pick the common ones, or interpolate bad channels."
+            )
+        if info["sfreq"] != first["sfreq"]:
+            raise ValueError(
+                f"recording {k} is sampled at {info['sfreq']:g} Hz, recording 0 at "
+                f"{first['sfreq']:g} Hz; resample them to one rate first."
+            )
+        _check_continuous(raw, k)
+    return first
+
+
+def _pick(raw, picks, k):
+    if isinstance(picks, str) and picks == "eeg":
+        indices = mne.pick_types(raw.info, eeg=True)
+        if not len(indices):
+            raise ValueError(
+                f"recording {k} has no good EEG channel; its channel types are "
+                f"{sorted(set(raw.get_channel_types()))}."
+            )
+        return indices
+    names = list(picks) if isinstance(picks, list | tuple | np.ndarray) else [picks]
+    unknown = [name for name in names if name not in raw.ch_names]
+    if unknown or not names:
+        raise ValueError(
+            f"recording {k} has no channel(s) {unknown}; it has {raw.ch_names}. picks is 'eeg' or "
+            f"a list of channel names."
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"picks names a channel twice: {names}.")
+    return [raw.ch_names.index(name) for name in names]
+
+
+def _check_continuous(raw, k):
+    for onset, name in zip(_annotation_onsets(raw), raw.annotations.description, strict=True):
+        if 0 < onset < raw.times[-1] and name.lower().startswith(("edge", "bad_acq_skip")):
+            raise ValueError(
+                f"recording {k} is not continuous ({name!r} at {onset:.2f} s), and no filter may "
+                f"run over a seam; give align its parts as a list of recordings."
+            )
+
+
+def bad_spans(raw):
+    """Start and end (s) of the stretches that are annotated as bad, shape (n_spans, 2)."""
+    bad = np.array([d.lower().startswith("bad") for d in raw.annotations.description], dtype=bool)
+    onsets, durations = _annotation_onsets(raw)[bad], raw.annotations.duration[bad]
+    return np.stack([onsets, onsets + durations], axis=1)
+
+
+def overlaps(starts, stops, spans):
+    """Tell which of the half-open ranges touch a span (n_spans, 2); it may be a single moment."""
+    starts, stops = np.asarray(starts)[:, None], np.asarray(stops)[:, None]
+    begins, ends = np.reshape(spans, (-1, 2)).T
+    return (((starts < ends) | (starts <= begins)) & (stops > begins)).any(axis=1)
+
+
+def check_bolds(bolds):
+    """Check the BOLD of every recording; DataFrames stay DataFrames."""
+    bolds = [_check_bold(bold, k) for k, bold in enumerate(bolds)]
+    first = bolds[0]
+    for k, bold in enumerate(bolds):
+        same = type(bold) is type(first) and bold.shape[1:] == first.shape[1:]
+        if same and isinstance(bold, pd.DataFrame):
+            same = list(bold.columns) == list(first.columns)
+        if not same:
+            raise ValueError(
+                f"the BOLD of recording {k} has other regions than that of recording 0."
+            )
+    return bolds
+
+
+def _check_bold(bold, k):
+    if isinstance(bold, str) or hasattr(bold, "get_fdata"):
+        raise TypeError(
+            f"the BOLD of recording {k} must be a table (n_volumes, n_rois), got "
+            f"{type(bold).__name__}; extract regions from images with ROIExtractor."
+        )
+    values = np.asarray(bold, dtype=float)
+    if values.ndim not in (1, 2) or not len(values):
+        raise ValueError(
+            f"the BOLD of recording {k} must be (n_volumes, n_rois), got shape {values.shape}; "
+            f"extract regions from images with ROIExtractor."
+        )
+    if not np.isfinite(values).all():
+        rows = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
+        raise ValueError(
+            f"the BOLD of recording {k} holds NaN or infinite values in {len(rows)} volumes "
+            f"(first: volume {rows[0]}); drop or repair them."
+        )
+    return bold if isinstance(bold, pd.DataFrame) else values
+
+
+def concatenate_bolds(bolds, keeps):
+    """Put the kept volumes of all recordings into one table."""
+    if isinstance(bolds[0], pd.DataFrame):
+        kept = [
+            bold.set_axis(pd.RangeIndex(len(bold), name="volume")).loc[keep]
+            for bold, keep in zip(bolds, keeps, strict=True)
+        ]
+        return pd.concat(kept, keys=range(len(kept)), names=["recording"])
+    return np.concatenate([bold[keep] for bold, keep in zip(bolds, keeps, strict=True)])
+
+
+def describe(k, row):
+    """Say in one line what happened to the volumes of a recording."""
+    parts = {
+        "without a marker": row["no_marker"],
+        "without their history": row["no_history"],
+        "without EEG behind them": row["no_future"],
+        "in bad stretches": row["bad"],
+    }
+    dropped = ", ".join(f"{n} {why}" for why, n in parts.items() if n) or "none"
+    return (
+        f"Recording {k}: {row['n_volumes']} volumes, {row['n_markers']} onsets; kept "
+        f"{row['kept']}, dropped: {dropped}."
+    )

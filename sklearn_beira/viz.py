@@ -1,0 +1,203 @@
+"""Figures. Each function draws on the axes it is given, and returns them."""
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+
+from .metrics import pearson_r
+
+__all__ = ["plot_branch", "plot_branches", "plot_predictions", "plot_scores"]
+
+# Told apart in grey and by the colour-blind (Okabe, Ito 2008): by lightness, then by hue.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
+MEASURED = "0.55"
+
+
+def plot_predictions(y_true, predictions, times, *, groups=None, region=None, ax=None):
+    """Plot measured and predicted BOLD of one region over time.
+
+    Parameters
+    ----------
+    y_true : array-like, shape (n_volumes,)
+        Measured BOLD.
+    predictions : dict of str to array-like of shape (n_volumes,)
+        Predicted BOLD by the name of the model, best out of fold.
+    times : array-like, shape (n_volumes,)
+        Onset of each volume in s.
+    groups : array-like of shape (n_volumes,) or None
+        Recording of each volume; recordings are drawn one after the other.
+    region : str or None
+        Title.
+    ax : matplotlib.axes.Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        The axes.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(8, 2.4), layout="constrained")
+    times, starts = _one_axis(np.asarray(times, dtype=float), groups)
+    y_true = np.asarray(y_true, dtype=float)
+    centre, spread = y_true.mean(), y_true.std() or 1.0
+    # NaN breaks the line between recordings and over dropped volumes.
+    gaps = np.flatnonzero(np.diff(times) > 1.5 * np.median(np.diff(times))) + 1
+
+    def draw(values, **style):
+        ax.plot(np.insert(times, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
+
+    draw((y_true - centre) / spread, color=MEASURED, lw=2.2, label="measured")
+    for (name, y), colour in zip(predictions.items(), COLOURS, strict=False):
+        r = pearson_r(y_true, y)
+        draw((np.asarray(y) - centre) / spread, color=colour, lw=1.2, label=f"{name}, r = {r:.2f}")
+    for start in starts[1:]:
+        ax.axvline(start, color="0.8", lw=0.8, zorder=0)
+    ax.set(xlabel="time (s)", ylabel="BOLD (SD)", title=region)
+    ax.margins(x=0.01)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+    return _clean(ax)
+
+
+def plot_scores(scores, *, ceiling=None, ax=None):
+    """Plot the correlation of every model with every region.
+
+    Parameters
+    ----------
+    scores : DataFrame, shape (n_rois, n_models)
+        Pearson's r; index and columns name regions and models.
+    ceiling : array-like of shape (n_rois,) or None
+        Highest r there can be, where it is known, as in a simulation.
+    ax : matplotlib.axes.Axes or None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        The axes.
+    """
+    if ax is None:
+        size = (round(1.8 + 0.9 * len(scores), 1), 3.2)
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    at = np.arange(len(scores))
+    markers = "osD^"
+    shifts = (np.arange(scores.shape[1]) - (scores.shape[1] - 1) / 2) * 0.2
+    for (name, r), shift, colour, marker in zip(
+        scores.items(), shifts, COLOURS, markers, strict=False
+    ):
+        ax.vlines(at + shift, 0, r, color=colour, lw=1)
+        ax.plot(at + shift, r, marker, color=colour, label=name)
+    if ceiling is not None:
+        ax.hlines(ceiling, at - 0.35, at + 0.35, color="0.3", lw=1.5, label="ceiling")
+    ax.axhline(0, color="0.6", lw=0.8)
+    labels = [str(name).replace(" ", "\n", 1) for name in scores.index]
+    ax.set_xticks(at, labels, rotation=45 if len(at) > 12 else 0, fontsize="small")
+    ax.set(ylabel="Pearson's r")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
+    return _clean(ax)
+
+
+def plot_branch(branches, index, *, axes=None):
+    """Plot the scalp map and the spectrum of one branch.
+
+    Parameters
+    ----------
+    branches : Bunch
+        What :func:`sklearn_beira.inspection.read_branches` returns.
+    index : int
+        Number of the branch.
+    axes : sequence of two matplotlib.axes.Axes or None
+        For the map and the spectrum; None makes a figure.
+
+    Returns
+    -------
+    axes : sequence of two matplotlib.axes.Axes
+        The axes.
+    """
+    if axes is None:
+        _, axes = plt.subplots(
+            1, 2, figsize=(4.6, 2.1), width_ratios=[1, 1.4], layout="constrained"
+        )
+    ax_map, ax_spectrum = axes
+    pattern = branches.patterns[index]
+    # Sign is arbitrary: a branch reads power, so a map and its mirror image are the same branch.
+    pattern = pattern * np.sign(pattern[np.argmax(np.abs(pattern))])
+    if branches.info is not None and branches.info.get_montage() is not None:
+        mne.viz.plot_topomap(
+            pattern,
+            branches.info,
+            axes=ax_map,
+            show=False,
+            cmap="RdBu_r",
+            vlim=(-1, 1),
+            sensors="k.",
+        )
+    else:
+        ax_map.stem(pattern, basefmt=" ")
+        ax_map.set(xlabel="channel", ylabel="pattern (a.u.)")
+    ax_spectrum.fill_between(
+        branches.frequencies, branches.frequency_patterns[index], color=COLOURS[0], alpha=0.35, lw=0
+    )
+    ax_spectrum.plot(branches.frequencies, branches.frequency_patterns[index], color=COLOURS[0])
+    ax_spectrum.plot(
+        branches.frequencies, branches.frequency_responses[index], color="0.5", lw=1, ls="--"
+    )
+    ax_spectrum.set(xlabel="frequency (Hz)", ylabel="a.u.", ylim=(0, 1.05))
+    ax_spectrum.set_xlim(0, min(50.0, branches.frequencies[-1]))
+    _clean(ax_spectrum)
+    return axes
+
+
+def plot_branches(branches, region, *, n_branches=3, fig=None):
+    """Plot the most important branches of a region, in order.
+
+    Parameters
+    ----------
+    branches : Bunch
+        What :func:`sklearn_beira.inspection.read_branches` returns.
+    region : str or int
+        Name or number of the region.
+    n_branches : int
+        How many.
+    fig : matplotlib.figure.Figure or None
+        Where to draw; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: per branch a scalp map, and below it the frequency pattern (filled) with the
+        frequency response of the band-pass (dashed).
+    """
+    row = branches.region_names.index(region) if isinstance(region, str) else region
+    order = np.argsort(-branches.importance[row])[:n_branches]
+    if fig is None:
+        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
+        fig = plt.figure(figsize=(round(2.4 * len(order), 1), 3.8), layout="constrained")
+    axes = fig.subplots(2, len(order), squeeze=False, height_ratios=[1.4, 1])
+    for column, index in zip(axes.T, order, strict=True):
+        plot_branch(branches, index, axes=column)
+        column[0].set_title(
+            f"branch {index + 1}\nimportance {branches.importance[row, index]:.2f}",
+            fontsize="small",
+        )
+    for ax in axes[1, 1:]:
+        ax.set_ylabel("")
+    fig.suptitle(branches.region_names[row], fontsize="medium")
+    return fig
+
+
+def _one_axis(times, groups):
+    """Times of several recordings on one axis, and where each starts."""
+    groups = np.zeros(len(times), dtype=int) if groups is None else np.asarray(groups)
+    out, starts, offset = times.copy(), [], 0.0
+    for k in np.unique(groups):
+        mine = groups == k
+        starts.append(offset)
+        out[mine] += offset
+        offset = out[mine].max() + 20.0
+    return out, starts
+
+
+def _clean(ax):
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,58 @@
+"""Recordings that many tests share, made by factories."""
+
+import os
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+from sklearn_beira.datasets import make_eeg_fmri
+
+
+@pytest.fixture(scope="session")
+def make_study():
+    """Simulate a small study; the simulation runs once per set of parameters."""
+    made = {}
+
+    def make(n_runs=1, duration=120.0, n_channels=6, n_rois=2, random_state=0, **params):
+        params |= {"n_runs": n_runs, "duration": duration, "n_channels": n_channels}
+        params |= {"n_rois": n_rois, "random_state": random_state}
+        key = repr(sorted(params.items()))
+        if key not in made:
+            made[key] = make_eeg_fmri(**params)
+        study = made[key]
+        # What a test does to its recordings is not what the next one gets.
+        copies = {"raws": [raw.copy() for raw in study.raws]}
+        copies["bolds"] = [bold.copy() for bold in study.bolds]
+        return Bunch(**{**study, **copies})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_raw():
+    """Make a recording of white noise of 10 µV on channels E1, E2, …: many tests need no more."""
+
+    def make(n_channels=4, duration=60.0, sfreq=100.0, random_state=0, first_samp=0, **info):
+        rng = np.random.default_rng(random_state)
+        eeg = 1e-5 * rng.standard_normal((n_channels, round(duration * sfreq)))
+        names = [f"E{i + 1}" for i in range(n_channels)]
+        info = mne.create_info(**{"ch_names": names, "ch_types": "eeg", "sfreq": sfreq, **info})
+        return mne.io.RawArray(eeg, info, first_samp=first_samp, verbose="error")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Find the folder of real recordings, see its README."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SKLEARN_BEIRA_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(
+            f"no real recordings at {folder}: set SKLEARN_BEIRA_TEST_DATA to the folder that holds "
+            f"them"
+        )
+    return folder

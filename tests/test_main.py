@@ -1,0 +1,67 @@
+"""The main job from the command line."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_beira import __main__ as command
+from sklearn_beira.datasets import make_eeg_fmri
+
+
+@pytest.fixture
+def files(tmp_path):
+    study = make_eeg_fmri(duration=100.0, n_channels=6, n_rois=2, random_state=0)
+    eeg, bold = tmp_path / "run_raw.fif", tmp_path / "bold.csv"
+    study.raws[0].save(eeg, verbose="error")
+    table = study.bolds[0].copy()
+    table.insert(0, "time_s", study.volume_times[0])
+    table.to_csv(bold, index=False)
+    return study, eeg, bold, tmp_path / "report.html"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    make = command.make_compact_beira
+    monkeypatch.setattr(
+        command, "make_compact_beira", lambda **p: make(**p, n_branches=2, max_epochs=2)
+    )
+
+
+def test_ones_own_files_give_a_table_and_a_report(files, capsys):
+    study, eeg, bold, report = files
+    status = command.main(
+        ["--eeg", str(eeg), "--bold", str(bold), "--trigger", "mri", "--folds", "2",
+         "--output", str(report)]
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert status == 0, out
+    for region in study.region_names:
+        assert re.search(rf"^{region}( +-?\d\.\d\d){{2}}\s*$", out, flags=re.MULTILINE), out
+    assert "time_s" not in out.split("Protocol")[1]
+    assert report.stat().st_size < 5e6
+
+
+def test_the_time_column_of_the_table_places_the_volumes(files, monkeypatch):
+    study, eeg, bold, report = files
+    seen = {}
+    monkeypatch.setattr(command, "align", lambda *a, **k: seen.update(k) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command.main(["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)])
+    np.testing.assert_allclose(seen["volume_times"], study.volume_times[0])
+
+
+def test_wrong_input_ends_with_one_sentence(files, capsys):
+    study, eeg, bold, report = files
+    pd.read_csv(bold).iloc[:-3].to_csv(bold, index=False)
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)]
+    assert command.main([*arguments, "--trigger", "mri"]) == 2
+    err = capsys.readouterr().err
+    n = len(study.bolds[0])
+    assert f"error: recording 0 has {n} 'mri' triggers but the BOLD has {n - 3} volumes" in err
+    assert command.main([*arguments, "--exclude", "EOG"]) == 2
+    assert "--exclude names channels that" in capsys.readouterr().err
+    assert not report.exists()
+    with pytest.raises(SystemExit):
+        command.main(["--eeg", str(eeg)])

@@ -1,0 +1,122 @@
+"""The whole pipeline over a three-run study, the way scikit-learn users drive it."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneGroupOut,
+    cross_val_predict,
+    cross_validate,
+    learning_curve,
+)
+from sklearn.pipeline import Pipeline
+
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.metrics import pearson_r_scorer
+from sklearn_beira.model_selection import BlockedKFold
+
+
+@pytest.fixture(scope="module")
+def study():
+    data = make_eeg_fmri(3, duration=90.0, n_channels=8, n_rois=2, random_state=0)
+    return align(data.raws, data.bolds, trigger="mri", tmin=-14, tmax=2, verbose="error")
+
+
+@pytest.fixture
+def model():
+    beira = BEIRARegressor(
+        n_branches=2,
+        n_taps=15,
+        encoder_width=4,
+        decoder_width=4,
+        kernel_sizes=(3, 3),
+        pool_sizes=(8,),
+        max_epochs=2,
+        validation_gap=0.0,
+        random_state=0,
+        verbose=False,
+    )
+    return Pipeline(
+        [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(8.0, 2.0)), ("beira", beira)]
+    )
+
+
+GRID = {
+    "filter__h_freq": [30.0, 45.0],
+    "window__delay": [-2.0, 4.0],
+    "beira__n_branches": [2, 3],
+}
+
+
+def test_grid_search_over_every_step_gives_the_same_numbers_whatever_n_jobs(study, model):
+    X, y = study
+    results = []
+    for n_jobs in (1, 2):
+        search = GridSearchCV(
+            model, GRID, cv=BlockedKFold(2, gap=14.0), scoring=pearson_r_scorer, n_jobs=n_jobs
+        )
+        search.fit(X, y)
+        results.append((search.cv_results_["mean_test_score"], search.predict(X)))
+    (scores, y_pred), (scores_2, y_pred_2) = results
+    np.testing.assert_array_equal(scores, scores_2)
+    np.testing.assert_array_equal(y_pred, y_pred_2)
+    assert y_pred.shape == y.shape
+    assert len(np.unique(scores)) == 8  # every parameter makes a difference
+
+
+def test_leave_one_run_out_predicts_every_volume_once(study, model):
+    X, y = study
+    y_pred = cross_val_predict(model, X, y, cv=LeaveOneGroupOut(), groups=X.groups)
+    for k in range(3):
+        train, test = X.groups != k, X.groups == k
+        alone = clone(model).fit(X[train], y[train]).predict(X[test])
+        np.testing.assert_array_equal(y_pred[test], alone)
+
+
+def test_pipeline_memory_changes_nothing_but_the_work(study, model, tmp_path, monkeypatch):
+    X, y = study
+    plain = clone(model).fit(X, y).predict(X)
+    from sklearn_beira import preprocessing
+
+    calls = []
+    original = preprocessing._filter_raw
+    monkeypatch.setattr(
+        preprocessing, "_filter_raw", lambda *a, **k: (calls.append(1), original(*a, **k))
+    )
+    cached = clone(model).set_params(memory=joblib.Memory(tmp_path, mmap_mode="r", verbose=0))
+    for _ in range(2):
+        preprocessing._filtered.clear()
+        np.testing.assert_array_equal(clone(cached).fit(X, y).predict(X), plain)
+    # fit of the second round came from the disk: filtered anew only for its predict
+    assert len(calls) <= 3 * 3
+
+
+def test_clone_and_pickle_of_a_fitted_pipeline(study, model):
+    X, y = study
+    model.fit(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    assert not hasattr(clone(model)[-1], "net_")
+
+
+def test_scikit_learn_tools_take_the_ridge_pipeline(study):
+    X, y = study
+    ridge = make_band_power_ridge(12.0)
+    cv = BlockedKFold(2, gap=14.0)
+    result = cross_validate(ridge, X, y, cv=cv, scoring=["r2", "neg_mean_squared_error"], n_jobs=2)
+    assert np.isfinite(result["test_r2"]).all()
+    sizes, _, scores = learning_curve(ridge, X, y, cv=cv, train_sizes=[0.5, 1.0])
+    assert scores.shape == (2, 2)
+    assert sizes[0] < sizes[1]
+
+
+def test_prediction_of_a_subset_needs_only_the_subset_in_many_to_one(study, model):
+    X, y = study
+    model.set_params(beira__mode="many_to_one").fit(X, y)
+    rows = np.arange(5, 60, 7)
+    np.testing.assert_allclose(model.predict(X[rows]), model.predict(X)[rows], rtol=1e-5)

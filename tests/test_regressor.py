@@ -1,0 +1,304 @@
+"""BEIRARegressor: what it learns, from what, and what it refuses."""
+
+import multiprocessing
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import r2_score
+from sklearn.model_selection import cross_val_score
+from skorch.callbacks import Callback
+
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira._batches import average_overlaps, eeg_scale, volumes_in_windows
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.metrics import pearson_r, pearson_r_scorer
+from sklearn_beira.model_selection import BlockedKFold
+
+SMALL = {
+    "n_branches": 2,
+    "n_taps": 15,
+    "encoder_width": 4,
+    "decoder_width": 4,
+    "kernel_sizes": (3, 3),
+    "pool_sizes": (8,),
+    "max_epochs": 2,
+    "random_state": 0,
+    "verbose": False,
+}
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """Two short runs, filtered to 100 Hz, in windows of 10.24 s."""
+    study = make_eeg_fmri(2, duration=100.0, n_channels=8, n_rois=3, random_state=0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16, tmax=0, verbose="error")
+    X = EEGFilter(1, 40, sfreq=100).fit_transform(X)
+    return Windower(10.24).fit_transform(X), y
+
+
+def test_a_planted_coupling_is_found_and_a_null_stays_null():
+    study = make_eeg_fmri(
+        duration=480.0, n_channels=16, n_rois=2, noise_ceiling=0.9, random_state=1
+    )
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16, tmax=0, verbose="error")
+    X = EEGFilter(1, 45, sfreq=100).fit_transform(X)
+    y = y.assign(null=np.random.default_rng(0).standard_normal(len(y))).to_numpy()
+    model = make_compact_beira(n_branches=8, max_epochs=40, random_state=0, verbose=False)
+    train, test = next(iter(BlockedKFold(3, gap=16.0).split(X)))
+    r = pearson_r(y[test], model.fit(X[train], y[train]).predict(X[test]), multioutput="raw_values")
+    assert r[:2].min() > 0.3
+    assert abs(r[2]) < 0.25
+
+
+def test_the_paper_architecture_learns_envelopes():
+    rng = np.random.default_rng(0)
+    power = np.repeat(rng.uniform(0.2, 2.0, (120, 1)), 256, axis=1)
+    X = rng.standard_normal((120, 3, 256))
+    X[:, 1] *= power
+    y = power[:, -1]
+    model = BEIRARegressor(
+        n_branches=4, n_taps=15, encoder_width=16, decoder_width=8, dropout=0.0, max_epochs=30,
+        lr=1e-2, random_state=0, verbose=False, validation_fraction=0.0,
+    )  # fmt: skip
+    assert pearson_r(y[90:], model.fit(X[:90], y[:90]).predict(X[90:])) > 0.8
+
+
+def test_many_to_many_learns_from_every_training_volume_in_the_window(windows):
+    X, _ = windows
+    rows, samples = volumes_in_windows(X, "many_to_many")
+    for i in (0, 12, len(X) - 1):
+        mine = rows[i][rows[i] >= 0]
+        ago = X.times[i] - X.times[mine]
+        inside = (X.groups == X.groups[i]) & (X.times <= X.times[i])
+        inside &= np.round((X.times[i] - X.times) * 100) < 1024
+        assert set(mine) == set(np.flatnonzero(inside))
+        np.testing.assert_allclose(samples[i][rows[i] >= 0], 1023 - np.round(ago * 100), atol=0.5)
+
+
+def test_volumes_outside_the_fold_are_not_estimated_in_training(windows):
+    X, _ = windows
+    fold = X[np.arange(len(X)) % 3 != 1]
+    rows, _ = volumes_in_windows(fold, "many_to_many")
+    assert rows.max() == len(fold) - 1  # rows count within the fold: nothing else can be reached
+
+
+def test_many_to_one_and_arrays_know_only_their_own_volume(windows):
+    X, _ = windows
+    for data, mode in ((X, "many_to_one"), (np.asarray(X), "many_to_many")):
+        rows, samples = volumes_in_windows(data, mode)
+        np.testing.assert_array_equal(rows[:, 0], np.arange(len(X)))
+        assert (samples == 1023).all()
+        assert rows.shape[1] == 1
+
+
+def test_estimates_of_overlapping_windows_are_averaged():
+    estimates = np.array([[[1.0], [9.0]], [[3.0], [5.0]]])
+    rows = np.array([[0, -1], [0, 1]])
+    np.testing.assert_array_equal(average_overlaps(estimates, rows, 2), [[2.0], [5.0]])
+
+
+def test_windows_and_arrays_give_the_same_model_in_many_to_one(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL, mode="many_to_one", validation_fraction=0.0)
+    lazy = model.fit(X, y).predict(X)
+    # Overlap counts once in the EEG scale of recordings, once per window in that of arrays.
+    plain = clone(model).fit(np.asarray(X), y).predict(np.asarray(X))
+    np.testing.assert_allclose(lazy, plain, atol=0.1 * lazy.std())
+    assert pearson_r(lazy, plain) > 0.99
+
+
+def test_eeg_scale_counts_overlapping_samples_once(windows):
+    X, _ = windows
+    pieces = [X.recordings[k][:, a:b] for k, a, b in X.stretches()]
+    expected = np.sqrt(np.mean(np.concatenate(pieces, axis=1).astype(float) ** 2))
+    assert eeg_scale(X) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_numbers_whatever_n_jobs(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL)
+    scores = [
+        cross_val_score(
+            model, X, y, cv=BlockedKFold(2, gap=10), scoring=pearson_r_scorer, n_jobs=n_jobs
+        )
+        for n_jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("model", [BEIRARegressor(**SMALL), make_compact_beira(**SMALL)])
+def test_the_number_of_threads_does_not_change_the_numbers(model, windows):
+    X, y = windows
+    before = torch.get_num_threads()
+    predictions = []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            predictions.append(clone(model).set_params(segment=50).fit(X, y).predict(X))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*predictions)
+
+
+def test_seeds_differ_and_global_random_state_is_untouched(windows):
+    X, y = windows
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    state, np_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    model = BEIRARegressor(**SMALL)
+    first = model.fit(X, y).predict(X)
+    other = clone(model).set_params(random_state=1).fit(X, y).predict(X)
+    assert np.abs(first - other).max() > 1e-3
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
+
+
+def test_a_fitted_model_pickles_without_the_eeg(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL).fit(X, y)
+    data = pickle.dumps(model)
+    assert len(data) < 200_000 < sum(r.nbytes for r in X.recordings)
+    np.testing.assert_array_equal(pickle.loads(data).predict(X), model.predict(X))
+
+
+def test_the_best_epoch_on_the_tail_is_kept(windows):
+    X, y = windows
+    model = BEIRARegressor(**{**SMALL, "max_epochs": 15, "lr": 0.1}, patience=3).fit(X, y)
+    losses = model.history_[:, "valid_loss"]
+    best = int(np.argmin(losses))
+    assert len(losses) <= best + 1 + 3
+    stopped = BEIRARegressor(**{**SMALL, "max_epochs": best + 1, "lr": 0.1}, patience=None)
+    np.testing.assert_array_equal(stopped.fit(X, y).predict(X), model.predict(X))
+
+
+def test_validation_volumes_are_not_trained_on(windows):
+    X, y = windows
+    y = y.to_numpy()
+    changed = y.copy()
+    tail = np.concatenate([np.flatnonzero(X.groups == k)[-8:] for k in (0, 1)])
+    changed[tail] += 100.0
+    model = BEIRARegressor(**SMALL, validation_fraction=0.2, validation_gap=0.0, patience=None)
+    model.set_params(max_epochs=1)
+    np.testing.assert_array_equal(
+        clone(model).fit(X, y).predict(X), clone(model).fit(X, changed).predict(X)
+    )
+
+
+def test_ctrl_c_ends_training_and_keeps_the_best_so_far(windows):
+    X, y = windows
+
+    class Interrupt(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 3:
+                raise KeyboardInterrupt
+
+    model = BEIRARegressor(**{**SMALL, "max_epochs": 50})
+    model.set_params(net_params={"callbacks": [("interrupt", Interrupt())]})
+    y_pred = model.fit(X, y).predict(X)
+    assert len(model.history_) == 3
+    assert np.isfinite(y_pred).all()
+
+
+def test_targets_keep_their_unit_and_shape(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL)
+    plain = model.fit(X, y).predict(X)
+    assert model.region_names_ == list(y.columns)
+    scaled = clone(model).fit(X, 1000.0 * y + 50.0).predict(X)
+    np.testing.assert_allclose(scaled, 1000.0 * plain + 50.0, rtol=1e-3)
+    assert clone(model).fit(X, y.iloc[:, 0].to_numpy()).predict(X).shape == (len(X),)
+
+
+def test_the_score_is_r2_averaged_over_regions(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL).fit(X, y)
+    assert model.score(X, y) == pytest.approx(r2_score(y, model.predict(X)))
+
+
+def test_every_loss_trains(windows):
+    X, y = windows
+    for loss in ("mse", "mae", "correlation", {"mse": 0.1, "correlation": 1, "riemannian": 0.1}):
+        model = BEIRARegressor(**{**SMALL, "max_epochs": 4, "lr": 1e-2}, loss=loss).fit(X, y)
+        losses = model.history_[:, "train_loss"]
+        assert losses[-1] < losses[0], loss
+
+
+def test_net_params_reach_skorch_and_may_not_repeat_a_parameter(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL, net_params={"optimizer": torch.optim.SGD}).fit(X, y)
+    assert isinstance(model.net_.optimizer_, torch.optim.SGD)
+    for name, own in (("lr", "lr"), ("train_split", "validation_fraction"), ("module", None)):
+        with pytest.raises(ValueError, match=f"net_params may not hold '{name}'"):
+            BEIRARegressor(**SMALL, net_params={name: 1}).fit(X, y)
+        assert own is None or hasattr(model, own)
+
+
+def test_the_network_runs_where_it_is_told(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL).fit(X, y)
+    assert model.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ValueError, match="device='tpu9' is not available here"):
+        BEIRARegressor(**SMALL, device="tpu9").fit(X, y)
+
+
+def test_progress_is_shown_only_in_long_fits(windows, capsys):
+    X, y = windows
+    assert multiprocessing.current_process().name == "MainProcess"
+    BEIRARegressor(**{**SMALL, "verbose": True}).fit(X, y)
+    assert "epoch" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_taps": 50}, "n_taps must be odd, got 50"),
+        ({"kernel_sizes": (3, 4)}, "kernel_sizes must be odd"),
+        ({"kernel_sizes": (3,)}, "kernel_sizes needs one entry more than pool_sizes"),
+        ({"pool_sizes": (0,)}, "pool_sizes must hold whole numbers of at least 1"),
+        ({"mode": "one_to_many"}, "'mode' parameter of BEIRARegressor must be"),
+        ({"loss": "huber"}, "unknown loss 'huber'"),
+        ({"validation_fraction": 0.9}, "volumes are too few to set the last 90% of each"),
+    ],
+)
+def test_bad_parameters_are_refused_in_fit(params, message, windows):
+    X, y = windows
+    with pytest.raises(ValueError, match=message):
+        BEIRARegressor(**{**SMALL, **params}).fit(X, y)
+
+
+def test_bad_input_is_refused(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, y[:-1])
+    with pytest.raises(ValueError, match="y contains NaN"):
+        model.fit(X, np.where(np.arange(len(y)) == 3, np.nan, y.iloc[:, 0]))
+    with pytest.raises(ValueError, match="extract regions from images with ROIExtractor"):
+        model.fit(X, np.zeros((len(X), 2, 2, 2)))
+    broken = np.array(X)
+    broken[0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        model.fit(broken, y)
+
+
+def test_windows_unlike_those_of_the_training_are_refused(windows):
+    X, y = windows
+    model = BEIRARegressor(**SMALL).fit(X, y)
+    with pytest.raises(ValueError, match=r"X has windows \[-8, 0\) s at 100 Hz, but .* \[-10.24"):
+        model.predict(X.window(-8.0, 0.0))
+    with pytest.raises(ValueError, match="X has 7 features, but BEIRARegressor is expecting 8"):
+        clone(model).fit(np.asarray(X), y).predict(np.asarray(X)[:, :7])
+    renamed = X.info.copy()
+    renamed.rename_channels({renamed["ch_names"][0]: "A1"})
+    with pytest.raises(ValueError, match="other channels than BEIRARegressor was fitted with"):
+        model.predict(X.with_recordings(X.recordings, renamed, X.tokens))
+
+
+def test_a_dataframe_of_regions_names_them(windows):
+    X, y = windows
+    frame = pd.DataFrame(y.to_numpy(), columns=[1, 2, 3])
+    assert BEIRARegressor(**SMALL).fit(X, frame).region_names_ == ["1", "2", "3"]
