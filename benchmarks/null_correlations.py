@@ -23,7 +23,9 @@ LENGTHS = (26, 47, 115, 575)
 
 
 def main(folder):
-    scans = {path.stem: pd.read_csv(path) for path in sorted(Path(folder).glob("real/vu_bold/*.csv"))}
+    scans = {
+        path.stem: pd.read_csv(path) for path in sorted(Path(folder).glob("real/vu_bold/*.csv"))
+    }
     scans = {
         name: table.drop(columns=["time_s", "global signal clean"]).to_numpy()
         for name, table in scans.items()

@@ -1,7 +1,7 @@
 """The one check of EEG input that every estimator shares."""
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .windows import EEGWindows
 
@@ -61,6 +61,14 @@ def array_sampling_rate(X, array_sfreq, estimator):
             f"give array_sfreq in Hz, or pass the EEGWindows that align returns."
         )
     return float(array_sfreq)
+
+
+def channel_names(estimator, input_features):
+    """Names of the channels seen in ``fit``, or those given, checked as scikit-learn does."""
+    check_is_fitted(estimator)
+    if input_features is None and estimator.ch_names_in_ is not None:
+        return np.asarray(estimator.ch_names_in_, dtype=object)
+    return _check_feature_names_in(estimator, input_features)
 
 
 def _check_channels(estimator, X, *, reset):

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ._quiet import quiet_mne
-from ._validation import array_sampling_rate, check_eeg
+from ._validation import array_sampling_rate, channel_names, check_eeg
 from .preprocessing import filter_length
 from .windows import EEGWindows
 
@@ -165,15 +165,7 @@ class BandPower(TransformerMixin, BaseEstimator):
         names : ndarray of str
             For example ``"Oz alpha 4.0 s"``.
         """
-        check_is_fitted(self)
-        channels = input_features if input_features is not None else self.ch_names_in_
-        if channels is None:
-            channels = [f"x{i}" for i in range(self.n_features_in_)]
-        if len(channels) != self.n_features_in_:
-            raise ValueError(
-                f"input_features should have length equal to the number of channels "
-                f"({self.n_features_in_}), got {len(channels)}."
-            )
+        channels = channel_names(self, input_features)
         return np.array(
             [
                 f"{channel} {band} {round(lag, 3)} s"
@@ -202,7 +194,7 @@ class BandPower(TransformerMixin, BaseEstimator):
         n_times, rate = X.shape[2], self._rate(X)
         end = X.tmax if isinstance(X, EEGWindows) else 0.0
         if self.duration is None:
-            return np.array([[0, n_times]]), np.array([-end])
+            return np.array([[0, n_times]]), np.array([0.0 - end])
         length, step = round(self.duration * rate), self.step * rate
         if not (length >= 1 and step >= 1):
             raise ValueError(

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._quiet import quiet_mne
-from ._validation import array_sampling_rate, check_eeg
+from ._validation import array_sampling_rate, channel_names, check_eeg
 from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
@@ -21,8 +21,8 @@ __all__ = ["EEGFilter", "Windower"]
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
-class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
-    """EEG in, EEG out; nothing is learned but the channels."""
+class _EEGTransformer(TransformerMixin, BaseEstimator):
+    """EEG in, EEG out, never a table; nothing is learned but the channels."""
 
     def fit(self, X, y=None):
         """Check the parameters and remember the channels.
@@ -44,6 +44,21 @@ class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self._check_parameters(X)
         return self
 
+    def get_feature_names_out(self, input_features=None):
+        """Name the channels, which stay what they are.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None
+            Channel names; None takes those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            Channel names.
+        """
+        return channel_names(self, input_features)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -51,7 +66,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         return tags
 
 
-class EEGFilter(_EEGTransformer):
+class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     """Band-pass, notch, re-reference and resample EEG, on the continuous recordings.
 
     Windows of one recording share its filtered version, so no window has a filter edge of its own
@@ -222,7 +237,7 @@ class EEGFilter(_EEGTransformer):
             )
 
 
-class Windower(_EEGTransformer):
+class Windower(_EEGTransformer, auto_wrap_output_keys=None):
     """Set the window of EEG that predicts a volume, by its duration and delay.
 
     A volume at time t is predicted from the EEG in ``[t - delay - duration, t - delay)``. The

@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from skorch.utils import noop
-from torch.nn import BatchNorm1d
 
 from ._batches import VolumeBatches, average_overlaps, eeg_scale, keep_batch, volumes_in_windows
 from ._progress import EpochProgress
@@ -22,6 +21,7 @@ from ._validation import check_eeg
 from .losses import WeightedLoss, parse_loss
 from .model_selection import tail_split
 from .nets import ARCHITECTURES, AtVolumes
+from .nets.calibration import calibrating
 from .windows import EEGWindows
 
 __all__ = ["BEIRARegressor", "make_compact_beira"]
@@ -282,7 +282,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             module = self._make_module(X, y.shape[1])
             self.net_ = self._make_net(module, WeightedLoss(loss), len(training), validation)
             self.net_.fit(training, None)
-            self._calibrate(module, training)
+            with calibrating(module), torch.no_grad():
+                for batch, _ in self.net_.get_iterator(training):
+                    self.net_.infer(batch)
         self.net_.train_split = None  # it holds the validation EEG, which no saved model should
         self.history_ = self.net_.history_
         self.n_parameters_ = sum(p.numel() for p in module.parameters())
@@ -305,9 +307,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         X = check_eeg(self, X, reset=False)
         self._check_window(X)
         batches = self._batches(X)
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # a data loader draws a seed even when it needs none
+        # A data loader draws a seed from the global generator even when it needs none.
+        with torch.random.fork_rng(devices=[]):
             estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
         y = average_overlaps(np.concatenate(estimates), batches.rows, len(X))
         y = y * self.target_scale_ + self.target_mean_
@@ -382,26 +383,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         wanted = list(inspect.signature(network).parameters)[2:]
         sizes = {name: given[name] for name in wanted if name in given}
         return AtVolumes(network(X.shape[1], n_rois, **sizes))
-
-    def _calibrate(self, module, training):
-        """Set the batch norms to the training EEG as the final weights see it.
-
-        Their running averages lag behind the weights; with few steps an epoch, the predictions
-        would be off by a constant.
-        """
-        norms = [layer for layer in module.modules() if isinstance(layer, BatchNorm1d)]
-        momenta = [norm.momentum for norm in norms]
-        module.eval()
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain average over batches
-            norm.train()
-        with torch.no_grad():
-            for batch, _ in self.net_.get_iterator(training):
-                self.net_.infer(batch)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        module.eval()
 
     def _make_net(self, module, criterion, n_windows, validation):
         callbacks = list((self.net_params or {}).get("callbacks") or [])

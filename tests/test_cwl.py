@@ -10,8 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.io import loadmat, savemat
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
 
+from sklearn_beira import EEGFilter, ROIExtractor, Windower, align, make_compact_beira
 from sklearn_beira.datasets import load_cwl
+from sklearn_beira.metrics import pearson_r_scorer
+from sklearn_beira.model_selection import BlockedKFold
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_DATA = Path(os.environ.get("SKLEARN_BEIRA_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -220,3 +225,28 @@ def test_empty_motion_file_is_refused(write):
     paths["motion"].write_text("")
     with pytest.raises(ValueError, match="rows; expected the 6 motion parameters"):
         load_cwl(folder, "trio1")
+
+
+def test_a_session_goes_from_files_to_predicted_bold(write, real_dir):
+    folder, _, _ = write(real_dir=real_dir, n_times=100_000, n_volumes=50, n_triggers=47)
+    run = load_cwl(folder, "trio1")
+    extractor = ROIExtractor(
+        folder / "atlas.nii", labels=folder / "labels.tsv", confounds=run.confounds
+    )
+    y = extractor.fit_transform(run.bold_img)
+    with pytest.raises(ValueError, match="recording 0 has 47 'mri' triggers but the BOLD has 50"):
+        align(run.raw, y, trigger="mri")
+    X, y = align(run.raw, y, trigger="mri", missing="end", tmin=-14.24, verbose="error")
+    beira = make_compact_beira(n_branches=2, max_epochs=3, random_state=0, verbose=False)
+    model = Pipeline(
+        [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(10.24)), ("beira", beira)]
+    )
+    search = GridSearchCV(
+        model,
+        {"window__delay": [-2, 0, 4]},
+        cv=BlockedKFold(3, gap=14.24),
+        scoring=pearson_r_scorer,
+    )
+    y_pred = search.fit(X, y).predict(X)
+    assert y_pred.shape == y.shape == (X.alignment["kept"].sum(), len(extractor.region_names_))
+    assert extractor.inverse_transform(y_pred).shape[3] == len(y)

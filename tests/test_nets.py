@@ -7,6 +7,7 @@ from torch import nn
 from sklearn_beira.nets import ARCHITECTURES, AtVolumes, BEIRANet, CompactNet
 from sklearn_beira.nets.autoencoder import LinearUpsample, convolve
 from sklearn_beira.nets.branches import PowerBranches, fir_filter
+from sklearn_beira.nets.calibration import calibrating
 
 
 class PlainBEIRA(nn.Module):
@@ -186,3 +187,17 @@ def test_every_architecture_has_branches_that_can_be_read():
         assert net.branches.spatial.shape[1] == 4
         assert net.branches.bandpass.ndim == 2
         torch.testing.assert_close(net.decode(net.branches(eeg), 256), net(eeg))
+
+
+def test_calibration_gives_the_norms_the_statistics_of_the_data():
+    torch.manual_seed(0)
+    norm, data = nn.BatchNorm1d(3, affine=False), torch.randn(40, 3, 5) * 4 + 2
+    net = nn.Sequential(norm, nn.Dropout(0.5))
+    with calibrating(net), torch.no_grad():
+        for batch in data.split(20):
+            net(batch)
+    torch.testing.assert_close(norm.running_mean, data.mean(dim=(0, 2)))
+    expected = torch.stack([b.transpose(0, 1).flatten(1).var(dim=1) for b in data.split(20)])
+    torch.testing.assert_close(norm.running_var, expected.mean(dim=0))
+    assert not net.training
+    assert norm.momentum == 0.1

@@ -434,7 +434,7 @@ def test_other_channels_at_transform_are_refused(make_raw, transformer):
     raw = make_raw()
     model = clone(transformer).set_params(array_sfreq=100).fit(windows(raw))
     assert model.n_features_in_ == 4
-    assert model.ch_names_in_ == raw.ch_names
+    assert model.ch_names_in_ == list(model.get_feature_names_out()) == raw.ch_names
     name = type(model).__name__
     for other, message in (
         (windows(raw, picks=["E1", "E2", "E3"]), r"\(missing: \['E4'\], extra: \[\]\)"),
@@ -469,6 +469,8 @@ def test_output_stays_eeg_under_a_global_setting_for_tables(make_raw):
     with config_context(transform_output="pandas"):
         assert isinstance(EEGFilter(1, 20, sfreq=50).fit_transform(X), EEGWindows)
         assert isinstance(Windower(2.0).fit_transform(X), EEGWindows)
+        array = Windower(2.0, array_sfreq=100).fit_transform(np.asarray(X))
+        assert isinstance(array, np.ndarray)
 
 
 # -- Windower -----------------------------------------------------------------------------------

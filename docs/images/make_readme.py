@@ -1,0 +1,47 @@
+"""Draw the figure of the README: simulated run, compact BEIRA, four blocks with a gap.
+
+Run: python docs/images/make_readme.py      (about a minute)
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import Pipeline
+
+from sklearn_beira import EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.inspection import read_branches
+from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.viz import plot_branches, plot_predictions
+
+study = make_eeg_fmri(duration=600.0, random_state=0)
+X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0)
+eeg_filter = ("filter", EEGFilter(1, 45, sfreq=100))
+beira = make_compact_beira(random_state=0, verbose=False)
+models = {
+    "BEIRA": Pipeline([eeg_filter, ("window", Windower(16.0)), ("beira", beira)]),
+    "ridge": Pipeline([eeg_filter, *make_band_power_ridge(16.0).steps]),
+}
+cv = BlockedKFold(4, gap=16.0)
+predictions = {name: cross_val_predict(m, X, y.to_numpy(), cv=cv) for name, m in models.items()}
+branches = read_branches(models["BEIRA"].fit(X, y), X)
+
+region = "Left Putamen"
+column = list(y.columns).index(region)
+fig = plt.figure(figsize=(9, 5.6), layout="constrained")
+top, bottom = fig.subfigures(2, 1, height_ratios=[1.6, 1])
+plot_branches(branches, region, n_branches=4, fig=top)
+plot_predictions(
+    y[region],
+    {name: values[:, column] for name, values in predictions.items()},
+    X.times,
+    groups=np.asarray(X.groups),
+    ax=bottom.subplots(),
+)
+fig.savefig(Path(__file__).with_name("readme.png"), dpi=110)

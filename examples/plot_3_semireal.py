@@ -1,0 +1,176 @@
+"""
+Real EEG, real BOLD, planted coupling
+=====================================
+
+Simulated EEG is cleaner than EEG. This page uses a real EEG recording and real BOLD, **from
+different people**. Nothing connects them, so every region is a true null, until a coupling of known
+size is planted in four of ten regions: the band power of a few electrodes, convolved with the
+hemodynamic response, is mixed into the BOLD series.
+
+So the page can ask two questions that real data cannot answer. Are the four planted regions found,
+at the right electrodes and frequencies? And do the six others stay at zero? **It says nothing about
+which brain regions EEG predicts**: the answer was put in by hand.
+"""
+
+# %%
+# The data
+# --------
+# The recordings are small, but are not part of the package. They are looked for in the folder that
+# the environment variable ``SKLEARN_BEIRA_TEST_DATA`` names, then in ``shared/data`` beside the
+# checkout. Where they are absent, a simulated run takes their place, and the page says so.
+
+import json
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import Pipeline
+
+from sklearn_beira import EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.features import BANDS
+from sklearn_beira.inspection import read_branches
+from sklearn_beira.metrics import pearson_r
+from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.viz import plot_branches, plot_predictions, plot_scores
+
+mne.set_log_level("warning")
+
+
+def load_semireal(folder):
+    """Load the EEG, the BOLD and what was planted."""
+    raw = mne.io.read_raw_eeglab(folder / "real/eeglab_sample/eeglab_data.set", preload=True)
+    raw.set_channel_types({"EOG1": "eog", "EOG2": "eog"})
+    bold = pd.read_csv(folder / "semireal/bold.csv", index_col="time_s")
+    truth = json.loads((folder / "semireal/truth.json").read_text())
+    planted = {
+        region: {"band": entry["band_hz"], "channels": entry["channels"]}
+        for region, entry in truth["planted"].items()
+    }
+    return raw, bold, truth["t_r"], planted, truth["oracle_r"]
+
+
+def simulate_instead():
+    """Make a run of the same length with four coupled regions and two without coupling."""
+    weights = np.eye(6, 10) * [[1], [1], [1], [1], [0], [0]]
+    run = make_eeg_fmri(
+        duration=238.0, t_r=1.89, n_rois=6, weights=weights, lead_in=0.0, random_state=0
+    )
+    names = np.array(run.raws[0].ch_names)
+    planted = {
+        run.region_names[i]: {
+            "band": run.truth.bands[i],
+            "channels": list(names[np.argsort(-np.abs(run.truth.patterns[i]))[:4]]),
+        }
+        for i in range(4)
+    }
+    return run.raws[0], run.bolds[0], run.t_r, planted, run.truth.noise_ceiling[0]
+
+
+here = Path(globals().get("__file__", "examples/plot_3_semireal.py")).resolve().parent
+data = Path(os.environ.get("SKLEARN_BEIRA_TEST_DATA", here.parents[1] / "shared" / "data"))
+if (data / "semireal" / "bold.csv").exists():
+    print("Data: semi-real (real EEG, real BOLD of other people, planted coupling).")
+    raw, bold, t_r, planted, oracle = load_semireal(data)
+else:
+    print("Data: SIMULATED. The semi-real recordings are not on this computer.")
+    raw, bold, t_r, planted, oracle = simulate_instead()
+nulls = [region for region in bold.columns if region not in planted]
+print(f"{raw.times[-1]:.0f} s of EEG, {len(bold)} volumes every {t_r} s.")
+print(f"A perfect predictor of the planted part would reach r = {oracle:.2f}.")
+pd.DataFrame(planted).T
+
+# %%
+# Align
+# -----
+# There are no triggers here: the first volume starts with the EEG, and the others follow every
+# ``t_r`` seconds. Where your recording has triggers, use them.
+
+HISTORY = 16.0
+X, y = align(raw, bold, t_r=t_r, tmin=-HISTORY, tmax=0.0)
+print(X.alignment.T.to_string(header=False))
+
+# %%
+# Five blocks, a gap of 15 s
+# --------------------------
+# To stay below half a minute, the EEG is reduced to 64 Hz and the network is trained for 30 epochs,
+# half of what :func:`~sklearn_beira.make_compact_beira` does by default.
+
+eeg_filter = EEGFilter(1.0, 30.0, sfreq=64.0)
+bands = {name: band for name, band in BANDS.items() if band[1] <= 30.0}
+models = {
+    "BEIRA": Pipeline(
+        [
+            ("filter", eeg_filter),
+            ("window", Windower(duration=HISTORY, delay=0.0)),
+            ("beira", make_compact_beira(max_epochs=30, random_state=0, verbose=False)),
+        ]
+    ),
+    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY, bands=bands).steps]),
+}
+cv = BlockedKFold(5, gap=15.0)
+predictions = {name: cross_val_predict(model, X, y, cv=cv) for name, model in models.items()}
+scores = pd.DataFrame(
+    {name: pearson_r(y, p, multioutput="raw_values") for name, p in predictions.items()},
+    index=y.columns,
+)
+scores.assign(planted=[region in planted for region in scores.index]).round(2)
+
+# %%
+# The grey regions are the nulls. Their r is what chance does on this many autocorrelated volumes:
+# look at how far it strays from zero before you believe an r of that size in your own data.
+
+ax = plot_scores(scores)
+ax.axvspan(len(planted) - 0.5, len(bold.columns) - 0.5, color="0.93", lw=0, zorder=-1)
+ax.annotate(
+    "nulls", (len(planted) - 0.4, 1), xycoords=("data", "axes fraction"), va="top", color="0.3"
+)
+ax.set_xlim(-0.5, len(bold.columns) - 0.5)
+largest = scores.loc[nulls].abs().max().max()
+print(f"largest |r| among the {len(nulls)} nulls and both models: {largest:.2f}")
+
+# %%
+region = next(iter(planted))
+fig, axes = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
+for ax, name in zip(axes, (region, nulls[0]), strict=True):
+    column = y.columns.get_loc(name)
+    plot_predictions(
+        y[name],
+        {model: p[:, column] for model, p in predictions.items()},
+        X.times,
+        region=f"{name} ({'planted' if name in planted else 'null'})",
+        ax=ax,
+    )
+axes[0].set_xlabel("")
+
+# %%
+# Branches against what was planted
+# ---------------------------------
+# The network is trained once on all volumes, and its most important branches are read.
+
+model = clone(models["BEIRA"]).fit(X, y)
+branches = read_branches(model, X)
+fig = plot_branches(branches, region, n_branches=3)
+
+# %%
+# For each planted region: where the most important branch peaks, and which electrodes have the
+# largest pattern. Maps are of the average-referenced EEG, and neighbours pick up the same sources,
+# so the electrodes need not be the very ones that were used.
+
+rows = {}
+for name, truth in planted.items():
+    best = np.argmax(branches.importance[y.columns.get_loc(name)])
+    strongest = np.argsort(-np.abs(branches.patterns[best]))[:4]
+    rows[name] = {
+        "peak (Hz)": branches.frequencies[np.argmax(branches.frequency_patterns[best])],
+        "planted band (Hz)": "{:g}–{:g}".format(*truth["band"]),
+        "strongest electrodes": ", ".join(branches.ch_names[i] for i in strongest),
+        "planted electrodes": ", ".join(truth["channels"]),
+    }
+pd.DataFrame(rows).T

@@ -1,0 +1,327 @@
+"""BandPower against a loop over windows, and its names against planted bursts."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from sklearn_beira import EEGWindows, Windower, align, features
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.features import BANDS, BandPower, band_power
+from sklearn_beira.model_selection import BlockedKFold
+
+Y = np.arange(30.0)
+ALPHA = {"alpha": (8.0, 12.0)}
+
+
+def windows(raws, tmin=-8.0, tmax=0.0, **params):
+    raws = raws if isinstance(raws, list) else [raws]
+    X, _ = align(raws, [Y] * len(raws), t_r=2.0, tmin=tmin, tmax=tmax, verbose="error", **params)
+    return X
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """Count how often something is filtered."""
+    calls, filter_data = [], mne.filter.filter_data
+
+    def counting(data, *args, **kwargs):
+        calls.append(data.shape)
+        return filter_data(data, *args, **kwargs)
+
+    monkeypatch.setattr(features.mne.filter, "filter_data", counting)
+    return calls
+
+
+# -- numbers ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("duration", "step", "end"),
+    [(2.0, 2.0, 0.0), (1.0, 0.5, 1.0), (3.0, 0.7, -1.0), (None, 2.0, 0)],
+)
+def test_features_are_those_of_a_loop_over_windows(make_raw, duration, step, end):
+    raws = [make_raw(random_state=i) for i in range(2)]
+    X = windows(raws, tmin=-8.0, tmax=end)
+    bands = {"theta": (4.0, 8.0), "beta": (15.0, 30.0)}
+    found = BandPower(bands, duration=duration, step=step).fit_transform(X)
+    filtered = [
+        [raw.copy().filter(*band, verbose="error").get_data() for band in bands.values()]
+        for raw in raws
+    ]
+    length = 8.0 + end if duration is None else duration
+    n_lags = 1 if duration is None else int((8.0 + end - length) / step + 1e-9) + 1
+    expected = [
+        [
+            np.log(np.square(eeg[c, stop - round(length * 100) : stop]).mean())
+            for stop in (round((t + end) * 100) - round(lag * step * 100) for lag in range(n_lags))
+            for eeg in filtered[k]
+            for c in range(4)
+        ]
+        for k, t in zip(X.groups, X.times, strict=True)
+    ]
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_sinusoid_of_amplitude_a_has_the_power_of_half_its_square(make_raw):
+    raw = make_raw(n_channels=2, sfreq=128.0)
+    amplitude = 30e-6
+    raw._data[:] = amplitude * np.sin(2 * np.pi * np.array([[10.0], [22.0]]) * raw.times)
+    power = BandPower({"alpha": (8, 12), "high beta": (18, 30)}).fit(windows(raw))
+    found = power.transform(windows(raw)).reshape(-1, 4, 2, 2)  # samples, lags, bands, channels
+    inside = found[:, :, [0, 1], [0, 1]]
+    np.testing.assert_allclose(inside, np.log(amplitude**2 / 2), atol=0.01)
+    assert (found[:, :, [0, 1], [1, 0]] < inside - np.log(1000)).all()
+
+
+def test_silence_gives_a_finite_number(make_raw):
+    raw = make_raw(n_channels=2)
+    raw._data[1, 1000:5000] = 0.0
+    found = BandPower(None).fit_transform(windows(raw))
+    assert np.isfinite(found).all()
+    assert found.min() == np.log(1e-30)
+
+
+def test_power_without_bands_is_that_of_the_eeg_as_it_is(make_raw):
+    X = windows(make_raw())
+    found = BandPower(None, duration=None).fit_transform(X)
+    np.testing.assert_allclose(found, np.log((np.asarray(X, float) ** 2).mean(axis=2)), rtol=1e-6)
+
+
+def test_a_strong_artefact_elsewhere_leaves_the_power_exact(make_raw):
+    raw = make_raw(n_channels=2, duration=600.0)
+    raw._data[:, 100:2000] *= 1e4  # 0.1 V
+    X, _ = align(raw, np.arange(60.0), t_r=10.0, tmin=-8.0, tmax=0.0, verbose="error")
+    found = BandPower(None, duration=2.0).fit_transform(X[20:])
+    expected = np.log((np.asarray(X[20:], float)[:, :, -200:] ** 2).mean(axis=2))
+    np.testing.assert_allclose(found[:, :2], expected, rtol=1e-5)
+
+
+def test_the_array_path_agrees_away_from_the_edges_of_its_windows(make_raw):
+    X = windows(make_raw(sfreq=128.0), tmin=-14.0, tmax=4.0)
+    power = BandPower(ALPHA, array_sfreq=128)
+    lags = np.arange(-4.0, 13.0, 2.0)
+    recordings = power.fit_transform(X).reshape(len(X), len(lags), 4)
+    np.testing.assert_allclose(power.lags_, lags)
+    arrays = power.fit_transform(np.asarray(X)).reshape(len(X), len(lags), 4)
+    np.testing.assert_allclose(power.lags_, lags + 4.0)  # an array is taken to end at the onset
+    inner = slice(1, -1)
+    np.testing.assert_allclose(arrays[:, inner], recordings[:, inner], atol=1e-3)
+    assert np.abs(arrays - recordings)[:, [0, -1]].max() > 0.1
+    np.testing.assert_array_equal(power.transform(np.asarray(X)[3:5]), arrays[3:5].reshape(2, -1))
+
+
+def test_overlapping_segments_of_one_recording(make_raw):
+    eeg = make_raw().get_data()
+    segments = np.array([[[0, 100], [50, 400]], [[0, 6000], [5999, 6000]]])
+    found = band_power(eeg, 100.0, {"all": None}, segments)
+    assert found.shape == (2, 2, 1, 4)
+    for i, j in np.ndindex(2, 2):
+        start, stop = segments[i, j]
+        np.testing.assert_allclose(
+            found[i, j, 0], (eeg[:, start:stop] ** 2).mean(axis=1), rtol=1e-6
+        )
+
+
+# -- names --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("channel", "band", "freq", "lag", "delay"),
+    [
+        ("Oz", "alpha", 10.0, 4.0, 0.0),
+        ("Fz", "theta", 6.0, 0.0, 0.0),
+        ("Cz", "high beta", 24.0, 14.0, 0.0),
+        ("Oz", "alpha", 10.0, 9.0, 3.0),
+        ("Fz", "gamma", 37.0, 1.5, 1.5),
+        ("Cz", "low beta", 15.0, 1.0, -1.0),
+    ],
+)
+def test_the_largest_feature_names_the_planted_burst(make_raw, channel, band, freq, lag, delay):
+    names = ["Fz", "Cz", "Oz"]
+    raw = make_raw(n_channels=3, ch_names=names, sfreq=128.0, duration=100.0)
+    raw._data *= 0.1
+    onsets = np.array([25.0, 57.3, 91.1])
+    for t in onsets:  # 1.2 s in the middle of the 2 s that end `lag` before the volume
+        burst = np.abs(raw.times - (t - lag - 1.0)) < 0.6
+        raw._data[names.index(channel), burst] += 1e-4 * np.sin(2 * np.pi * freq * raw.times[burst])
+    X, _ = align(raw, Y[:3], volume_times=onsets, tmin=-20.0, tmax=2.0, verbose="error")
+    model = make_pipeline(Windower(16.0, delay), BandPower())
+    found = model.fit_transform(X)
+    labels = model.get_feature_names_out()
+    assert found.shape == (3, len(labels)) == (3, 8 * 6 * 3)
+    assert {labels[i] for i in found.argmax(axis=1)} == {f"{channel} {band} {lag} s"}
+    assert labels[0] == f"Fz delta {delay} s"
+
+
+def test_names_are_unique_however_fine_the_grid(make_raw):
+    X = windows(make_raw(sfreq=128.0), tmin=-4.0)
+    for step in (0.1, 0.05, 0.25, 0.3):
+        power = BandPower(ALPHA, duration=1.0, step=step).fit(X)
+        assert len(power.lags_) == int(3.0 / step + 1e-9) + 1
+        names = power.get_feature_names_out()
+        assert len(set(names)) == len(names)
+        assert names[4] == f"E1 alpha {step} s"
+
+
+def test_names_of_channels_without_names(make_raw):
+    X = np.asarray(windows(make_raw()))
+    power = BandPower(ALPHA, duration=None, array_sfreq=100).fit(X)
+    np.testing.assert_array_equal(
+        power.get_feature_names_out(), [f"x{i} alpha 0.0 s" for i in range(4)]
+    )
+    named = power.get_feature_names_out(["a", "b", "c", "d"])
+    np.testing.assert_array_equal(named, [f"{c} alpha 0.0 s" for c in "abcd"])
+    with pytest.raises(
+        ValueError, match="input_features should have length equal to number of features"
+    ):
+        power.get_feature_names_out(["a", "b", "c"])
+
+
+def test_a_table_has_the_names_as_columns(make_raw):
+    X = windows(make_raw())
+    power = BandPower(ALPHA).set_output(transform="pandas")
+    table = power.fit_transform(X)
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.columns) == list(power.get_feature_names_out())
+    np.testing.assert_array_equal(table, BandPower(ALPHA).fit_transform(X))
+
+
+# -- work ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_each_recording_is_filtered_once_per_band(make_raw, count, n_jobs):
+    raws = [make_raw(random_state=i) for i in range(3)]
+    X = windows(raws)
+    level = mne.utils.logger.level
+    found = BandPower(n_jobs=n_jobs).fit_transform(X)
+    assert count == [(4, 6000)] * 18
+    assert mne.utils.logger.level == level
+    np.testing.assert_array_equal(found, BandPower().fit_transform(X))
+    count.clear()
+    rows = [40, 3, 41]  # of two recordings, in an order of their own
+    np.testing.assert_array_equal(BandPower().fit_transform(X[rows]), found[rows])
+    assert len(count) == 12
+
+
+def test_the_input_stays_as_it_is(make_raw):
+    eeg = make_raw().get_data()
+    X = EEGWindows([eeg], [0, 0], [20.0, 30.0], make_raw().info, tmin=-10.0, tmax=0.0)
+    before, array = eeg.copy(), np.array(X)
+    copy = array.copy()
+    BandPower(None).fit_transform(X)
+    BandPower().fit_transform(X)
+    BandPower(array_sfreq=100).fit_transform(array)
+    np.testing.assert_array_equal(eeg, before)
+    np.testing.assert_array_equal(array, copy)
+
+
+def test_features_in_cross_validation(make_study):
+    study = make_study(n_runs=2)
+    X, y = align(study.raws, study.bolds, trigger="mri", verbose="error")
+    model = make_pipeline(Windower(8.0), BandPower(ALPHA), Ridge())
+    predicted = cross_val_predict(model, X, y, cv=KFold(3))
+    features = make_pipeline(Windower(8.0), BandPower(ALPHA)).fit_transform(X)
+    np.testing.assert_allclose(predicted, cross_val_predict(Ridge(), features, y, cv=KFold(3)))
+
+
+# -- messages -----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"bands": "alpha"}, TypeError, "bands must be 'default', None or a dict"),
+        ({"bands": {}}, TypeError, "bands must be 'default', None or a dict"),
+        ({"bands": [(8, 12)]}, TypeError, "bands must be 'default', None or a dict"),
+        (
+            {"bands": {"a": (12, 8)}},
+            ValueError,
+            r"band 'a' must be \(low, high\) in Hz with 0 < low",
+        ),
+        ({"bands": {"a": (0, 8)}}, ValueError, r"band 'a' must be .*, got \(0, 8\)"),
+        ({"bands": {"a": 8}}, ValueError, r"band 'a' must be .*, got 8"),
+        ({"bands": {"a": None}}, ValueError, "band 'a' must be"),
+        (
+            {"bands": {"a": (30, 50)}},
+            ValueError,
+            "band 'a' ends at 50 Hz, not below 50 Hz, the Nyq",
+        ),
+        (
+            {"bands": {"slow": (0.05, 1)}},
+            ValueError,
+            r"EEG lasts 60.00 s, shorter than the filter of 66.01 s for band 'slow' \(0.05–1 Hz\)",
+        ),
+        ({"duration": 9.0}, ValueError, "duration=9 s is longer than the window of 8 s"),
+        ({"duration": 0.001}, ValueError, "must each hold at least one sample of EEG at 100 Hz"),
+        ({"step": 0.001}, ValueError, "must each hold at least one sample of EEG at 100 Hz"),
+        ({"duration": -1.0}, ValueError, "The 'duration' parameter of BandPower must be"),
+        ({"step": 0}, ValueError, "The 'step' parameter of BandPower must be"),
+        ({"n_jobs": "two"}, ValueError, "The 'n_jobs' parameter of BandPower must be"),
+    ],
+    ids=str,
+)
+def test_parameters_that_cannot_work_are_refused_in_fit(make_raw, count, params, error, message):
+    X = windows(make_raw())
+    with pytest.raises(error, match=message):
+        BandPower(**params).fit(X)
+    assert not count
+
+
+def test_the_shortest_recording_that_is_used_decides(make_raw):
+    raws = [make_raw(), make_raw(duration=4.0)]
+    X, _ = align(raws, [Y, Y], t_r=1.0, tmin=-2.0, tmax=0.0, verbose="error")
+    power = BandPower({"delta": (0.5, 4)}).fit(X[X.groups == 0])
+    with pytest.raises(
+        ValueError, match=r"the EEG lasts 4.00 s, shorter than the filter of 6.61 s"
+    ):
+        power.transform(X)
+
+
+def test_windows_with_other_lags_are_refused(make_raw):
+    raw = make_raw()
+    power = BandPower(ALPHA).fit(windows(raw))
+    power.transform(windows(raw, tmin=-9.0))  # the same four lags
+    message = r"X has windows with 3 lags from 0 to 4 s; those in fit had 4 lags from 0 to 6 s"
+    with pytest.raises(ValueError, match=message):
+        power.transform(windows(raw, tmin=-6.0))
+    with pytest.raises(
+        ValueError, match=r"4 lags from -1 to 5 s; those in fit had 4 lags from 0 to 6"
+    ):
+        power.transform(windows(raw, tmin=-7.0, tmax=1.0))
+
+
+def test_other_channels_are_refused_and_a_refit_forgets(make_raw):
+    raw = make_raw()
+    power = BandPower(ALPHA, array_sfreq=100).fit(windows(raw))
+    with pytest.raises(ValueError, match=r"other channels .*missing: \['E4'\]"):
+        power.transform(windows(raw, picks=["E1", "E2", "E3"]))
+    with pytest.raises(ValueError, match="give array_sfreq in Hz"):
+        clone(power).set_params(array_sfreq=None).fit(np.asarray(windows(raw)))
+    table = pd.DataFrame(np.ones((5, 3)), columns=["a", "b", "c"])
+    model = BandPower(None, duration=None).fit(table)
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    assert list(model.get_feature_names_out()) == [f"{c} power 0.0 s" for c in "abc"]
+    model.fit(windows(raw))
+    assert not hasattr(model, "feature_names_in_")
+    assert model.ch_names_in_ == raw.ch_names
+
+
+def test_default_bands_can_be_changed_without_changing_the_default(make_raw):
+    power = BandPower().fit(windows(make_raw()))
+    power.bands_["new"] = (1, 2)
+    assert "new" not in BANDS
+
+
+# -- real EEG -----------------------------------------------------------------------------------
+def test_a_ridge_finds_the_coupling_planted_in_real_eeg_and_no_other(shared_data):
+    path = shared_data / "real" / "eeglab_sample"
+    raw = mne.io.read_raw_eeglab(next(path.glob("*.set")), verbose="error")
+    bold = pd.read_csv(shared_data / "semireal" / "bold.csv", index_col="time_s")
+    planted = pd.read_json(shared_data / "semireal" / "truth.json", typ="series")["planted"]
+    X, y = align(raw, bold, t_r=1.89, tmin=-16.0, tmax=0.0, verbose="error")
+    model = make_band_power_ridge(bands={"theta": (4, 8), "alpha": (8, 12), "beta": (15, 25)})
+    predicted = cross_val_predict(model, X, y, cv=BlockedKFold(4, gap=16.0))
+    r = np.array([np.corrcoef(y[name], p)[0, 1] for name, p in zip(y, predicted.T, strict=True)])
+    coupled = np.isin(y.columns, list(planted))
+    assert coupled.sum() == 4
+    assert r[coupled].min() > 0.3
+    assert r[~coupled].max() < 0.3
