@@ -10,9 +10,9 @@ no number below says anything about brains.
 # %%
 # A recording
 # -----------
-# :func:`~sklearn_beira.datasets.make_eeg_fmri` returns what a simultaneous measurement gives you: an
-# MNE ``Raw`` with one annotation per volume, and a table of BOLD with one row per volume. Here, two
-# regions follow the alpha power of one source each, and a little of the other's.
+# :func:`~sklearn_beira.datasets.make_eeg_fmri` returns what a simultaneous measurement gives you:
+# an MNE ``Raw`` with one annotation per volume, and a table of BOLD with one row per volume.
+# Here, two regions follow the alpha power of one source each, and a little of the other's.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,9 +37,9 @@ run.bolds[0].head(3).round(2)
 # %%
 # A sample is a volume
 # --------------------
-# :func:`~sklearn_beira.align` is the only place where EEG and BOLD meet. It returns ``X``, a view of
-# the EEG before each volume, and ``y``, the BOLD of these volumes. The first volumes are dropped
-# from both: 16 s of EEG before them were not recorded.
+# :func:`~sklearn_beira.align` is the only place where EEG and BOLD meet. It returns ``X``, a view
+# of the EEG before each volume, and ``y``, the BOLD of these volumes. The first volumes are
+# dropped from both: 16 s of EEG before them were not recorded.
 
 HISTORY = 16.0  # seconds of EEG that predict a volume
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0)
@@ -117,9 +117,10 @@ ax = plot_scores(scores[["BEIRA", "ridge"]], ceiling=scores["ceiling"])
 # What the network reads
 # ----------------------
 # A branch is a spatial filter, a band-pass and the power behind it.
-# :func:`~sklearn_beira.inspection.read_branches` turns its weights into patterns: where on the scalp
-# its signal comes from, and at which frequencies. Branches are sorted by how much they move the
-# prediction of the region. This model is trained on all volumes, as nothing is scored any more.
+# :func:`~sklearn_beira.inspection.read_branches` turns its weights into patterns: where on the
+# scalp its signal comes from, and at which frequencies. Branches are sorted by how much they move
+# the prediction of the region. This model is trained on all volumes, as nothing is scored any
+# more.
 
 model = clone(models["BEIRA"]).fit(X, y)
 branches = read_branches(model, X)

@@ -33,7 +33,9 @@ folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)
 
 raw = study.raws[0]
-ecg = mne.io.RawArray(1e-4 * rng.standard_normal((1, raw.n_times)), mne.create_info(1, 250.0, "eeg"))
+ecg = mne.io.RawArray(
+    1e-4 * rng.standard_normal((1, raw.n_times)), mne.create_info(1, 250.0, "eeg")
+)
 raw.add_channels([ecg.rename_channels({"0": "ECG"})], force_update_info=True)
 raw.annotations.delete(np.flatnonzero(raw.annotations.description == "mri")[-3:])
 raw.annotations.rename({"mri": "Response/R128"})
@@ -67,9 +69,9 @@ raw.info["bads"] = ["TP9"]
 # %%
 # From the image to regions
 # -------------------------
-# :class:`~sklearn_beira.ROIExtractor` makes one column per region. The atlas is your own label image
-# here; ``atlas="harvard-oxford-subcortical"`` fetches the one of the paper. Confounds are those of
-# this run: the ``rp_*.txt`` of SPM, or the table of fMRIPrep.
+# :class:`~sklearn_beira.ROIExtractor` makes one column per region. The atlas is your own label
+# image here; ``atlas="harvard-oxford-subcortical"`` fetches the one of the paper. Confounds are
+# those of this run: the ``rp_*.txt`` of SPM, or the table of fMRIPrep.
 
 extractor = ROIExtractor(
     atlas=folder / "atlas.nii.gz",
@@ -95,14 +97,13 @@ except ValueError as error:
 # %%
 # The fix
 # -------
-# Only you can know which end is missing. Was the EEG started after the scanner, or did the scanner
-# drop its first volumes? Then it is ``missing="start"``. Was the EEG stopped first, as here? Then it
-# is ``missing="end"``. If triggers are lost in the middle, repair them and give ``volume_times``, the
-# onset of every volume in seconds. With ``t_r`` the interval of the triggers is checked as well.
+# Only you can know which end is missing. Was the EEG started after the scanner, or did the
+# scanner drop its first volumes? Then it is ``missing="start"``. Was the EEG stopped first, as
+# here? Then it is ``missing="end"``. If triggers are lost in the middle, repair them and give
+# ``volume_times``, the onset of every volume in seconds. With ``t_r`` the interval of the
+# triggers is checked as well.
 
-X, y = align(
-    raw, bold, trigger="Response/R128", missing="end", t_r=study.t_r, tmin=-20.0, tmax=0.0
-)
+X, y = align(raw, bold, trigger="Response/R128", missing="end", t_r=study.t_r, tmin=-20.0, tmax=0.0)
 X
 
 # %%
@@ -111,8 +112,8 @@ X
 X.alignment.T
 
 # %%
-# The index of ``y`` still names recording and volume. ``X`` and ``y`` have one row per volume that was
-# kept, and can go into any of the models.
+# The index of ``y`` still names recording and volume. ``X`` and ``y`` have one row per volume
+# that was kept, and can go into any of the models.
 
 print(X.shape, y.shape)
 y.head(3).round(2)
@@ -144,5 +145,5 @@ for ax in (ax_eeg, ax_bold):
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# Several runs go in as lists, ``align([raw_1, raw_2], [bold_1, bold_2], ...)``; ``X.groups`` then says
-# which run a volume is from, and no window or block spans two of them.
+# Several runs go in as lists, ``align([raw_1, raw_2], [bold_1, bold_2], ...)``; ``X.groups`` then
+# says which run a volume is from, and no window or block spans two of them.

@@ -13,9 +13,9 @@ nothing about brains. A ridge on band power keeps the page fast; the search is t
 # %%
 # History and future
 # ------------------
-# The search looks through windows of 4 s. The earliest ends 14 s before the volume, the latest 8 s
-# after its onset. ``tmin`` and ``tmax`` keep that much EEG around each volume, so that every delay is
-# scored on the same volumes.
+# The search looks through windows of 4 s. The earliest ends 14 s before the volume, the latest 8
+# s after its onset. ``tmin`` and ``tmax`` keep that much EEG around each volume, so that every
+# delay is scored on the same volumes.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,7 +62,9 @@ search = GridSearchCV(
 )
 search.fit(X[train], y.iloc[train])
 best = search.best_params_["window__delay"]
-print(f"best delay: {best:g} s, a window from {best + DURATION:g} s to {best:g} s before the volume")
+print(
+    f"best delay: {best:g} s, a window from {best + DURATION:g} s to {best:g} s before the volume"
+)
 print(f"r in the search, mean of 4 folds: {search.best_score_:.2f}")
 
 # %%
@@ -73,9 +75,9 @@ print(f"r on {len(test)} volumes that the search has not seen:")
 pd.Series(r, index=y.columns).round(2)
 
 # %%
-# It may come out above or below the figure of the search: on so few volumes, chance moves it by more
-# than the choice of the delay does. The two steps are still not optional, because the bias of the
-# search always goes one way.
+# It may come out above or below the figure of the search: on so few volumes, chance moves it by
+# more than the choice of the delay does. The two steps are still not optional, because the bias
+# of the search always goes one way.
 #
 # The same search on misaligned data
 # ----------------------------------
@@ -119,6 +121,6 @@ ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# For BEIRA, replace ``model`` by ``Pipeline([("filter", ...), ("window", Windower(DURATION)), ("beira",
-# make_compact_beira())])``; nothing else changes. A network trains once per delay and fold: search few
-# delays, or find the delay with the ridge.
+# For BEIRA, replace ``model`` by ``Pipeline([("filter", ...), ("window", Windower(DURATION)),
+# ("beira", make_compact_beira())])``; nothing else changes. A network trains once per delay and
+# fold: search few delays, or find the delay with the ridge.

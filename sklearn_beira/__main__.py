@@ -114,7 +114,7 @@ def run(args):
     scores.loc["mean"] = scores.mean()
     print(scores.to_string(float_format="{:.2f}".format), "\n")
     report = make_report(
-        scores.drop(index="mean"),
+        scores,
         y,
         predictions,
         X.times,
@@ -165,8 +165,8 @@ def _load(args, tmin):
     data = (
         f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
         f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
-        f"used ({row['no_marker']} without a trigger, {row['no_history']} without {-tmin:g} s of EEG "
-        f"history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out)."
+        f"used ({row['no_marker']} without a trigger, {row['no_history']} without {-tmin:g} s of "
+        f"EEG history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out)."
     )
     return X, y, None, data
 

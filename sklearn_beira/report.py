@@ -30,7 +30,7 @@ def make_report(
     ----------
     scores : DataFrame, shape (n_rois, n_columns)
         Figures per region, with r of each model in a column of its name, and the noise ceiling in
-        one named "ceiling" where it is known.
+        one named "ceiling" where it is known. Further rows, such as a mean, go into the table only.
     y : DataFrame, shape (n_volumes, n_rois)
         Measured BOLD.
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
@@ -56,7 +56,8 @@ def make_report(
     report = mne.Report(title=title, verbose="error")
     body = "".join(f"<p>{html.escape(p)}</p>" for p in summary.split("\n\n"))
     report.add_html(body + _as_table(scores), title="Summary", section="Result", tags=("scores",))
-    with _figure(plot_scores(scores[list(predictions)], ceiling=scores.get("ceiling"))) as fig:
+    regions = scores.loc[list(y.columns)]
+    with _figure(plot_scores(regions[list(predictions)], ceiling=regions.get("ceiling"))) as fig:
         report.add_figure(fig, title="Correlation per region", section="Result", tags=("scores",))
     for column, region in enumerate(y.columns):
         ax = plot_predictions(
@@ -104,7 +105,7 @@ def _figure(drawn):
 
 
 def _as_table(scores):
-    table = scores.to_html(
+    table = scores.rename_axis(None).to_html(
         float_format="{:.2f}".format,
         na_rep="",
         border=0,

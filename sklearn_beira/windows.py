@@ -114,7 +114,7 @@ class EEGWindows:
 
     @property
     def dtype(self):
-        return np.result_type(*self.recordings)
+        return np.result_type(*{r.dtype for r in self.recordings})
 
     @property
     def sfreq(self):

@@ -163,6 +163,8 @@ def test_names_are_unique_however_fine_the_grid(make_raw):
         names = power.get_feature_names_out()
         assert len(set(names)) == len(names)
         assert names[4] == f"E1 alpha {step} s"
+    power = BandPower(ALPHA, duration=1.0, step=1.1).fit(windows(make_raw(), tmin=-12.0))
+    np.testing.assert_allclose(power.lags_, np.arange(11) * 1.1)  # 1.1 * 100 exceeds 110
 
 
 def test_names_of_channels_without_names(make_raw):

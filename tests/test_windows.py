@@ -80,6 +80,13 @@ def test_windows_equal_those_cut_by_hand(X, recordings):
         np.array(X, copy=False)
 
 
+def test_the_type_is_one_that_holds_all_recordings(recordings, info):
+    many = [recordings[1].astype(np.float32)] * 99 + [recordings[0]]
+    X = EEGWindows(many, [0, 99], [5.0, 5.0], info, tmin=-3.0, tmax=0.5)
+    assert X.dtype == np.asarray(X).dtype == np.float64
+    np.testing.assert_array_equal(X[1], recordings[0][:, 200:550])
+
+
 MASK = np.arange(10) % 3 == 0
 ROWS = [
     2,
@@ -280,6 +287,8 @@ def test_stretches_are_the_union_of_the_windows(recordings, info):
         for a, b in zip(covered, expected, strict=True):
             np.testing.assert_array_equal(a, b)
         assert X.stretches() == sorted(X.stretches())
+    X = EEGWindows(recordings, [0, 0, 1], [6.0, 5.0, 5.0], info, tmin=-1.0, tmax=0.0)
+    assert X.stretches() == [(0, 400, 600), (1, 400, 500)]  # neighbours that touch are one
 
 
 def test_another_window_reads_the_same_recordings(X, recordings):
@@ -316,7 +325,9 @@ def test_a_window_between_samples_that_just_fits_is_cut_inside(recordings, info)
     X = EEGWindows(recordings, [0, 0], [19.995, 0.005], info, tmin=-0.005, tmax=0.005)
     assert X.shape[2] == 1
     assert np.asarray(X).shape == (2, 3, 1)
-    X = EEGWindows(recordings, [0], [19.985], info, tmin=-0.04, tmax=0.015)
+    # samples 1995.6 to 2000.5 of 2000: start and length are both rounded up
+    X = EEGWindows(recordings, [0], [19.985], info, tmin=-0.029, tmax=0.02)
+    assert X.shape[2] == 5
     np.testing.assert_array_equal(X[0], recordings[0][:, -X.shape[2] :])
 
 
