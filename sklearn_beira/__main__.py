@@ -65,6 +65,9 @@ def run(args):
     args : argparse.Namespace
         Parsed arguments.
     """
+    output = Path(args.output)
+    if not output.resolve().parent.is_dir():
+        raise ValueError(f"the folder of --output {output} does not exist; make it first.")
     from .report import make_report  # pyplot is slow to import, and a wrong file needs no figure
 
     duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
@@ -124,7 +127,6 @@ def run(args):
         summary=f"{data}\n\n{protocol}",
         title="sklearn-beira",
     )
-    output = Path(args.output)
     report.save(output, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
 
@@ -148,8 +150,12 @@ def _load(args, tmin):
         raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
     raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
     bold, volume_times = _read_bold(args)
-    if args.trigger or args.t_r:
-        volume_times = None
+    if args.trigger:
+        onsets, volume_times = f"the markers {args.trigger!r}", None
+    elif volume_times is not None:
+        onsets = f"the time column of {args.bold}"
+    else:
+        onsets = "--t-r, the first volume starting with the recording"
     X, y = align(
         raw,
         bold,
@@ -162,11 +168,16 @@ def _load(args, tmin):
         verbose="error",
     )
     row = X.alignment.iloc[0]
+    looks_other = [n for n in X.ch_names if n.upper().startswith(("EOG", "ECG", "EKG", "EMG"))]
+    if looks_other:
+        names = " ".join(looks_other)
+        print(f"Note: {names} go in as EEG; leave them out with --exclude {names}\n")
     data = (
         f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
         f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
         f"used ({row['no_marker']} without a trigger, {row['no_history']} without {-tmin:g} s of "
-        f"EEG history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out)."
+        f"EEG history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out). "
+        f"Volume onsets: {onsets}. Regions: {', '.join(map(str, y.columns))}."
     )
     return X, y, None, data
 
@@ -179,9 +190,13 @@ def _read_bold(args):
         return extractor.fit_transform(str(path)), None
     table = pd.read_csv(path, sep=None, engine="python")
     when = [name for name in table if name in TIME_COLUMNS or str(name).startswith("Unnamed")]
-    regions = table.drop(columns=when).select_dtypes("number")
-    if regions.empty:
-        raise ValueError(f"{path} holds no column of numbers; expected one column per region.")
+    regions = table.drop(columns=when)
+    text = list(regions.columns.difference(regions.select_dtypes("number").columns))
+    if text or regions.empty:
+        raise ValueError(
+            f"{path} must hold one column of numbers per region; columns with text in them: "
+            f"{', '.join(map(str, text)) or 'none, but no other column either'}."
+        )
     seconds = [name for name in when if name in TIME_COLUMNS[:3]]
     return regions, (table[seconds[0]].to_numpy() if seconds else None)
 
@@ -204,7 +219,8 @@ def _parse(argv):
         "--t-r",
         type=float,
         metavar="S",
-        help="repetition time in s; without --trigger the first volume starts with the recording",
+        help="repetition time in s; alone, it says that the first volume starts with the "
+        "recording; beside --trigger or a column time_s (onset of each volume in s) it is checked",
     )
     own.add_argument(
         "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"

@@ -65,3 +65,18 @@ def test_wrong_input_ends_with_one_sentence(files, capsys):
     assert not report.exists()
     with pytest.raises(SystemExit):
         command.main(["--eeg", str(eeg)])
+
+
+def test_what_would_be_lost_without_a_word_is_refused(files, capsys):
+    _study, eeg, bold, report = files
+    arguments = ["--eeg", str(eeg), "--bold", str(bold)]
+    assert command.main([*arguments, "--output", str(report / "deep" / "report.html")]) == 2
+    assert "does not exist; make it first" in capsys.readouterr().err
+    arguments += ["--output", str(report)]
+    assert command.main([*arguments, "--t-r", "2.5"]) == 2
+    assert "t_r is 2.5 s" in capsys.readouterr().err
+    table = pd.read_csv(bold)
+    table["Left Caudate"] = table["Left Caudate"].astype(str).replace(r"^.*$", "abc", regex=True)
+    table.to_csv(bold, index=False)
+    assert command.main(arguments) == 2
+    assert "columns with text in them: Left Caudate" in capsys.readouterr().err
