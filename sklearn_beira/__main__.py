@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
+from ._files import read_table
 from .baselines import make_band_power_ridge
 from .datasets import make_eeg_fmri
 from .inspection import read_branches
@@ -102,7 +103,9 @@ def run(args):
         for name, model in models.items():
             for train, test in folds:
                 bar.set_postfix_str(name)
-                predictions[name][test] = clone(model).fit(X[train], values[train]).predict(X[test])
+                y_pred = clone(model).fit(X[train], values[train]).predict(X[test])
+                # RidgeCV flattens what it predicts for a single region.
+                predictions[name][test] = y_pred.reshape(len(test), -1)
                 bar.update()
         bar.set_postfix_str("BEIRA on all data, for its branches")
         final = clone(models["BEIRA"]).fit(X, y)
@@ -188,7 +191,10 @@ def _read_bold(args):
     if path.name.endswith((".nii", ".nii.gz")):
         extractor = ROIExtractor(args.atlas, labels=args.labels, confounds=args.confounds)
         return extractor.fit_transform(str(path)), None
-    table = pd.read_csv(path, sep=None, engine="python")
+    with path.open(encoding="utf-8-sig") as lines:
+        header = lines.readline()
+    # Not left to pandas: in a table of one region it takes a digit for the separator.
+    table = read_table(path, "BOLD", sep=max(",;\t", key=header.count))
     when = [name for name in table if name in TIME_COLUMNS or str(name).startswith("Unnamed")]
     regions = table.drop(columns=when)
     text = list(regions.columns.difference(regions.select_dtypes("number").columns))

@@ -1,7 +1,9 @@
 """The main job from the command line."""
 
+import argparse
 import re
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,40 @@ def test_what_would_be_lost_without_a_word_is_refused(files, capsys):
     table.to_csv(bold, index=False)
     assert command.main(arguments) == 2
     assert "columns with text in them: Left Caudate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("n_regions", [1, 2])
+def test_a_table_is_read_whatever_separates_its_columns(files, separator, n_regions):
+    study, _eeg, bold, _report = files
+    table = study.bolds[0].iloc[:, :n_regions]
+    table.to_csv(bold, index=False, sep=separator)
+    found, times = command._read_bold(argparse.Namespace(bold=str(bold)))
+    pd.testing.assert_frame_equal(found, table.reset_index(drop=True))
+    assert times is None
+
+
+def test_an_image_with_its_atlas_gives_a_report(tmp_path, capsys):
+    study = make_eeg_fmri(duration=100.0, n_channels=6, n_rois=2, return_img=True, random_state=0)
+    eeg, bold, atlas, labels, report = (
+        tmp_path / name
+        for name in ("run_raw.fif", "bold.nii.gz", "atlas.nii.gz", "labels.csv", "report.html")
+    )
+    study.raws[0].save(eeg, verbose="error")
+    nib.save(study.bold_imgs[0], bold)
+    nib.save(study.atlas_img, atlas)
+    pd.DataFrame({"index": [1, 2], "name": study.region_names}).to_csv(labels, index=False)
+    arguments = ["--eeg", eeg, "--bold", bold, "--atlas", atlas, "--labels", labels]
+    arguments += ["--trigger", "mri", "--folds", "2", "--output", report]
+    assert command.main([str(a) for a in arguments]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in study.region_names)
+    assert report.exists()
+
+
+def test_one_region_is_enough(files):
+    study, eeg, bold, report = files
+    study.bolds[0].iloc[:, :1].to_csv(bold, index=False)
+    arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--folds", "2"]
+    assert command.main([str(a) for a in [*arguments, "--output", report]]) == 0
+    assert report.exists()
