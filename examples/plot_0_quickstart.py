@@ -108,7 +108,7 @@ for column, ax in enumerate(axes):
         region=y.columns[column],
         ax=ax,
     )
-axes[0].set_xlabel("")
+axes[0].label_outer()
 
 # %%
 ax = plot_scores(scores[["BEIRA", "ridge"]], ceiling=scores["ceiling"])
@@ -122,6 +122,7 @@ ax = plot_scores(scores[["BEIRA", "ridge"]], ceiling=scores["ceiling"])
 # the prediction of the region. This model is trained on all volumes, as nothing is scored any
 # more.
 
+# sphinx_gallery_thumbnail_number = 3
 model = clone(models["BEIRA"]).fit(X, y)
 branches = read_branches(model, X)
 fig = plot_branches(branches, "Left Caudate", n_branches=3)

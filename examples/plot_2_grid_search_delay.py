@@ -13,8 +13,8 @@ nothing about brains. A ridge on band power keeps the page fast; the search is t
 # %%
 # History and future
 # ------------------
-# The search looks through windows of 4 s. The earliest ends 14 s before the volume, the latest 8
-# s after its onset. ``tmin`` and ``tmax`` keep that much EEG around each volume, so that every
+# The search looks through windows of 4 s. The earliest ends 10 s before the volume, the latest
+# 8 s after its onset. ``tmin`` and ``tmax`` keep that much EEG around each volume, so that every
 # delay is scored on the same volumes.
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ from sklearn_beira.model_selection import BlockedKFold
 
 run = make_eeg_fmri(duration=480.0, n_channels=16, n_rois=2, random_state=0)
 DURATION = 4.0
-delays = np.arange(-8.0, 15.0, 2.0)
+delays = np.arange(-8.0, 11.0, 2.0)
 span = {"tmin": -(delays.max() + DURATION), "tmax": -delays.min()}
 X, y = align(run.raws, run.bolds, trigger="mri", **span)
 X
@@ -40,7 +40,7 @@ X
 # %%
 # Search inside, score outside
 # ----------------------------
-# The best of twelve delays is best partly by luck, so its score in the search is too good. The last
+# The best of ten delays is best partly by luck, so its score in the search is too good. The last
 # quarter of the recording is set apart before the search begins, and is predicted once, with the
 # delay that the search chose. The gap is the whole span of EEG that any grid point can see.
 #
@@ -109,11 +109,12 @@ ax.axvspan(delays[0] - 1, 0, color="0.93", lw=0, zorder=0)
 ax.axhline(0, color="0.6", lw=0.8)
 plot_delays(search, "#0072B2", "aligned", ax)
 plot_delays(wrong, "#E69F00", "four volumes off", ax)
+ax.margins(y=0.12)
 ax.annotate(
-    "the EEG comes after the volume", (-8.7, 1), xycoords=("data", "axes fraction"), va="top"
+    "the window ends after the volume", (-8.7, 1), xycoords=("data", "axes fraction"), va="top"
 )
 ax.set(
-    xlim=(-9, 15),
+    xlim=(-9, 11),
     xlabel="delay from the end of the window to the volume (s)",
     ylabel="Pearson's r in the search\n(line: mean; dots: folds)",
 )
