@@ -1,12 +1,18 @@
 """Splits that keep test volumes away from training volumes in time."""
 
+import warnings
+
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from .windows import EEGWindows
 
-__all__ = ["BlockedKFold", "tail_split"]
+__all__ = ["BlockedKFold", "GapWarning", "tail_split", "window_reach"]
+
+
+class GapWarning(UserWarning):
+    """Test and training volumes are so close that they may share EEG."""
 
 
 class BlockedKFold(BaseCrossValidator):
@@ -21,12 +27,20 @@ class BlockedKFold(BaseCrossValidator):
     ----------
     n_splits : int
         Number of folds.
-    gap : float
-        Time in s between any training and any test volume of one recording; at least window plus
-        delay of the model for a test that shares no EEG with the training.
+    gap : float or None
+        Time in s between any training and any test volume of one recording. A test that shares no
+        EEG with the training needs at least window plus delay of the model. None takes what the
+        windows of X reach, which is enough for every model; for plain arrays it has to be given.
     t_r : float or None
         Repetition time in s, for plain arrays (rows are then volumes in order); EEGWindows carry
         the time of each volume.
+
+    Warns
+    -----
+    GapWarning
+        If the gap is shorter than the history in the windows of X. The splitter does not know how
+        much of it a model reads: :func:`~sklearn_beira.compare` and
+        :func:`~sklearn_beira.null_test` do, and warn by that.
 
     Examples
     --------
@@ -39,7 +53,7 @@ class BlockedKFold(BaseCrossValidator):
     [0 1 2] [4 5 6 7]
     """
 
-    def __init__(self, n_splits=5, *, gap=0.0, t_r=None):
+    def __init__(self, n_splits=5, *, gap=None, t_r=None):
         self.n_splits = n_splits
         self.gap = gap
         self.t_r = t_r
@@ -85,9 +99,8 @@ class BlockedKFold(BaseCrossValidator):
         """
         if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
-        if not self.gap >= 0:
-            raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
-        recordings, times = recordings_and_times(X, groups, self.t_r, needed=self.gap > 0)
+        gap = self._gap(X)
+        recordings, times = recordings_and_times(X, groups, self.t_r, needed=gap > 0)
         blocks = np.empty(len(times), dtype=int)
         for k in np.unique(recordings):
             rows = np.flatnonzero(recordings == k)
@@ -101,13 +114,50 @@ class BlockedKFold(BaseCrossValidator):
         for b in range(self.n_splits):
             test = np.flatnonzero(blocks == b)
             train = np.flatnonzero(blocks != b)
-            train = train[~_within(train, test, recordings, times, self.gap)]
+            train = train[~_within(train, test, recordings, times, gap)]
             if not len(train):
                 raise ValueError(
-                    f"no training volume is left outside the gap of {self.gap:g} s around test "
+                    f"no training volume is left outside the gap of {gap:g} s around test "
                     f"block {b}; use a shorter gap or longer recordings."
                 )
             yield train, test
+
+    def _gap(self, X):
+        windows = isinstance(X, EEGWindows)
+        if self.gap is None:
+            if not windows:
+                raise ValueError(
+                    "rows of a plain array do not tell how much EEG they share; give gap in s (and "
+                    "t_r), or gap=0 where they share none."
+                )
+            return window_reach(X)
+        if not self.gap >= 0:
+            raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
+        if windows and self.gap < -X.tmin - 1e-6:
+            warnings.warn(
+                f"the gap of {self.gap:g} s is shorter than the {-X.tmin:g} s of history in the "
+                f"windows of X: training and test share EEG if the model reads all of it. Use "
+                f"gap=None, or X.window(tmin, tmax) with the window that the model reads.",
+                GapWarning,
+                stacklevel=3,
+            )
+        return float(self.gap)
+
+
+def window_reach(X):
+    """Tell how far apart two volumes must be for their windows to share nothing.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Samples.
+
+    Returns
+    -------
+    reach : float
+        Time in s from the start of a window to its end, or to its volume where that is later.
+    """
+    return max(X.tmax, 0.0) - X.tmin
 
 
 def tail_split(X, fraction, gap, groups=None):

@@ -37,11 +37,15 @@ class EEGWindows:
         Start and end of the window in s relative to the onset, half open as Python's ranges are.
     bads : list of ndarray, each of shape (n_spans, 2), optional
         Start and end of the bad stretches of each recording, in s.
+    subjects : list of str or int, optional
+        Whose each recording is.
 
     Attributes
     ----------
     groups : ndarray of int, shape (n_volumes,)
         Recording of each sample: what scikit-learn's group splitters take as ``groups``.
+    subjects : ndarray of shape (n_volumes,) or None
+        Subject of each sample, where it was told: ``groups`` for leaving one subject out.
     times : ndarray, shape (n_volumes,)
         Onset of each volume in s from the start of its recording.
     sfreq : float
@@ -75,7 +79,9 @@ class EEGWindows:
     array([6., 8.])
     """
 
-    def __init__(self, recordings, recording, onsets, info, *, tmin, tmax, bads=None):
+    def __init__(
+        self, recordings, recording, onsets, info, *, tmin, tmax, bads=None, subjects=None
+    ):
         self.recordings = tuple(_read_only(r) for r in recordings)
         self.info = info
         self.groups = np.array(recording, dtype=np.intp)
@@ -87,6 +93,11 @@ class EEGWindows:
         self.bads = tuple(tuple((float(a), float(b)) for a, b in spans) for spans in bads)
         if len(self.bads) != len(self.recordings):
             raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
+        self._subjects = None if subjects is None else tuple(subjects)
+        if subjects is not None and len(self._subjects) != len(self.recordings):
+            raise ValueError(
+                f"{len(self.recordings)} recording(s) but {len(self._subjects)} subjects."
+            )
         if self.groups.shape != self.times.shape or self.groups.ndim != 1:
             raise ValueError(
                 f"recording and onsets must be 1-D and of the same length, got shapes "
@@ -115,6 +126,10 @@ class EEGWindows:
     @property
     def dtype(self):
         return np.result_type(*{r.dtype for r in self.recordings})
+
+    @property
+    def subjects(self):
+        return None if self._subjects is None else np.asarray(self._subjects)[self.groups]
 
     @property
     def sfreq(self):
@@ -329,6 +344,7 @@ def align(
     tmax=2.0,
     picks="eeg",
     reject_by_annotation=True,
+    subjects=None,
     verbose=None,
 ):
     """Bring EEG recordings and BOLD volumes together, without guessing.
@@ -359,6 +375,9 @@ def align(
     reject_by_annotation : bool
         Drop volumes whose window ``[tmin, tmax)`` touches an annotation that starts with "bad".
         With False they stay, and ``X.overlaps_bad()`` still finds them.
+    subjects : str, int or list of them, optional
+        Whose each recording is, one per run: ``X.subjects`` then names the
+        subject of every sample.
     verbose : bool, str, int or None
         MNE's verbosity; at "info" (MNE's default) what was dropped is logged.
 
@@ -392,6 +411,9 @@ def align(
         given = [None] * len(raw)
         if volume_times is not None:
             given = _listed("volume_times", volume_times, len(raw))
+    if subjects is not None:
+        subjects = [subjects] if isinstance(subjects, str | int) else subjects
+        subjects = _listed("subjects", subjects, len(raws))
     if not raws:
         raise ValueError("align needs at least one recording.")
     if not tmin < tmax:
@@ -444,6 +466,7 @@ def align(
         tmin=tmin,
         tmax=tmax,
         bads=bads,
+        subjects=subjects,
     )
     X.alignment = alignment
     return X, _alignment.concatenate_bolds(bolds, keeps)

@@ -12,7 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn_beira import EEGWindows, Windower
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold, tail_split
+from sklearn_beira.model_selection import BlockedKFold, GapWarning, tail_split, window_reach
+
+
+# The geometry of blocks and gaps is tested at gaps that a model with these windows should not have.
+short_gaps = pytest.mark.filterwarnings("ignore::sklearn_beira.model_selection.GapWarning")
 
 
 @pytest.fixture
@@ -37,6 +41,7 @@ def X(make_windows):
 
 
 # -- blocks -------------------------------------------------------------------------------------
+@short_gaps
 @pytest.mark.parametrize("n_splits", [2, 5, 23])
 @pytest.mark.parametrize("gap", [0.0, 7.0])
 def test_blocks_cover_every_volume_once_and_are_contiguous(X, n_splits, gap):
@@ -55,6 +60,7 @@ def test_blocks_cover_every_volume_once_and_are_contiguous(X, n_splits, gap):
             assert max(sizes) - min(sizes) <= 1
 
 
+@short_gaps
 @pytest.mark.parametrize("gap", [0.0, 0.5, 1.95, 3.9, 5.0, 7.8, 11.7])
 def test_the_gap_is_kept_exactly_on_both_sides_and_nothing_more_is_lost(X, gap):
     for train, test in BlockedKFold(4, gap=gap).split(X):
@@ -96,6 +102,28 @@ def test_windows_of_test_and_training_share_no_eeg_beyond_a_gap_of_their_length(
             assert not (covered[0] & covered[1]).any()
 
 
+@pytest.mark.parametrize(
+    ("tmin", "tmax", "reach"), [(-4.0, 0.0, 4.0), (-3.0, 1.0, 4.0), (-4.0, -2.0, 4.0)]
+)
+def test_without_a_gap_it_takes_what_the_windows_reach(X, tmin, tmax, reach):
+    X = X.window(tmin, tmax)
+    assert window_reach(X) == reach
+    for (train, test), (same_train, same_test) in zip(
+        BlockedKFold(4).split(X), BlockedKFold(4, gap=reach).split(X), strict=True
+    ):
+        np.testing.assert_array_equal(train, same_train)
+        np.testing.assert_array_equal(test, same_test)
+
+
+def test_a_gap_shorter_than_the_history_is_warned_of(X):
+    with pytest.warns(GapWarning, match=r"gap of 3 s is shorter than the 4 s of history"):
+        next(BlockedKFold(4, gap=3.0).split(X))
+    # A window that has moved into the past reaches back by its length and its delay.
+    with pytest.warns(GapWarning, match=r"gap of 3 s is shorter than the 4 s of history"):
+        next(BlockedKFold(4, gap=3.0).split(X.window(-4.0, -2.0)))
+    next(BlockedKFold(4, gap=3.0).split(X.window(-3.0, 0.0)))
+
+
 def test_groups_and_row_order_stand_for_time_in_arrays():
     groups = np.repeat(["b", "a"], [10, 6])
     X = np.zeros((16, 3))
@@ -105,7 +133,7 @@ def test_groups_and_row_order_stand_for_time_in_arrays():
     one = list(BlockedKFold(2, gap=4.0, t_r=2.0).split(X))
     np.testing.assert_array_equal(one[0][1], np.arange(8))
     np.testing.assert_array_equal(one[0][0], np.arange(9, 16))
-    without_time = list(BlockedKFold(4).split(X))
+    without_time = list(BlockedKFold(4, gap=0).split(X))
     for (train, test), (k_train, k_test) in zip(without_time, KFold(4).split(X), strict=True):
         np.testing.assert_array_equal(train, k_train)
         np.testing.assert_array_equal(test, k_test)
@@ -149,12 +177,13 @@ def test_windows_know_their_recordings_whatever_groups_say(X):
             None,
             "no training volume is left outside the gap of 18 s around test block 0",
         ),
+        ({"gap": None}, None, "do not tell how much EEG they share; give gap in s"),
         ({}, [0, 1], "inconsistent numbers of samples"),
     ],
     ids=str,
 )
 def test_splits_that_cannot_be_made_are_refused(params, groups, message):
-    cv = BlockedKFold(**{"n_splits": 2, "t_r": 2.0, **params})
+    cv = BlockedKFold(**{"n_splits": 2, "gap": 0.0, "t_r": 2.0, **params})
     with pytest.raises(ValueError, match=message):
         next(cv.split(np.zeros((10, 2)), groups=groups))
 
