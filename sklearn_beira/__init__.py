@@ -1,9 +1,11 @@
 """Predict fMRI BOLD of brain regions from EEG, as scikit-learn estimators."""
 
 from ._version import __version__
+from .comparison import compare, delay_curve, paired_test
 from .preprocessing import EEGFilter, Windower
 from .regressor import BEIRARegressor, make_compact_beira
 from .roi import ROIExtractor
+from .significance import null_test
 from .windows import EEGWindows, align
 
 __all__ = [
@@ -14,5 +16,9 @@ __all__ = [
     "Windower",
     "__version__",
     "align",
+    "compare",
+    "delay_curve",
     "make_compact_beira",
+    "null_test",
+    "paired_test",
 ]

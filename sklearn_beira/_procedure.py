@@ -1,0 +1,340 @@
+"""A whole procedure, fold by fold: what compare and null_test both run."""
+
+import json
+import time
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from joblib import Parallel
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
+)
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples, check_consistent_length
+from tqdm import tqdm
+
+from .features import BandPower
+from .model_selection import BlockedKFold, GapWarning, window_reach
+from .preprocessing import EEGFilter, Windower
+from .windows import EEGWindows
+
+
+@dataclass
+class Study:
+    """Samples and the folds they are evaluated in, checked once.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples.
+    y : ndarray of float64, shape (n_volumes, n_rois)
+        BOLD.
+    region_names : list of str
+        Regions.
+    recordings : ndarray of shape (n_volumes,)
+        Recording of each row.
+    groups : array-like or None
+        What the splitter gets.
+    cv : cross-validation splitter
+        Folds.
+    """
+
+    X: object
+    y: np.ndarray
+    region_names: list
+    recordings: np.ndarray
+    groups: object
+    cv: object
+    folds: list = field(init=False)
+    blocks: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        n = len(self.y)
+        with warnings.catch_warnings():
+            # What the models read of the windows is known here, see check_gap.
+            warnings.simplefilter("ignore", GapWarning)
+            self.folds = [
+                (np.asarray(train), np.asarray(test))
+                for train, test in self.cv.split(self.X, self.y, self.groups)
+            ]
+        fold = np.full(n, -1)
+        for k, (train, test) in enumerate(self.folds):
+            if (fold[test] >= 0).any() or len(np.intersect1d(train, test)):
+                raise ValueError(
+                    f"{self.cv} tests some volumes twice, or tests on training volumes; every "
+                    f"volume may be predicted once, as with BlockedKFold or LeaveOneGroupOut."
+                )
+            fold[test] = k
+        # One block for every recording in every fold; -1 where a volume is never tested.
+        _, blocks = np.unique(
+            np.column_stack([fold, self.run_numbers]), axis=0, return_inverse=True
+        )
+        self.blocks = np.where(fold < 0, -1, blocks.ravel())
+
+    @property
+    def run_numbers(self):
+        return np.unique(self.recordings, return_inverse=True)[1].ravel()
+
+    @property
+    def tested(self):
+        """Rows that are predicted."""
+        return np.flatnonzero(self.blocks >= 0)
+
+    def runs(self):
+        """Rows of each recording, in order of time."""
+        times = self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
+        rows = [np.flatnonzero(self.run_numbers == k) for k in range(self.run_numbers.max() + 1)]
+        return [r[np.argsort(times[r], kind="stable")] for r in rows]
+
+    def at(self, rows):
+        """Make the same study of some of the rows, in the order of the whole."""
+        groups = None if self.groups is None else np.asarray(self.groups)[rows]
+        return Study(
+            _safe_indexing(self.X, rows),
+            self.y[rows],
+            self.region_names,
+            self.recordings[rows],
+            groups,
+            self.cv,
+        )
+
+
+def make_study(X, y, cv, groups):
+    """Check the samples and lay out the folds.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    cv : int, cross-validation splitter or None
+        Folds; None stands for ``BlockedKFold(5)``, a number for as many blocks.
+    groups : array-like of shape (n_volumes,) or None
+        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
+        also tell the recordings apart.
+
+    Returns
+    -------
+    study : Study
+        Samples and folds.
+    """
+    n = _num_samples(X)
+    columns = getattr(y, "columns", None)
+    name = getattr(y, "name", None)
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_consistent_length(X, y, groups)
+    y = y.reshape(n, -1)
+    if columns is not None:
+        names = [str(c) for c in columns]
+    else:
+        names = [f"ROI {i}" for i in range(y.shape[1])] if name is None else [str(name)]
+    if isinstance(X, EEGWindows):
+        recordings = X.groups
+        groups = X.groups if groups is None else groups
+    else:
+        recordings = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
+    if cv is None or isinstance(cv, int | np.integer):
+        cv = BlockedKFold(5 if cv is None else int(cv))
+    return Study(X, y, names, recordings, groups, check_cv(cv))
+
+
+# -- how far back a model looks -----------------------------------------------------------------
+def longest_history(model, X):
+    """Tell how far apart volumes must be for a model to share no EEG between them.
+
+    Parameters
+    ----------
+    model : estimator
+        A model, or a search around one; the windows of its grid count.
+    X : EEGWindows
+        Samples.
+
+    Returns
+    -------
+    history : float
+        Time in s: window plus delay, or the length of the window where that is more.
+    """
+    params = model.get_params(deep=True)
+    cutters = {name: p for name, p in params.items() if isinstance(p, Windower)}
+    if isinstance(model, Windower):
+        cutters[""] = model
+    if not cutters:
+        return window_reach(X)
+    grids = [params.get("param_grid"), params.get("param_distributions")]
+    grids = [g for grid in grids if grid for g in (grid if isinstance(grid, list) else [grid])]
+    reaches = []
+    for name, cutter in cutters.items():
+        step = name.removeprefix("estimator__")
+        durations, delays = [cutter.duration], [cutter.delay]
+        for grid in grids:
+            for found, parameter in ((durations, "duration"), (delays, "delay")):
+                values = grid.get(f"{step}__{parameter}", ())
+                found.extend(values if np.iterable(values) else values.support())
+            durations += [w.duration for w in grid.get(step, ()) if isinstance(w, Windower)]
+            delays += [w.delay for w in grid.get(step, ()) if isinstance(w, Windower)]
+        for delay in delays:
+            for duration in durations:
+                tmin = X.tmin if duration is None else -delay - duration
+                reaches.append(max(-delay, 0.0) - tmin)
+    return max(reaches)
+
+
+def check_gap(models, study):
+    """Warn where a model looks back farther than a splitter keeps training volumes away.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    study : Study
+        Samples and folds.
+    """
+    if not isinstance(study.X, EEGWindows):
+        return
+    for name, model in models.items():
+        history = longest_history(model, study.X)
+        inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
+        for cv in [study.cv, *inner]:
+            if isinstance(cv, BlockedKFold) and cv.gap is not None and cv.gap < history - 1e-6:
+                warnings.warn(
+                    f"the gap of {cv.gap:g} s in {cv} is shorter than the {history:g} s that "
+                    f"{name!r} looks back (window plus delay): training and test share EEG. Use "
+                    f"BlockedKFold(gap={history:g}) or gap=None.",
+                    GapWarning,
+                    stacklevel=3,
+                )
+
+
+# -- running ------------------------------------------------------------------------------------
+def fit_predict(model, study, y, fold):
+    """Fit on the training rows of a fold and predict its test rows.
+
+    Parameters
+    ----------
+    model : estimator
+        Not fitted; it is cloned.
+    study : Study
+        Samples and folds.
+    y : ndarray, shape (n_volumes, n_targets)
+        BOLD, or draws of it beside each other.
+    fold : int
+        Number of the fold.
+
+    Returns
+    -------
+    y_pred : ndarray, shape (n_test, n_targets)
+        Predictions.
+    facts : dict
+        ``fit_time`` in s and ``params``, what a search has chosen, as JSON.
+    """
+    train, test = study.folds[fold]
+    target = y[train] if y.shape[1] > 1 else y[train, 0]
+    started = time.perf_counter()
+    fitted = clone(model).fit(_safe_indexing(study.X, train), target)
+    seconds = time.perf_counter() - started
+    y_pred = np.asarray(fitted.predict(_safe_indexing(study.X, test)), dtype=np.float64)
+    chosen = getattr(fitted, "best_params_", {})
+    params = json.dumps(chosen, default=str, sort_keys=True) if chosen else ""
+    return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
+
+
+def out_of_fold(model, study, y):
+    """Predict every tested row by a model that has not seen it.
+
+    Parameters
+    ----------
+    model : estimator
+        Not fitted; it is cloned for each fold.
+    study : Study
+        Samples and folds.
+    y : ndarray, shape (n_volumes, n_targets)
+        BOLD, or draws of it beside each other.
+
+    Returns
+    -------
+    y_pred : ndarray, shape (n_volumes, n_targets)
+        Predictions, NaN in rows that no fold tests.
+    """
+    out = np.full(y.shape, np.nan)
+    for k, (_, test) in enumerate(study.folds):
+        out[test] = fit_predict(model, study, y, k)[0]
+    return out
+
+
+def run_tasks(tasks, n_jobs, description, verbose):
+    """Run delayed calls with a progress bar, in order.
+
+    Parameters
+    ----------
+    tasks : list
+        What ``joblib.delayed`` returns.
+    n_jobs : int or None
+        Processes, as in joblib.
+    description : str
+        Beside the bar.
+    verbose : bool
+        Show the bar.
+
+    Yields
+    ------
+    result : object
+        Of each task.
+    """
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    yield from tqdm(results, total=len(tasks), desc=description, disable=not verbose, leave=False)
+
+
+# -- models whose targets do not know of each other ---------------------------------------------
+#: Transformers that never look at y.
+_TARGET_BLIND = (
+    EEGFilter,
+    Windower,
+    BandPower,
+    StandardScaler,
+    RobustScaler,
+    MinMaxScaler,
+    PCA,
+    PolynomialFeatures,
+    SplineTransformer,
+)
+
+
+def has_independent_targets(model):
+    """Tell whether a model treats each column of y as if it were alone.
+
+    Then the draws of a null can be fitted beside each other, as further columns.
+
+    Parameters
+    ----------
+    model : estimator
+        Model.
+
+    Returns
+    -------
+    independent : bool
+        True only where it is known.
+    """
+    if isinstance(model, Pipeline):
+        *steps, model = (step for _, step in model.steps)
+        if not all(s == "passthrough" or isinstance(s, _TARGET_BLIND) for s in steps):
+            return False
+    if isinstance(model, RidgeCV):
+        return bool(model.alpha_per_target) and model.cv is None
+    if isinstance(model, LinearRegression | Ridge):
+        return not model.positive
+    if isinstance(model, DummyRegressor):
+        return model.strategy == "mean"
+    # Set by those of our own regressors of which it is true.
+    return getattr(model, "_independent_targets", False)

@@ -1,0 +1,212 @@
+"""BOLD that has nothing to do with the EEG beside it, made of BOLD that was measured."""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Surrogates:
+    """Draws of a null: which rows they cover, and the BOLD of each draw.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (n_rows,)
+        Rows of X and y that take part, the same in every draw.
+    n_draws : int
+        Number of draws.
+    bold : callable
+        Takes the number of a draw, returns BOLD of shape (n_rows, n_rois).
+    n_distinct : int or None
+        How many different draws there can be, where that is few; None for practically all.
+    p_value : callable
+        Takes the observed statistic (n,) and those of the draws (n_draws, n), returns p (n,).
+    """
+
+    rows: np.ndarray
+    n_draws: int
+    bold: object
+    n_distinct: int | None = None
+    p_value: object = field(default=None)
+
+    def __post_init__(self):
+        self.p_value = self.p_value or permutation_p
+
+
+def permutation_p(observed, draws):
+    """Share of draws at least as high as what was observed, which counts as one of them.
+
+    Phipson, Smyth (2010), Permutation p-values should never be zero, SAGMB 9.
+    """
+    return (1 + (draws >= observed).sum(axis=0)) / (1 + len(draws))
+
+
+def linear_shift_p(observed, draws):
+    """Bound for a series of shifts -M to M, which are not exchangeable.
+
+    Harris (2020), Nonsense correlations in neuroscience, bioRxiv 2020.11.29.402719: if the
+    statistic at shift 0 is among the m highest of the 2 M + 1, then p is at most m / (M + 1).
+    """
+    n_each_side = len(draws) // 2
+    return np.minimum(1.0, (1 + (draws >= observed).sum(axis=0)) / (1 + n_each_side))
+
+
+# -- the nulls ----------------------------------------------------------------------------------
+def swap(y, runs, n_draws, rng, others=None):
+    """Give each recording the BOLD of another one.
+
+    Every permutation of the recordings may be drawn, those that leave one in place as well: with
+    all of them the test is exact for exchangeable recordings. Recordings are cut to the length of
+    the shortest.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+    runs : list of ndarray of int
+        Rows of each recording, in order of time.
+    n_draws : int
+        Number of draws asked for; fewer come if there are fewer permutations.
+    rng : RandomState
+        Source of chance.
+    others : list of ndarray of shape (n, n_rois) or None
+        BOLD of other recordings, to draw stretches from instead.
+
+    Returns
+    -------
+    surrogates : Surrogates
+        The draws.
+    """
+    if others is not None:
+        return _from_others(y, runs, n_draws, rng, others)
+    length = min(map(len, runs))
+    runs = np.array([run[:length] for run in runs])
+    n_distinct = math.factorial(len(runs)) - 1
+    if n_distinct <= n_draws:
+        orders = list(itertools.permutations(range(len(runs))))[1:]
+    else:
+        orders = []
+        while len(orders) < n_draws:
+            order = rng.permutation(len(runs))
+            if (order != np.arange(len(runs))).any():
+                orders.append(order)
+    sources = [runs[list(order)].ravel() for order in orders]
+    return Surrogates(runs.ravel(), len(orders), lambda k: y[sources[k]], n_distinct)
+
+
+def shift(y, runs, n_draws, rng, others=None):
+    """Shift BOLD against the EEG by a number of volumes, one shift for all recordings.
+
+    The middle of the EEG keeps its place and sees BOLD from -M to M volumes later, in true order:
+    nothing wraps around. M is a quarter of the shortest recording, or half of ``n_draws``.
+
+    Parameters
+    ----------
+    y, runs, n_draws, rng, others : object
+        As in :func:`swap`; ``rng`` and ``others`` are not used.
+
+    Returns
+    -------
+    surrogates : Surrogates
+        The draws, one for each shift but 0.
+    """
+    margin = min(n_draws // 2, min(map(len, runs)) // 4)
+    rows = np.concatenate([run[margin : len(run) - margin] for run in runs])
+    shifts = [s for s in range(-margin, margin + 1) if s]
+
+    def bold(k):
+        s = shifts[k]
+        return y[np.concatenate([run[margin + s : len(run) - margin + s] for run in runs])]
+
+    return Surrogates(rows, len(shifts), bold, len(shifts), linear_shift_p)
+
+
+def circular(y, runs, n_draws, rng, others=None):
+    """Roll the BOLD of each recording around, by a random number of volumes.
+
+    Parameters
+    ----------
+    y, runs, n_draws, rng, others : object
+        As in :func:`swap`; ``others`` is not used.
+
+    Returns
+    -------
+    surrogates : Surrogates
+        The draws. Rolls by less than a tenth of the recording are left out, as they
+        leave some of the true coupling in place.
+    """
+    rows = np.concatenate(runs)
+    least = [max(1, len(run) // 10) for run in runs]
+    lengths = np.array([len(run) for run in runs])
+    rolls = rng.randint(least, lengths - np.array(least) + 1, size=(n_draws, len(runs)))
+
+    def bold(k):
+        return y[np.concatenate([np.roll(run, by) for run, by in zip(runs, rolls[k], strict=True)])]
+
+    n_distinct = math.prod(int(n - 2 * m + 1) for n, m in zip(lengths, least, strict=True))
+    return Surrogates(rows, n_draws, bold, n_distinct)
+
+
+def phase(y, runs, n_draws, rng, others=None):
+    """Randomise the phases of BOLD, keeping its spectrum and how regions vary together.
+
+    Prichard, Theiler (1994), Generating surrogate data for time series with several simultaneously
+    measured variables, PRL 73.
+
+    Parameters
+    ----------
+    y, runs, n_draws, rng, others : object
+        As in :func:`swap`; ``others`` is not used.
+
+    Returns
+    -------
+    surrogates : Surrogates
+        The draws.
+    """
+    rows = np.concatenate(runs)
+    seeds = rng.randint(np.iinfo(np.int32).max, size=n_draws)
+
+    def bold(k):
+        local = np.random.RandomState(seeds[k])
+        return np.concatenate([_random_phases(y[run], local) for run in runs])
+
+    return Surrogates(rows, n_draws, bold)
+
+
+#: The nulls by name.
+NULLS = {"swap": swap, "shift": shift, "circular": circular, "phase": phase}
+
+
+def _random_phases(series, rng):
+    n = len(series)
+    mean = series.mean(axis=0)
+    spectrum = np.fft.rfft(series - mean, axis=0)
+    angles = rng.uniform(0, 2 * np.pi, size=len(spectrum))
+    angles[0] = 0.0
+    if n % 2 == 0:
+        angles[-1] = rng.choice([0.0, np.pi])  # the Nyquist frequency stays real
+    return mean + np.fft.irfft(spectrum * np.exp(1j * angles)[:, None], n, axis=0)
+
+
+def _from_others(y, runs, n_draws, rng, others):
+    lengths = np.array([len(other) for other in others])
+    picks = []
+    for _ in range(n_draws):
+        draw = []
+        for run in runs:
+            which = rng.choice(np.flatnonzero(lengths >= len(run)))
+            draw.append((which, rng.randint(lengths[which] - len(run) + 1)))
+        picks.append(draw)
+
+    def bold(k):
+        return np.concatenate(
+            [
+                others[which][start : start + len(run)]
+                for run, (which, start) in zip(runs, picks[k], strict=True)
+            ]
+        )
+
+    n_distinct = math.prod(int((np.maximum(lengths - len(r) + 1, 0)).sum()) for r in runs)
+    return Surrogates(np.concatenate(runs), n_draws, bold, n_distinct)

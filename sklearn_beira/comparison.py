@@ -1,0 +1,379 @@
+"""Models beside each other: one table with r, its interval, its null, and the rivals."""
+
+import numpy as np
+import pandas as pd
+from joblib import delayed
+from scipy import stats
+from sklearn.base import clone
+from sklearn.utils.validation import check_consistent_length
+
+from ._procedure import check_gap, fit_predict, make_study, run_tasks
+from ._store import ResultStore, digest, versions
+from .metrics import group_scores, region_scores
+from .preprocessing import Windower
+from .significance import choose_null, draw_surrogates, null_test, score_draws, summarise
+from .windows import EEGWindows
+
+__all__ = ["compare", "delay_curve", "paired_test"]
+
+# Fisher's z is finite up to here.
+_ONE = 1 - 1e-12
+_COLUMNS = [
+    "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_neff",
+    "p", "p_max", "null_low", "null_high", "r2", "mse", "n_train", "fit_time", "params",
+]  # fmt: skip
+
+
+def compare(
+    models,
+    X,
+    y,
+    *,
+    cv=None,
+    groups=None,
+    subjects=None,
+    null="auto",
+    n_draws=1000,
+    refit=False,
+    others=None,
+    family="regions",
+    level=0.95,
+    cache=None,
+    n_jobs=None,
+    random_state=0,
+    return_predictions=False,
+    verbose=True,
+):
+    """Cross-validate models on the same folds and tell what their figures are worth.
+
+    Every r is that of out-of-fold predictions, centred within test blocks, over acquired volumes;
+    it comes with effective sample size, interval and null.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Regressors over X, for example from :mod:`sklearn_beira.baselines`. They are cloned.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples, of one or several recordings.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    cv : cross-validation splitter, int or None
+        Every volume may be tested once; None stands for ``BlockedKFold(5)``.
+    groups : array-like of shape (n_volumes,) or None
+        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
+        also tell the recordings apart; rows are then taken in order.
+    subjects : array-like of shape (n_volumes,) or None
+        Subject of each row, by default ``X.subjects``. With several, rows per subject and for the
+        group are added.
+    null : {"auto", "swap", "shift", "circular", "phase"} or None
+        As in :func:`~sklearn_beira.null_test`; None draws none.
+    n_draws : int
+        Draws of the null.
+    refit : bool
+        True repeats every model's whole procedure in every draw, which costs as many fits. False,
+        the default here, keeps the predictions and replaces only the test BOLD.
+    others : list of array-like or None
+        BOLD of other recordings, as in :func:`~sklearn_beira.null_test`.
+    family : {"regions", "all"}
+        What ``p_max`` is corrected over: the regions of each model, or regions and models.
+    level : float
+        Level of the intervals.
+    cache : path-like or None
+        Folder where every finished model x fold (and draw, with ``refit``) is kept. The same call
+        continues a run that was killed; a change of data, models, folds or versions starts anew.
+    n_jobs : int or None
+        Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
+    random_state : int, RandomState instance or None
+        Seed of the null. Give the models their own.
+    return_predictions : bool
+        Also return the out-of-fold predictions.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per model, region and scope. ``scope`` is "pooled" (all folds), "fold" (``label``
+        is its number), "subject" (``label`` is its name) or "group". Columns: ``r``, ``ci_low``,
+        ``ci_high`` (interval from ``n_eff``, over subjects in scope "group"), ``n`` (volumes, or
+        subjects), ``n_eff``, ``p_neff`` (parametric, from ``n_eff``), ``p``, ``p_max``,
+        ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
+        ``n_train``, ``fit_time`` in s, and ``params`` (what a search chose, JSON).
+        ``table.attrs`` holds ``question`` (what p answers), ``null``, ``refit``, ``cv``,
+        ``random_state`` and ``versions``.
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
+        Only with ``return_predictions``; NaN where no fold tests.
+
+    See Also
+    --------
+    paired_test : Difference between two models.
+    sklearn_beira.null_test : The null of a single model, selection and fit repeated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import compare
+    >>> from sklearn_beira.model_selection import BlockedKFold
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 3))
+    >>> y = X[:, :1] + rng.standard_normal((100, 1))
+    >>> table = compare(
+    ...     {"ridge": Ridge(), "mean": DummyRegressor()}, X, y, cv=BlockedKFold(5, gap=0),
+    ...     verbose=False,
+    ... )
+    >>> table.query("scope == 'pooled'")[["model", "region", "r", "p"]].round(2)
+       model region     r    p
+    0  ridge  ROI 0  0.76  0.0
+    6   mean  ROI 0  0.00  1.0
+    """
+    if not isinstance(models, dict):
+        models = {type(models).__name__: models}
+    if not models:
+        raise ValueError("compare needs at least one model.")
+    if family not in ("regions", "all"):
+        raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
+    study = make_study(X, y, cv, groups)
+    subjects = _subjects(study, subjects)
+    check_gap(models, study)
+    if null is not None:
+        null = choose_null(null, study, others)
+    predictions, facts = _predict_all(models, study, ResultStore(cache), n_jobs, verbose)
+    tests = {}
+    if null is not None:
+        settings = {"null": null, "n_draws": n_draws, "others": others, "level": level}
+        settings["random_state"] = random_state
+        tests = _null_all(
+            models, study, predictions, settings, refit, family, X, y, cv, groups, cache, n_jobs,
+            verbose,
+        )  # fmt: skip
+    rows = [
+        row
+        for name in models
+        for row in _rows(name, study, predictions[name], facts[name], tests, subjects, level)
+    ]
+    table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
+    table.attrs = {
+        "question": next(iter(tests.values())).question if tests else "",
+        "null": null,
+        "refit": refit,
+        "cv": str(study.cv),
+        "random_state": str(random_state),
+        "versions": versions(),
+    }
+    return (table, predictions) if return_predictions else table
+
+
+def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=None, **options):
+    """Compare one model at several delays between EEG and BOLD.
+
+    A delay moves the window of the model: at delay d it ends d seconds before the volume. Negative
+    delays read EEG after the volume. A peak there is not physiology: it points to a misalignment or
+    a leak.
+
+    Parameters
+    ----------
+    model : estimator
+        A pipeline with a :class:`~sklearn_beira.Windower`, or any model with a parameter for the
+        delay.
+    X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+        Samples, with enough EEG before and after the volumes for every delay.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    delays : array-like of float
+        Delays in s.
+    param : str or None
+        Name of the parameter, such as ``"window__delay"``; None finds the Windower's.
+    **options
+        As in :func:`compare`. ``family`` is "all" unless given: ``p_max`` is then corrected over
+        regions and delays, so the highest point of the curve may be read as it is.
+
+    Returns
+    -------
+    curve : DataFrame
+        As :func:`compare`, with the column ``delay`` in s in place of ``model``.
+    """
+    if param is None:
+        found = [k for k, v in model.get_params(deep=True).items() if isinstance(v, Windower)]
+        if len(found) != 1:
+            raise ValueError(
+                f"the model has {len(found)} Windowers to set the delay of; name the parameter, "
+                f"such as param='window__delay'."
+            )
+        param = f"{found[0]}__delay"
+    models = {float(d): clone(model).set_params(**{param: float(d)}) for d in delays}
+    result = compare(models, X, y, **{"family": "all", **options})
+    table, *rest = result if isinstance(result, tuple) else (result,)
+    table = table.rename(columns={"model": "delay"})
+    return (table, *rest) if rest else table
+
+
+def paired_test(table, model, rival, *, unit="auto", level=0.95):
+    r"""Test whether one model predicts better than another on the same folds or subjects.
+
+    The differences of Fisher's z are tested by t. Subjects are independent; folds are not, since
+    their training data overlap, so their variance is corrected [1]_:
+
+    .. math:: t = \bar d \Big/ \sqrt{\Big(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Big) s_d^2}
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`compare` returned.
+    model, rival : str
+        Names of two models in it.
+    unit : {"auto", "subject", "fold"}
+        "auto" takes subjects where the table has at least two.
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    result : DataFrame, indexed by region
+        ``difference`` (mean difference of z), ``ci_low`` and ``ci_high``, ``t``, ``df``, ``p``
+        (two-sided), ``unit``. The last row, "mean", is the mean over regions. Where all differences
+        are the same, t is not defined and NaN is returned.
+
+    References
+    ----------
+    .. [1] Nadeau, Bengio (2003), Inference for the generalization error, Machine Learning 52.
+    """
+    known = list(table["model"].unique())
+    for name in (model, rival):
+        if name not in known:
+            raise ValueError(f"{name!r} is not in the table; it has {', '.join(map(str, known))}.")
+    if unit not in ("auto", "subject", "fold"):
+        raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")
+    if unit == "auto":
+        n_subjects = table.loc[table["scope"] == "subject", "label"].nunique()
+        unit = "subject" if n_subjects >= 2 else "fold"
+    rows = table[table["scope"] == unit]
+    r = [
+        rows[rows["model"] == name].pivot(index="label", columns="region", values="r")
+        for name in (model, rival)
+    ]
+    difference = np.arctanh(r[0].clip(-_ONE, _ONE)) - np.arctanh(r[1].clip(-_ONE, _ONE))
+    if len(difference) < 2:
+        raise ValueError(
+            f"a paired test needs at least 2 {unit}s, but the table has {len(difference)}."
+        )
+    difference = difference[table["region"].unique()]
+    difference["mean"] = difference.mean(axis=1)
+    k = len(difference)
+    overlap = 0.0
+    if unit == "fold":
+        one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
+        overlap = float((one["n"] / one["n_train"]).mean())
+    error = np.sqrt((1 / k + overlap) * difference.var(axis=0, ddof=1))
+    mean = difference.mean(axis=0)
+    t = mean / error.where(error > 0)
+    half = stats.t.ppf((1 + level) / 2, k - 1) * error
+    return pd.DataFrame(
+        {
+            "difference": mean,
+            "ci_low": mean - half,
+            "ci_high": mean + half,
+            "t": t,
+            "df": k - 1,
+            "p": 2 * stats.t.sf(t.abs(), k - 1),
+            "unit": unit,
+        }
+    ).rename_axis("region")
+
+
+# -- the pieces of compare ----------------------------------------------------------------------
+def _subjects(study, subjects):
+    if subjects is None:
+        return study.X.subjects if isinstance(study.X, EEGWindows) else None
+    check_consistent_length(study.y, subjects)
+    return np.asarray(subjects)
+
+
+def _predict_all(models, study, store, n_jobs, verbose):
+    """Out-of-fold predictions and facts (a list over folds) of every model."""
+    predictions = {name: np.full(study.y.shape, np.nan) for name in models}
+    facts = {name: [None] * len(study.folds) for name in models}
+    data = digest(study.X, study.y, versions()) if store.folder else ""
+    waiting = []
+    for name, model in models.items():
+        for k, (train, test) in enumerate(study.folds):
+            key = digest(data, model, train, test) if store.folder else ""
+            found = store.get(key)
+            if found is None:
+                waiting.append((name, k, key))
+            else:
+                predictions[name][test], facts[name][k] = found
+    tasks = [delayed(fit_predict)(models[name], study, study.y, k) for name, k, _ in waiting]
+    done = run_tasks(tasks, n_jobs, "Models x folds", verbose)
+    for (name, k, key), (y_pred, fact) in zip(waiting, done, strict=True):
+        predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
+        store.put(key, y_pred, fact)
+    return predictions, facts
+
+
+def _null_all(
+    models, study, predictions, settings, refit, family, X, y, cv, groups, cache, n_jobs, verbose
+):
+    """Null test of every model, on the same draws."""
+    if refit:
+        options = {"cv": cv, "groups": groups, "cache": cache, "n_jobs": n_jobs}
+        tests = {
+            name: null_test(model, X, y, **options, **settings, verbose=verbose)
+            for name, model in models.items()
+        }
+        draws = None
+    else:
+        settings = dict(settings)
+        level = settings.pop("level")
+        draws = draw_surrogates(study, **settings)
+        tests = {}
+        for name in models:
+            r, null_r = score_draws(study, predictions[name], draws)
+            tests[name] = summarise(
+                study.region_names, r, null_r, draws, settings["null"], False, level
+            )
+    if family == "all":
+        highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]
+        for test in tests.values():
+            test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
+    return tests
+
+
+def _rows(name, study, y_pred, facts, tests, subjects, level):
+    """Rows of the table of one model, a DataFrame for each scope."""
+    order = np.concatenate(study.runs())
+    order = order[study.blocks[order] >= 0]
+
+    def scores(rows, scope, label, **more):
+        table = region_scores(
+            study.y[rows],
+            y_pred[rows],
+            blocks=study.blocks[rows],
+            region_names=study.region_names,
+            level=level,
+        )
+        table = table.rename(columns={"p": "p_neff"}).rename_axis("region").reset_index()
+        return table.assign(model=name, scope=scope, label=label, **more)
+
+    seconds = sum(fact["fit_time"] for fact in facts)
+    pooled = scores(order, "pooled", "all folds", fit_time=seconds)
+    if tests:
+        null = tests[name].table
+        for column in ("p", "p_max", "null_low", "null_high"):
+            pooled[column] = null[column].to_numpy()
+    yield pooled
+    for k, ((train, test), fact) in enumerate(zip(study.folds, facts, strict=True)):
+        rows = order[np.isin(order, test)]
+        yield scores(rows, "fold", str(k), n_train=len(train), **fact)
+    people = [] if subjects is None else list(pd.unique(subjects[order]))
+    if len(people) < 2:
+        return
+    per_subject = [scores(order[subjects[order] == s], "subject", str(s)) for s in people]
+    yield from per_subject
+    r = np.array([table["r"].to_numpy() for table in per_subject])
+    group = group_scores(r, level=level).reset_index(drop=True)
+    group = group.rename(columns={"p": "p_neff", "n_subjects": "n"})
+    yield group.assign(
+        region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"
+    )

@@ -1,0 +1,470 @@
+"""What r would be if EEG and BOLD had nothing to do with each other: nulls of whole procedures."""
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from joblib import delayed
+from sklearn.utils import check_random_state
+
+from ._procedure import (
+    check_gap,
+    has_independent_targets,
+    make_study,
+    out_of_fold,
+    run_tasks,
+)
+from ._store import ResultStore, digest, versions
+from ._surrogates import NULLS
+from .metrics import pearson_r
+
+__all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
+
+# Recordings from which swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
+_ENOUGH_TO_SWAP = 4
+# Draws are fitted beside each other, up to this many columns of BOLD.
+_MOST_TARGETS = 2000
+# 1 % point of the statistic for a constant level (Kwiatkowski et al. 1992, table 1).
+KPSS_CRITICAL = 0.739
+
+_WITH = {
+    "swap": "the BOLD of another recording, drawn among those given",
+    "shift": "its own BOLD, shifted linearly in time, nothing wrapped around",
+    "circular": "its own BOLD, rolled around in time",
+    "phase": "its own BOLD with randomised phases",
+}
+_ASSUMES = {
+    "swap": "the recordings' BOLD series are exchangeable where none follows its EEG",
+    "shift": "BOLD is stationary; p is an upper bound (Harris 2020), up to twice too large",
+    "circular": "BOLD is stationary, and its end fits its beginning",
+    "phase": "BOLD is stationary and Gaussian",
+}
+
+
+class StationarityWarning(UserWarning):
+    """A null that assumes stationary BOLD was asked for, and the BOLD drifts."""
+
+
+@dataclass
+class NullTest:
+    """Result of :func:`null_test`.
+
+    Parameters
+    ----------
+    table : DataFrame, indexed by region
+        ``r``; ``p`` of the region alone; ``p_max``, corrected over the regions by the maximum
+        statistic; ``null_mean``, ``null_low`` and ``null_high``: mean and central interval of r
+        under the null; ``n``, the volumes r is computed on.
+    draws : ndarray, shape (n_draws, n_rois)
+        r of every draw.
+    null : str
+        Name of the null.
+    refit : bool
+        Whether the procedure was repeated in every draw.
+    n_distinct : int or None
+        How many different draws there are; None for practically all.
+    question : str
+        What p answers, in words.
+    p_value : callable
+        Takes observed statistics and those of the draws, returns p.
+    """
+
+    table: pd.DataFrame
+    draws: np.ndarray
+    null: str
+    refit: bool
+    n_distinct: int | None
+    question: str
+    p_value: object
+
+    def __repr__(self):
+        return f"{self.table.to_string(float_format='{:.3f}'.format)}\n\n{self.question}"
+
+    def _repr_html_(self):
+        return f"{self.table.to_html(float_format='{:.3f}'.format)}<p>{self.question}</p>"
+
+
+def null_test(
+    model,
+    X,
+    y,
+    *,
+    cv=None,
+    groups=None,
+    null="auto",
+    n_draws=200,
+    refit=True,
+    others=None,
+    level=0.95,
+    cache=None,
+    n_jobs=None,
+    random_state=0,
+    verbose=True,
+):
+    """Test a whole procedure against BOLD that has nothing to do with the EEG.
+
+    The model is cross-validated on the measured BOLD, and again on every draw of surrogate BOLD:
+    scaling, inner selection, fitting and scoring alike. p is the share of draws whose r is at least
+    as high. r is centred within test blocks (:func:`~sklearn_beira.metrics.pearson_r`).
+
+    Parameters
+    ----------
+    model : estimator
+        Any regressor over X; a search such as GridSearchCV repeats its selection in every draw.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples, of one or several recordings.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    cv : cross-validation splitter, int or None
+        Every volume may be tested once; None stands for ``BlockedKFold(5)``.
+    groups : array-like of shape (n_volumes,) or None
+        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
+        also tell the recordings apart; rows are then taken in order.
+    null : {"auto", "swap", "shift", "circular", "phase"}
+        Where the surrogate BOLD comes from.
+
+        - "swap": the BOLD of other recordings: all recordings change places, or stretches of
+          ``others`` are drawn. It keeps everything that real BOLD is like, drifts included.
+        - "shift": the same BOLD, shifted by up to a quarter of the recording, with the bound on p
+          of [1]_. Valid for stationary series, costs half of the volumes, and is conservative.
+        - "circular": the same BOLD, rolled around. Assumes that BOLD is stationary.
+        - "phase": the same BOLD with randomised phases, the same for all regions [2]_. Assumes
+          stationary, Gaussian BOLD.
+
+        "auto" takes "swap" where ``others`` or at least four recordings are given, else "phase".
+    n_draws : int
+        Number of draws. Where fewer different ones exist, all of them are taken.
+    refit : bool
+        False keeps the predictions and changes the BOLD only in scoring. That needs no fit and
+        answers another question: whether the predictions follow this BOLD better than other BOLD,
+        given what was learned. It assumes that training and test BOLD are independent without the
+        EEG, which blocks of one run are only approximately; whole recordings left out are.
+    others : list of array-like of shape (n, n_rois) or None
+        BOLD of the same regions in other recordings, at the same repetition time, for "swap". Each
+        draw takes stretches of random recordings at random starts, so each recording in X needs one
+        that is at least as long.
+    level : float
+        Share of the draws between ``null_low`` and ``null_high``.
+    cache : path-like or None
+        Folder for finished draws; a run that was killed continues.
+    n_jobs : int or None
+        Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
+    random_state : int, RandomState instance or None
+        Seed of the draws. Give the model its own.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    result : NullTest
+        ``result.table`` has one row per region.
+
+    Warns
+    -----
+    StationarityWarning
+        If "shift", "circular" or "phase" meets BOLD that the test of Kwiatkowski et al. (1992)
+        finds not stationary (1 %).
+    GapWarning
+        If the model looks back farther than the gap of the splitter.
+
+    References
+    ----------
+    .. [1] Harris (2020), Nonsense correlations in neuroscience, bioRxiv 2020.11.29.402719.
+    .. [2] Prichard, Theiler (1994), Generating surrogate data for time series with several
+       simultaneously measured variables, Physical Review Letters 73.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import null_test
+    >>> from sklearn_beira.model_selection import BlockedKFold
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 3))
+    >>> y = X[:, :2] + rng.standard_normal((100, 2))
+    >>> test = null_test(Ridge(), X, y, cv=BlockedKFold(5, gap=0), n_draws=99, verbose=False)
+    >>> bool((test.table["p_max"] <= 0.01).all())
+    True
+    """
+    study = make_study(X, y, cv, groups)
+    check_gap({type(model).__name__: model}, study)
+    null = choose_null(null, study, others)
+    draws = draw_surrogates(study, null, n_draws, others, random_state)
+    if refit:
+        kept = study.at(draws.rows)
+        r, null_r = _refit(model, kept, draws, ResultStore(cache), n_jobs, verbose)
+    else:
+        r, null_r = score_draws(study, out_of_fold(model, study, study.y), draws)
+    return summarise(study.region_names, r, null_r, draws, null, refit, level)
+
+
+def kpss(series):
+    """Kwiatkowski-Phillips-Schmidt-Shin statistic of a constant level.
+
+    Parameters
+    ----------
+    series : array-like, shape (n_volumes,) or (n_volumes, n_series)
+        Series, equally spaced in time.
+
+    Returns
+    -------
+    statistic : float or ndarray of shape (n_series,)
+        Large where the level wanders; above .463 (5 %) or .739 (1 %) stationarity is rejected. The
+        long-run variance is Newey and West's with 12 (n / 100)^(1/4) lags.
+
+    References
+    ----------
+    Kwiatkowski, Phillips, Schmidt, Shin (1992), Testing the null hypothesis of stationarity against
+    the alternative of a unit root, Journal of Econometrics 54.
+    """
+    x = np.asarray(series, dtype=np.float64)
+    x = x - x.mean(axis=0)
+    n = len(x)
+    n_lags = min(n - 1, int(np.ceil(12 * (n / 100) ** 0.25)))
+    variance = (x**2).sum(axis=0)
+    for lag in range(1, n_lags + 1):
+        variance = variance + 2 * (1 - lag / (n_lags + 1)) * (x[lag:] * x[:-lag]).sum(axis=0)
+    sums = (np.cumsum(x, axis=0) ** 2).sum(axis=0)
+    return np.divide(sums / n, variance, out=np.zeros_like(sums), where=variance > 0)
+
+
+# -- the pieces, which compare uses as well -----------------------------------------------------
+def choose_null(null, study, others):
+    """Resolve "auto" and refuse what cannot be drawn.
+
+    Parameters
+    ----------
+    null : str
+        As in :func:`null_test`.
+    study : Study
+        Samples and folds.
+    others : list or None
+        As in :func:`null_test`.
+
+    Returns
+    -------
+    null : str
+        One of ``NULLS``.
+    """
+    n_runs = len(study.runs())
+    if null == "auto":
+        return "swap" if others is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
+    if null not in NULLS:
+        raise ValueError(f"null must be 'auto' or one of {', '.join(NULLS)}, got {null!r}.")
+    if others is not None and null != "swap":
+        raise ValueError(f"others are for null='swap', not for null={null!r}.")
+    if null == "swap" and others is None and n_runs < 2:
+        raise ValueError(
+            "null='swap' needs several recordings, or the BOLD of others; X holds one recording. "
+            "Give others, or use null='phase'."
+        )
+    return null
+
+
+def draw_surrogates(study, null, n_draws, others, random_state):
+    """Prepare the draws, and warn where the null cannot be trusted.
+
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
+    null : str
+        One of ``NULLS``.
+    n_draws : int
+        Draws asked for.
+    others : list or None
+        As in :func:`null_test`.
+    random_state : int, RandomState instance or None
+        Seed.
+
+    Returns
+    -------
+    surrogates : Surrogates
+        The draws.
+    """
+    if not (isinstance(n_draws, Integral) and n_draws >= 1):
+        raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
+    runs = study.runs()
+    if others is not None:
+        others = _check_others(others, study, max(map(len, runs)))
+    if null != "swap":
+        _check_stationary(study, runs, null)
+    draws = NULLS[null](study.y, runs, n_draws, check_random_state(random_state), others)
+    least = draws.p_value(np.ones(1), np.zeros((draws.n_draws, 1)))[0]
+    if draws.n_draws < n_draws and least > 0.05:
+        warnings.warn(
+            f"null={null!r} has only {draws.n_draws} draws here, so p cannot fall below "
+            f"{least:.2f}; give more or longer recordings, or use another null.",
+            UserWarning,
+            stacklevel=3,
+        )
+    lost = len(study.y) - len(draws.rows)
+    if lost and null == "swap":
+        warnings.warn(
+            f"recordings differ in length: {lost} of {len(study.y)} volumes at their ends are left "
+            f"out of the swaps.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return draws
+
+
+def score_draws(study, y_pred, draws):
+    """Compare fixed predictions with measured BOLD and with every draw.
+
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
+    y_pred : ndarray, shape (n_volumes, n_rois)
+        Out-of-fold predictions, NaN where there is none.
+    draws : Surrogates
+        The draws.
+
+    Returns
+    -------
+    r : ndarray, shape (n_rois,)
+        With measured BOLD, over the rows of the draws.
+    null_r : ndarray, shape (n_draws, n_rois)
+        With the draws.
+    """
+    use = study.blocks[draws.rows] >= 0
+    rows = draws.rows[use]
+    y_pred, blocks = y_pred[rows], study.blocks[rows]
+    null_r = np.empty((draws.n_draws, study.y.shape[1]))
+    for some in _chunks(draws.n_draws, study.y.shape[1]):
+        bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
+        null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
+    return _r(study.y[rows], y_pred, blocks), null_r
+
+
+def summarise(region_names, r, null_r, draws, null, refit, level):
+    """Make the result of a null test.
+
+    Parameters
+    ----------
+    region_names : list of str
+        Regions.
+    r : ndarray, shape (n_rois,)
+        Observed.
+    null_r : ndarray, shape (n_draws, n_rois)
+        Of the draws.
+    draws : Surrogates
+        The draws.
+    null : str
+        Name of the null.
+    refit : bool
+        Whether the procedure was repeated.
+    level : float
+        Share of the draws in the interval.
+
+    Returns
+    -------
+    result : NullTest
+        Table, draws and words.
+    """
+    low, high = np.quantile(null_r, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    table = pd.DataFrame(
+        {
+            "r": r,
+            "p": draws.p_value(r, null_r),
+            "p_max": draws.p_value(r, null_r.max(axis=1, keepdims=True)),
+            "null_mean": null_r.mean(axis=0),
+            "null_low": low,
+            "null_high": high,
+            "n": len(draws.rows),
+        },
+        index=pd.Index(region_names, name="region"),
+    )
+    repeated = (
+        "in training and test alike, selection and fit repeated"
+        if refit
+        else "in the test only: predictions kept, so this assumes besides that training and test "
+        "BOLD are independent of each other without the EEG"
+    )
+    question = (
+        f"p: how often is r as high when every recording has {_WITH[null]}, {repeated}? "
+        f"{draws.n_draws} draws. Assumes that {_ASSUMES[null]}. p_max is corrected over the "
+        f"{len(r)} region(s) by the maximum statistic."
+    )
+    return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
+
+
+def _refit(model, study, draws, store, n_jobs, verbose):
+    """Repeat the procedure on measured BOLD and on every draw."""
+    n_rois = study.y.shape[1]
+    if has_independent_targets(model):
+        parts = _chunks(draws.n_draws + 1, n_rois)
+    else:
+        parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
+    shared = digest(model, study.X, study.folds, versions()) if store.folder else ""
+    results, waiting = {}, []
+    for part in parts:
+        bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
+        key = digest(shared, bold) if store.folder else ""
+        found = store.get(key) if store.folder else None
+        if found is None:
+            waiting.append((part, key, bold))
+        else:
+            results[part.start] = found[0]
+    tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
+    done = run_tasks(tasks, n_jobs, "Null", verbose)
+    for (part, key, _), r in zip(waiting, done, strict=True):
+        results[part.start] = r
+        store.put(key, r, {})
+    r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
+    return r[0], r[1:]
+
+
+def _procedure_r(model, study, bold):
+    y_pred = out_of_fold(model, study, bold)
+    rows = study.tested
+    return _r(bold[rows], y_pred[rows], study.blocks[rows])
+
+
+def _r(y_true, y_pred, blocks):
+    return pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
+
+
+def _chunks(n_draws, n_rois):
+    size = max(1, _MOST_TARGETS // n_rois)
+    return [range(k, min(k + size, n_draws)) for k in range(0, n_draws, size)]
+
+
+def _check_others(others, study, longest):
+    others = [np.asarray(other, dtype=np.float64) for other in others]
+    others = [other.reshape(len(other), -1) for other in others]
+    n_rois = study.y.shape[1]
+    for k, other in enumerate(others):
+        if other.shape[1] != n_rois or not np.isfinite(other).all():
+            raise ValueError(
+                f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
+                f"{other.shape}."
+            )
+    if max(map(len, others), default=0) < longest:
+        raise ValueError(
+            f"none of the others has the {longest} volumes of the longest recording; give longer "
+            f"ones."
+        )
+    return others
+
+
+def _check_stationary(study, runs, null):
+    drifting = {}
+    for k, run in enumerate(runs):
+        statistics = kpss(study.y[run])
+        for name, statistic in zip(study.region_names, statistics, strict=True):
+            if statistic > KPSS_CRITICAL:
+                drifting[f"{name} of recording {k}"] = statistic
+    if drifting:
+        worst = max(drifting, key=drifting.get)
+        warnings.warn(
+            f"null={null!r} assumes stationary BOLD, but the KPSS test (Kwiatkowski et al. 1992, "
+            f"1 %) rejects it for {len(drifting)} of {len(runs) * study.y.shape[1]} series (most "
+            f"for {worst}: {drifting[worst]:.2f} > {KPSS_CRITICAL}); detrend the BOLD, or use "
+            f"null='swap' with other recordings.",
+            StationarityWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,367 @@
+"""compare: one table whose numbers are those of the parts, that a killed run finishes."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.signal import lfilter
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
+from sklearn_beira.features import BandPower
+from sklearn_beira.metrics import pearson_r, region_scores
+from sklearn_beira.model_selection import BlockedKFold
+
+CV = BlockedKFold(5, gap=2.0, t_r=1.0)
+MODELS = {"ridge": Ridge(), "strong": Ridge(1e3), "mean": DummyRegressor()}
+
+
+def make_data(n=150, n_rois=3, seed=0):
+    """Smooth features, and BOLD that follows them but in its last region."""
+    noise = np.random.default_rng(seed).standard_normal((n + 50, 4 + n_rois))
+    series = lfilter([1], [1, -0.6], noise, axis=0)[50:]
+    X, y = series[:, :4], series[:, 4:].copy()
+    y[:, :-1] += X[:, : n_rois - 1]
+    return X, y
+
+
+def run(models, X, y, **options):
+    return compare(models, X, y, **{"cv": CV, "n_draws": 99, "verbose": False, **options})
+
+
+class CountingRidge(Ridge):
+    """A ridge that counts its fits, and may fail at one of them."""
+
+    fits, fails_at = 0, None
+
+    def fit(self, X, y):
+        type(self).fits += 1
+        if self.fits == self.fails_at:
+            raise KeyboardInterrupt
+        return super().fit(X, y)
+
+
+# -- the table ----------------------------------------------------------------------------------
+def test_the_numbers_are_those_of_scikit_learn_and_of_the_metrics():
+    X, y = make_data()
+    table, predictions = run(MODELS, X, y, return_predictions=True)
+    blocks = np.empty(len(y), int)
+    for k, (_, test) in enumerate(CV.split(X)):
+        blocks[test] = k
+    for name, model in MODELS.items():
+        y_pred = cross_val_predict(model, X, y, cv=CV)
+        np.testing.assert_array_equal(predictions[name], y_pred)
+        pooled = table[(table["model"] == name) & (table["scope"] == "pooled")]
+        expected = region_scores(y, y_pred, blocks=blocks)
+        for column in ("r", "ci_low", "ci_high", "n", "n_eff", "r2", "mse"):
+            np.testing.assert_allclose(pooled[column], expected[column])
+        np.testing.assert_allclose(pooled["p_neff"], expected["p"])
+        for k, (train, test) in enumerate(CV.split(X)):
+            fold = table[(table["model"] == name) & (table["label"] == str(k))]
+            r = pearson_r(y[test], y_pred[test], multioutput="raw_values")
+            np.testing.assert_allclose(fold["r"], r)
+            assert (fold["n_train"] == len(train)).all()
+            assert (fold["n"] == len(test)).all()
+    assert len(table) == 3 * 3 * (1 + 5)
+    assert table[table["scope"] == "fold"]["p"].isna().all()
+    fold_times = table[(table["scope"] == "fold") & (table["region"] == "ROI 0")]
+    pooled_times = table[(table["scope"] == "pooled") & (table["region"] == "ROI 0")]
+    np.testing.assert_allclose(
+        fold_times.groupby("model")["fit_time"].sum()[list(MODELS)], pooled_times["fit_time"]
+    )
+
+
+def test_the_mean_predicts_nothing_and_coupled_regions_are_found():
+    X, y = make_data()
+    pooled = run(MODELS, X, y).query("scope == 'pooled'").set_index(["model", "region"])
+    assert (pooled.loc["mean", "r"] == 0).all()
+    assert (pooled.loc["mean", "p"] == 1).all()
+    ridge = pooled.loc["ridge"]
+    assert (ridge["p_max"][:2] <= 0.01).all()
+    assert ridge["p_max"].iloc[2] > 0.05
+    assert (ridge["ci_low"] < ridge["r"]).all()
+    assert (ridge["null_low"] < 0).all()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_the_null_is_that_of_null_test(refit):
+    X, y = make_data()
+    options = {"null": "phase", "refit": refit, "n_draws": 19}
+    table = run({"ridge": Ridge()}, X, y, **options).query("scope == 'pooled'")
+    test = null_test(Ridge(), X, y, cv=CV, verbose=False, **options)
+    for column in ("p", "p_max", "null_low", "null_high"):
+        np.testing.assert_array_equal(table[column], test.table[column])
+    assert table.attrs["question"] == test.question
+    assert table.attrs["refit"] is refit
+
+
+def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():
+    X, y = make_data()
+    options = {"null": "phase", "n_draws": 39}
+    table = run(MODELS, X, y, family="all", **options).query("scope == 'pooled'")
+    tests = [
+        null_test(m, X, y, cv=CV, refit=False, verbose=False, **options) for m in MODELS.values()
+    ]
+    highest = np.max([t.draws.max(axis=1) for t in tests], axis=0)
+    expected = [(1 + (highest >= r).sum()) / 40 for r in table["r"]]
+    np.testing.assert_allclose(table["p_max"], expected)
+
+
+def test_without_a_null_there_is_no_p_but_an_interval():
+    X, y = make_data()
+    table = run({"ridge": Ridge()}, X, y, null=None)
+    assert table["p"].isna().all()
+    assert table["ci_low"].notna().all()
+    assert table.attrs["question"] == ""
+
+
+def test_what_a_search_chose_is_in_the_table():
+    X, y = make_data()
+    search = GridSearchCV(Ridge(), {"alpha": [1.0, 1e6]}, cv=KFold(3))
+    table = run(search, X, y, null=None)
+    assert list(table["model"].unique()) == ["GridSearchCV"]
+    assert (table.query("scope == 'fold'")["params"] == '{"alpha": 1.0}').all()
+
+
+def test_one_region_and_names_from_pandas(make_study):
+    study = make_study(n_rois=2, duration=120.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4, tmax=0, verbose="error")
+    model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
+    table = compare(model, X, y, cv=BlockedKFold(3), null=None, verbose=False)
+    assert list(table["region"].unique()) == list(study.region_names)
+    one = compare(model, X, y.iloc[:, 0], cv=BlockedKFold(3), null=None, verbose=False)
+    assert list(one["region"].unique()) == [study.region_names[0]]
+    np.testing.assert_allclose(one["r"], table[table["region"] == one["region"].iloc[0]]["r"])
+
+
+def test_rows_may_come_in_any_order(make_study):
+    study = make_study(n_runs=2, n_rois=2, duration=120.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4, tmax=0, verbose="error")
+    order = np.random.default_rng(0).permutation(len(X))
+    model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
+    options = {"cv": BlockedKFold(3), "null": "phase", "n_draws": 19, "verbose": False}
+    columns = ["r", "n_eff", "ci_low", "p", "mse"]
+    np.testing.assert_allclose(
+        compare(model, X, y, **options)[columns],
+        compare(model, X[order], y.iloc[order], **options)[columns],
+    )
+
+
+# -- subjects -----------------------------------------------------------------------------------
+def test_subjects_are_scored_one_by_one_and_as_a_group():
+    X, y = make_data(240)
+    subjects = np.repeat(["a", "b", "c"], 80)
+    table = run({"ridge": Ridge()}, X, y, groups=subjects, subjects=subjects, cv=LeaveOneGroupOut())
+    each = table[table["scope"] == "subject"]
+    assert list(each["label"].unique()) == ["a", "b", "c"]
+    fold = table[table["scope"] == "fold"]
+    np.testing.assert_allclose(each["r"], fold["r"])  # here a fold is a subject
+    group = table[table["scope"] == "group"]
+    z = np.arctanh(each["r"].to_numpy().reshape(3, 3))
+    np.testing.assert_allclose(group["r"], np.tanh(z.mean(axis=0)))
+    low = z.mean(axis=0) - stats.t.ppf(0.975, 2) * stats.sem(z, axis=0)
+    np.testing.assert_allclose(group["ci_low"], np.tanh(low))
+    assert (group["n"] == 3).all()
+
+
+def test_subjects_come_with_the_windows(make_study):
+    study = make_study(n_runs=3, n_rois=2, duration=120.0)
+    X, y = align(
+        study.raws, study.bolds, trigger="mri", tmin=-4, tmax=0, subjects=["s1", "s1", "s2"],
+        verbose="error",
+    )  # fmt: skip
+    np.testing.assert_array_equal(X.subjects == "s2", X.groups == 2)
+    model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
+    table = compare(model, X, y, groups=X.subjects, cv=LeaveOneGroupOut(), null=None, verbose=False)
+    assert list(table.query("scope == 'subject'")["label"].unique()) == ["s1", "s2"]
+    assert table.query("scope == 'fold'")["label"].nunique() == 2
+
+
+# -- a killed run continues ---------------------------------------------------------------------
+def test_an_interrupted_run_continues_where_it_was(tmp_path, monkeypatch):
+    X, y = make_data()
+    models = {"one": CountingRidge(1.0), "two": CountingRidge(2.0)}
+    monkeypatch.setattr(CountingRidge, "fits", 0)
+    monkeypatch.setattr(CountingRidge, "fails_at", 8)
+    with pytest.raises(KeyboardInterrupt):
+        run(models, X, y, cache=tmp_path)
+    monkeypatch.setattr(CountingRidge, "fails_at", None)
+    monkeypatch.setattr(CountingRidge, "fits", 0)
+    continued = run(models, X, y, cache=tmp_path)
+    assert CountingRidge.fits == 3  # of ten
+    whole = run(models, X, y)
+    np.testing.assert_array_equal(continued["r"], whole["r"])
+    assert not list(tmp_path.glob("*.tmp"))
+    # Damaged files are made anew, other data or models are not mixed up.
+    for file in list(tmp_path.glob("*.npz"))[:4]:
+        file.write_bytes(file.read_bytes()[:100])
+    monkeypatch.setattr(CountingRidge, "fits", 0)
+    np.testing.assert_array_equal(run(models, X, y, cache=tmp_path)["r"], whole["r"])
+    assert CountingRidge.fits == 4
+    run({"one": CountingRidge(3.0)}, X, y, cache=tmp_path)
+    assert CountingRidge.fits == 9
+    run(models, X, y[:, ::-1].copy(), cache=tmp_path)
+    assert CountingRidge.fits == 19
+
+
+def test_a_run_that_was_killed_leaves_whole_files_only(tmp_path):
+    script = textwrap.dedent("""
+        import sys, time
+        import numpy as np
+        from sklearn.linear_model import Ridge
+        from sklearn_beira import compare
+        from sklearn_beira.model_selection import BlockedKFold
+
+        class SlowRidge(Ridge):
+            def fit(self, X, y):
+                print("fit", flush=True)
+                time.sleep(0.3)
+                return super().fit(X, y)
+
+        rng = np.random.default_rng(0)
+        X, y = rng.standard_normal((100, 3)), rng.standard_normal((100, 2))
+        compare(SlowRidge(), X, y, cv=BlockedKFold(10, gap=0), cache=sys.argv[1], null=None)
+    """)
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "cache"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(command, **pipes)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "cache").glob("*.npz"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = len(list((tmp_path / "cache").glob("*.npz")))
+    assert 3 <= done < 10
+    again = subprocess.run(command, check=True, **pipes)
+    assert again.stdout.count("fit") == 10 - done
+
+
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
+    X, y = make_data()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"the cache folder .* cannot be written to"):
+        run(MODELS, X, y, cache=tmp_path / "file")
+
+
+def test_processes_give_the_same_table():
+    X, y = make_data()
+    one, two = (run(MODELS, X, y, n_jobs=n_jobs).drop(columns="fit_time") for n_jobs in (1, 2))
+    assert one.equals(two)
+
+
+# -- two models ---------------------------------------------------------------------------------
+def test_over_subjects_the_paired_test_is_the_t_test():
+    X, y = make_data(400)
+    subjects = np.repeat(np.arange(5), 80)
+    table = run(MODELS, X, y, groups=subjects, subjects=subjects, cv=LeaveOneGroupOut())
+    result = paired_test(table, "ridge", "strong")
+    assert (result["unit"] == "subject").all()
+    r = {
+        name: table.query("scope == 'subject' and model == @name")["r"].to_numpy().reshape(5, 3)
+        for name in ("ridge", "strong")
+    }
+    expected = stats.ttest_rel(np.arctanh(r["ridge"]), np.arctanh(r["strong"]))
+    np.testing.assert_allclose(result["t"][:3], expected.statistic)
+    np.testing.assert_allclose(result["p"][:3], expected.pvalue)
+    low, high = expected.confidence_interval()
+    np.testing.assert_allclose(result[["ci_low", "ci_high"]][:3], np.transpose([low, high]))
+    assert result.index[-1] == "mean"
+    np.testing.assert_allclose(result["difference"].iloc[-1], result["difference"][:3].mean())
+
+
+def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
+    X, y = make_data()
+    table = run(MODELS, X, y, null=None)
+    result = paired_test(table, "ridge", "strong")
+    assert (result["unit"] == "fold").all()
+    r = {
+        name: table.query("scope == 'fold' and model == @name")["r"].to_numpy().reshape(5, 3)
+        for name in ("ridge", "strong")
+    }
+    d = np.arctanh(r["ridge"]) - np.arctanh(r["strong"])
+    ratio = np.mean([len(test) / len(train) for train, test in CV.split(X)])
+    t = d.mean(axis=0) / np.sqrt((1 / 5 + ratio) * d.var(axis=0, ddof=1))
+    np.testing.assert_allclose(result["t"][:3], t)
+    naive = stats.ttest_1samp(d, 0)
+    assert (result["p"][:3] > naive.pvalue).all()
+    swapped = paired_test(table, "strong", "ridge")
+    np.testing.assert_allclose(swapped["difference"], -result["difference"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ridge", "forest"), "'forest' is not in the table; it has ridge, strong, mean"),
+        (("ridge", "mean", "volume"), "unit must be 'auto', 'subject' or 'fold'"),
+        (("ridge", "mean", "subject"), "needs at least 2 subjects, but the table has 0"),
+    ],
+)
+def test_pairs_that_cannot_be_tested_are_refused(arguments, message):
+    X, y = make_data()
+    table = run(MODELS, X, y, null=None)
+    with pytest.raises(ValueError, match=message):
+        paired_test(table, *arguments[:2], **dict(zip(["unit"], arguments[2:], strict=False)))
+
+
+# -- delays -------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def delayed(make_study):
+    study = make_study(n_rois=1, duration=400.0, noise_ceiling=0.95)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16, tmax=10, verbose="error")
+    band = tuple(study.truth.bands[0])
+    power = BandPower({"a": band}, duration=4.0)
+    return X, y, Pipeline([("window", Windower(4.0)), ("power", power), ("ridge", Ridge())])
+
+
+def test_the_delay_curve_peaks_at_the_delay_of_the_response(delayed):
+    X, y, model = delayed
+    delays = [-8, -4, 0, 4, 8]
+    curve = delay_curve(model, X, y, delays, cv=BlockedKFold(4), n_draws=99, verbose=False)
+    pooled = curve.query("scope == 'pooled'")
+    assert list(pooled["delay"]) == delays
+    r = pooled.set_index("delay")["r"]
+    assert r.idxmax() == 4  # the Glover response peaks at 5 to 6 s; the window is 4 s long
+    assert r[4] > r[-8] + 0.3
+    # Corrected over the delays: never below the p of one delay.
+    assert (pooled["p_max"] >= pooled["p"]).all()
+
+
+def test_the_parameter_of_the_delay_is_found_or_named(delayed):
+    X, y, model = delayed
+    options = {"cv": BlockedKFold(2), "null": None, "verbose": False}
+    named = delay_curve(model, X, y, [0, 2], param="window__delay", **options)
+    found = delay_curve(model, X, y, [0, 2], **options)
+    np.testing.assert_array_equal(named["r"], found["r"])
+    with pytest.raises(ValueError, match="the model has 0 Windowers to set the delay of"):
+        delay_curve(Ridge(), X, y, [0, 2], **options)
+
+
+# -- bad input ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ({}, {}, "compare needs at least one model"),
+        (MODELS, {"family": "models"}, "family must be 'regions' or 'all', got 'models'"),
+        (MODELS, {"subjects": [0, 1]}, "inconsistent numbers of samples"),
+        (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),
+        (MODELS, {"cv": BlockedKFold(5)}, "do not tell how much EEG they share"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_refused_before_any_fit(models, options, message, monkeypatch):
+    X, y = make_data()
+    monkeypatch.setattr(CountingRidge, "fits", 0)
+    models = {**models, "last": CountingRidge()} if models else models
+    with pytest.raises(ValueError, match=message):
+        run(models, X, y, **options)
+    assert CountingRidge.fits == 0

@@ -1,0 +1,325 @@
+"""Nulls of whole procedures: planted truth is found, a null stays null, and no draw cheats."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, ShuffleSplit
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from statsmodels.tools.sm_exceptions import InterpolationWarning
+from statsmodels.tsa.stattools import kpss as statsmodels_kpss
+
+from sklearn_beira import EEGWindows, Windower, null_test
+from sklearn_beira._procedure import has_independent_targets, longest_history
+from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
+from sklearn_beira.features import BandPower
+from sklearn_beira.metrics import pearson_r
+from sklearn_beira.model_selection import BlockedKFold, GapWarning
+from sklearn_beira.significance import StationarityWarning, kpss
+
+CV = BlockedKFold(5, gap=0)
+RIDGE = make_pipeline(StandardScaler(), Ridge(1.0))
+
+
+def smooth(n, n_series, lag_one=0.7, seed=0):
+    """First-order autoregressive noise."""
+    noise = np.random.default_rng(seed).standard_normal((n + 100, n_series))
+    return lfilter([1], [1, -lag_one], noise, axis=0)[100:]
+
+
+def coupled(n=200, n_null=2, seed=0):
+    """Features, and BOLD whose first two regions follow them."""
+    X, noise = smooth(n, 4, seed=seed), smooth(n, 2 + n_null, seed=seed + 1)
+    noise[:, :2] += X[:, :2]
+    return X, noise
+
+
+def run(model, X, y, **options):
+    return null_test(model, X, y, **{"cv": CV, "n_draws": 60, "verbose": False, **options})
+
+
+class CountingRidge(Ridge):
+    """A ridge that counts its fits."""
+
+    fits = 0
+
+    def fit(self, X, y):
+        type(self).fits += 1
+        return super().fit(X, y)
+
+
+# -- the draws ----------------------------------------------------------------------------------
+@pytest.fixture
+def runs():
+    return [np.arange(0, 20), np.arange(20, 45), np.arange(45, 65)]
+
+
+def draws_of(null, y, runs, n_draws=50, others=None):
+    return NULLS[null](y, runs, n_draws, check_random_state(0), others)
+
+
+def test_swaps_are_all_other_orders_of_the_recordings(runs):
+    y = smooth(65, 2)
+    draws = draws_of("swap", y, runs)
+    np.testing.assert_array_equal(draws.rows, np.r_[0:20, 20:40, 45:65])  # cut to the shortest
+    assert draws.n_draws == draws.n_distinct == 5
+    pieces = [y[0:20], y[20:40], y[45:65]]
+    expected = [np.concatenate(p) for p in itertools.permutations(pieces)][1:]
+    found = [draws.bold(k) for k in range(5)]
+    for one in expected:
+        assert sum(np.array_equal(one, other) for other in found) == 1
+
+
+def test_many_recordings_are_swapped_at_random_and_never_all_left_in_place():
+    y = np.arange(24.0)[:, None]
+    draws = draws_of("swap", y, list(np.arange(24).reshape(8, 3)), n_draws=30)
+    assert draws.n_draws == 30
+    assert draws.n_distinct == 40319
+    found = {tuple(draws.bold(k).ravel()) for k in range(30)}
+    assert len(found) > 25
+    assert tuple(y.ravel()) not in found
+    assert all(sorted(one) == list(range(24)) for one in found)
+
+
+def test_stretches_of_others_are_drawn_whole(runs):
+    others = [np.arange(100.0, 140)[:, None], np.arange(200.0, 210)[:, None]]
+    draws = draws_of("swap", np.zeros((65, 1)), runs, others=others)
+    starts = set()
+    for k in range(draws.n_draws):
+        bold = draws.bold(k)[:, 0]
+        for run in runs:
+            np.testing.assert_array_equal(np.diff(bold[run]), 1)
+            assert bold[run].max() < 140  # the short one cannot be used
+        starts.add(bold[0])
+    assert len(starts) > 5
+
+
+def test_shifts_take_volumes_from_their_true_place(runs):
+    y = np.arange(65.0)[:, None]
+    draws = draws_of("shift", y, runs)
+    assert draws.n_draws == 10  # five volumes to either side: a quarter of the shortest
+    np.testing.assert_array_equal(draws.rows, np.r_[5:15, 25:40, 50:60])
+    shifts = {float((draws.bold(k)[:, 0] - draws.rows)[0]) for k in range(10)}
+    assert shifts == {-5, -4, -3, -2, -1, 1, 2, 3, 4, 5}
+    for k in range(10):
+        assert len(np.unique(draws.bold(k)[:, 0] - draws.rows)) == 1
+
+
+def test_rolls_keep_the_order_but_for_one_seam(runs):
+    y = np.arange(65.0)[:, None]
+    draws = draws_of("circular", y, runs)
+    for k in range(draws.n_draws):
+        bold = draws.bold(k)[:, 0]
+        for run in runs:
+            assert np.sum(np.diff(bold[run]) != 1) == 1
+            np.testing.assert_array_equal(np.sort(bold[run]), run)
+            rolled = int((run[0] - bold[run[0]]) % len(run))
+            assert len(run) // 10 <= rolled <= len(run) - len(run) // 10
+
+
+def test_random_phases_keep_spectra_and_how_regions_vary_together(runs):
+    y = smooth(65, 3) + [1, 2, 3]
+    y[:, 1] += 0.5 * y[:, 0]
+    draws = draws_of("phase", y, runs)
+    for run in runs:
+        before = np.fft.rfft(y[run], axis=0)
+        after = np.fft.rfft(draws.bold(0)[run], axis=0)
+        cross = [f[:, :, None] * f[:, None, :].conj() for f in (before, after)]
+        np.testing.assert_allclose(*cross, atol=1e-9)
+        assert abs(np.corrcoef(y[run, 0], draws.bold(0)[run, 0])[0, 1]) < 0.9
+    assert not np.allclose(draws.bold(0), draws.bold(1))
+    np.testing.assert_array_equal(draws.bold(3), draws.bold(3))
+
+
+def test_p_values_by_hand():
+    draws = np.array([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7], [0.4, 0.8]])
+    np.testing.assert_allclose(permutation_p(np.array([0.35, 0.9]), draws), [2 / 5, 1 / 5])
+    np.testing.assert_allclose(permutation_p(np.array([0.1, 0.0]), draws), [1, 1])
+    # Two shifts to each side: rank m of 5 gives m / 3.
+    np.testing.assert_allclose(linear_shift_p(np.array([0.35, 0.9]), draws), [2 / 3, 1 / 3])
+    np.testing.assert_allclose(linear_shift_p(np.array([0.1, 0.65]), draws), [1, 1])
+
+
+# -- the test -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("null", ["swap", "circular", "phase"])
+def test_planted_regions_are_found_and_the_others_are_not(null, refit):
+    groups, false = np.repeat(np.arange(6), 50), 0
+    for seed in range(0, 20, 2):
+        X, y = coupled(300, seed=seed)
+        result = run(RIDGE, X, y, null=null, refit=refit, groups=groups, cv=LeaveOneGroupOut())
+        assert (result.table["p_max"][:2] < 0.03).all()
+        assert (result.table["null_high"] < result.table["r"])[:2].all()
+        assert result.draws.shape == (60, 4)
+        false += (result.table["p_max"][2:] <= 0.05).any()
+    assert false <= 2  # of ten studies at .05
+
+
+def test_the_linear_shift_finds_a_coupling_with_enough_volumes():
+    X, y = coupled(600)
+    result = run(RIDGE, X, y, null="shift", n_draws=200)
+    assert result.table["n"].eq(400).all()
+    assert (result.table["p_max"][:2] <= 2 / 101).all()
+    assert (result.table["p_max"][2:] > 0.05).all()
+
+
+@pytest.mark.parametrize("null", ["swap", "circular", "phase"])
+def test_smooth_noise_is_rejected_at_the_nominal_rate(null):
+    """400 regions of noise: a rate of .05 has a standard error of .011."""
+    n, groups = 240, np.repeat(np.arange(6), 40)
+    X, y = smooth(n, 5, 0.9, seed=3), smooth(n, 400, 0.7, seed=4)
+    result = run(RIDGE, X, y, null=null, groups=groups, cv=BlockedKFold(3, gap=0), n_draws=99)
+    assert 0.01 < (result.table["p"] <= 0.05).mean() < 0.1
+    assert result.table["p_max"].min() > 0.01
+
+
+def test_r_is_that_of_the_procedure_centred_in_test_blocks():
+    X, y = coupled()
+    result = run(RIDGE, X, y, null="phase", n_draws=3)
+    y_pred, blocks = np.empty_like(y), np.empty(len(y))
+    for k, (train, test) in enumerate(CV.split(X)):
+        y_pred[test], blocks[test] = RIDGE.fit(X[train], y[train]).predict(X[test]), k
+    expected = pearson_r(y, y_pred, blocks=blocks, multioutput="raw_values")
+    np.testing.assert_allclose(result.table["r"], expected)
+
+
+def test_draws_side_by_side_give_what_draws_one_by_one_give():
+    X, y = coupled()
+    pipeline = Pipeline([("scale", StandardScaler()), ("ridge", Ridge())])
+    # The search has one candidate: the same model, but of unknown kind, so it is refitted per draw.
+    search = GridSearchCV(pipeline, {"ridge__alpha": [1.0]}, cv=2)
+    assert has_independent_targets(pipeline)
+    assert not has_independent_targets(search)
+    together, alone = (run(model, X, y, null="phase", n_draws=7) for model in (pipeline, search))
+    np.testing.assert_allclose(together.draws, alone.draws, atol=1e-12)
+    np.testing.assert_allclose(together.table, alone.table, atol=1e-12)
+
+
+def test_a_search_repeats_its_selection_in_every_draw():
+    X, y = coupled(100)
+    CountingRidge.fits = 0
+    search = GridSearchCV(CountingRidge(), {"alpha": [0.1, 1.0, 10.0]}, cv=KFold(2))
+    run(search, X, y, null="phase", n_draws=4)
+    assert CountingRidge.fits == (4 + 1) * 5 * (3 * 2 + 1)
+    CountingRidge.fits = 0
+    run(search, X, y, null="phase", n_draws=4, refit=False)
+    assert CountingRidge.fits == 5 * (3 * 2 + 1)
+
+
+def test_the_words_say_which_null_it_is():
+    X, y = coupled(120)
+    groups = np.repeat(np.arange(4), 30)
+    with_fit = run(RIDGE, X, y, groups=groups)
+    assert with_fit.null == "swap"
+    assert with_fit.n_distinct == 23
+    assert "the BOLD of another recording" in with_fit.question
+    assert "selection and fit repeated" in with_fit.question
+    assert "predictions kept, so this assumes" in run(RIDGE, X, y, refit=False).question
+    assert run(RIDGE, X, y).null == "phase"
+    assert "p_max" in repr(with_fit)
+    assert "<table" in with_fit._repr_html_()
+
+
+def test_the_seed_decides_and_the_number_of_processes_does_not():
+    X, y = coupled(100)
+    search = GridSearchCV(Ridge(), {"alpha": [0.1, 10.0]}, cv=KFold(2))
+    options = {"null": "phase", "n_draws": 6}
+    one, two = (run(search, X, y, n_jobs=n_jobs, **options) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one.draws, two.draws)
+    other = run(search, X, y, random_state=1, **options)
+    assert not np.allclose(one.draws, other.draws)
+
+
+def test_finished_draws_are_found_again(tmp_path):
+    X, y = coupled(100)
+    search = GridSearchCV(CountingRidge(), {"alpha": [0.1, 10.0]}, cv=KFold(2))
+    first = run(search, X, y, null="phase", n_draws=4, cache=tmp_path)
+    CountingRidge.fits = 0
+    again = run(search, X, y, null="phase", n_draws=4, cache=tmp_path)
+    assert CountingRidge.fits == 0
+    np.testing.assert_array_equal(first.draws, again.draws)
+    run(search, X, y + 1e-9, null="phase", n_draws=4, cache=tmp_path)
+    assert CountingRidge.fits > 0
+
+
+def test_a_model_that_never_varies_is_no_finding():
+    X, y = coupled()
+    result = run(Ridge(1e12), 0 * X, y, null="phase")
+    assert (result.table["r"] == 0).all()
+    assert (result.table["p"] == 1).all()
+
+
+# -- what cannot be tested, or not like this ----------------------------------------------------
+def test_stationarity_is_tested_as_statsmodels_does():
+    series = np.column_stack([smooth(120, 2), np.cumsum(smooth(120, 1), axis=0)])
+    with pytest.warns(InterpolationWarning):  # beyond the table of p values, which is not used
+        expected = [statsmodels_kpss(x, nlags="legacy", result_object=False)[0] for x in series.T]
+    np.testing.assert_allclose(kpss(series), expected)
+    assert kpss(np.ones(50)) == 0
+
+
+@pytest.mark.parametrize("null", ["shift", "circular", "phase"])
+def test_drifting_bold_is_warned_of(null):
+    X, y = coupled(200)
+    y[:, 1] += np.linspace(-5, 5, 200)
+    match = r"the KPSS test .* rejects it for 1 of 4 series \(most for ROI 1 of recording 0: \d"
+    with pytest.warns(StationarityWarning, match=match):
+        run(RIDGE, X, y, null=null, n_draws=40, refit=False)
+
+
+def test_too_few_draws_to_find_anything_are_warned_of():
+    X, y = coupled(100)
+    groups = np.repeat([0, 1], 50)
+    with pytest.warns(UserWarning, match=r"has only 1 draws here, so p cannot fall below 0\.50"):
+        run(RIDGE, X, y, null="swap", groups=groups, cv=LeaveOneGroupOut())
+
+
+def test_volumes_left_out_of_swaps_are_told():
+    X, y = coupled(200)
+    groups = np.repeat(np.arange(4), [50, 45, 50, 55])
+    with pytest.warns(UserWarning, match="20 of 200 volumes at their ends are left out"):
+        result = run(RIDGE, X, y, groups=groups, refit=False)
+    assert (result.table["n"] == 180).all()
+
+
+def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
+    raw = make_raw(n_channels=2, duration=140, sfreq=20.0)
+    times = 20 + np.arange(60) * 2.0
+    X = EEGWindows([raw.get_data()], np.zeros(60, int), times, raw.info, tmin=-16, tmax=0)
+    y = smooth(60, 1)
+    model = Pipeline([("window", Windower(8.0, 2.0)), ("power", BandPower(None)), ("r", Ridge())])
+    assert longest_history(model, X) == 10.0
+    with pytest.warns(GapWarning, match=r"gap of 9 s .* shorter than the 10 s that 'Pipeline'"):
+        run(model, X, y, cv=BlockedKFold(3, gap=9.0), refit=False)
+    # The windows of X are longer, but the model does not read them: no warning.
+    run(model, X, y, cv=BlockedKFold(3, gap=10.0), refit=False)
+    grid = {"window__delay": [-2.0, 4.0], "window__duration": [6.0, 8.0]}
+    search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
+    assert longest_history(search, X) == 12.0
+    assert longest_history(Ridge(), X) == 16.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"null": "swap"}, "needs several recordings, or the BOLD of others"),
+        ({"null": "shuffle"}, "null must be 'auto' or one of swap, shift, circular, phase"),
+        ({"null": "phase", "others": [np.zeros((99, 4))]}, "others are for null='swap'"),
+        ({"others": [np.zeros((99, 3))]}, r"others\[0\] must hold finite BOLD of the 4 region"),
+        ({"others": [np.zeros((99, 4))]}, "none of the others has the 100 volumes"),
+        ({"n_draws": 0}, "n_draws must be an integer of at least 1, got 0"),
+        ({"cv": ShuffleSplit(3, random_state=0)}, "tests some volumes twice"),
+        ({"groups": [0, 1]}, "inconsistent numbers of samples"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_tested_is_refused(options, message):
+    X, y = coupled(100)
+    with pytest.raises(ValueError, match=message):
+        run(RIDGE, X, y, **options)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        run(RIDGE, X, np.where(y > 1, np.nan, y))
