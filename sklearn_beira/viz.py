@@ -3,10 +3,18 @@
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .metrics import pearson_r
 
-__all__ = ["plot_branch", "plot_branches", "plot_predictions", "plot_scores"]
+__all__ = [
+    "plot_branch",
+    "plot_branches",
+    "plot_comparison",
+    "plot_predictions",
+    "plot_scores",
+]
 
 # Told apart in grey and by the colour-blind (Okabe, Ito 2008): by lightness, then by hue.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
@@ -95,6 +103,76 @@ def plot_scores(scores, *, ceiling=None, ax=None):
     ax.set(ylabel="Pearson's r")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small")
     return _clean(ax)
+
+
+def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
+    """Plot every model in every region: r, its interval, and its null.
+
+    A panel per region, a row per model, best mean on top. The point is r, filled where ``p_max`` is
+    at most ``alpha``; the line is the interval of r, the grey bar what the null gives.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`sklearn_beira.compare` returned.
+    ceiling : array-like of shape (n_rois,) or None
+        Highest r there can be, where it is known, as in a simulation.
+    alpha : float
+        Level at which points are filled.
+    n_columns : int
+        Panels beside each other.
+    fig : matplotlib.figure.Figure or None
+        Where to draw; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure.
+    """
+    table = table[table["scope"] == "pooled"]
+    regions = list(table["region"].unique())
+    models = list(table.groupby("model")["r"].mean().sort_values().index)
+    n_columns = min(n_columns, len(regions))
+    n_rows = -(-len(regions) // n_columns)
+    if fig is None:
+        size = (2.0 + 2.0 * n_columns, 0.9 + n_rows * (0.6 + 0.24 * len(models)))
+        fig = plt.figure(figsize=tuple(round(inches, 1) for inches in size), layout="constrained")
+    axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for i, ax in enumerate(axes.flat):
+        if i >= len(regions):
+            ax.set_axis_off()
+            continue
+        here = table[table["region"] == regions[i]].set_index("model").loc[models]
+        at = np.arange(len(models))
+        ax.axvline(0, color="0.6", lw=0.8, zorder=0)
+        ax.barh(at, here["null_high"] - here["null_low"], 0.62, left=here["null_low"], color="0.86")
+        ax.hlines(at, here["ci_low"], here["ci_high"], color=COLOURS[0], lw=1.2)
+        found = (here["p_max"] <= alpha).to_numpy()
+        for mask, face in ((found, COLOURS[0]), (~found, "white")):
+            ax.plot(here["r"][mask], at[mask], "o", mfc=face, mec=COLOURS[0], ms=5, mew=1.2)
+        if ceiling is not None and ceiling[i] > 0:
+            ax.axvline(ceiling[i], color="0.3", lw=1.2, ls=":")
+        ax.set_title(regions[i], fontsize="medium")
+        ax.set_yticks(at, models)
+        ax.tick_params(axis="y", length=0)
+        _clean(ax)
+        below = i + n_columns >= len(regions)
+        ax.tick_params(labelbottom=below)
+        if below:
+            ax.set_xlabel("Pearson's r")
+    handles = [
+        Line2D([], [], color=COLOURS[0], marker="o", mfc=COLOURS[0], lw=1.2),
+        Line2D([], [], color=COLOURS[0], marker="o", mfc="white", lw=1.2),
+        Patch(color="0.86"),
+    ]
+    labels = [f"r and its interval, p_max ≤ {alpha:g}", f"p_max > {alpha:g}", "null"]
+    if ceiling is not None:
+        handles.append(Line2D([], [], color="0.3", lw=1.2, ls=":"))
+        labels.append("ceiling")
+    fig.legend(
+        handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize="small"
+    )
+    return fig
 
 
 def plot_branch(branches, index, *, axes=None):
