@@ -24,6 +24,7 @@ from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, check_consistent_length
 from tqdm import tqdm
 
+from ._warn import warn_user
 from .features import BandPower
 from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import EEGFilter, Windower
@@ -62,8 +63,10 @@ class Study:
     def __post_init__(self):
         n = len(self.y)
         with warnings.catch_warnings():
-            # What the models read of the windows is known here, see check_gap.
+            # What the models read of the windows is known here, see check_folds.
             warnings.simplefilter("ignore", GapWarning)
+            # Groups are offered to every splitter; some say that they need none.
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
             self.folds = [
                 (np.asarray(train), np.asarray(test))
                 for train, test in self.cv.split(self.X, self.y, self.groups)
@@ -191,8 +194,8 @@ def longest_history(model, X):
     return max(reaches)
 
 
-def check_gap(models, study):
-    """Warn where a model looks back farther than a splitter keeps training volumes away.
+def check_folds(models, study, *, needs_apart):
+    """Tell where training and test volumes are so close that they know of each other.
 
     Parameters
     ----------
@@ -200,21 +203,52 @@ def check_gap(models, study):
         Models.
     study : Study
         Samples and folds.
+    needs_apart : bool
+        Whether what follows is meaningless if training and test volumes are mixed in time.
     """
+    cv = study.cv
+    mixed, distance = _closeness(study)
+    if mixed:
+        what = f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
+        what += "predicted from its neighbours, whatever the EEG"
+        if needs_apart:
+            raise ValueError(
+                f"{what}, and a null that keeps the predictions would call that a finding. Use "
+                f"BlockedKFold, or refit=True."
+            )
+        warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
+        return
     if not isinstance(study.X, EEGWindows):
         return
     for name, model in models.items():
         history = longest_history(model, study.X)
         inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
-        for cv in [study.cv, *inner]:
-            if isinstance(cv, BlockedKFold) and cv.gap is not None and cv.gap < history - 1e-6:
-                warnings.warn(
-                    f"the gap of {cv.gap:g} s in {cv} is shorter than the {history:g} s that "
-                    f"{name!r} looks back (window plus delay): training and test share EEG. Use "
-                    f"BlockedKFold(gap={history:g}) or gap=None.",
+        close = [(cv, distance), *((inside, inside.gap) for inside in inner if inside.gap)]
+        for splitter, apart in close:
+            if apart < history - 1e-6:
+                warn_user(
+                    f"training and test volumes are only {apart:g} s apart in {splitter}, but "
+                    f"{name!r} looks back {history:g} s (window plus delay), so they share EEG. "
+                    f"Use BlockedKFold(gap={history:g}), or gap=None.",
                     GapWarning,
-                    stacklevel=3,
                 )
+
+
+def _closeness(study):
+    """Whether folds mix training and test volumes, and their least distance (s, or in rows)."""
+    times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
+    mixed, distance = False, np.inf
+    for train, test in study.folds:
+        role = np.zeros(len(study.y), dtype=int)
+        role[train], role[test] = 1, 2
+        for run in study.runs():
+            used = run[role[run] > 0]
+            changes = np.flatnonzero(np.diff(role[used]))
+            # One block of test volumes has training volumes on at most two sides.
+            mixed |= len(changes) > 2
+            if len(changes):
+                distance = min(distance, np.diff(times[used])[changes].min())
+    return mixed, float(distance)
 
 
 # -- running ------------------------------------------------------------------------------------

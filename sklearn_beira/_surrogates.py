@@ -87,11 +87,11 @@ def swap(y, runs, n_draws, rng, others=None):
     if n_distinct <= n_draws:
         orders = list(itertools.permutations(range(len(runs))))[1:]
     else:
-        orders = []
+        orders = {}
         while len(orders) < n_draws:
-            order = rng.permutation(len(runs))
-            if (order != np.arange(len(runs))).any():
-                orders.append(order)
+            order = tuple(rng.permutation(len(runs)))
+            if order != tuple(range(len(runs))):
+                orders[order] = None
     sources = [runs[list(order)].ravel() for order in orders]
     return Surrogates(runs.ravel(), len(orders), lambda k: y[sources[k]], n_distinct)
 
@@ -101,6 +101,11 @@ def shift(y, runs, n_draws, rng, others=None):
 
     The middle of the EEG keeps its place and sees BOLD from -M to M volumes later, in true order:
     nothing wraps around. M is a quarter of the shortest recording, or half of ``n_draws``.
+
+    Neighbouring shifts are not exchangeable, but for stationary BOLD the statistic is stationary
+    over shifts. Of any M + 1 in a row at most m are among the m highest of them, hence each is so
+    with a probability of at most m / (M + 1); and the shift 0 is within every such stretch of the
+    2 M + 1.
 
     Parameters
     ----------
@@ -138,15 +143,14 @@ def circular(y, runs, n_draws, rng, others=None):
         leave some of the true coupling in place.
     """
     rows = np.concatenate(runs)
-    least = [max(1, len(run) // 10) for run in runs]
-    lengths = np.array([len(run) for run in runs])
-    rolls = rng.randint(least, lengths - np.array(least) + 1, size=(n_draws, len(runs)))
+    choices = [np.arange(max(1, len(run) // 10), len(run) - len(run) // 10 + 1) for run in runs]
+    choices = [rolls[rolls < len(run)] for rolls, run in zip(choices, runs, strict=True)]
+    rolls, n_distinct = _distinct(choices, n_draws, rng)
 
     def bold(k):
         return y[np.concatenate([np.roll(run, by) for run, by in zip(runs, rolls[k], strict=True)])]
 
-    n_distinct = math.prod(int(n - 2 * m + 1) for n, m in zip(lengths, least, strict=True))
-    return Surrogates(rows, n_draws, bold, n_distinct)
+    return Surrogates(rows, len(rolls), bold, n_distinct)
 
 
 def phase(y, runs, n_draws, rng, others=None):
@@ -191,14 +195,15 @@ def _random_phases(series, rng):
 
 
 def _from_others(y, runs, n_draws, rng, others):
-    lengths = np.array([len(other) for other in others])
-    picks = []
-    for _ in range(n_draws):
-        draw = []
-        for run in runs:
-            which = rng.choice(np.flatnonzero(lengths >= len(run)))
-            draw.append((which, rng.randint(lengths[which] - len(run) + 1)))
-        picks.append(draw)
+    choices = [
+        [
+            (which, start)
+            for which, other in enumerate(others)
+            for start in range(len(other) - len(run) + 1)
+        ]
+        for run in runs
+    ]
+    picks, n_distinct = _distinct(choices, n_draws, rng)
 
     def bold(k):
         return np.concatenate(
@@ -208,5 +213,19 @@ def _from_others(y, runs, n_draws, rng, others):
             ]
         )
 
-    n_distinct = math.prod(int((np.maximum(lengths - len(r) + 1, 0)).sum()) for r in runs)
-    return Surrogates(np.concatenate(runs), n_draws, bold, n_distinct)
+    return Surrogates(np.concatenate(runs), len(picks), bold, n_distinct)
+
+
+def _distinct(choices, n_draws, rng):
+    """Draw one of the choices for every recording, no draw twice: all of them where few exist.
+
+    A draw that comes twice would make p look finer than it is.
+    """
+    n_distinct = math.prod(map(len, choices))
+    if n_distinct <= n_draws:
+        return list(itertools.product(*choices)), n_distinct
+    draws = {}
+    while len(draws) < n_draws:
+        places = tuple(rng.randint(len(of_run)) for of_run in choices)
+        draws[places] = tuple(of_run[i] for of_run, i in zip(choices, places, strict=True))
+    return list(draws.values()), n_distinct

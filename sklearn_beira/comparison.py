@@ -7,14 +7,14 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length
 
-from ._procedure import check_gap, fit_predict, make_study, run_tasks
+from ._procedure import check_folds, fit_predict, make_study, run_tasks
 from ._store import ResultStore, digest, versions
 from .metrics import group_scores, region_scores
 from .preprocessing import Windower
 from .significance import choose_null, draw_surrogates, null_test, score_draws, summarise
 from .windows import EEGWindows
 
-__all__ = ["compare", "delay_curve", "paired_test"]
+__all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
 
 # Fisher's z is finite up to here.
 _ONE = 1 - 1e-12
@@ -100,7 +100,8 @@ def compare(
         ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
         ``n_train``, ``fit_time`` in s, and ``params`` (what a search chose, JSON).
         ``table.attrs`` holds ``question`` (what p answers), ``null``, ``refit``, ``cv``,
-        ``random_state`` and ``versions``.
+        ``random_state``, ``versions`` and ``blocks`` (the test block of each volume, -1 where no
+        fold tests).
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Only with ``return_predictions``; NaN where no fold tests.
 
@@ -136,7 +137,7 @@ def compare(
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
     study = make_study(X, y, cv, groups)
     subjects = _subjects(study, subjects)
-    check_gap(models, study)
+    check_folds(models, study, needs_apart=null is not None and not refit)
     if null is not None:
         null = choose_null(null, study, others)
     predictions, facts = _predict_all(models, study, ResultStore(cache), n_jobs, verbose)
@@ -161,6 +162,7 @@ def compare(
         "cv": str(study.cv),
         "random_state": str(random_state),
         "versions": versions(),
+        "blocks": study.blocks.tolist(),
     }
     return (table, predictions) if return_predictions else table
 
@@ -280,6 +282,50 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
             "unit": unit,
         }
     ).rename_axis("region")
+
+
+def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
+    """Lay out a comparison as a table to read: one model in full, the others beside it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`compare` returned.
+    model : str or None
+        The model whose interval and p are shown; None takes the first.
+    ceiling : array-like of shape (n_rois,) or None
+        Highest r there can be, where it is known, as in a simulation.
+    alpha : float
+        Level of the asterisks.
+
+    Returns
+    -------
+    text : DataFrame of str, a row per region and a last row "mean"
+        r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the ceiling. An
+        asterisk stands where ``p_max`` is at most ``alpha``.
+    """
+    pooled = table[table["scope"] == "pooled"]
+    regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
+    model = models[0] if model is None else model
+    if model not in models:
+        raise ValueError(f"{model!r} is not in the table; it has {', '.join(map(str, models))}.")
+    by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
+
+    def column(name):
+        r, p = by_model[name]["r"], by_model[name]["p_max"]
+        found = [f"{r[k]:.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
+        return [*found, f"{r.mean():.2f} "]
+
+    full = by_model[model]
+    ends = [f"[{full['ci_low'][k]:.2f}, {full['ci_high'][k]:.2f}]" for k in regions]
+    text = {str(model): column(model), "interval": [*ends, ""]}
+    for name in ("p", "p_max"):
+        if full[name].notna().all():
+            text[name] = [*(f"{full[name][k]:.3f}" for k in regions), ""]
+    text |= {str(name): column(name) for name in models if name != model}
+    if ceiling is not None:
+        text["ceiling"] = [f"{r:.2f}" for r in [*ceiling, np.mean(ceiling)]]
+    return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
 
 
 # -- the pieces of compare ----------------------------------------------------------------------

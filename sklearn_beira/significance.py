@@ -1,6 +1,5 @@
 """What r would be if EEG and BOLD had nothing to do with each other: nulls of whole procedures."""
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -10,7 +9,7 @@ from joblib import delayed
 from sklearn.utils import check_random_state
 
 from ._procedure import (
-    check_gap,
+    check_folds,
     has_independent_targets,
     make_study,
     out_of_fold,
@@ -18,12 +17,15 @@ from ._procedure import (
 )
 from ._store import ResultStore, digest, versions
 from ._surrogates import NULLS
+from ._warn import warn_user
 from .metrics import pearson_r
 
 __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
 # Recordings from which swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
+# Stretches of others' BOLD from which a null can be drawn without a warning.
+_ENOUGH_OTHERS = 5
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 1 % point of the statistic for a constant level (Kwiatkowski et al. 1992, table 1).
@@ -189,7 +191,7 @@ def null_test(
     True
     """
     study = make_study(X, y, cv, groups)
-    check_gap({type(model).__name__: model}, study)
+    check_folds({type(model).__name__: model}, study, needs_apart=not refit)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state)
     if refit:
@@ -294,19 +296,15 @@ def draw_surrogates(study, null, n_draws, others, random_state):
     draws = NULLS[null](study.y, runs, n_draws, check_random_state(random_state), others)
     least = draws.p_value(np.ones(1), np.zeros((draws.n_draws, 1)))[0]
     if draws.n_draws < n_draws and least > 0.05:
-        warnings.warn(
+        warn_user(
             f"null={null!r} has only {draws.n_draws} draws here, so p cannot fall below "
             f"{least:.2f}; give more or longer recordings, or use another null.",
-            UserWarning,
-            stacklevel=3,
         )
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
-        warnings.warn(
+        warn_user(
             f"recordings differ in length: {lost} of {len(study.y)} volumes at their ends are left "
             f"out of the swaps.",
-            UserWarning,
-            stacklevel=3,
         )
     return draws
 
@@ -443,10 +441,17 @@ def _check_others(others, study, longest):
                 f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
                 f"{other.shape}."
             )
-    if max(map(len, others), default=0) < longest:
+    n_stretches = sum(len(other) // longest for other in others)
+    if not n_stretches:
         raise ValueError(
             f"none of the others has the {longest} volumes of the longest recording; give longer "
             f"ones."
+        )
+    if n_stretches < _ENOUGH_OTHERS:
+        warn_user(
+            f"the others hold only {n_stretches} stretch(es) of {longest} volumes that do not "
+            f"overlap: draws from them resemble each other, and p is rough. Give the BOLD of at "
+            f"least {_ENOUGH_OTHERS} other recordings."
         )
     return others
 
@@ -460,11 +465,10 @@ def _check_stationary(study, runs, null):
                 drifting[f"{name} of recording {k}"] = statistic
     if drifting:
         worst = max(drifting, key=drifting.get)
-        warnings.warn(
+        warn_user(
             f"null={null!r} assumes stationary BOLD, but the KPSS test (Kwiatkowski et al. 1992, "
             f"1 %) rejects it for {len(drifting)} of {len(runs) * study.y.shape[1]} series (most "
             f"for {worst}: {drifting[worst]:.2f} > {KPSS_CRITICAL}); detrend the BOLD, or use "
             f"null='swap' with other recordings.",
             StationarityWarning,
-            stacklevel=4,
         )

@@ -1,5 +1,7 @@
 """Figures. Each function draws on the axes it is given, and returns them."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -17,11 +19,12 @@ __all__ = [
 ]
 
 # Told apart in grey and by the colour-blind (Okabe, Ito 2008): by lightness, then by hue.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+MARKERS = "osD^vPX"
 MEASURED = "0.55"
 
 
-def plot_predictions(y_true, predictions, times, *, groups=None, region=None, ax=None):
+def plot_predictions(y_true, predictions, times, *, groups=None, blocks=None, region=None, ax=None):
     """Plot measured and predicted BOLD of one region over time.
 
     Parameters
@@ -34,6 +37,9 @@ def plot_predictions(y_true, predictions, times, *, groups=None, region=None, ax
         Onset of each volume in s.
     groups : array-like of shape (n_volumes,) or None
         Recording of each volume; recordings are drawn one after the other.
+    blocks : array-like of shape (n_volumes,) or None
+        Test block of each volume, as :func:`sklearn_beira.compare` leaves them in
+        ``table.attrs["blocks"]``: every other one is shaded, and r is centred within them.
     region : str or None
         Title.
     ax : matplotlib.axes.Axes or None
@@ -56,9 +62,15 @@ def plot_predictions(y_true, predictions, times, *, groups=None, region=None, ax
         ax.plot(np.insert(times, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
 
     draw((y_true - centre) / spread, color=MEASURED, lw=2.2, label="measured")
-    for (name, y), colour in zip(predictions.items(), COLOURS, strict=False):
-        r = pearson_r(y_true, y)
+    for (name, y), colour in zip(predictions.items(), itertools.cycle(COLOURS), strict=False):
+        r = pearson_r(y_true, y, blocks=blocks)
         draw((np.asarray(y) - centre) / spread, color=colour, lw=1.2, label=f"{name}, r = {r:.2f}")
+    if blocks is not None:
+        edges = np.flatnonzero(np.diff(blocks)) + 1
+        spans = np.split(np.arange(len(times)), edges)
+        half = np.median(np.diff(times)) / 2
+        for span in spans[1::2]:
+            ax.axvspan(times[span[0]] - half, times[span[-1]] + half, color="0.95", lw=0, zorder=-1)
     for start in starts[1:]:
         ax.axvline(start, color="0.8", lw=0.8, zorder=0)
     ax.set(xlabel="time (s)", ylabel="BOLD (SD)", title=region)
@@ -88,10 +100,10 @@ def plot_scores(scores, *, ceiling=None, ax=None):
         size = (round(1.8 + 0.9 * len(scores), 1), 3.2)
         _, ax = plt.subplots(figsize=size, layout="constrained")
     at = np.arange(len(scores))
-    markers = "osD^"
-    shifts = (np.arange(scores.shape[1]) - (scores.shape[1] - 1) / 2) * 0.2
+    shifts = np.arange(scores.shape[1]) - (scores.shape[1] - 1) / 2
+    shifts *= min(0.2, 0.7 / scores.shape[1])
     for (name, r), shift, colour, marker in zip(
-        scores.items(), shifts, COLOURS, markers, strict=False
+        scores.items(), shifts, itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False
     ):
         ax.vlines(at + shift, 0, r, color=colour, lw=1)
         ax.plot(at + shift, r, marker, color=colour, label=name)
@@ -146,7 +158,10 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         at = np.arange(len(models))
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.barh(at, here["null_high"] - here["null_low"], 0.62, left=here["null_low"], color="0.86")
-        ax.hlines(at, here["ci_low"], here["ci_high"], color=COLOURS[0], lw=1.2)
+        # An interval that says nothing is not drawn.
+        told = (here["ci_high"] - here["ci_low"] < 2).to_numpy()
+        interval = here.loc[told, ["ci_low", "ci_high"]].to_numpy().T
+        ax.hlines(at[told], *interval, color=COLOURS[0], lw=1.2)
         found = (here["p_max"] <= alpha).to_numpy()
         for mask, face in ((found, COLOURS[0]), (~found, "white")):
             ax.plot(here["r"][mask], at[mask], "o", mfc=face, mec=COLOURS[0], ms=5, mew=1.2)

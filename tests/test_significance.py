@@ -7,6 +7,7 @@ import pytest
 from scipy.signal import lfilter
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, ShuffleSplit
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -293,14 +294,40 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     y = smooth(60, 1)
     model = Pipeline([("window", Windower(8.0, 2.0)), ("power", BandPower(None)), ("r", Ridge())])
     assert longest_history(model, X) == 10.0
-    with pytest.warns(GapWarning, match=r"gap of 9 s .* shorter than the 10 s that 'Pipeline'"):
-        run(model, X, y, cv=BlockedKFold(3, gap=9.0), refit=False)
+    with pytest.warns(GapWarning, match=r"only 8 s apart in .*, but 'Pipeline' looks back 10 s"):
+        run(model, X, y, cv=BlockedKFold(3, gap=7.0), refit=False)
+    with pytest.warns(GapWarning, match=r"only 2 s apart in KFold\(.*, but 'Pipeline' looks back"):
+        run(model, X, y, cv=KFold(3), refit=False)
     # The windows of X are longer, but the model does not read them: no warning.
     run(model, X, y, cv=BlockedKFold(3, gap=10.0), refit=False)
     grid = {"window__delay": [-2.0, 4.0], "window__duration": [6.0, 8.0]}
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
     assert longest_history(search, X) == 12.0
     assert longest_history(Ridge(), X) == 16.0
+
+
+def test_shuffled_folds_are_not_called_a_finding():
+    """EEG and BOLD are smooth and independent: neighbours in time make them look coupled."""
+    X, y = smooth(200, 4, 0.98, seed=1), smooth(200, 2, 0.95, seed=2)
+    model, shuffled = KNeighborsRegressor(3), KFold(5, shuffle=True, random_state=0)
+    with pytest.raises(ValueError, match=r"mix training and test volumes .* or refit=True"):
+        run(model, X, y, cv=shuffled, refit=False, null="phase")
+    with pytest.warns(GapWarning, match=r"mix training and test volumes .* and r is too high"):
+        result = run(model, X, y, cv=shuffled, null="phase", n_draws=39)
+    assert result.table["r"].min() > 0.5
+    assert (result.table["p_max"] > 0.05).all()  # the null is inflated as much
+
+
+def test_no_draw_counts_twice():
+    X, y = coupled(60)
+    result = run(RIDGE, X, y, null="circular", n_draws=200)
+    assert len(result.draws) == result.n_distinct == 49
+    others = [smooth(70, 4, seed=k) for k in range(9)]
+    result = run(RIDGE, X, y, others=others, n_draws=200)
+    assert len(result.draws) == result.n_distinct == 99
+    assert len(np.unique(result.draws[:, 0])) == 99
+    with pytest.warns(UserWarning, match=r"hold only 2 stretch\(es\) of 60 volumes that do not"):
+        run(RIDGE, X, y, others=others[:2], n_draws=50)
 
 
 @pytest.mark.parametrize(
