@@ -1,18 +1,19 @@
 """Log band power on a lag grid: what the linear models read."""
 
+from functools import lru_cache, partial
 from numbers import Integral, Real
 from typing import ClassVar
 
 import mne
 import numpy as np
-from joblib import Parallel, delayed
+import scipy.fft
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ._cache import recording_rows
 from ._quiet import quiet_mne
 from ._validation import array_sampling_rate, channel_names, check_eeg
-from .preprocessing import filter_length
 from .windows import EEGWindows
 
 __all__ = ["BANDS", "BandPower", "band_power"]
@@ -30,6 +31,8 @@ BANDS = {
 # The least power that is told from none, V²: log of it stays finite where a channel is silent.
 _TINY = 1e-30
 
+_CHUNK = 8
+
 
 class BandPower(TransformerMixin, BaseEstimator):
     r"""Log power of every channel in frequency bands, on a grid of lags before the volume.
@@ -38,7 +41,9 @@ class BandPower(TransformerMixin, BaseEstimator):
 
     where :math:`x_{c,b}` is channel c filtered to band b, and segment l ends ``l * step`` seconds
     before the end of the window. Filtering runs on the continuous recordings and power is summed
-    cumulatively, so a sample of EEG that lies in ten windows is filtered and squared once.
+    cumulatively, so a sample of EEG that lies in ten windows is filtered and squared once. The
+    features of a volume are remembered (the last 1 GB in every process): in a cross-validation, a
+    recording is only filtered while there are volumes that no fold has asked for yet.
 
     Parameters
     ----------
@@ -107,8 +112,8 @@ class BandPower(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_eeg(self, X, reset=True)
-        self.bands_ = _check_bands(self.bands)
-        self._check_window(X)
+        self.bands_ = check_bands(self.bands)
+        check_filters(X, self._rate(X), self.bands_)
         _, self.lags_ = self._segments(X)
         return self
 
@@ -127,7 +132,7 @@ class BandPower(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
-        self._check_window(X)
+        check_filters(X, self._rate(X), self.bands_)
         segments, lags = self._segments(X)
         if len(lags) != len(self.lags_) or not np.allclose(lags, self.lags_, rtol=0, atol=1e-6):
             raise ValueError(
@@ -135,22 +140,13 @@ class BandPower(TransformerMixin, BaseEstimator):
                 f"fit had {len(self.lags_)} lags from {self.lags_[0]:g} to {self.lags_[-1]:g} s."
             )
         rate = self._rate(X)
-        out = np.empty((len(X), len(lags), len(self.bands_), X.shape[1]), dtype=np.float64)
-        if isinstance(X, EEGWindows):
-            used = np.unique(X.groups)
-            rows = [np.flatnonzero(X.groups == k) for k in used]
-            powers = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-                delayed(band_power)(
-                    X.recordings[k], rate, self.bands_, X._starts[r][:, None, None] + segments
-                )
-                for k, r in zip(used, rows, strict=True)
-            )
-            for r, power in zip(rows, powers, strict=True):
-                out[r] = power
-        else:
-            for i, window in enumerate(X):
-                out[i] = band_power(window, rate, self.bands_, segments[None])[0]
-        return np.log(np.maximum(out, _TINY)).reshape(len(X), -1)
+        power = recording_rows(
+            partial(_log_power, sfreq=rate, bands=self.bands_, segments=segments),
+            X,
+            ("power", rate, *self.bands_.values(), segments.tobytes()),
+            self.n_jobs,
+        )
+        return power.reshape(len(X), -1)
 
     def get_feature_names_out(self, input_features=None):
         """Name the features: channel, band and lag.
@@ -210,27 +206,6 @@ class BandPower(TransformerMixin, BaseEstimator):
         stops = n_times - np.round(lags * step).astype(int)
         return np.column_stack([stops - length, stops]), lags * self.step - end
 
-    def _check_window(self, X):
-        rate = self._rate(X)
-        if self.bands_ == {"power": None}:
-            return
-        if isinstance(X, EEGWindows):
-            n_times = min(X.recordings[k].shape[1] for k in np.unique(X.groups))
-        else:
-            n_times = X.shape[2]
-        for name, (low, high) in self.bands_.items():
-            if high >= rate / 2:
-                raise ValueError(
-                    f"band {name!r} ends at {high:g} Hz, not below {rate / 2:g} Hz, the Nyquist "
-                    f"frequency of EEG sampled at {rate:g} Hz."
-                )
-            needed = filter_length(low, high, rate)
-            if needed > n_times:
-                raise ValueError(
-                    f"the EEG lasts {n_times / rate:.2f} s, shorter than the filter of "
-                    f"{needed / rate:.2f} s for band {name!r} ({low:g}–{high:g} Hz)."
-                )
-
 
 def band_power(eeg, sfreq, bands, segments):
     """Mean power in bands over segments of one continuous recording.
@@ -253,20 +228,75 @@ def band_power(eeg, sfreq, bands, segments):
     """
     n_channels, n_times = eeg.shape
     power = np.empty((*segments.shape[:2], len(bands), n_channels))
-    total = np.zeros((n_channels, n_times + 1))
-    lengths = (segments[..., 1] - segments[..., 0])[..., None]
-    for b, edges in enumerate(bands.values()):
-        signal = eeg.astype(np.float64)
-        if edges is not None:
-            with quiet_mne():
-                signal = mne.filter.filter_data(signal, sfreq, *edges)
-        np.cumsum(np.square(signal, out=signal), axis=1, out=total[:, 1:])
-        summed = total.T[segments[..., 1]] - total.T[segments[..., 0]]
-        power[:, :, b] = summed / lengths
+    lengths = segments[..., 1] - segments[..., 0]
+    # A few channels at a time: the work stays in the processor's cache, and memory small.
+    for c in range(0, n_channels, _CHUNK):
+        channels = slice(c, c + _CHUNK)
+        total = np.zeros((len(eeg[channels]), n_times + 1))
+        for b, signal in enumerate(filter_bands(eeg[channels], sfreq, bands)):
+            np.cumsum(np.square(signal), axis=1, out=total[:, 1:])
+            summed = total[:, segments[..., 1]] - total[:, segments[..., 0]]
+            power[:, :, b, channels] = np.moveaxis(summed / lengths, 0, -1)
     return power
 
 
-def _check_bands(bands):
+def filter_bands(eeg, sfreq, bands):
+    """Filter one continuous recording to every band: zero-phase FIR filters as MNE designs them.
+
+    Parameters
+    ----------
+    eeg : ndarray, shape (n_channels, n_times)
+        Continuous EEG in V, at least as long as the longest filter.
+    sfreq : float
+        Sampling rate in Hz.
+    bands : dict of str to tuple of float, or to None
+        Edges of each band in Hz; None leaves the EEG as it is.
+
+    Yields
+    ------
+    signal : ndarray of float64, shape (n_channels, n_times)
+        The EEG in one band after another, in V; mirrored about its ends, as MNE does.
+    """
+    n_times = eeg.shape[1]
+    filters = {name: _filter(*edges, sfreq) for name, edges in bands.items() if edges is not None}
+    if filters:
+        # The spectrum of the EEG serves all bands: half the work of filtering band by band.
+        half = max(len(h) for h in filters.values()) // 2
+        n_fft = scipy.fft.next_fast_len(n_times + 2 * half, real=True)
+        padded = np.pad(
+            eeg.astype(np.float64), ((0, 0), (half, half)), "reflect", reflect_type="odd"
+        )
+        spectrum = scipy.fft.rfft(padded, n_fft)
+    for name in bands:
+        if name not in filters:
+            yield eeg.astype(np.float64)
+            continue
+        centred = np.zeros(n_fft)
+        centred[: len(filters[name])] = filters[name]
+        response = scipy.fft.rfft(np.roll(centred, -(len(filters[name]) // 2)))
+        filtered = scipy.fft.irfft(spectrum * response, n_fft)
+        yield filtered[:, half : half + n_times]
+
+
+@lru_cache
+def _filter(low, high, sfreq):
+    with quiet_mne():
+        return mne.filter.create_filter(None, sfreq, low, high)
+
+
+def check_bands(bands):
+    """Read the parameter ``bands`` of a feature step.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, "default" or None
+        As given.
+
+    Returns
+    -------
+    bands : dict of str to tuple of float, or to None
+        Edges in Hz; None where the EEG is read as it is.
+    """
     if bands is None:
         return {"power": None}
     if isinstance(bands, str) and bands == "default":
@@ -281,3 +311,41 @@ def _check_bands(bands):
                 f"band {name!r} must be (low, high) in Hz with 0 < low < high, got {edges!r}."
             )
     return {name: tuple(map(float, edges)) for name, edges in bands.items()}
+
+
+def check_filters(X, sfreq, bands):
+    """Refuse bands that EEG of this rate and length cannot be filtered to.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        EEG.
+    sfreq : float
+        Sampling rate in Hz.
+    bands : dict of str to tuple of float, or to None
+        Edges in Hz.
+    """
+    if isinstance(X, EEGWindows):
+        n_times = min(X.recordings[k].shape[1] for k in np.unique(X.groups))
+    else:
+        n_times = X.shape[2]
+    for name, edges in bands.items():
+        if edges is None:
+            continue
+        low, high = edges
+        if high >= sfreq / 2:
+            raise ValueError(
+                f"band {name!r} ends at {high:g} Hz, not below {sfreq / 2:g} Hz, the Nyquist "
+                f"frequency of EEG sampled at {sfreq:g} Hz."
+            )
+        needed = len(_filter(low, high, sfreq))
+        if needed > n_times:
+            raise ValueError(
+                f"the EEG lasts {n_times / sfreq:.2f} s, shorter than the filter of "
+                f"{needed / sfreq:.2f} s for band {name!r} ({low:g}–{high:g} Hz)."
+            )
+
+
+def _log_power(eeg, starts, *, sfreq, bands, segments):
+    power = band_power(eeg, sfreq, bands, starts[:, None, None] + segments)
+    return np.log(np.maximum(power, _TINY))

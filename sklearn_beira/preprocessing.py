@@ -1,7 +1,5 @@
 """From raw EEG to the windows a model reads: filtering, and cutting in seconds."""
 
-import threading
-from collections import OrderedDict
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -12,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._cache import _Cache
 from ._quiet import quiet_mne
 from ._validation import array_sampling_rate, channel_names, check_eeg
 from .windows import EEGWindows
@@ -329,30 +328,6 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
 
 
 # -- filtering one recording, once --------------------------------------------------------------
-class _Cache:
-    """Results by key, bounded in bytes; the ones used longest ago go first."""
-
-    def __init__(self, limit):
-        self.limit = limit
-        self._results, self._lock = OrderedDict(), threading.Lock()
-
-    def get(self, key):
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-            return self._results.get(key)
-
-    def put(self, key, result):
-        with self._lock:
-            self._results[key] = result
-            while sum(data.nbytes for data, _ in self._results.values()) > self.limit:
-                self._results.popitem(last=False)
-
-    def clear(self):
-        with self._lock:
-            self._results.clear()
-
-
 _filtered = _Cache(limit=2 * 1024**3)
 
 

@@ -1,17 +1,20 @@
 """BandPower against a loop over windows, and its names against planted bursts."""
 
+import pickle
+
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import EEGWindows, Windower, align, features
+from sklearn_beira import EEGWindows, Windower, _cache, align, features
 from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.features import BANDS, BandPower, band_power
+from sklearn_beira.features import BANDS, BandPower, band_power, filter_bands
 from sklearn_beira.model_selection import BlockedKFold
 
 Y = np.arange(30.0)
@@ -24,16 +27,24 @@ def windows(raws, tmin=-8.0, tmax=0.0, **params):
     return X
 
 
+@pytest.fixture(autouse=True)
+def rows(monkeypatch):
+    """Let no test live on the rows that another one has computed."""
+    fresh = _cache.RowCache(limit=1024**3)
+    monkeypatch.setattr(_cache, "feature_rows", fresh)
+    return fresh
+
+
 @pytest.fixture
 def count(monkeypatch):
-    """Count how often something is filtered."""
-    calls, filter_data = [], mne.filter.filter_data
+    """Count how often the power of a recording is computed, and for how many windows."""
+    calls, compute = [], features.band_power
 
-    def counting(data, *args, **kwargs):
-        calls.append(data.shape)
-        return filter_data(data, *args, **kwargs)
+    def counting(eeg, sfreq, bands, segments):
+        calls.append((eeg.shape, len(segments)))
+        return compute(eeg, sfreq, bands, segments)
 
-    monkeypatch.setattr(features.mne.filter, "filter_data", counting)
+    monkeypatch.setattr(features, "band_power", counting)
     return calls
 
 
@@ -192,18 +203,103 @@ def test_a_table_has_the_names_as_columns(make_raw):
 
 # -- work ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_each_recording_is_filtered_once_per_band(make_raw, count, n_jobs):
+def test_a_row_is_computed_once_and_is_the_same_from_the_cache(make_raw, count, rows, n_jobs):
     raws = [make_raw(random_state=i) for i in range(3)]
     X = windows(raws)
     level = mne.utils.logger.level
     found = BandPower(n_jobs=n_jobs).fit_transform(X)
-    assert count == [(4, 6000)] * 18
+    assert sorted(count) == [((4, 6000), 26)] * 3
     assert mne.utils.logger.level == level
-    np.testing.assert_array_equal(found, BandPower().fit_transform(X))
     count.clear()
-    rows = [40, 3, 41]  # of two recordings, in an order of their own
-    np.testing.assert_array_equal(BandPower().fit_transform(X[rows]), found[rows])
-    assert len(count) == 12
+    np.testing.assert_array_equal(found, BandPower().fit_transform(X))
+    chosen = [40, 3, 41, 3]  # of two recordings, in an order of their own, one twice
+    np.testing.assert_array_equal(BandPower().fit_transform(X[chosen]), found[chosen])
+    copy = pickle.loads(pickle.dumps(X))
+    np.testing.assert_array_equal(BandPower().fit_transform(copy[::-1]), found[::-1])
+    assert not count
+    for chosen in ([40, 3, 41, 3], range(10, 60), slice(None, None, -1)):
+        rows.clear()
+        np.testing.assert_array_equal(BandPower().fit_transform(X[chosen]), found[chosen])
+    rows.clear()
+    BandPower().fit_transform(X[:5])
+    count.clear()
+    np.testing.assert_array_equal(BandPower().fit_transform(X), found)
+    assert sorted(count) == [((4, 6000), 21), ((4, 6000), 26), ((4, 6000), 26)]
+
+
+def test_a_cross_validation_filters_a_recording_only_for_rows_not_seen_before(make_raw, count):
+    X = windows(make_raw())
+    model = make_pipeline(Windower(6.0), BandPower(ALPHA), Ridge())
+    cross_val_predict(model, X, Y[: len(X)], cv=BlockedKFold(5, gap=8.0))
+    # Training rows of the first fold, its test rows, and the rows in its gap.
+    assert len(count) == 3
+    assert sum(n for _, n in count) == len(X)
+    count.clear()
+    for delay in (0.0, 1.0):
+        make_pipeline(Windower(6.0, delay), BandPower(ALPHA)).fit_transform(X[5:])
+    assert len(count) == 1  # the window moved by a second, and the first rows were known
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"bands": {"alpha": (8.0, 13.0)}},
+        {"bands": None},
+        {"duration": 1.0},
+        {"step": 1.0},
+        {"bands": {"alpha": (8.0, 12.0), "beta": (15.0, 30.0)}},
+    ],
+    ids=str,
+)
+def test_other_settings_are_not_answered_from_the_cache(make_raw, rows, other):
+    X = windows(make_raw())
+    BandPower(ALPHA).fit_transform(X)
+    found = BandPower(**{"bands": ALPHA, **other}).fit_transform(X)
+    rows.clear()
+    np.testing.assert_array_equal(found, BandPower(**{"bands": ALPHA, **other}).fit_transform(X))
+
+
+def test_the_rows_kept_are_bounded_in_bytes(make_raw, count, monkeypatch):
+    X = windows([make_raw(random_state=i) for i in range(3)])
+    n_bytes = 26 * 4 * 4 * 8  # one recording: rows, lags and channels
+    rows = _cache.RowCache(limit=2 * n_bytes)
+    monkeypatch.setattr(_cache, "feature_rows", rows)
+    found = BandPower(ALPHA).fit_transform(X)
+    assert sum(kept.nbytes for kept, _ in rows._cache._results.values()) == 2 * n_bytes
+    count.clear()
+    BandPower(ALPHA).fit_transform(X[X.groups > 0])
+    assert not count  # the recording used longest ago went first
+    np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), found)
+    monkeypatch.setattr(_cache, "feature_rows", _cache.RowCache(limit=10))
+    np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), found)
+
+
+def test_threads_that_ask_for_one_recording_at_once_compute_it_once(make_raw, count):
+    X = windows(make_raw(duration=120.0))
+    parts = Parallel(n_jobs=8, prefer="threads")(
+        delayed(BandPower(ALPHA).fit_transform)(X) for _ in range(8)
+    )
+    assert len(count) == 1
+    for part in parts[1:]:
+        np.testing.assert_array_equal(part, parts[0])
+
+
+def test_what_a_caller_writes_into_its_rows_stays_there(make_raw):
+    X = windows(make_raw())
+    found = BandPower(ALPHA).fit_transform(X)
+    kept = found.copy()
+    found[:] = 0.0
+    np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), kept)
+
+
+def test_the_filters_are_those_of_mne(make_raw):
+    raw = make_raw(duration=20.0, sfreq=128.0)
+    signals = filter_bands(raw.get_data(), 128.0, {**BANDS, "all": None})
+    for signal, edges in zip(signals, [*BANDS.values(), None], strict=True):
+        expected = raw.get_data()
+        if edges is not None:
+            expected = mne.filter.filter_data(expected, 128.0, *edges, verbose="error")
+        np.testing.assert_allclose(signal, expected, rtol=0, atol=1e-18)
 
 
 def test_the_input_stays_as_it_is(make_raw):

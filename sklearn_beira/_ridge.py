@@ -1,0 +1,269 @@
+"""Numerics of ridge regression: penalties along a path, chosen on blocks."""
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length
+
+# Targets worked on at the same time: predictions of thousands of them need not fit in memory.
+_TARGETS = 2048
+
+# Errors closer than this, relative to the spread of the target, are equal.
+_TIE = 1e-10
+
+
+def check_targets(estimator, X, y):
+    """Check BOLD beside EEG.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The estimator that asks.
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        Checked EEG.
+    y : array-like, shape (n_samples,) or (n_samples, n_targets)
+        BOLD.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_samples, n_targets)
+        The targets.
+    one : bool
+        True if y was 1-D.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    y = check_array(
+        y,
+        ensure_2d=False,
+        allow_nd=True,
+        dtype=np.float64,
+        input_name="y",
+        estimator=estimator,
+    )
+    check_consistent_length(X, y)
+    if y.ndim > 2:
+        raise ValueError(f"y must be (n_volumes,) or (n_volumes, n_rois), got shape {y.shape}.")
+    return y.reshape(len(y), -1), y.ndim == 1
+
+
+def check_alphas(alphas):
+    """Read the parameter ``alphas``.
+
+    Parameters
+    ----------
+    alphas : array-like of shape (n_alphas,) or None
+        As given.
+
+    Returns
+    -------
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+    """
+    if alphas is None:
+        return np.logspace(0, 6, 13)
+    alphas = np.asarray(alphas, dtype=np.float64)
+    if alphas.ndim != 1 or not len(alphas) or not (np.isfinite(alphas) & (alphas > 0)).all():
+        raise ValueError(
+            f"alphas must be a list of finite numbers above 0, got {alphas.tolist()!r}."
+        )
+    return np.sort(alphas)
+
+
+def inner_blocks(n_samples, n_splits, gap):
+    """Cut rows into blocks, each with the rows that may predict it.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows, at least 2.
+    n_splits : int
+        Blocks; no more are made than there are rows.
+    gap : int
+        Rows left out on each side of a block, reduced where less than half of the other rows would
+        stay.
+
+    Returns
+    -------
+    blocks : list of tuple of ndarray of int, (train, test)
+        Row indices.
+    gap : int
+        The gap used.
+    """
+    n_splits = min(n_splits, n_samples)
+    rows = np.arange(n_samples)
+    tests = np.array_split(rows, n_splits)
+    gap = min(gap, (n_samples - len(tests[0])) // 4)
+    blocks = [(rows[(rows < t[0] - gap) | (rows > t[-1] + gap)], t) for t in tests]
+    return blocks, gap
+
+
+def choose_alphas(X, y, alphas, blocks):
+    """Choose for each target the penalty with the smallest squared error over blocks.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+    blocks : list of tuple of ndarray of int, (train, test)
+        As from :func:`inner_blocks`.
+
+    Returns
+    -------
+    alpha : ndarray, shape (n_targets,)
+        The choice; the larger penalty of equal ones.
+    score : ndarray, shape (n_targets,)
+        R² over all blocks, against the mean of the rows that predict a block.
+    """
+    X = X - X.mean(axis=0)
+    wide = X.shape[1] > len(X)
+    gram = X @ X.T if wide else None
+    errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
+    for train, test in blocks:
+        if wide:
+            path = _dual_path(gram[np.ix_(train, train)], gram[np.ix_(test, train)])
+        else:
+            path = _primal_path(X[train], X[test])
+        add_errors(errors, spread, path, y[train], y[test], alphas)
+    return pick_alphas(errors, spread, alphas)
+
+
+def add_errors(errors, spread, path, y_train, y_test, alphas):
+    r"""Add the squared errors of a block, at every penalty.
+
+    Predictions are :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y` of centred y, with
+    the factors L, s and R that :func:`ridge_path` gives.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n_alphas, n_targets)
+        Squared errors, added to in place.
+    spread : ndarray, shape (n_targets,)
+        Squared errors of predicting the training mean, added to in place.
+    path : tuple of ndarray, (left, values, right)
+        Of shapes (n_test, rank), (rank,) and (n_train, rank).
+    y_train, y_test : ndarray, shape (n_train, n_targets) and (n_test, n_targets)
+        Targets.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties.
+    """
+    left, values, right = path
+    for start in range(0, y_train.shape[1], _TARGETS):
+        part = slice(start, start + _TARGETS)
+        offset = y_train[:, part].mean(axis=0)
+        scores = right.T @ (y_train[:, part] - offset)
+        truth = y_test[:, part] - offset
+        spread[part] += np.square(truth).sum(axis=0)
+        for a, alpha in enumerate(alphas):
+            error = truth - (left / (values + alpha)) @ scores
+            errors[a, part] += np.einsum("ij,ij->j", error, error)
+
+
+def ridge_path(X_train, X_test):
+    r"""Decompose once what ridge predictions at every penalty are made of.
+
+    With centred X, :math:`\hat y = X_* (X^\top X + \alpha I)^{-1} X^\top y`, or the same from the
+    samples' side, :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`, whichever matrix is
+    the smaller one.
+
+    Parameters
+    ----------
+    X_train : ndarray, shape (n_train, n_features)
+        Features.
+    X_test : ndarray, shape (n_test, n_features)
+        Features to predict from.
+
+    Returns
+    -------
+    left : ndarray, shape (n_test, rank)
+        Test side.
+    values : ndarray, shape (rank,)
+        Eigenvalues.
+    right : ndarray, shape (n_train, rank)
+        Training side.
+    """
+    if X_train.shape[1] > len(X_train):
+        return _dual_path(X_train @ X_train.T, X_test @ X_train.T)
+    return _primal_path(X_train, X_test)
+
+
+def pick_alphas(errors, spread, alphas):
+    """Choose from summed squared errors.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n_alphas, n_targets)
+        Squared error over all blocks.
+    spread : ndarray, shape (n_targets,)
+        Squared error of predicting the mean.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+
+    Returns
+    -------
+    alpha : ndarray, shape (n_targets,)
+        The choice; the larger penalty of equal ones.
+    score : ndarray, shape (n_targets,)
+        R² against predicting the mean; 0 for a target that does not vary.
+    """
+    equal = errors <= errors.min(axis=0) + _TIE * spread
+    best = len(alphas) - 1 - equal[::-1].argmax(axis=0)
+    varies = spread > 0
+    ratio = errors[best, np.arange(len(best))] / np.where(varies, spread, 1.0)
+    return alphas[best], np.where(varies, 1.0 - ratio, 0.0)
+
+
+def fit_ridge(X, y, alpha):
+    """Fit ridge regressions, each target with its own penalty.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    alpha : ndarray, shape (n_targets,)
+        Penalty of each target.
+
+    Returns
+    -------
+    coef : ndarray, shape (n_targets, n_features)
+        Weights.
+    intercept : ndarray, shape (n_targets,)
+        Intercepts.
+    """
+    mean, offset = X.mean(axis=0), y.mean(axis=0)
+    X, y = X - mean, y - offset
+    if X.shape[1] > len(X):
+        values, vectors = _eigh(X @ X.T)
+        scores, back = vectors.T @ y, X.T @ vectors
+    else:
+        values, vectors = _eigh(X.T @ X)
+        scores, back = vectors.T @ (X.T @ y), vectors
+    coef = (back @ (scores / (values[:, None] + alpha))).T
+    return coef, offset - coef @ mean
+
+
+def _eigh(matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    return np.maximum(values, 0.0), vectors  # what lies below zero is rounding
+
+
+def _primal_path(X_train, X_test):
+    mean = X_train.mean(axis=0)
+    centred = X_train - mean
+    values, vectors = _eigh(centred.T @ centred)
+    return (X_test - mean) @ vectors, values, centred @ vectors
+
+
+def _dual_path(gram, cross):
+    """From inner products of rows, as if the mean of the training rows had been taken off."""
+    columns = gram.mean(axis=0)
+    centred = gram - columns - columns[:, None] + columns.mean()
+    values, vectors = _eigh(centred)
+    # The mean over the training rows of what is common to a test row drops out with centred y.
+    return (cross - columns) @ vectors, values, vectors
