@@ -206,6 +206,12 @@ def _at_regressor(model, X):
             f"{type(regressor).__name__}; a search has it as best_estimator_."
         )
     check_is_fitted(regressor)
+    network = regressor.net_.module_.network
+    if not hasattr(network, "branches"):
+        raise TypeError(
+            f"{type(network).__name__} has no branches to read; maps and spectra need a network "
+            f"like 'compact' or 'autoencoder'."
+        )
     return regressor, X
 
 

@@ -20,7 +20,7 @@ from ._progress import EpochProgress
 from ._validation import check_eeg
 from .losses import WeightedLoss, parse_loss
 from .model_selection import tail_split
-from .nets import ARCHITECTURES, AtVolumes
+from .nets import ARCHITECTURES, AtVolumes, estimates_own_volume_only
 from .nets.calibration import calibrating
 from .windows import EEGWindows
 
@@ -52,16 +52,22 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    architecture : {"autoencoder", "compact"}
+    architecture : {"autoencoder", "compact", "brainwavelinker", "eegnet"} or a class
         Name of the network. "autoencoder" is the paper's, by default in the paper's sizes: with 30
         channels 245,057 parameters per region. "compact" keeps the branches (shared by the
         regions, with log power for an envelope) and replaces the autoencoder by a delay kernel per
-        region and branch: made for recordings of minutes and machines without a GPU. The sizes
-        below reach a network as far as it has them.
+        region and branch: made for recordings of minutes and machines without a GPU.
+        "brainwavelinker" and "eegnet" are rivals without branches, which estimate only the volume
+        of the window (``mode="many_to_one"``). The sizes below reach a network as far as its
+        signature names them. A class derived from :class:`torch.nn.Module` is a network of your
+        own; the user guide shows what it has to do.
+    network_params : dict or None
+        Parameters of the network that have no name of their own here, such as ``{"depth": 1}`` of
+        "eegnet".
     n_branches : int
         Branches per region ("autoencoder") or in all ("compact").
     n_taps : int
-        Taps of the branches' FIR filters, odd.
+        Taps of the branches' FIR filters ("eegnet": of the temporal filters), odd.
     rectifier : {"relu", "abs"}
         What makes an envelope of an oscillation: as in the paper's code, or as in its text
         ("autoencoder" only, as the next three).
@@ -74,7 +80,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     segment : int
         Samples of EEG per value of the envelopes ("compact" only).
     dropout : float
-        Dropout in the blocks ("autoencoder") or of envelope values ("compact").
+        Dropout in the blocks ("autoencoder", "brainwavelinker"), of envelope values ("compact") or
+        behind the pools ("eegnet").
     mode : {"many_to_many", "many_to_one"}
         What a window estimates: every volume of ``X`` that lies in the delayed window (in training,
         only training volumes count; in prediction, the estimates of overlapping windows are
@@ -161,7 +168,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "architecture": [StrOptions(set(ARCHITECTURES))],
+        "architecture": [StrOptions(set(ARCHITECTURES)), type],
+        "network_params": [dict, None],
         "n_branches": [Interval(Integral, 1, None, closed="left")],
         "n_taps": [Interval(Integral, 1, None, closed="left")],
         "rectifier": [StrOptions({"relu", "abs"})],
@@ -190,6 +198,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self,
         architecture="autoencoder",
         *,
+        network_params=None,
         n_branches=16,
         n_taps=51,
         rectifier="relu",
@@ -214,6 +223,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         random_state=None,
     ):
         self.architecture = architecture
+        self.network_params = network_params
         self.n_branches = n_branches
         self.n_taps = n_taps
         self.rectifier = rectifier
@@ -255,11 +265,16 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter, the EEG or the BOLD is not usable, or if there are too few volumes for
+            If a parameter, the EEG or the BOLD is not usable, if the network estimates only the
+            volume of a window and ``mode`` is "many_to_many", or if there are too few volumes for
             the validation split.
+        TypeError
+            If ``architecture`` is a class that is no torch module, or cannot be built from the
+            parameters there are.
         """
         self._validate_params()
         loss = parse_loss(self.loss)
+        self._check_network()
         self._check_sizes()
         self._check_net_params()
         X = check_eeg(self, X, reset=True, ensure_min_samples=2)
@@ -353,6 +368,27 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             if any(size % 2 == 0 for size in sizes):
                 raise ValueError(f"{name} must be odd, got {getattr(self, name)!r}.")
 
+    def _check_network(self):
+        network = self._network()
+        if not issubclass(network, torch.nn.Module):
+            raise TypeError(
+                f"architecture must be one of {', '.join(map(repr, ARCHITECTURES))} or a class "
+                f"derived from torch.nn.Module, got the class {network.__name__}."
+            )
+        if self.mode == "many_to_many" and estimates_own_volume_only(network):
+            raise ValueError(
+                f"{network.__name__} estimates only the volume of a window, but "
+                f"mode='many_to_many' asks for every volume inside it; set mode='many_to_one'."
+            )
+        own = self.get_params(deep=False)
+        for name in self.network_params or {}:
+            if name in own:
+                raise ValueError(
+                    f"network_params may not hold {name!r}; set {name} of BEIRARegressor instead."
+                )
+            if name in ("n_channels", "n_rois", "n_times"):
+                raise ValueError(f"network_params may not hold {name!r}; it is set by fit.")
+
     def _check_net_params(self):
         for name in self.net_params or {}:
             if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
@@ -377,12 +413,47 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     def _batches(self, X, y=None):
         return VolumeBatches(X, self.eeg_scale_, *volumes_in_windows(X, self.mode), y)
 
+    def _network(self):
+        """The network's class."""
+        if isinstance(self.architecture, str):
+            return ARCHITECTURES[self.architecture]
+        return self.architecture
+
     def _make_module(self, X, n_rois):
-        network = ARCHITECTURES[self.architecture]
-        given = {**self.get_params(), "n_times": X.shape[2]}
-        wanted = list(inspect.signature(network).parameters)[2:]
-        sizes = {name: given[name] for name in wanted if name in given}
-        return AtVolumes(network(X.shape[1], n_rois, **sizes))
+        network = self._network()
+        given = {**self.get_params(deep=False), "n_times": X.shape[2]}
+        signature = inspect.signature(network)
+        sizes = {name: given[name] for name in list(signature.parameters)[2:] if name in given}
+        sizes |= self.network_params or {}
+        try:
+            signature.bind(X.shape[1], n_rois, **sizes)
+        except TypeError as error:
+            raise TypeError(
+                f"{network.__name__} cannot be built as {network.__name__}(n_channels, n_rois, "
+                f"{', '.join(f'{name}=...' for name in sizes)}): {error}; what a network needs "
+                f"beside the parameters of BEIRARegressor and n_times goes into network_params."
+            ) from None
+        module = AtVolumes(network(X.shape[1], n_rois, **sizes))
+        self._check_output(module.network, X, n_rois)
+        return module
+
+    def _check_output(self, network, X, n_rois):
+        eeg = torch.from_numpy(np.array(X[:2], dtype=np.float32)) / self.eeg_scale_
+        expected, axes = (len(eeg), n_rois, X.shape[2]), "(n_windows, n_rois, n_times)"
+        if estimates_own_volume_only(network):
+            expected, axes = expected[:2], "(n_windows, n_rois)"
+        # As in prediction: nothing is drawn, no norm learns. Lazy layers get their sizes here.
+        network.eval()
+        with torch.no_grad():
+            found = tuple(network(eeg).shape)
+        network.train()
+        if found != expected:
+            raise ValueError(
+                f"{type(network).__name__} maps EEG of shape {tuple(eeg.shape)} to {found}, "
+                f"expected {expected}, that is {axes}; a network that estimates only the volume of "
+                f"the window has the class attribute own_volume_only = True and returns "
+                f"(n_windows, n_rois)."
+            )
 
     def _make_net(self, module, criterion, n_windows, validation):
         callbacks = list((self.net_params or {}).get("callbacks") or [])

@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower
 from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.covariances import BandCovariance, BandTangentSpace
 from sklearn_beira.features import BandPower
+from sklearn_beira.hrf import HRFBandPower
+from sklearn_beira.linear import BlockedRidgeCV
+from sklearn_beira.sparse import SparseGroupLassoCV
+from sklearn_beira.spoc import SPoCRidgeCV
+from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
 
 SMALL = {
     "n_branches": 2,
@@ -25,14 +32,37 @@ SMALL = {
 # Every public estimator with cheap parameters. The checks hand over tables, read as one time point
 # per sample: too short for any filter, so the filters are off here and have tests of their own.
 # ROIExtractor is not listed: it takes images, not tables, which leaves scikit-learn a single check;
-# test_roi.py holds the behaviour (clone, pickle, set_output, not fitted, refit) instead.
+# test_roi.py holds the behaviour (clone, pickle, set_output, not fitted, refit) instead. So does
+# test_drift.py for TimePolynomial, which refuses tables, as their rows have no time.
 ESTIMATORS = [
     EEGFilter(None, None, sfreq=None, reference=None),
     Windower(duration=None),
     BandPower(bands=None, duration=None),
+    HRFBandPower(bands=None, duration=None),
+    BandCovariance(bands=None, array_sfreq=4.0),
+    BandTangentSpace(bands=None, array_sfreq=4.0),
+    BlockedRidgeCV(),
+    SPoCRidgeCV(bands=None, array_sfreq=4.0),
+    FingerprintRidgeCV(bands=None, duration=None),
+    BandedRidgeCV(bands=None, duration=None, n_iter=2),
     BEIRARegressor(**SMALL),
     BEIRARegressor("compact", **SMALL, mode="many_to_one"),
+    BEIRARegressor(
+        "brainwavelinker",
+        **SMALL,
+        mode="many_to_one",
+        network_params={"n_features": 4, "kernel_size": 1},
+    ),
+    BEIRARegressor(
+        "eegnet",
+        **SMALL,
+        mode="many_to_one",
+        network_params={"separable_size": 1, "pools": (1, 1)},
+    ),
 ]
+
+# Those whose solver takes half a minute to compile.
+SLOW = [SparseGroupLassoCV(bands=None, duration=None, n_alphas=3)]
 
 # Check that is expected to fail, and why.
 EXPECTED_FAILURES = {}
@@ -45,17 +75,27 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", [*ESTIMATORS, make_band_power_ridge()], ids=repr)
+@pytest.mark.slow
+@parametrize_with_checks(SLOW)
+def test_scikit_learn_checks_of_slow_estimators(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *SLOW, make_band_power_ridge()], ids=repr)
 def test_init_only_assigns_and_clone_keeps_every_parameter(estimator):
     copy = clone(estimator)
     assert repr(copy.get_params()) == repr(estimator.get_params())
     assert not [name for name in vars(copy) if name.endswith("_")]
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS, *(pytest.param(e, marks=pytest.mark.slow) for e in SLOW)], ids=repr
+)
 def test_a_refit_forgets_the_first_fit(estimator):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((2, 24, 3, 8)), rng.standard_normal((2, 24, 2))
+    if not get_tags(estimator).input_tags.three_d_array:
+        X = X[..., 0]
     twice = clone(estimator).fit(X[0], y[0]).fit(X[1], y[1])
     once = clone(estimator).fit(X[1], y[1])
     method = "predict" if hasattr(estimator, "predict") else "transform"

@@ -4,10 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.nets import ARCHITECTURES, AtVolumes, BEIRANet, CompactNet
+from sklearn_beira.nets import (
+    ARCHITECTURES,
+    AtVolumes,
+    BEIRANet,
+    BrainWaveLinkerNet,
+    CompactNet,
+    EEGNet,
+    estimates_own_volume_only,
+)
+from sklearn_beira.nets.augmentation import vary_windows
 from sklearn_beira.nets.autoencoder import LinearUpsample, convolve
 from sklearn_beira.nets.branches import PowerBranches, fir_filter
 from sklearn_beira.nets.calibration import calibrating
+from sklearn_beira.nets.eegnet import pool_from_end
 
 
 class PlainBEIRA(nn.Module):
@@ -179,8 +189,18 @@ def test_networks_are_read_at_the_volumes_asked_for():
             torch.testing.assert_close(found[window, slot], full[window, :, samples[window, slot]])
 
 
-def test_every_architecture_has_branches_that_can_be_read():
+def test_networks_of_the_own_volume_are_read_as_they_are():
+    net = BrainWaveLinkerNet(4, 3, 256).eval()
+    eeg = torch.randn(2, 4, 256)
+    found = AtVolumes(net)(eeg, torch.tensor([[255], [255]]))
+    torch.testing.assert_close(found, net(eeg)[:, None])
+
+
+def test_every_architecture_estimates_the_own_volume_or_has_branches_that_can_be_read():
     for network in ARCHITECTURES.values():
+        if estimates_own_volume_only(network):
+            assert network(4, 2, 256).eval()(torch.randn(3, 4, 256)).shape == (3, 2)
+            continue
         sizes = {"n_times": 256} if network is CompactNet else {}
         net = network(4, 2, **sizes).eval()
         eeg = torch.randn(2, 4, 256)
@@ -201,3 +221,120 @@ def test_calibration_gives_the_norms_the_statistics_of_the_data():
     torch.testing.assert_close(norm.running_var, expected.mean(dim=0))
     assert not net.training
     assert norm.momentum == 0.1
+
+
+def plain_brainwavelinker(n_channels, n_features, n_rois, n_read):
+    """The description, layer by layer as nn.Conv1d has it; the last output is read."""
+    blocks = [
+        layer
+        for _ in range(3)
+        for layer in (nn.Conv1d(n_features, n_features, 5, stride=5), nn.GELU(), nn.Dropout(0.25))
+    ]
+    return nn.Sequential(
+        nn.Conv1d(n_channels, n_features, 1), *blocks, nn.Conv1d(n_features, n_rois, n_read)
+    )
+
+
+@pytest.mark.parametrize(("n_times", "n_read"), [(1000, 8), (21 * 125, 21)])
+def test_brainwavelinker_equals_plain_convolutions(n_times, n_read):
+    torch.manual_seed(0)
+    net = BrainWaveLinkerNet(4, 3, n_times, n_features=6).eval()
+    plain = plain_brainwavelinker(4, 6, 3, n_read).eval()
+    with torch.no_grad():
+        plain[0].weight[..., 0], plain[0].bias[:] = net.spatial, net.spatial_bias
+        for block, conv in zip(net.blocks, (plain[1], plain[4], plain[7]), strict=True):
+            conv.weight[:] = block.weight.unflatten(0, (5, 6)).permute(2, 1, 0)
+            conv.bias[:] = block.bias
+        plain[-1].weight[:] = net.readout.unflatten(0, (n_read, 6)).permute(2, 1, 0)
+        plain[-1].bias[:] = net.readout_bias
+    eeg = torch.randn(5, 4, n_times)
+    expected = plain(eeg)
+    assert expected.shape == (5, 3, 1)
+    torch.testing.assert_close(net(eeg), expected[..., 0], rtol=1e-4, atol=1e-5)
+
+
+def test_brainwavelinker_reads_the_last_steps_of_long_windows():
+    net = BrainWaveLinkerNet(2, 1, 3000).eval()
+    eeg = torch.randn(1, 2, 3000)
+    old, new = eeg.clone(), eeg.clone()
+    old[..., : 3000 - 21 * 125] += 1.0
+    new[..., -1] += 1.0
+    assert torch.equal(net(old), net(eeg))
+    assert not torch.equal(net(new), net(eeg))
+
+
+class PlainEEGNet(nn.Module):
+    """EEGNet as nn.Conv2d has it: time before space, with the batch norm between."""
+
+    def __init__(self, n_channels, n_taps, n_outputs, n_steps):
+        super().__init__()
+        self.temporal = nn.Conv2d(1, 8, (1, n_taps), padding="same", bias=False)
+        self.temporal_norm = nn.BatchNorm2d(8)
+        self.spatial = nn.Conv2d(8, 16, (n_channels, 1), groups=8, bias=False)
+        self.spatial_norm = nn.BatchNorm2d(16)
+        self.depthwise = nn.Conv2d(16, 16, (1, 15), groups=16, padding="same", bias=False)
+        self.pointwise = nn.Conv2d(16, 16, 1, bias=False)
+        self.separable_norm = nn.BatchNorm2d(16)
+        self.readout = nn.Linear(16 * n_steps, n_outputs)
+
+    def forward(self, x):
+        x = self.temporal_norm(self.temporal(x[:, None]))
+        x = nn.functional.elu(self.spatial_norm(self.spatial(x)))
+        x = self.depthwise(nn.functional.avg_pool2d(x, (1, 4)))
+        x = nn.functional.elu(self.separable_norm(self.pointwise(x)))
+        return self.readout(nn.functional.avg_pool2d(x, (1, 8)).flatten(1))
+
+
+def test_eegnet_equals_the_original_order_of_its_layers_in_training():
+    torch.manual_seed(0)
+    net = EEGNet(5, 3, 256, n_taps=25, dropout=0.0, max_shift=0)
+    plain = PlainEEGNet(5, 25, 3, 8)
+    with torch.no_grad():
+        net.readout.normal_()
+        plain.temporal.weight[:, 0, 0] = net.temporal
+        plain.spatial.weight[:, 0, :, 0] = net.spatial
+        plain.depthwise.weight[:, 0, 0] = net.depthwise
+        plain.pointwise.weight[..., 0, 0] = net.pointwise
+        plain.readout.weight[:], plain.readout.bias[:] = net.readout.T, net.readout_bias
+        # Whatever the batch norm in between has learned.
+        plain.temporal_norm.weight.uniform_(0.5, 2.0)
+        plain.temporal_norm.bias.normal_()
+    eeg = 10 * torch.randn(6, 5, 256)
+    torch.testing.assert_close(net(eeg), plain(eeg), rtol=1e-3, atol=1e-3)
+
+
+def test_pools_are_counted_from_the_end():
+    x = torch.arange(7.0)[None]
+    torch.testing.assert_close(pool_from_end(x, 3), torch.tensor([[2.0, 5.0]]))
+
+
+def test_windows_vary_in_training_but_not_their_power():
+    torch.manual_seed(0)
+    eeg = torch.randn(64, 2, 50)
+    varied = vary_windows(eeg, 10)
+    shifts = [s for s in range(10) if torch.equal(varied.abs(), eeg.roll(s, -1).abs())]
+    assert len(shifts) == 1
+    signs = (varied / eeg.roll(shifts[0], -1)).round()
+    assert torch.equal(signs, signs[:, :1, :1].expand_as(signs))  # one sign for a whole window
+    assert 16 < (signs[:, 0, 0] > 0).sum() < 48
+    assert vary_windows(eeg, 1).abs().equal(eeg.abs())
+
+
+@pytest.mark.parametrize("network", [BrainWaveLinkerNet, EEGNet])
+def test_variation_is_off_in_prediction(network):
+    torch.manual_seed(0)
+    net, eeg = network(2, 1, 256, dropout=0.0), torch.randn(4, 2, 256)
+    if network is EEGNet:
+        nn.init.normal_(net.readout)
+    assert not torch.equal(net(eeg), net(eeg))
+    net.eval()
+    assert torch.equal(net(eeg), net(eeg))
+
+
+def test_windows_too_short_for_the_rivals_are_refused():
+    with pytest.raises(ValueError, match="windows of 124 samples are shorter than the 125 samples"):
+        BrainWaveLinkerNet(2, 1, 124)
+    with pytest.raises(ValueError, match="windows of 31 samples are shorter than the pools of 4 x"):
+        EEGNet(2, 1, 31)
+    with pytest.raises(ValueError, match="separable_size must be odd, got 16"):
+        EEGNet(2, 1, 64, separable_size=16)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,14 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import r2_score
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.callbacks import Callback
+from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_compact_beira
 from sklearn_beira._batches import average_overlaps, eeg_scale, volumes_in_windows
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.inspection import read_branches
 from sklearn_beira.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.model_selection import BlockedKFold
 
@@ -29,6 +32,54 @@ SMALL = {
     "random_state": 0,
     "verbose": False,
 }
+
+
+# Big batches: there a sum over threads would show.
+RIVALS = [
+    BEIRARegressor(name, mode="many_to_one", loss=loss, **{**SMALL, "batch_size": 512, "lr": 1e-2})
+    for name, loss in (("brainwavelinker", "correlation"), ("eegnet", "mse"))
+]
+
+
+class LogPower(nn.Module):
+    """A network of a user: log power of spatially filtered EEG, read linearly."""
+
+    own_volume_only = True
+
+    def __init__(self, n_channels, n_rois, *, n_filters=4, dropout=0.0):
+        super().__init__()
+        self.spatial = nn.Linear(n_channels, n_filters, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(n_filters, n_rois)
+
+    def forward(self, eeg):
+        power = self.spatial(eeg.transpose(1, 2)).square().mean(dim=1)
+        return self.readout(self.dropout(torch.log(power + 1e-6)))
+
+
+class EverySample(nn.Module):
+    """A network of a user that estimates every sample."""
+
+    def __init__(self, n_channels, n_rois):
+        super().__init__()
+        self.mix = nn.Conv1d(n_channels, n_rois, 1)
+
+    def forward(self, eeg):
+        return self.mix(eeg)
+
+
+class NeedsWidth(LogPower):
+    """A network with a parameter that has no default."""
+
+    def __init__(self, n_channels, n_rois, width):
+        super().__init__(n_channels, n_rois, n_filters=width)
+
+
+class WrongShape(EverySample):
+    """A network that forgets to say that it estimates the own volume only."""
+
+    def forward(self, eeg):
+        return self.mix(eeg)[..., -1]
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +173,15 @@ def test_the_same_seed_gives_the_same_numbers_whatever_n_jobs(windows):
     X, y = windows
     model = BEIRARegressor(**SMALL)
     scores = [
-        cross_val_score(
-            model, X, y, cv=BlockedKFold(2, gap=10), scoring=pearson_r_scorer, n_jobs=n_jobs
-        )
+        cross_val_score(model, X, y, cv=BlockedKFold(2), scoring=pearson_r_scorer, n_jobs=n_jobs)
         for n_jobs in (1, 2)
     ]
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize("model", [BEIRARegressor(**SMALL), make_compact_beira(**SMALL)])
+@pytest.mark.parametrize(
+    "model", [BEIRARegressor(**SMALL), make_compact_beira(**SMALL), *RIVALS], ids=repr
+)
 def test_the_number_of_threads_does_not_change_the_numbers(model, windows):
     X, y = windows
     before = torch.get_num_threads()
@@ -302,3 +353,117 @@ def test_a_dataframe_of_regions_names_them(windows):
     X, y = windows
     frame = pd.DataFrame(y.to_numpy(), columns=[1, 2, 3])
     assert BEIRARegressor(**SMALL).fit(X, frame).region_names_ == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("model", RIVALS, ids=repr)
+def test_rivals_give_the_same_numbers_whatever_n_jobs(model, windows):
+    X, y = windows
+    scores = [
+        cross_val_score(model, X, y, cv=BlockedKFold(2), scoring=pearson_r_scorer, n_jobs=n_jobs)
+        for n_jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("model", RIVALS, ids=repr)
+def test_networks_of_the_own_volume_refuse_many_to_many(model, windows):
+    X, y = windows
+    with pytest.raises(ValueError, match=r"only the volume of a window.*set mode='many_to_one'"):
+        clone(model).set_params(mode="many_to_many").fit(X, y)
+
+
+def test_networks_without_branches_are_not_read(windows):
+    X, y = windows
+    model = clone(RIVALS[1]).set_params(max_epochs=1).fit(X, y)
+    with pytest.raises(TypeError, match="has no branches to read; maps and spectra need"):
+        read_branches(model, X)
+
+
+def test_a_network_of_a_user_is_taken_as_a_class():
+    rng = np.random.default_rng(0)
+    power = rng.uniform(0.2, 2.0, 120)
+    X = rng.standard_normal((120, 3, 128))
+    X[:, 1] *= power[:, None]
+    model = BEIRARegressor(
+        LogPower, mode="many_to_one", max_epochs=40, lr=3e-2, validation_fraction=0.0,
+        random_state=0, verbose=False, network_params={"n_filters": 6}, dropout=0.1,
+    )  # fmt: skip
+    model.fit(X[:90], power[:90])
+    assert pearson_r(power[90:], model.predict(X[90:])) > 0.8
+    network = model.net_.module_.network
+    assert network.spatial.out_features == 6  # from network_params
+    assert network.dropout.p == 0.1  # from the parameter of the same name
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    copy = clone(model)
+    assert copy.architecture is LogPower
+    np.testing.assert_array_equal(copy.fit(X[:90], power[:90]).predict(X), model.predict(X))
+
+
+def test_networks_of_a_user_are_searched_like_any_other(windows):
+    X, y = windows
+    search = GridSearchCV(
+        BEIRARegressor(mode="many_to_one", **SMALL),
+        {
+            "architecture": [LogPower, "compact", EverySample],
+            "network_params": [None],
+        },
+        cv=BlockedKFold(2),
+        scoring=pearson_r_scorer,
+        n_jobs=2,
+    )
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all()
+    alone = cross_val_score(
+        search.estimator.set_params(architecture=LogPower), X, y, cv=search.cv,
+        scoring=pearson_r_scorer,
+    )  # fmt: skip
+    assert scores[0] == pytest.approx(alone.mean(), abs=0)
+
+
+def test_a_network_of_a_user_may_estimate_every_sample(windows):
+    X, y = windows
+    model = BEIRARegressor(EverySample, mode="many_to_many", **SMALL).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    assert model.net_.module_(
+        torch.zeros(1, X.shape[1], X.shape[2]), torch.tensor([[3, 5, 900]])
+    ).shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"architecture": dict}, TypeError, "derived from torch.nn.Module, got the class dict"),
+        ({"architecture": "transformer"}, ValueError, "'architecture' parameter of BEIRARegressor"),
+        ({"network_params": {"n_taps": 3}}, ValueError, "hold 'n_taps'; set n_taps of BEIRAReg"),
+        ({"network_params": {"n_times": 3}}, ValueError, "hold 'n_times'; it is set by fit"),
+        (
+            {"architecture": LogPower, "network_params": {"width": 3}},
+            TypeError,
+            r"LogPower cannot be built as LogPower\(n_channels, n_rois, .*unexpected keyword",
+        ),
+        ({"architecture": NeedsWidth}, TypeError, "missing a required argument: 'width'; .* into"),
+        (
+            {"architecture": WrongShape},
+            ValueError,
+            r"to \(2, 3\), expected \(2, 3, 1024\), that is .* own_volume_only = True",
+        ),
+    ],
+)
+def test_networks_that_cannot_work_are_refused_in_fit(params, error, message, windows):
+    X, y = windows
+    with pytest.raises(error, match=message):
+        BEIRARegressor(**{**SMALL, "mode": "many_to_one", **params}).fit(X, y)
+
+
+def test_the_network_of_the_user_guide_works():
+    """The page is run as it stands."""
+    page = Path(__file__).parents[1] / "docs" / "user_guide" / "your_own_network.rst"
+    names = {}
+    for block in page.read_text().split(".. code-block:: python")[1:]:
+        lines = block.splitlines()[1:]
+        body = [line[4:] for line in lines if line.startswith("    ") or not line.strip()]
+        stop = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
+        exec("\n".join(body[:stop]), names)
+    assert names["r"] > 0.3
+    assert names["search"].best_params_["net__network_params"]["n_filters"] in (4, 8)

@@ -1,21 +1,32 @@
 """Torch modules. A network is one file here and one line in ``ARCHITECTURES``.
 
 A network is built as ``Net(n_channels, n_rois, **sizes)``, where ``sizes`` are those parameters of
-``BEIRARegressor`` (and ``n_times``) that its signature names. Its ``forward`` maps EEG of shape
-``(n_windows, n_channels, n_times)`` to BOLD of shape ``(n_windows, n_rois, n_times)``: the estimate
-at sample t is that of the BOLD one delay later.
+``BEIRARegressor`` (and ``n_times``) that its signature names, and what the regressor's
+``network_params`` hold. Its ``forward`` maps EEG of shape ``(n_windows, n_channels, n_times)`` to
+BOLD of shape ``(n_windows, n_rois, n_times)``: the estimate at sample t is that of the BOLD one
+delay later. A network that estimates only the volume of the window says so by the class attribute
+``own_volume_only = True``, and returns ``(n_windows, n_rois)``.
 
 To be readable by ``inspection`` it has a module ``branches``, with the weights ``spatial`` and
 ``bandpass``, that maps EEG to envelopes, and a method ``decode(envelopes, n_times)`` for the rest.
+
+Users' networks keep to the same rules and need no line here: ``BEIRARegressor`` takes the class.
 """
 
 from torch import nn
 
 from .autoencoder import BEIRANet
+from .brainwavelinker import BrainWaveLinkerNet
 from .compact import CompactNet
+from .eegnet import EEGNet
 
 #: Network classes by the name that ``BEIRARegressor(architecture=...)`` takes.
-ARCHITECTURES = {"autoencoder": BEIRANet, "compact": CompactNet}
+ARCHITECTURES = {
+    "autoencoder": BEIRANet,
+    "compact": CompactNet,
+    "brainwavelinker": BrainWaveLinkerNet,
+    "eegnet": EEGNet,
+}
 
 
 class AtVolumes(nn.Module):
@@ -24,7 +35,7 @@ class AtVolumes(nn.Module):
     Parameters
     ----------
     network : nn.Module
-        One of ``ARCHITECTURES``.
+        One of ``ARCHITECTURES``, or a network by the same rules.
     """
 
     def __init__(self, network):
@@ -33,6 +44,25 @@ class AtVolumes(nn.Module):
 
     def forward(self, eeg, samples):
         """Map EEG and output samples (n_windows, n_slots) to BOLD (n_windows, n_slots, n_rois)."""
-        bold = self.network(eeg).transpose(1, 2)
+        bold = self.network(eeg)
+        if estimates_own_volume_only(self.network):
+            return bold[:, None]
+        bold = bold.transpose(1, 2)
         at = samples[:, :, None].expand(-1, -1, bold.shape[2])
         return bold.gather(1, at)
+
+
+def estimates_own_volume_only(network):
+    """Tell whether a network, or its class, gives no BOLD but that of the window's own volume.
+
+    Parameters
+    ----------
+    network : nn.Module or type
+        Network or its class.
+
+    Returns
+    -------
+    own_volume_only : bool
+        True for output of shape (n_windows, n_rois), False for (n_windows, n_rois, n_times).
+    """
+    return bool(getattr(network, "own_volume_only", False))

@@ -23,7 +23,9 @@ def calibrating(module):
     None
         Pass the training data, as the module takes them, inside the context.
     """
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
+    norms = [
+        layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    ]
     momenta = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:
