@@ -3,6 +3,7 @@
 from ._version import __version__
 from .comparison import compare, delay_curve, paired_test
 from .preprocessing import EEGFilter, Windower
+from .protocols import paper_protocol
 from .regressor import BEIRARegressor, make_compact_beira
 from .roi import ROIExtractor
 from .significance import null_test
@@ -21,4 +22,5 @@ __all__ = [
     "make_compact_beira",
     "null_test",
     "paired_test",
+    "paper_protocol",
 ]
