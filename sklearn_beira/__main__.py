@@ -6,21 +6,24 @@ Without files it runs on a simulated recording whose truth is known.
 import argparse
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
 import mne
-import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 
 from ._files import read_table
-from .baselines import make_band_power_ridge
+from .baselines import (
+    make_alpha_hrf,
+    make_band_power_ridge,
+    make_eeg_fingerprint,
+    make_time_polynomial,
+)
+from .comparison import compare, format_comparison
 from .datasets import make_eeg_fmri
 from .inspection import read_branches
-from .metrics import pearson_r
 from .model_selection import BlockedKFold
 from .preprocessing import EEGFilter, Windower
 from .regressor import BEIRARegressor, make_compact_beira
@@ -81,53 +84,50 @@ def run(args):
         if args.paper
         else make_compact_beira(random_state=args.seed)
     )
+    rivals = {
+        "ridge": make_band_power_ridge(HISTORY),
+        "finger-print": make_eeg_fingerprint(HISTORY),
+        "alpha": make_alpha_hrf(HISTORY),
+        "time": make_time_polynomial(),
+    }
     models = {
         "BEIRA": Pipeline(
             [("filter", eeg_filter), ("window", Windower(duration, delay)), ("beira", beira)]
         ),
-        "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
+        **{
+            name: Pipeline([("filter", eeg_filter), *rival.steps]) for name, rival in rivals.items()
+        },
     }
     protocol = (
         f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
-        f"out. r is Pearson's correlation of the pooled out-of-fold predictions with the measured "
-        f"BOLD. 'BEIRA' is the {'published' if args.paper else 'compact'} architecture, 'ridge' "
-        f"the lagged band-power ridge, the honest rival."
+        f"out. 'BEIRA' is the {'published' if args.paper else 'compact'} architecture; its rivals "
+        f"are the lagged band-power ridge (the honest bar), the EEG finger-print (one electrode), "
+        f"alpha power with the hemodynamic response, and a polynomial of time, which reads no EEG."
     )
     print(f"{data}\n\n{protocol}\n")
 
-    values = y.to_numpy()
-    predictions = {name: np.full(values.shape, np.nan) for name in models}
-    folds = list(cv.split(X))
-    with tqdm(total=len(models) * len(folds) + 1, desc="Training", unit="fit") as bar:
-        for name, model in models.items():
-            for train, test in folds:
-                bar.set_postfix_str(name)
-                y_pred = clone(model).fit(X[train], values[train]).predict(X[test])
-                # RidgeCV flattens what it predicts for a single region.
-                predictions[name][test] = y_pred.reshape(len(test), -1)
-                bar.update()
-        bar.set_postfix_str("BEIRA on all data, for its branches")
-        final = clone(models["BEIRA"]).fit(X, y)
-        bar.update()
-
-    scores = pd.DataFrame(
-        {name: pearson_r(values, p, multioutput="raw_values") for name, p in predictions.items()},
-        index=pd.Index(y.columns, name="region"),
-    )
-    if ceiling is not None:
-        scores["ceiling"] = ceiling
-    scores.loc["mean"] = scores.mean()
-    print(scores.to_string(float_format="{:.2f}".format), "\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table, predictions = compare(
+            models, X, y, cv=cv, random_state=args.seed, return_predictions=True
+        )
+    notes = "".join(f"\n\nNote: {note}" for note in dict.fromkeys(str(w.message) for w in caught))
+    scores = format_comparison(table, ceiling=ceiling)
+    print("r of the rivals beside BEIRA's; * where p_max, corrected over regions, is <= .05:\n")
+    print(f"{scores.rename_axis(None).to_string()}\n\n{table.attrs['question']}{notes}\n")
+    print("Training BEIRA on all data, for its branches …")
+    final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
-        scores,
+        table,
         y,
-        predictions,
+        {name: predictions[name] for name in ("BEIRA", "ridge")},
         X.times,
         groups=X.groups,
+        ceiling=ceiling,
         branches=read_branches(final, X),
         model=final,
-        summary=f"{data}\n\n{protocol}",
+        summary=f"{data}\n\n{protocol}{notes}",
         title="sklearn-beira",
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")

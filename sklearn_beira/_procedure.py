@@ -25,7 +25,10 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 from tqdm import tqdm
 
 from ._warn import warn_user
+from .covariances import BandCovariance, BandTangentSpace
+from .drift import TimePolynomial
 from .features import BandPower
+from .hrf import HRFBandPower
 from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import EEGFilter, Windower
 from .windows import EEGWindows
@@ -336,6 +339,10 @@ _TARGET_BLIND = (
     EEGFilter,
     Windower,
     BandPower,
+    HRFBandPower,
+    BandCovariance,
+    BandTangentSpace,
+    TimePolynomial,
     StandardScaler,
     RobustScaler,
     MinMaxScaler,

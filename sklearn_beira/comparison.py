@@ -301,8 +301,8 @@ def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
     Returns
     -------
     text : DataFrame of str, a row per region and a last row "mean"
-        r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the ceiling. An
-        asterisk stands where ``p_max`` is at most ``alpha``.
+        Columns: r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the
+        ceiling. An asterisk stands where ``p_max`` is at most ``alpha``.
     """
     pooled = table[table["scope"] == "pooled"]
     regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())

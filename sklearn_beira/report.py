@@ -7,18 +7,20 @@ import matplotlib.pyplot as plt
 import mne
 from sklearn.utils import estimator_html_repr
 
-from .viz import plot_branches, plot_predictions, plot_scores
+from .comparison import format_comparison
+from .viz import plot_branches, plot_comparison, plot_predictions
 
 __all__ = ["make_report"]
 
 
 def make_report(
-    scores,
+    table,
     y,
     predictions,
     times,
     *,
     groups=None,
+    ceiling=None,
     branches=None,
     model=None,
     summary="",
@@ -28,17 +30,18 @@ def make_report(
 
     Parameters
     ----------
-    scores : DataFrame, shape (n_rois, n_columns)
-        Figures per region, with r of each model in a column of its name, and the noise ceiling in
-        one named "ceiling" where it is known. Further rows, such as a mean, go into the table only.
+    table : DataFrame
+        What :func:`sklearn_beira.compare` returned.
     y : DataFrame, shape (n_volumes, n_rois)
         Measured BOLD.
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
-        Out-of-fold predictions by model.
+        Out-of-fold predictions of the models to draw over time.
     times : array-like, shape (n_volumes,)
         Onset of each volume in s.
     groups : array-like of shape (n_volumes,) or None
         Recording of each volume.
+    ceiling : array-like of shape (n_rois,) or None
+        Highest r there can be, where it is known, as in a simulation.
     branches : Bunch or None
         What :func:`sklearn_beira.inspection.read_branches` returns.
     model : estimator or None
@@ -55,16 +58,24 @@ def make_report(
     """
     report = mne.Report(title=title, verbose="error")
     body = "".join(f"<p>{html.escape(p)}</p>" for p in summary.split("\n\n"))
-    report.add_html(body + _as_table(scores), title="Summary", section="Result", tags=("scores",))
-    regions = scores.loc[list(y.columns)]
-    with _figure(plot_scores(regions[list(predictions)], ceiling=regions.get("ceiling"))) as fig:
-        report.add_figure(fig, title="Correlation per region", section="Result", tags=("scores",))
+    scores = format_comparison(table, ceiling=ceiling)
+    reading = (
+        "r of out-of-fold predictions, centred within test blocks; interval from the effective "
+        "number of volumes; * where p_max, corrected over regions, is at most .05. "
+        f"{table.attrs.get('question', '')}"
+    )
+    body += f"{_as_table(scores)}<p>{html.escape(reading)}</p>"
+    report.add_html(body, title="Summary", section="Result", tags=("scores",))
+    with _figure(plot_comparison(table, ceiling=ceiling)) as fig:
+        report.add_figure(fig, title="Models by region", section="Result", tags=("scores",))
+    blocks = table.attrs.get("blocks")
     for column, region in enumerate(y.columns):
         ax = plot_predictions(
             y.iloc[:, column],
             {name: values[:, column] for name, values in predictions.items()},
             times,
             groups=groups,
+            blocks=blocks,
             region=region,
         )
         with _figure(ax) as fig:
@@ -106,8 +117,6 @@ def _figure(drawn):
 
 def _as_table(scores):
     table = scores.rename_axis(None).to_html(
-        float_format="{:.2f}".format,
-        na_rep="",
         border=0,
         classes="table table-sm table-striped w-auto",
         justify="right",

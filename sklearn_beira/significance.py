@@ -60,7 +60,7 @@ class NullTest:
         statistic; ``null_mean``, ``null_low`` and ``null_high``: mean and central interval of r
         under the null; ``n``, the volumes r is computed on.
     draws : ndarray, shape (n_draws, n_rois)
-        r of every draw.
+        Correlations of every draw.
     null : str
         Name of the null.
     refit : bool

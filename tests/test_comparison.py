@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
+from joblib import parallel_config
 from scipy import stats
 from scipy.signal import lfilter
 from sklearn.dummy import DummyRegressor
@@ -257,6 +259,20 @@ def test_processes_give_the_same_table():
     X, y = make_data()
     one, two = (run(MODELS, X, y, n_jobs=n_jobs).drop(columns="fit_time") for n_jobs in (1, 2))
     assert one.equals(two)
+
+
+@pytest.mark.slow
+def test_workers_of_dask_give_the_same_table_and_null():
+    X, y = make_data()
+    search = GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=KFold(3))
+    models = {"ridge": Ridge(), "search": search}
+    options = {"cv": CV, "null": "phase", "n_draws": 19, "verbose": False}
+    here = run(models, X, y, **options), null_test(search, X, y, **options)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster), parallel_config("dask"):
+        there = run(models, X, y, **options), null_test(search, X, y, **options)
+    assert there[0].drop(columns="fit_time").equals(here[0].drop(columns="fit_time"))
+    np.testing.assert_array_equal(there[1].draws, here[1].draws)
 
 
 # -- two models ---------------------------------------------------------------------------------

@@ -40,7 +40,9 @@ def test_ones_own_files_give_a_table_and_a_report(files, capsys):
     out = capsys.readouterr().out
     assert status == 0, out
     for region in study.region_names:
-        assert re.search(rf"^{region}( +-?\d\.\d\d){{2}}\s*$", out, flags=re.MULTILINE), out
+        full = rf"^{region} +-?\d\.\d\d[* ] +\[-?\d\.\d\d, -?\d\.\d\d\]( +\d\.\d{{3}}){{2}}"
+        rivals = r"( +-?\d\.\d\d\*?){4}\s*$"
+        assert re.search(full + rivals, out, flags=re.MULTILINE), out
     assert "time_s" not in out.split("Protocol")[1]
     assert report.stat().st_size < 5e6
 

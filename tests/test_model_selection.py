@@ -14,7 +14,6 @@ from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r
 from sklearn_beira.model_selection import BlockedKFold, GapWarning, tail_split, window_reach
 
-
 # The geometry of blocks and gaps is tested at gaps that a model with these windows should not have.
 short_gaps = pytest.mark.filterwarnings("ignore::sklearn_beira.model_selection.GapWarning")
 
