@@ -4,13 +4,10 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira, null_test
 from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold
 
 PLANTED = ["LCau", "RCau", "LPut", "RPut"]
 
@@ -27,13 +24,38 @@ def semireal(shared_data):
 
 def out_of_fold_r(steps, X, y):
     model = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *steps])
-    y_pred = cross_val_predict(model, X, y, cv=BlockedKFold(5, gap=15.0))
-    return pd.Series(pearson_r(y, y_pred, multioutput="raw_values"), index=y.columns)
+    table = compare(model, X, y, null=None, verbose=False)
+    return table.query("scope == 'pooled'").set_index("region")["r"]
 
 
 def test_the_lagged_ridge_finds_the_planted_regions(semireal):
     r = out_of_fold_r(make_band_power_ridge(16.0).steps, *semireal)
     np.testing.assert_allclose(r[PLANTED], [0.6, 0.6, 0.5, 0.5], atol=0.15)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("null", ["auto", "circular"])
+def test_the_planted_regions_are_significant_and_the_nulls_are_not(semireal, null, refit):
+    ridge = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge(16.0).steps])
+    result = null_test(ridge, *semireal, null=null, refit=refit, verbose=False)
+    p_max = result.table["p_max"]
+    assert (p_max[PLANTED] <= 0.05).all()
+    assert (p_max.drop(PLANTED) > 0.05).all()
+
+
+def test_other_peoples_bold_of_other_scans_gives_the_same_findings(semireal, shared_data):
+    """Swaps: whole stretches of real BOLD of people who are neither in the EEG nor in the BOLD."""
+    X, y = semireal
+    scans = [
+        pd.read_csv(path).drop(columns=["time_s"]).to_numpy()
+        for path in sorted((shared_data / "real/vu_bold").glob("*.csv"))
+    ]
+    # Eight series a scan stand in for the first eight regions.
+    ridge = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge(16.0).steps])
+    result = null_test(ridge, X, y.iloc[:, :8], others=scans, verbose=False)
+    assert result.null == "swap"
+    assert (result.table.loc[PLANTED, "p_max"] <= 0.05).all()
+    assert (result.table["p_max"].drop(PLANTED) > 0.05).all()
 
 
 @pytest.mark.slow
