@@ -93,6 +93,14 @@ class Study:
         return np.unique(self.recordings, return_inverse=True)[1].ravel()
 
     @property
+    def t_r(self):
+        """Time between volumes in s; 2 s where nothing tells."""
+        if isinstance(self.X, EEGWindows):
+            steps = np.concatenate([np.diff(self.X.times[run]) for run in self.runs()])
+            return float(np.median(steps)) if len(steps) else 2.0
+        return float(getattr(self.cv, "t_r", None) or 2.0)
+
+    @property
     def tested(self):
         """Rows that are predicted."""
         return np.flatnonzero(self.blocks >= 0)

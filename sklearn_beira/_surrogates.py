@@ -2,9 +2,14 @@
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+# In s: what is slower is drift, by the custom of fMRI analysis. Of a long recording, only what
+# wanders up and down once or twice is drift: the rest comes often enough to be tested.
+_DRIFT_PERIOD = 128.0
+_MOST_COSINES = 3
 
 
 @dataclass
@@ -34,6 +39,10 @@ class Surrogates:
     def __post_init__(self):
         self.p_value = self.p_value or permutation_p
 
+    def on(self, trend):
+        """Put the draws on a trend (n_volumes, n_rois) that stays in place."""
+        return replace(self, bold=lambda k: trend[self.rows] + self.bold(k))
+
 
 def permutation_p(observed, draws):
     """Share of draws at least as high as what was observed, which counts as one of them.
@@ -53,9 +62,52 @@ def linear_shift_p(observed, draws):
     return np.minimum(1.0, (1 + (draws >= observed).sum(axis=0)) / (1 + n_each_side))
 
 
+# -- what stays, and what is drawn ---------------------------------------------------------------
+def slow_trend(y, runs, t_r):
+    """Fit the slow trend of each recording, which draws leave in its place.
+
+    Scanner and sleepiness drift, EEG drifts, and any two trends correlate. A null that moved the
+    trend away would call that a finding. The trend is a line and the cosines with periods above
+    128 s, the usual border between drift and signal in fMRI analysis.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+    runs : list of ndarray of int
+        Rows of each recording, in order of time.
+    t_r : float
+        Time between volumes in s.
+
+    Returns
+    -------
+    trend : ndarray, shape (n_volumes, n_rois)
+        The trend, mean included.
+    """
+    trend = np.empty_like(y)
+    for run in runs:
+        n = len(run)
+        order = np.arange(1, min(int(2 * n * t_r / _DRIFT_PERIOD), _MOST_COSINES, n - 2) + 1)
+        basis = np.column_stack(
+            [
+                np.ones(n),
+                np.linspace(-1, 1, n),
+                np.cos(np.pi * np.outer(np.arange(n) + 0.5, order) / n),
+            ]
+        )
+        trend[run] = basis @ np.linalg.lstsq(basis, y[run], rcond=None)[0]
+    return trend
+
+
+def _standardised(series):
+    """Series of mean 0 and SD 1, their mean and their SD."""
+    mean, sd = series.mean(axis=0), series.std(axis=0)
+    return (series - mean) / np.where(sd > 0, sd, 1.0), mean, sd
+
+
 # -- the nulls ----------------------------------------------------------------------------------
 def swap(y, runs, n_draws, rng, others=None):
-    """Give each recording the BOLD of another one.
+    """Give each recording the BOLD of another one, scaled to its own mean and SD.
 
     Every permutation of the recordings may be drawn, those that leave one in place as well: with
     all of them the test is exact for exchangeable recordings. Recordings are cut to the length of
@@ -92,8 +144,15 @@ def swap(y, runs, n_draws, rng, others=None):
             order = tuple(rng.permutation(len(runs)))
             if order != tuple(range(len(runs))):
                 orders[order] = None
-    sources = [runs[list(order)].ravel() for order in orders]
-    return Surrogates(runs.ravel(), len(orders), lambda k: y[sources[k]], n_distinct)
+    scaled, mean, sd = zip(*(_standardised(y[run]) for run in runs), strict=True)
+
+    def bold(k):
+        return np.concatenate(
+            [mean[i] + sd[i] * scaled[source] for i, source in enumerate(orders[k])]
+        )
+
+    orders = list(orders)
+    return Surrogates(runs.ravel(), len(orders), bold, n_distinct)
 
 
 def shift(y, runs, n_draws, rng, others=None):
@@ -205,12 +264,13 @@ def _from_others(y, runs, n_draws, rng, others):
     ]
     picks, n_distinct = _distinct(choices, n_draws, rng)
 
+    def stretch(run, which, start):
+        _, mean, sd = _standardised(y[run])
+        return mean + sd * _standardised(others[which][start : start + len(run)])[0]
+
     def bold(k):
         return np.concatenate(
-            [
-                others[which][start : start + len(run)]
-                for run, (which, start) in zip(runs, picks[k], strict=True)
-            ]
+            [stretch(run, *pick) for run, pick in zip(runs, picks[k], strict=True)]
         )
 
     return Surrogates(np.concatenate(runs), len(picks), bold, n_distinct)

@@ -217,7 +217,7 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     The differences of Fisher's z are tested by t. Subjects are independent; folds are not, since
     their training data overlap, so their variance is corrected [1]_:
 
-    .. math:: t = \bar d \Big/ \sqrt{\Big(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Big) s_d^2}
+    .. math:: t = \bar d / \sqrt{\Bigl(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Bigr) s_d^2}
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ _RANK = 1e-8
 class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     r"""Covariance between channels in frequency bands, weighted with the hemodynamic response.
 
-    .. math:: C_b = \sum_t h(\text{lag}_t) \, x_b(t) x_b(t)^\top \Big/ \sum_t h(\text{lag}_t)
+    .. math:: C_b = \sum_t h(\text{lag}_t) \, x_b(t) x_b(t)^\top / \sum_t h(\text{lag}_t)
 
     over the window, where :math:`x_b` is the EEG filtered to band b (zero mean by the filter) and
     h is the positive part of Glover's response: the covariance that a volume looks back on.

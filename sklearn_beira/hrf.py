@@ -55,7 +55,7 @@ def _glover():
 class HRFBandPower(BandPower):
     r"""Log band power of every channel, weighted with the hemodynamic response over the window.
 
-    .. math:: f_{c,b} = \sum_l h(\text{lag}_l) \, p_{c,b,l} \Big/ \sum_l |h(\text{lag}_l)|
+    .. math:: f_{c,b} = \sum_l h(\text{lag}_l) \, p_{c,b,l} / \sum_l |h(\text{lag}_l)|
 
     where p are the features of :class:`~sklearn_beira.features.BandPower` and h is Glover's
     response at the middle of each segment. A window that is a single segment needs no weights.

@@ -19,7 +19,7 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
     .. math:: \min_{w, b} \sum_i (y_i - x_i^\top w - b)^2 + \alpha \lVert w \rVert^2
 
     BOLD is smooth: a volume that is left out alone is known from its neighbours, so leave-one-out
-    (:class:`sklearn.linear_model.RidgeCV`) favours penalties that are too small. Here each of
+    (:class:`sklearn.linear_model.RidgeCV`) favours small penalties. Here each of
     ``n_splits`` blocks of consecutive rows is predicted from the rows that lie at least ``gap``
     rows away, and every target gets the penalty with its smallest squared error over all blocks.
     The penalties of all targets come out of one eigendecomposition per block.

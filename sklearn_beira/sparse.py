@@ -14,8 +14,8 @@ __all__ = ["SparseGroupLassoCV"]
 class SparseGroupLassoCV(PowerRegressor):
     r"""Distributed-lag model of band power: few channels and bands, few lags of each.
 
-    .. math:: \min_w \frac{1}{2n} \lVert y - F w \rVert^2 + \alpha \Big(\tau \lVert w \rVert_1
-        + (1 - \tau) \sum_g \sqrt{n_g} \, \lVert w_g \rVert_2 \Big)
+    .. math:: \min_w \frac{1}{2n} \lVert y - F w \rVert^2 + \alpha \Bigl(\tau \lVert w \rVert_1
+        + (1 - \tau) \sum_g \sqrt{n_g} \, \lVert w_g \rVert_2 \Bigr)
 
     for every region, by skglm. A group g holds all lags of a channel in a band, or all lags and
     bands of a channel. The penalty is chosen over the inner blocks, along a path that starts where

@@ -31,7 +31,7 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
 
     For every region z and band, the spatial filters w with the largest absolute eigenvalues of
 
-    .. math:: \Big(\frac{1}{n} \sum_i z_i C_i\Big) w = \lambda \, \bar C \, w
+    .. math:: \Bigl(\frac{1}{n} \sum_i z_i C_i\Bigr) w = \lambda \, \bar C \, w
 
     where :math:`C_i` is the covariance that volume i looks back on, weighted with the hemodynamic
     response (:class:`~sklearn_beira.covariances.BandCovariance`), and z is standardised. Filters

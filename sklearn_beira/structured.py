@@ -200,7 +200,7 @@ class FingerprintRidgeCV(PowerRegressor):
 class BandedRidgeCV(PowerRegressor):
     r"""Ridge on lagged band power with a penalty of its own for every frequency band and region.
 
-    .. math:: \min_w \Big\lVert y - \sum_b F_b w_b \Big\rVert^2
+    .. math:: \min_w \Bigl\lVert y - \sum_b F_b w_b \Bigr\rVert^2
         + \sum_b \alpha_b \lVert w_b \rVert^2
 
     by himalaya's random search over the relations between the penalties, chosen over the inner
