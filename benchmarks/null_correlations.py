@@ -3,6 +3,10 @@
 Real BOLD (vu_bold: six scans of four people, 575 volumes, TR 2.1 s), detrended over the stretch
 that is compared. Every pair of different people, seven regions, non-overlapping stretches.
 
+The effective number of volumes is told twice: the one that gives r the spread it has, 1 + 1 / SD²,
+and what ``effective_n`` estimates from the autocorrelations of the two series alone (its harmonic
+mean, as variances average, and its mean). +- is a bootstrap standard error over pairs of scans.
+
 Run: python benchmarks/null_correlations.py [DATA]      (DATA: the folder with real/vu_bold)
 """
 
@@ -15,11 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy.signal import detrend
 
-from sklearn_beira.metrics import pearson_r
+from sklearn_beira.metrics import effective_n, pearson_r
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")
 LENGTHS = (26, 47, 115, 575)
+N_BOOTSTRAP = 2000
 
 
 def main(folder):
@@ -33,21 +38,34 @@ def main(folder):
     if not scans:
         sys.exit(f"no real/vu_bold/*.csv in {folder}")
     print(f"{len(scans)} scans of real BOLD; r between different people, same region")
-    print("volumes  pairs  SD of r  95 % of |r|")
+    print("volumes  pairs           SD of r  95 % of |r|       n from SD  n estimated")
+    pairs = [
+        (first, second)
+        for (one, first), (other, second) in itertools.combinations(scans.items(), 2)
+        if one.split("-")[0] != other.split("-")[0]
+    ]
     for length in LENGTHS:
-        r = np.concatenate(
-            [
-                pearson_r(
-                    detrend(a[start : start + length], axis=0),
-                    detrend(b[start : start + length], axis=0),
-                    multioutput="raw_values",
-                )
-                for (first, a), (second, b) in itertools.combinations(scans.items(), 2)
-                if first.split("-")[0] != second.split("-")[0]
-                for start in range(0, 575 - length + 1, length)
-            ]
+        r, n_eff = zip(*(compared(*pair, length) for pair in pairs), strict=True)
+        r, n_eff = np.array(r), np.concatenate(n_eff)
+        sd = r.std()
+        rng = np.random.default_rng(0)
+        drawn = np.array([r[rng.integers(len(r), size=len(r))].std() for _ in range(N_BOOTSTRAP)])
+        print(
+            f"{length:7d}  {r.size:5d}  {sd:.3f} +- {drawn.std():.3f} "
+            f"{np.quantile(np.abs(r), 0.95):12.2f}"
+            f"{1 + 1 / sd**2:8.1f} +- {np.std(1 + 1 / drawn**2):4.1f}"
+            f"{1 / np.mean(1 / n_eff):7.1f} {n_eff.mean():.1f}"
         )
-        print(f"{length:7d}  {len(r):5d}  {r.std():7.3f}  {np.quantile(np.abs(r), 0.95):11.2f}")
+
+
+def compared(first, second, length):
+    """Correlations of all stretches and regions of two scans, and their effective volumes."""
+    r, n_eff = [], []
+    for start in range(0, min(len(first), len(second)) - length + 1, length):
+        x, y = (detrend(scan[start : start + length], axis=0) for scan in (first, second))
+        r.append(pearson_r(x, y, multioutput="raw_values"))
+        n_eff.append(effective_n(x, y))
+    return np.concatenate(r), np.concatenate(n_eff)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 Search for the delay, and let the search fail
 =============================================
 
-How long before a volume lies the EEG that predicts it? A grid search answers, and is a test of the
-data at the same time: EEG *after* the volume cannot cause it. If the best delay is negative, EEG
-and BOLD are misaligned, or the test leaks.
+How long before a volume lies the EEG that predicts it? A curve over delays answers, and is a test
+of the data at the same time: EEG *after* the volume cannot cause it. If the best delay is negative,
+EEG and BOLD are misaligned, or the test leaks.
 
 The recording is **simulated**, with the canonical hemodynamic response: the curves below say
 nothing about brains. A ridge on band power keeps the page fast; the search is the same for BEIRA.
@@ -13,18 +13,17 @@ nothing about brains. A ridge on band power keeps the page fast; the search is t
 # %%
 # History and future
 # ------------------
-# The search looks through windows of 4 s. The earliest ends 10 s before the volume, the latest
+# The model looks through windows of 4 s. The earliest ends 10 s before the volume, the latest
 # 8 s after its onset. ``tmin`` and ``tmax`` keep that much EEG around each volume, so that every
 # delay is scored on the same volumes.
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, align
+from sklearn_beira import EEGFilter, align, delay_curve
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.metrics import pearson_r, pearson_r_scorer
@@ -38,17 +37,16 @@ X, y = align(run.raws, run.bolds, trigger="mri", **span)
 X
 
 # %%
-# Search inside, score outside
-# ----------------------------
-# The best of ten delays is best partly by luck, so its score in the search is too good. The last
-# quarter of the recording is set apart before the search begins, and is predicted once, with the
-# delay that the search chose. The gap is the whole span of EEG that any grid point can see.
+# The curve
+# ---------
+# :func:`~sklearn_beira.delay_curve` compares the same model at every delay, on the same folds.
+# Trying another delay costs no memory: ``Windower`` only moves the view. The gap between test and
+# training is the whole span of EEG that any delay can see; that is what ``BlockedKFold()`` takes by
+# default.
 #
-# The delay is a parameter of the step ``window``. Trying another one costs no memory: ``Windower``
-# only moves the view.
+# The highest point of a curve is highest partly by luck. So ``p_max`` is corrected over delays and
+# regions here: in every draw of the null, it looks at the highest point of the whole curve.
 
-gap = span["tmax"] - span["tmin"]
-train, test = list(BlockedKFold(4, gap=gap).split(X))[-1]
 model = Pipeline(
     [
         ("filter", EEGFilter(1.0, 30.0, sfreq=64.0)),
@@ -57,8 +55,65 @@ model = Pipeline(
         ).steps,
     ]
 )
+options = {"cv": BlockedKFold(4), "null": "phase", "n_draws": 500, "verbose": False}
+curve = delay_curve(model, X, y, delays, **options).query("scope == 'pooled'")
+curve.pivot(index="delay", columns="region", values=["r", "p_max"]).round(3)
+
+# %%
+# The same curve on misaligned data
+# ---------------------------------
+# Suppose the EEG was stopped four volumes before the scanner, and somebody said that the triggers
+# are missing at the start. Every volume is now given the time of the fourth volume before it.
+
+raw = run.raws[0].copy()
+raw.annotations.delete(np.flatnonzero(raw.annotations.description == "mri")[-4:])
+X_wrong, y_wrong = align(raw, run.bolds[0], trigger="mri", missing="start", **span)
+wrong = delay_curve(model, X_wrong, y_wrong, delays, **options).query("scope == 'pooled'")
+
+
+def plot_curve(curve, color, label, ax):
+    """Draw r over delays with its interval, filled where p_max is at most .05."""
+    found = curve["p_max"] <= 0.05
+    ax.fill_between(
+        curve["delay"], curve["ci_low"], curve["ci_high"], color=color, alpha=0.15, lw=0
+    )
+    ax.plot(curve["delay"], curve["r"], color=color, label=label)
+    ax.plot(curve["delay"][found], curve["r"][found], "o", color=color)
+    ax.plot(curve["delay"][~found], curve["r"][~found], "o", color=color, mfc="white")
+
+
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+for ax, region in zip(axes, y.columns, strict=True):
+    ax.axvspan(delays[0] - 1, 0, color="0.94", lw=0, zorder=0)
+    ax.axhline(0, color="0.6", lw=0.8)
+    plot_curve(curve[curve["region"] == region], "#0072B2", "aligned", ax)
+    plot_curve(wrong[wrong["region"] == region], "#E69F00", "four volumes off", ax)
+    ax.set(xlim=(-9, 11), title=region, xlabel="delay from the end of the window to the volume (s)")
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].set_ylabel("Pearson's r, 95 % interval")
+axes[0].annotate(
+    "the window ends\nafter the volume",
+    (-8.7, 0.02),
+    xycoords=("data", "axes fraction"),
+    va="bottom",
+)
+handles, labels = axes[0].get_legend_handles_labels()
+_ = fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+
+# %%
+# Filled points pass ``p_max``. A flexible model finds the EEG wherever it is, so r alone need not
+# show the mistake. The delay does: the peak has moved by the time of four volumes, to negative
+# delays.
+#
+# Search inside, score outside
+# ----------------------------
+# To use the best delay and to report one r, choose it by a search inside the training data. The
+# last quarter of the recording is set apart before the search begins, and is predicted once, with
+# the delay that the search chose. The delay is a parameter of the step ``window``.
+
+train, test = list(BlockedKFold(4).split(X))[-1]
 search = GridSearchCV(
-    model, {"window__delay": delays}, cv=BlockedKFold(4, gap=gap), scoring=pearson_r_scorer
+    model, {"window__delay": delays}, cv=BlockedKFold(4), scoring=pearson_r_scorer
 )
 search.fit(X[train], y.iloc[train])
 best = search.best_params_["window__delay"]
@@ -79,47 +134,9 @@ pd.Series(r, index=y.columns).round(2)
 # more than the choice of the delay does. The two steps are still not optional, because the bias
 # of the search always goes one way.
 #
-# The same search on misaligned data
-# ----------------------------------
-# Suppose the EEG was stopped four volumes before the scanner, and somebody said that the triggers
-# are missing at the start. Every volume is now given the time of the fourth volume before it.
-
-raw = run.raws[0].copy()
-raw.annotations.delete(np.flatnonzero(raw.annotations.description == "mri")[-4:])
-X_wrong, y_wrong = align(raw, run.bolds[0], trigger="mri", missing="start", **span)
-wrong = clone(search).fit(X_wrong, y_wrong)
-print(f"best delay: {wrong.best_params_['window__delay']:g} s")
-print(f"r in the search, mean of 4 folds: {wrong.best_score_:.2f}")
-
-# %%
-# A flexible search finds the EEG wherever it is, so r alone need not show the mistake. The delay
-# does: it is negative.
-
-
-def plot_delays(search, color, label, ax):
-    """Draw the score over delays: mean as a line, folds as dots."""
-    results = search.cv_results_
-    folds = np.array([results[f"split{k}_test_score"] for k in range(search.n_splits_)])
-    ax.plot(np.tile(delays, (len(folds), 1)), folds, ".", color=color, alpha=0.4, ms=5)
-    ax.plot(delays, results["mean_test_score"], "o-", color=color, label=label)
-
-
-fig, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
-ax.axvspan(delays[0] - 1, 0, color="0.93", lw=0, zorder=0)
-ax.axhline(0, color="0.6", lw=0.8)
-plot_delays(search, "#0072B2", "aligned", ax)
-plot_delays(wrong, "#E69F00", "four volumes off", ax)
-ax.margins(y=0.12)
-ax.annotate(
-    "the window ends after the volume", (-8.7, 1), xycoords=("data", "axes fraction"), va="top"
-)
-ax.set(
-    xlim=(-9, 11),
-    xlabel="delay from the end of the window to the volume (s)",
-    ylabel="Pearson's r in the search\n(line: mean; dots: folds)",
-)
-ax.legend(frameon=False)
-ax.spines[["top", "right"]].set_visible(False)
+# ``compare({"search": search}, X, y)`` does the same in every fold and gives interval and null, and
+# the column ``params`` tells which delay each fold chose. ``null_test(search, X, y)`` repeats the
+# search in every draw: the cost is that of the search times the number of draws.
 
 # %%
 # For BEIRA, replace ``model`` by ``Pipeline([("filter", ...), ("window", Windower(DURATION)),

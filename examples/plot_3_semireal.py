@@ -29,17 +29,15 @@ import mne
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.features import BANDS
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.metrics import pearson_r
 from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.viz import plot_branches, plot_predictions, plot_scores
+from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
 
 mne.set_log_level("warning")
 
@@ -115,27 +113,31 @@ models = {
     ),
     "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY, bands=bands).steps]),
 }
-cv = BlockedKFold(5, gap=HISTORY)
-predictions = {name: cross_val_predict(model, X, y, cv=cv) for name, model in models.items()}
-scores = pd.DataFrame(
-    {name: pearson_r(y, p, multioutput="raw_values") for name, p in predictions.items()},
-    index=y.columns,
+table, predictions = compare(
+    models, X, y, cv=BlockedKFold(5), null="phase", return_predictions=True, verbose=False
 )
-scores.assign(planted=[region in planted for region in scores.index]).round(2)
+pooled = table.query("scope == 'pooled'")
+pooled.assign(planted=pooled["region"].isin(list(planted)))[
+    ["model", "region", "planted", "r", "ci_low", "ci_high", "n_eff", "p", "p_max"]
+].round(3)
 
 # %%
-# The grey regions are the nulls. Their r is what chance does on this many autocorrelated volumes:
-# look at how far it strays from zero before you believe an r of that size in your own data.
+# Ten regions are ten chances to be lucky. ``p_max`` asks how often the *highest* of the ten is as
+# high where nothing is coupled. There is one recording, so the BOLD of the draws is the measured
+# one with randomised phases.
 
-_, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
-plot_scores(scores, ax=ax)
-ax.axvspan(len(planted) - 0.5, len(bold.columns) - 0.5, color="0.93", lw=0, zorder=-1)
-ax.annotate(
-    "nulls", (len(planted) - 0.4, 0.98), xycoords=("data", "axes fraction"), va="top", color="0.3"
-)
-ax.set_xlim(-0.5, len(bold.columns) - 0.5)
-largest = scores.loc[nulls].abs().max().max()
+print(table.attrs["question"])
+for model, found in pooled[pooled["p_max"] <= 0.05].groupby("model")["region"]:
+    print(f"{model}: p_max <= .05 in {', '.join(found)}")
+largest = pooled.loc[~pooled["region"].isin(list(planted)), "r"].abs().max()
 print(f"largest |r| among the {len(nulls)} nulls and both models: {largest:.2f}")
+
+# %%
+# The r of the nulls is what chance does on this many autocorrelated volumes: look at how far it
+# strays from zero before you believe an r of that size in your own data.
+
+fig = plot_comparison(table, n_columns=5)
+_ = fig.suptitle(f"planted: {', '.join(planted)}", fontsize="medium")
 
 # %%
 region = next(iter(planted))
@@ -146,6 +148,7 @@ for ax, name in zip(axes, (region, nulls[0]), strict=True):
         y[name],
         {model: p[:, column] for model, p in predictions.items()},
         X.times,
+        blocks=table.attrs["blocks"],
         region=f"{name} ({'planted' if name in planted else 'null'})",
         ax=ax,
     )

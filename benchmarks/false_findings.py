@@ -1,0 +1,293 @@
+"""How often is something found where there is nothing? Rates of the nulls, p values and intervals.
+
+BOLD is predicted by a lagged ridge from EEG that has nothing to do with it, and the share of tests
+with p <= .05 is counted: per region ("p"), and of repetitions in which any region has a corrected
+p <= .05 ("p_max", family-wise).
+
+1. The defaults of ``null_test`` and ``compare`` on real BOLD (six scans of vu_bold; the six null
+   regions of semireal), with band powers of the real EEG of other people (ds003574) at lags of 0
+   to 8 volumes, drawn at random in every repetition, and once with simulated raw EEG.
+2. Every null, refitted or not, beside the p value that takes volumes as independent ("naive"), the
+   one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r that leave out 0,
+   on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the same EEG; in "drift
+   in both" the EEG has linear drifts of its own.
+
+Regions of one repetition are correlated, so +- is the standard error over repetitions. The
+repetitions share few scans of BOLD, which it does not know of.
+
+Run: python benchmarks/false_findings.py [DATA] [--quick]     (DATA: the folder with real/)
+"""
+
+import argparse
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+from scipy.stats import pearsonr
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_beira import EEGFilter, align, compare, null_test
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.linear import BlockedRidgeCV
+from sklearn_beira.model_selection import BlockedKFold, GapWarning
+from sklearn_beira.significance import StationarityWarning
+
+HERE = Path(__file__).parent
+DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")
+BANDS = ["SW", "delta", "theta", "alpha", "sigma", "beta"]
+T_R, N_LAGS = 2.1, 9
+GAP = (N_LAGS - 1) * T_R
+CV = BlockedKFold(5, gap=GAP, t_r=T_R)
+RIDGE = make_pipeline(StandardScaler(), BlockedRidgeCV())
+# In part 2 the penalties are fewer and the blocks larger, to save time.
+FAST_RIDGE = make_pipeline(StandardScaler(), BlockedRidgeCV(np.logspace(1, 5, 5), n_splits=3))
+N_ROIS = 7
+AR = (0.0, 0.3, 0.5, 0.75, 0.9)
+DESIGNS = ((120, 1), (300, 1), (120, 6))
+NULLS = ("swap", "shift", "circular", "phase")
+
+
+def main(folder, quick):
+    warnings.simplefilter("ignore", StationarityWarning)
+    warnings.simplefilter("ignore", GapWarning)
+    folder = Path(folder)
+    eeg = [
+        pd.read_csv(path, sep="\t")[BANDS].to_numpy()
+        for path in sorted(folder.glob("real/ds003574/*powerspectrum.tsv"))
+    ]
+    scans = [
+        pd.read_csv(path).drop(columns=["time_s", "global signal clean"]).to_numpy()
+        for path in sorted(folder.glob("real/vu_bold/*.csv"))
+    ]
+    if not (eeg and scans):
+        raise SystemExit(f"no real/ds003574 and real/vu_bold in {folder}")
+    started = time.perf_counter()
+    defaults(folder, eeg, scans, quick)
+    every_null(eeg, scans, quick)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+# -- 1. the defaults ----------------------------------------------------------------------------
+def defaults(folder, eeg, scans, quick):
+    """Print the rates of null_test and compare as they come, on real BOLD."""
+    rng = np.random.default_rng(0)
+    n_reps, n_draws = (4, 39) if quick else (60, 99)
+    print(f"1. Defaults on real BOLD, {n_draws} draws; refit: null_test, kept: compare")
+    print(f"{'':52s}{'refit':^32s}{'kept':^32s}")
+    print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
+
+    def show(name, cases):
+        # The draws of the null are seeded anew for each case.
+        outcomes = [[], []]
+        for seed, (model, X, y, cv, groups) in enumerate(cases):
+            options = {"cv": cv, "groups": groups, "n_draws": n_draws, "random_state": seed}
+            test = null_test(model, X, y, **options, verbose=False)
+            table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
+            outcomes[0].append(test.table[["p", "p_max"]].to_numpy())
+            outcomes[1].append(table[["p", "p_max"]].to_numpy(dtype=float))
+        n_tests = len(outcomes[0]) * len(outcomes[0][0])
+        columns = "  ".join(rates(np.array(outcome)) for outcome in outcomes)
+        print(f"{name:40s}{test.null:>6s}{n_tests:6d} {columns}", flush=True)
+
+    def several(cv):
+        for _ in range(n_reps):
+            bold = [scans[k] for k in rng.permutation(len(scans))]
+            X = np.concatenate(stretches(eeg, len(bold[0]), len(bold), rng))
+            groups = np.repeat(np.arange(len(bold)), len(bold[0]))
+            yield RIDGE, X, np.concatenate(bold), cv, groups
+
+    def single(n):
+        for k in range(2 if quick else 12 * len(scans)):
+            scan = scans[k % len(scans)]
+            start = rng.integers(len(scan) - n + 1)
+            yield RIDGE, stretches(eeg, n, 1, rng)[0], scan[start : start + n], CV, None
+
+    show("six scans of 575, blocks", several(CV))
+    show("six scans of 575, leave one out", several(LeaveOneGroupOut()))
+    for n in (300, 575):
+        show(f"one scan, {n} volumes, blocks", single(n))
+    bold = null_regions(folder)
+    show(
+        f"semireal, {len(bold)} volumes, blocks",
+        ((RIDGE, stretches(eeg, len(bold), 1, rng)[0], bold, CV, None) for _ in range(n_reps)),
+    )
+    show(
+        f"semireal, {len(bold)} volumes, raw EEG",
+        ((RAW_RIDGE, *raw_eeg(bold, seed), None, None) for seed in range(2 if quick else 15)),
+    )
+    X, y = raw_eeg(bold, 0)
+    features = RAW_RIDGE[:3].fit_transform(X)
+    groups = np.zeros(len(y))
+    cv = BlockedKFold(5, gap=16.0, t_r=1.89)
+    tests = [
+        null_test(model, x, y, cv=cv, groups=groups, n_draws=39, verbose=False).table["p"]
+        for model, x in ((RAW_RIDGE, X), (RAW_RIDGE[3:], features))
+    ]
+    print(f"p from raw EEG and from its features, largest difference: {np.ptp(tests, 0).max():.3f}")
+
+
+RAW_RIDGE = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge().steps])
+
+
+def null_regions(folder):
+    bold = pd.read_csv(folder / "semireal" / "bold.csv", index_col="time_s")
+    return bold[["LThal", "RThal", "LHip", "RHip", "LAmy", "RAmy"]].to_numpy()
+
+
+def raw_eeg(bold, seed):
+    """Windows of simulated EEG beside BOLD that it did not drive."""
+    simulated = make_eeg_fmri(
+        duration=17.0 + 1.89 * (len(bold) + 0.5), lead_in=17.0, t_r=1.89, n_channels=8, n_rois=2,
+        random_state=1000 + seed,
+    )  # fmt: skip
+    times = simulated.volume_times[0]
+    return align(simulated.raws[0], bold, volume_times=times, tmin=-16.0, tmax=0.0, verbose="error")
+
+
+# -- 2. every null ------------------------------------------------------------------------------
+def every_null(eeg, scans, quick):
+    """Print the rates of all nulls and of the parametric p values, by kind of BOLD."""
+    n_reps, n_draws = (3 if quick else 40), 39
+    kinds = {f"AR(1) {phi:.2f}": simulate(phi, 0.0) for phi in AR}
+    kinds["AR(1) 0.50, drift"] = kinds["drift in both"] = simulate(0.5, 3.0)
+    kinds["vu_bold"] = cut_from(scans)
+    if quick:
+        kinds = {name: kinds[name] for name in ("drift in both", "vu_bold")}
+    print(f"\n2. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws (shift: 98)")
+    for n, n_recordings in DESIGNS:
+        print(f"\n{n_recordings} recording(s) of {n} volumes, 5 blocks; p and p_max")
+        rng, rows = np.random.default_rng(1), {}
+        for name, make_bold in kinds.items():
+            drift = 3.0 * (name == "drift in both")
+            for test, outcome in cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_draws, rng):
+                rows.setdefault(test, {})[name] = outcome
+        print(f"{'':24s}" + "".join(f"{name:^24s}" for name in kinds))
+        for test, row in rows.items():
+            cells = (rates(row[name], brief=True) for name in kinds)
+            print(f"{test:24s}" + "".join(f"{c:^24s}" for c in cells), flush=True)
+
+
+def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_draws, rng):
+    """Outcomes (n_reps, n_rois, 2) of every test on one kind and amount of BOLD."""
+    found = {}
+    groups = np.repeat(np.arange(n_recordings), n)
+    for seed in range(n_reps):
+        bold, others = make_bold(n, n_recordings, rng)
+        parts = stretches(eeg, n, n_recordings, rng)
+        # All lags of a band drift alike.
+        drifts = [np.tile(drifting(n, len(BANDS), drift, rng), N_LAGS) for _ in parts]
+        X = np.concatenate([p + d * p.std(axis=0) for p, d in zip(parts, drifts, strict=True)])
+        y = np.concatenate(bold)
+        table, predicted = compare(
+            FAST_RIDGE, X, y, cv=CV, groups=groups, null=None, return_predictions=True,
+            verbose=False,
+        )  # fmt: skip
+        table = table.query("scope == 'pooled'")
+        (predicted,) = predicted.values()
+        for null in NULLS:
+            for pool in [None, others] if null == "swap" else [None]:
+                if null == "swap" and pool is None and n_recordings == 1:
+                    continue
+                for refit in (True, False):
+                    test = null_test(
+                        FAST_RIDGE if refit else Kept(), X if refit else predicted, y, cv=CV,
+                        groups=groups, null=null, refit=refit, others=pool, random_state=seed,
+                        n_draws=99 if null == "shift" else n_draws, verbose=False,
+                    )  # fmt: skip
+                    name = f"{null}{' others' if pool else ''}{', refit' if refit else ', kept'}"
+                    found.setdefault(name, []).append(test.table[["p", "p_max"]].to_numpy())
+        naive = pearsonr(y, predicted, alternative="greater", axis=0).pvalue
+        outside = (table["ci_low"] > 0) | (table["ci_high"] < 0)
+        # Bonferroni stands in for the maximum statistic.
+        for name, p in (("naive p", naive), ("n_eff p", table["p_neff"].to_numpy())):
+            found.setdefault(name, []).append(np.column_stack([p, np.minimum(1, p * len(p))]))
+        outside = np.where(outside, 0.0, 1.0)
+        found.setdefault("interval without 0", []).append(np.column_stack([outside] * 2))
+    return [(name, np.array(outcome)) for name, outcome in found.items()]
+
+
+class Kept(RegressorMixin, BaseEstimator):
+    """Hand on predictions that were made before: null tests without refit need no more fits."""
+
+    def fit(self, X, y):
+        self.fitted_ = True
+        return self
+
+    def predict(self, X):
+        return X
+
+
+def simulate(phi, drift):
+    """Maker of AR(1) BOLD, regions correlated by .5, with a linear drift of so many SD."""
+
+    def make(n, n_recordings, rng):
+        def recording():
+            noise = rng.standard_normal((n + 200, N_ROIS)) + rng.standard_normal((n + 200, 1))
+            bold = lfilter([1], [1, -phi], noise, axis=0)[200:]
+            return bold / bold.std(axis=0) + drifting(n, N_ROIS, drift, rng)
+
+        return [recording() for _ in range(n_recordings)], [recording() for _ in range(60)]
+
+    return make
+
+
+def drifting(n, n_series, size, rng):
+    """Lines of random slope and sign, of SD ``size`` on the average."""
+    return np.linspace(-1.73, 1.73, n)[:, None] * size * rng.standard_normal(n_series)
+
+
+def cut_from(scans):
+    """Maker of stretches of real BOLD; other scans are the others."""
+
+    def make(n, n_recordings, rng):
+        order = rng.permutation(len(scans))
+        n_used = 1 if n_recordings == 1 else len(scans) // 2
+        used = [scans[k] for k in order[:n_used]]
+        return stretches(used, n, n_recordings, rng, lag=False), [scans[k] for k in order[n_used:]]
+
+    return make
+
+
+# -- both ---------------------------------------------------------------------------------------
+def stretches(series, n, count, rng, lag=True):
+    """Random stretches of n rows that do not overlap; with lag, each row with the 8 before it."""
+    length = n + (N_LAGS - 1 if lag else 0)
+    starts = [
+        (k, start)
+        for k, one in enumerate(series)
+        for start in range(rng.integers(len(one) % length + 1), len(one) - length + 1, length)
+    ]
+    parts = [
+        series[k][start : start + length]
+        for k, start in (starts[i] for i in rng.permutation(len(starts))[:count])
+    ]
+    if len(parts) < count:
+        raise ValueError(f"{len(starts)} stretches of {length} rows, {count} are needed.")
+    if not lag:
+        return parts
+    return [np.hstack([p[N_LAGS - 1 - k : length - k] for k in range(N_LAGS)]) for p in parts]
+
+
+def rates(outcomes, brief=False):
+    """Rates of p and p_max at .05, with standard errors over repetitions."""
+    p = (outcomes[:, :, 0] <= 0.05).mean(axis=1)
+    family = (outcomes[:, :, 1] <= 0.05).any(axis=1)
+    if brief:
+        return f"{p.mean():.3f} +- {p.std() / np.sqrt(len(p)):.3f}, {family.mean():.2f}"
+    return "  ".join(f"{x.mean():.3f} +- {x.std() / np.sqrt(len(x)):.3f}" for x in (p, family))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", default=DATA)
+    parser.add_argument("--quick", action="store_true", help="few repetitions, below a minute")
+    arguments = parser.parse_args()
+    main(arguments.data, arguments.quick)
