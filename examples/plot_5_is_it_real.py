@@ -164,7 +164,7 @@ print(*(warning.message for warning in caught), sep="\n")
 # That there is no warning proves little, as the test needs volumes as well. In a run of a minute or
 # two, the same movement passes unseen.
 
-print(f"KPSS statistic, median of 100 series; rejected above {KPSS_CRITICAL}:")
+print(f"KPSS statistic, median of 100 series; rejected (1 %) above {KPSS_CRITICAL[0.01]}:")
 for n in (50, 100, 200):
     stretch = 3 * np.abs(np.linspace(-1, 1, n))[:, None] + noise[0, :n, :100] / noise[0].std()
     print(f"  {n} volumes: {np.median(kpss(stretch)):.2f}")

@@ -153,7 +153,7 @@ axes[-1].margins(x=0.01)
 # The nulls that move or scramble one person's own BOLD assume it. They are wanted here, as there
 # are few people, and their assumption is in doubt.
 
-print(f"rejected (1 %) above {KPSS_CRITICAL}")
+print(f"rejected (1 %) above {KPSS_CRITICAL[0.01]}")
 pd.DataFrame({f"sub-{s}": kpss(y) for s, (_, y) in samples.items()}, index=STATES).T.round(2)
 
 # %%

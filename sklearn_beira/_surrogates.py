@@ -6,10 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-# In s: what is slower is drift, by the custom of fMRI analysis. Of a long recording, only what
-# wanders up and down once or twice is drift: the rest comes often enough to be tested.
+# In s: what is slower is drift, by the custom of fMRI analysis.
 _DRIFT_PERIOD = 128.0
-_MOST_COSINES = 3
 
 
 @dataclass
@@ -87,7 +85,7 @@ def slow_trend(y, runs, t_r):
     trend = np.empty_like(y)
     for run in runs:
         n = len(run)
-        order = np.arange(1, min(int(2 * n * t_r / _DRIFT_PERIOD), _MOST_COSINES, n - 2) + 1)
+        order = np.arange(1, min(int(2 * n * t_r / _DRIFT_PERIOD), n - 2) + 1)
         basis = np.column_stack(
             [
                 np.ones(n),
@@ -99,15 +97,16 @@ def slow_trend(y, runs, t_r):
     return trend
 
 
-def _standardised(series):
-    """Series of mean 0 and SD 1, their mean and their SD."""
-    mean, sd = series.mean(axis=0), series.std(axis=0)
-    return (series - mean) / np.where(sd > 0, sd, 1.0), mean, sd
+def _at_scale(series, place):
+    """Series with the mean and SD of the place they come to."""
+    sd = series.std(axis=0)
+    scaled = (series - series.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+    return place.mean(axis=0) + place.std(axis=0) * scaled
 
 
 # -- the nulls ----------------------------------------------------------------------------------
-def swap(y, runs, n_draws, rng, others=None):
-    """Give each recording the BOLD of another one, scaled to its own mean and SD.
+def swap(y, runs, n_draws, rng, others=None, *, scale=True):
+    """Give each recording the BOLD of another one.
 
     Every permutation of the recordings may be drawn, those that leave one in place as well: with
     all of them the test is exact for exchangeable recordings. Recordings are cut to the length of
@@ -125,6 +124,8 @@ def swap(y, runs, n_draws, rng, others=None):
         Source of chance.
     others : list of ndarray of shape (n, n_rois) or None
         BOLD of other recordings, to draw stretches from instead.
+    scale : bool
+        Give what is drawn the mean and SD of the place it comes to.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def swap(y, runs, n_draws, rng, others=None):
         The draws.
     """
     if others is not None:
-        return _from_others(y, runs, n_draws, rng, others)
+        return _from_others(y, runs, n_draws, rng, others, scale)
     length = min(map(len, runs))
     runs = np.array([run[:length] for run in runs])
     n_distinct = math.factorial(len(runs)) - 1
@@ -144,14 +145,14 @@ def swap(y, runs, n_draws, rng, others=None):
             order = tuple(rng.permutation(len(runs)))
             if order != tuple(range(len(runs))):
                 orders[order] = None
-    scaled, mean, sd = zip(*(_standardised(y[run]) for run in runs), strict=True)
+    orders = list(orders)
 
     def bold(k):
-        return np.concatenate(
-            [mean[i] + sd[i] * scaled[source] for i, source in enumerate(orders[k])]
-        )
+        drawn = [y[runs[source]] for source in orders[k]]
+        if scale:
+            drawn = [_at_scale(d, y[run]) for d, run in zip(drawn, runs, strict=True)]
+        return np.concatenate(drawn)
 
-    orders = list(orders)
     return Surrogates(runs.ravel(), len(orders), bold, n_distinct)
 
 
@@ -253,7 +254,7 @@ def _random_phases(series, rng):
     return mean + np.fft.irfft(spectrum * np.exp(1j * angles)[:, None], n, axis=0)
 
 
-def _from_others(y, runs, n_draws, rng, others):
+def _from_others(y, runs, n_draws, rng, others, scale):
     choices = [
         [
             (which, start)
@@ -264,14 +265,14 @@ def _from_others(y, runs, n_draws, rng, others):
     ]
     picks, n_distinct = _distinct(choices, n_draws, rng)
 
-    def stretch(run, which, start):
-        _, mean, sd = _standardised(y[run])
-        return mean + sd * _standardised(others[which][start : start + len(run)])[0]
-
     def bold(k):
-        return np.concatenate(
-            [stretch(run, *pick) for run, pick in zip(runs, picks[k], strict=True)]
-        )
+        drawn = [
+            others[which][start : start + len(run)]
+            for run, (which, start) in zip(runs, picks[k], strict=True)
+        ]
+        if scale:
+            drawn = [_at_scale(d, y[run]) for d, run in zip(drawn, runs, strict=True)]
+        return np.concatenate(drawn)
 
     return Surrogates(np.concatenate(runs), len(picks), bold, n_distinct)
 

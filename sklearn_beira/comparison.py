@@ -35,6 +35,7 @@ def compare(
     null="auto",
     n_draws=1000,
     refit=False,
+    keep_trend=True,
     others=None,
     family="regions",
     level=0.95,
@@ -72,6 +73,8 @@ def compare(
     refit : bool
         True repeats every model's whole procedure in every draw, which costs as many fits. False,
         the default here, keeps the predictions and replaces only the test BOLD.
+    keep_trend : bool
+        As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
     others : list of array-like or None
         BOLD of other recordings, as in :func:`~sklearn_beira.null_test`.
     family : {"regions", "all"}
@@ -144,7 +147,7 @@ def compare(
     tests = {}
     if null is not None:
         settings = {"null": null, "n_draws": n_draws, "others": others, "level": level}
-        settings["random_state"] = random_state
+        settings |= {"random_state": random_state, "keep_trend": keep_trend}
         tests = _null_all(
             models, study, predictions, settings, refit, family, X, y, cv, groups, cache, n_jobs,
             verbose,
@@ -377,7 +380,14 @@ def _null_all(
         for name in models:
             r, null_r = score_draws(study, predictions[name], draws)
             tests[name] = summarise(
-                study.region_names, r, null_r, draws, settings["null"], False, level
+                study.region_names,
+                r,
+                null_r,
+                draws,
+                settings["null"],
+                False,
+                settings["keep_trend"],
+                level,
             )
     if family == "all":
         highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]

@@ -30,7 +30,7 @@ _ENOUGH_OTHERS = 5
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).
-_KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
+KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
 
 _WITH = {
     "swap": "the BOLD of another recording, drawn among those given",
@@ -39,12 +39,10 @@ _WITH = {
     "phase": "its own BOLD, with randomised phases,",
 }
 _ASSUMES = {
-    "swap": "the recordings' BOLD series, but for trend, mean and SD, are exchangeable where none "
-    "follows its EEG",
-    "shift": "BOLD is stationary around its trend; p is an upper bound (Harris 2020), up to twice "
-    "too large",
-    "circular": "BOLD is stationary around its trend, and its end fits its beginning",
-    "phase": "BOLD is stationary and Gaussian around its trend",
+    "swap": "the recordings' BOLD series are exchangeable where none follows its EEG",
+    "shift": "BOLD is stationary (p is an upper bound, up to twice too large: Harris 2020)",
+    "circular": "BOLD is stationary and its end fits its beginning",
+    "phase": "BOLD is stationary and Gaussian",
 }
 
 
@@ -101,6 +99,7 @@ def null_test(
     null="auto",
     n_draws=200,
     refit=True,
+    keep_trend=True,
     others=None,
     level=0.95,
     cache=None,
@@ -138,11 +137,7 @@ def null_test(
         - "phase": the same BOLD with randomised phases, the same for all regions [2]_. Assumes
           stationary, Gaussian BOLD.
 
-        What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
-        place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
-        up to three cosines with periods above 128 s (at 2 s a volume where a plain array does not
-        tell). "auto" takes "swap" where ``others`` or at least four recordings are given, else
-        "phase".
+        "auto" takes "swap" where ``others`` or at least four recordings are given, else "phase".
     n_draws : int
         Number of draws. Where fewer different ones exist, all of them are taken.
     refit : bool
@@ -150,6 +145,13 @@ def null_test(
         answers another question: whether the predictions follow this BOLD better than other BOLD,
         given what was learned. It assumes that training and test BOLD are independent without the
         EEG, which blocks of one run are only approximately; whole recordings left out are.
+    keep_trend : bool
+        What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
+        place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
+        the cosines with periods above 128 s (at 2 s a volume where a plain array does not tell), so
+        that coupling has to be faster to be found. False moves the trend as well. That is sound
+        for "swap" with ``refit``, where the recordings are exchangeable, trends and all; it is how
+        slow coupling can be found in many recordings.
     others : list of array-like of shape (n, n_rois) or None
         BOLD of the same regions in other recordings, at the same repetition time, for "swap". Each
         draw takes stretches of random recordings at random starts, so each recording in X needs one
@@ -200,13 +202,13 @@ def null_test(
     study = make_study(X, y, cv, groups)
     check_folds({type(model).__name__: model}, study, needs_apart=not refit)
     null = choose_null(null, study, others)
-    draws = draw_surrogates(study, null, n_draws, others, random_state)
+    draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     if refit:
         kept = study.at(draws.rows)
         r, null_r = _refit(model, kept, draws, ResultStore(cache), n_jobs, verbose)
     else:
         r, null_r = score_draws(study, out_of_fold(model, study, study.y), draws)
-    return summarise(study.region_names, r, null_r, draws, null, refit, level)
+    return summarise(study.region_names, r, null_r, draws, null, refit, keep_trend, level)
 
 
 def kpss(series, *, trend=True):
@@ -275,7 +277,7 @@ def choose_null(null, study, others):
     return null
 
 
-def draw_surrogates(study, null, n_draws, others, random_state):
+def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True):
     """Prepare the draws, and warn where the null cannot be trusted.
 
     Parameters
@@ -290,6 +292,8 @@ def draw_surrogates(study, null, n_draws, others, random_state):
         As in :func:`null_test`.
     random_state : int, RandomState instance or None
         Seed.
+    keep_trend : bool
+        As in :func:`null_test`.
 
     Returns
     -------
@@ -304,10 +308,13 @@ def draw_surrogates(study, null, n_draws, others, random_state):
     if null != "swap":
         _check_stationary(study, runs, null)
     rng = check_random_state(random_state)
-    trend = slow_trend(study.y, runs, study.t_r)
-    if others is not None:
-        others = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in others]
-    draws = NULLS[null](study.y - trend, runs, n_draws, rng, others).on(trend)
+    trend = np.zeros_like(study.y)
+    if keep_trend:
+        trend = slow_trend(study.y, runs, study.t_r)
+        if others is not None:
+            others = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in others]
+    options = {"scale": keep_trend} if null == "swap" else {}
+    draws = NULLS[null](study.y - trend, runs, n_draws, rng, others, **options).on(trend)
     least = draws.p_value(np.ones(1), np.zeros((draws.n_draws, 1)))[0]
     if draws.n_draws < n_draws and least > 0.05:
         warn_user(
@@ -352,7 +359,7 @@ def score_draws(study, y_pred, draws):
     return _r(study.y[rows], y_pred, blocks), null_r
 
 
-def summarise(region_names, r, null_r, draws, null, refit, level):
+def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
     """Make the result of a null test.
 
     Parameters
@@ -369,6 +376,8 @@ def summarise(region_names, r, null_r, draws, null, refit, level):
         Name of the null.
     refit : bool
         Whether the procedure was repeated.
+    keep_trend : bool
+        Whether the slow trend stayed in place.
     level : float
         Share of the draws in the interval.
 
@@ -394,12 +403,13 @@ def summarise(region_names, r, null_r, draws, null, refit, level):
         "in training and test alike, selection and fit repeated"
         if refit
         else "in the test only: predictions kept, so this assumes besides that training and test "
-        "BOLD are independent of each other without the EEG, but for the trend"
+        "BOLD are independent of each other without the EEG"
     )
+    trend = " around its own slow trend" if keep_trend else ""
     question = (
-        f"p: how often is r as high when every recording has {_WITH[null]} around its own slow "
-        f"trend, {repeated}? {draws.n_draws} draws. Assumes that {_ASSUMES[null]}. p_max is "
-        f"corrected over the {len(r)} region(s) by the maximum statistic."
+        f"p: how often is r as high when every recording has {_WITH[null]}{trend}, {repeated}? "
+        f"{draws.n_draws} draws. Assumes that {_ASSUMES[null]}{', but for that trend' * keep_trend}"
+        f". p_max is corrected over the {len(r)} region(s) by the maximum statistic."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
 
@@ -475,7 +485,7 @@ def _check_stationary(study, runs, null):
     names = [f"{name} of recording {k}" for k in range(len(runs)) for name in study.region_names]
     # Family-wise 5 % over all series. The tail between the two points that are tabled is taken to
     # go on exponentially.
-    (often, low), (seldom, high) = _KPSS_CRITICAL.items()
+    (often, low), (seldom, high) = KPSS_CRITICAL.items()
     level = min(0.05 / len(names), seldom)
     critical = high + (high - low) * np.log(seldom / level) / np.log(often / seldom)
     drifting = np.flatnonzero(statistics > critical)
@@ -484,7 +494,7 @@ def _check_stationary(study, runs, null):
         warn_user(
             f"null={null!r} assumes BOLD that is stationary around its trend, but the KPSS test "
             f"(Kwiatkowski et al. 1992) rejects it for {len(drifting)} of {len(names)} series "
-            f"(most for {names[worst]}: {statistics[worst]:.2f} > {critical:.2f}); detrend the BOLD, or "
-            f"use null='swap' with other recordings.",
+            f"(most for {names[worst]}: {statistics[worst]:.2f} > {critical:.2f}); detrend the "
+            f"BOLD, or use null='swap' with other recordings.",
             StationarityWarning,
         )

@@ -130,6 +130,21 @@ def test_the_slow_trend_stays_in_place_and_the_rest_does_not():
         assert not np.allclose(flat.bold(0), y[flat.rows], atol=1.0)
 
 
+def test_whole_recordings_can_be_swapped_with_their_trends():
+    X, y = coupled(300)
+    y += np.tile(np.linspace(-2, 2, 50), 6)[:, None]
+    study = make_study(X, y, CV, np.repeat(np.arange(6), 50))
+    draws = draw_surrogates(study, "swap", 20, None, 0, keep_trend=False)
+    pieces = {tuple(piece.ravel()) for piece in y.reshape(6, 50, 4)}
+    for k in range(20):
+        assert {tuple(piece.ravel()) for piece in draws.bold(k).reshape(6, 50, 4)} == pieces
+    options = {"groups": study.groups, "cv": LeaveOneGroupOut(), "null": "swap"}
+    with_trend, without = (run(RIDGE, X, y, keep_trend=k, **options) for k in (True, False))
+    assert "around its own slow trend" in with_trend.question
+    assert "trend" not in without.question
+    assert (without.table["p_max"][:2] <= 0.05).all()
+
+
 def test_drifts_of_eeg_and_bold_that_agree_by_chance_are_no_finding():
     groups, found = np.repeat(np.arange(6), 60), {}
     for seed in range(12):
