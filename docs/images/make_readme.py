@@ -9,11 +9,9 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
-from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, make_compact_beira
+from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
@@ -28,8 +26,9 @@ models = {
     "BEIRA": Pipeline([eeg_filter, ("window", Windower(16.0)), ("beira", beira)]),
     "ridge": Pipeline([eeg_filter, *make_band_power_ridge(16.0).steps]),
 }
-cv = BlockedKFold(4, gap=16.0)
-predictions = {name: cross_val_predict(m, X, y.to_numpy(), cv=cv) for name, m in models.items()}
+table, predictions = compare(
+    models, X, y, cv=BlockedKFold(4), null=None, return_predictions=True, verbose=False
+)
 branches = read_branches(models["BEIRA"].fit(X, y), X)
 
 region = "Left Putamen"
@@ -41,7 +40,8 @@ plot_predictions(
     y[region],
     {name: values[:, column] for name, values in predictions.items()},
     X.times,
-    groups=np.asarray(X.groups),
+    groups=X.groups,
+    blocks=table.attrs["blocks"],
     ax=bottom.subplots(),
 )
 fig.savefig(Path(__file__).with_name("readme.png"), dpi=110)
