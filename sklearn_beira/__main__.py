@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib as mpl
 import mne
@@ -105,17 +106,18 @@ def run(args):
         f"are the lagged band-power ridge (the honest bar), the EEG finger-print (one electrode), "
         f"alpha power with the hemodynamic response, and a polynomial of time, which reads no EEG."
     )
-    print(f"{data}\n\n{protocol}\n")
+    print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table, predictions = compare(
             models, X, y, cv=cv, random_state=args.seed, return_predictions=True
         )
-    notes = "".join(f"\n\nNote: {note}" for note in dict.fromkeys(str(w.message) for w in caught))
+    notes = [f"Note: {note}" for note in dict.fromkeys(str(w.message) for w in caught)]
     scores = format_comparison(table, ceiling=ceiling)
     print("r of the rivals beside BEIRA's; * where p_max, corrected over regions, is <= .05:\n")
-    print(f"{scores.rename_axis(None).to_string()}\n\n{table.attrs['question']}{notes}\n")
+    print(f"{scores.rename_axis(None).to_string()}\n")
+    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes]), "\n")
     print("Training BEIRA on all data, for its branches …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
@@ -127,7 +129,7 @@ def run(args):
         ceiling=ceiling,
         branches=read_branches(final, X),
         model=final,
-        summary=f"{data}\n\n{protocol}{notes}",
+        summary="\n\n".join([data, protocol, *notes]),
         title="sklearn-beira",
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")
@@ -210,9 +212,10 @@ def _read_bold(args):
 def _parse(argv):
     parser = argparse.ArgumentParser(
         prog="python -m sklearn_beira",
-        description="Predict BOLD from EEG under blocked cross-validation, beside the lagged "
-        "band-power ridge; print r per region and write an HTML report. Without files it runs "
-        "on a simulated 10-minute recording, in sizes that take less than 3 minutes on two cores.",
+        description="Predict BOLD from EEG under blocked cross-validation, beside four rivals; "
+        "print r per region with its interval and p, and write an HTML report. Without files it "
+        "runs on a simulated 10-minute recording, in sizes that take less than 3 minutes on two "
+        "cores.",
     )
     own = parser.add_argument_group("your own recording")
     own.add_argument("--eeg", metavar="FILE", help="EEG in any format that MNE reads")

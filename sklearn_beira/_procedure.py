@@ -147,14 +147,22 @@ def make_study(X, y, cv, groups):
     n = _num_samples(X)
     columns = getattr(y, "columns", None)
     name = getattr(y, "name", None)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=False)
     check_consistent_length(X, y, groups)
     y = y.reshape(n, -1)
     if columns is not None:
         names = [str(c) for c in columns]
     else:
         names = [f"ROI {i}" for i in range(y.shape[1])] if name is None else [str(name)]
+    finite = np.isfinite(y)
+    if not finite.all():
+        bad = [name for name, good in zip(names, finite.all(axis=0), strict=True) if not good]
+        raise ValueError(
+            f"Input y contains NaN or infinity in {', '.join(bad)}, first in row "
+            f"{int(np.argmin(finite.all(axis=1)))}; leave these volumes out of X and y."
+        )
     if isinstance(X, EEGWindows):
+        _check_twins(X)
         recordings = X.groups
         groups = X.groups if groups is None else groups
     else:
@@ -162,6 +170,35 @@ def make_study(X, y, cv, groups):
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     return Study(X, y, names, recordings, groups, check_cv(cv))
+
+
+def check_models(models):
+    """Refuse what is no regressor, before anything is fitted.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    """
+    for name, model in models.items():
+        wanted = ("fit", "predict", "get_params")
+        if isinstance(model, type) or not all(hasattr(model, method) for method in wanted):
+            what = f"{model!r}" if len(repr(model)) < 60 else type(model).__name__
+            raise TypeError(
+                f"model {name!r} must be a scikit-learn regressor, got {what}; call the maker, as "
+                f"in make_band_power_ridge(), and give several models as a dict of name: model."
+            )
+
+
+def _check_twins(X):
+    """Refuse a recording that is there twice: it would be training and test at once."""
+    seen = {}
+    for k in np.unique(X.groups):
+        first = seen.setdefault(X.tokens[k], k)
+        if first != k:
+            raise ValueError(
+                f"recordings {first} and {k} hold the same EEG; give each recording once."
+            )
 
 
 # -- how far back a model looks -----------------------------------------------------------------
@@ -217,7 +254,8 @@ def check_folds(models, study, *, needs_apart):
     needs_apart : bool
         Whether what follows is meaningless if training and test volumes are mixed in time.
     """
-    cv = study.cv
+    cv = repr(study.cv)
+    cv = cv if len(cv) < 100 else type(study.cv).__name__
     mixed, distance = _closeness(study)
     if mixed:
         what = f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
@@ -225,11 +263,19 @@ def check_folds(models, study, *, needs_apart):
         if needs_apart:
             raise ValueError(
                 f"{what}, and a null that keeps the predictions would call that a finding. Use "
-                f"BlockedKFold, or refit=True."
+                f"BlockedKFold."
             )
         warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
         return
     if not isinstance(study.X, EEGWindows):
+        # With BlockedKFold, the gap was given on purpose.
+        if distance <= 1 and not isinstance(study.cv, BlockedKFold):
+            warn_user(
+                f"the folds of {cv} leave no gap between training and test: rows next to each "
+                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
+                f"t_r=...), or give groups where these are recordings.",
+                GapWarning,
+            )
         return
     for name, model in models.items():
         history = longest_history(model, study.X)

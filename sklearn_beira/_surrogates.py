@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+# A draw that equals what was observed must not lose to it by rounding.
+_ROUNDING = 1e-9
 # In s: what is slower is drift, by the custom of fMRI analysis.
 _DRIFT_PERIOD = 128.0
 
@@ -47,7 +49,7 @@ def permutation_p(observed, draws):
 
     Phipson, Smyth (2010), Permutation p-values should never be zero, SAGMB 9.
     """
-    return (1 + (draws >= observed).sum(axis=0)) / (1 + len(draws))
+    return (1 + (draws >= observed - _ROUNDING).sum(axis=0)) / (1 + len(draws))
 
 
 def linear_shift_p(observed, draws):
@@ -57,7 +59,8 @@ def linear_shift_p(observed, draws):
     statistic at shift 0 is among the m highest of the 2 M + 1, then p is at most m / (M + 1).
     """
     n_each_side = len(draws) // 2
-    return np.minimum(1.0, (1 + (draws >= observed).sum(axis=0)) / (1 + n_each_side))
+    n_higher = (draws >= observed - _ROUNDING).sum(axis=0)
+    return np.minimum(1.0, (1 + n_higher) / (1 + n_each_side))
 
 
 # -- what stays, and what is drawn ---------------------------------------------------------------

@@ -5,11 +5,10 @@ import pandas as pd
 from joblib import delayed
 from scipy import stats
 from sklearn.base import clone
-from sklearn.utils.validation import check_consistent_length
 
-from ._procedure import check_folds, fit_predict, make_study, run_tasks
+from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
 from ._store import ResultStore, digest, versions
-from .metrics import group_scores, region_scores
+from .metrics import check_level, group_scores, region_scores
 from .preprocessing import Windower
 from .significance import choose_null, draw_surrogates, null_test, score_draws, summarise
 from .windows import EEGWindows
@@ -136,6 +135,8 @@ def compare(
         models = {type(models).__name__: models}
     if not models:
         raise ValueError("compare needs at least one model.")
+    check_models(models)
+    check_level(level)
     if family not in ("regions", "all"):
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
     study = make_study(X, y, cv, groups)
@@ -174,8 +175,9 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
     """Compare one model at several delays between EEG and BOLD.
 
     A delay moves the window of the model: at delay d it ends d seconds before the volume. Negative
-    delays read EEG after the volume. A peak there is not physiology: it points to a misalignment or
-    a leak.
+    delays read EEG after the volume as well. With a window shorter than the hemodynamic response,
+    say 4 s, a peak there is not physiology, and points to a misalignment or a leak. A longer window
+    still holds the EEG that the volume follows, and its curve is flat towards negative delays.
 
     Parameters
     ----------
@@ -187,7 +189,8 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
     delays : array-like of float
-        Delays in s.
+        Delays in s. X must hold the EEG of all of them (``tmin`` and ``tmax`` of
+        :func:`~sklearn_beira.align`).
     param : str or None
         Name of the parameter, such as ``"window__delay"``; None finds the Windower's.
     **options
@@ -207,6 +210,16 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
                 f"such as param='window__delay'."
             )
         param = f"{found[0]}__delay"
+        duration = model.get_params(deep=True)[found[0]].duration
+        if isinstance(X, EEGWindows) and duration is not None:
+            tmin, tmax = -max(delays) - duration, -min(delays)
+            if tmin < X.tmin - 1e-6 or tmax > X.tmax + 1e-6:
+                raise ValueError(
+                    f"delays from {min(delays):g} to {max(delays):g} s with windows of "
+                    f"{duration:g} s need EEG from {tmin:g} to {tmax:g} s around the volumes, but "
+                    f"X holds {X.tmin:g} to {X.tmax:g} s; use align(..., tmin={tmin:g}, "
+                    f"tmax={max(tmax, 0):g}), or other delays."
+                )
     models = {float(d): clone(model).set_params(**{param: float(d)}) for d in delays}
     result = compare(models, X, y, **{"family": "all", **options})
     table, *rest = result if isinstance(result, tuple) else (result,)
@@ -335,8 +348,19 @@ def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
 def _subjects(study, subjects):
     if subjects is None:
         return study.X.subjects if isinstance(study.X, EEGWindows) else None
-    check_consistent_length(study.y, subjects)
-    return np.asarray(subjects)
+    subjects = np.asarray(subjects)
+    if subjects.shape != (len(study.y),):
+        raise ValueError(
+            f"subjects must name the subject of each of the {len(study.y)} rows, got shape "
+            f"{subjects.shape}."
+        )
+    for run in study.runs():
+        if len(np.unique(subjects[run])) > 1:
+            raise ValueError(
+                f"recording {study.recordings[run[0]]} has rows of several subjects; for a plain "
+                f"array, tell the recordings apart with groups."
+            )
+    return subjects
 
 
 def _predict_all(models, study, store, n_jobs, verbose):

@@ -163,7 +163,7 @@ def r_interval(r, n_eff, *, level=0.95):
     (0.26, 0.68)
     """
     r, n_eff = _check_r(r, n_eff)
-    _check_level(level)
+    check_level(level)
     spread = stats.norm.ppf((1 + level) / 2) / np.sqrt(np.maximum(n_eff - 3, 1e-300))
     with np.errstate(divide="ignore"):
         z = np.arctanh(r)
@@ -237,7 +237,7 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
     >>> region_scores(y, y + rng.standard_normal((100, 2)), region_names=["a", "b"]).index.tolist()
     ['a', 'b']
     """
-    _check_level(level)
+    check_level(level)
     names = _region_names(y_true, region_names)
     r = pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
     if names is None:
@@ -287,7 +287,7 @@ def group_scores(r, *, level=0.95):
     >>> scores["r"].round(2).tolist()
     [0.3, 0.0]
     """
-    _check_level(level)
+    check_level(level)
     names = _region_names(r, None)
     r = check_array(r, ensure_2d=False, dtype=np.float64, input_name="r")
     if r.ndim != 2:
@@ -439,6 +439,6 @@ def _check_r(r, n_eff):
     return r, n_eff
 
 
-def _check_level(level):
+def check_level(level):
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}.")

@@ -60,14 +60,22 @@ def make_report(
     body = "".join(f"<p>{html.escape(p)}</p>" for p in summary.split("\n\n"))
     scores = format_comparison(table, ceiling=ceiling)
     reading = (
-        "r of out-of-fold predictions, centred within test blocks; interval from the effective "
-        "number of volumes; * where p_max, corrected over regions, is at most .05. "
+        "r of out-of-fold predictions, centred within test blocks; 95 % interval from the "
+        "effective number of volumes; mean: over regions; * where p_max, corrected over regions, "
+        "is at most .05. "
         f"{table.attrs.get('question', '')}"
     )
     body += f"{_as_table(scores)}<p>{html.escape(reading)}</p>"
     report.add_html(body, title="Summary", section="Result", tags=("scores",))
     with _figure(plot_comparison(table, ceiling=ceiling)) as fig:
-        report.add_figure(fig, title="Models by region", section="Result", tags=("scores",))
+        report.add_figure(
+            fig,
+            title="Models by region",
+            section="Result",
+            caption="Line: interval of r (dotted: too few effective volumes to tell). Grey bar: "
+            "where 95 % of the draws of the null lie.",
+            tags=("scores",),
+        )
     blocks = table.attrs.get("blocks")
     for column, region in enumerate(y.columns):
         ax = plot_predictions(
@@ -80,13 +88,19 @@ def make_report(
         )
         with _figure(ax) as fig:
             report.add_figure(
-                fig, title=region, section="Predicted against measured BOLD", tags=("predictions",)
+                fig,
+                title=region,
+                section="Predicted against measured BOLD",
+                caption="Every other test block is shaded; each was predicted by models trained on "
+                "the others.",
+                tags=("predictions",),
             )
     if branches is not None:
         note = (
             "Scalp maps are spatial patterns (where a branch's signal comes from, scaled to ±1), "
             "not weights. Filled: frequency pattern. Dashed: frequency response of the branch's "
-            "band-pass."
+            "band-pass. Importance: how much the branch moves the prediction, relative to the "
+            "first."
         )
         for region in branches.region_names:
             with _figure(plot_branches(branches, region)) as fig:

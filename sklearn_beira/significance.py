@@ -1,5 +1,6 @@
 """What r would be if EEG and BOLD had nothing to do with each other: nulls of whole procedures."""
 
+import itertools
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -11,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from ._procedure import (
     check_folds,
+    check_models,
     has_independent_targets,
     make_study,
     out_of_fold,
@@ -19,7 +21,7 @@ from ._procedure import (
 from ._store import ResultStore, digest, versions
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
-from .metrics import pearson_r
+from .metrics import check_level, pearson_r
 
 __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
@@ -34,9 +36,9 @@ KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
 
 _WITH = {
     "swap": "the BOLD of another recording, drawn among those given",
-    "shift": "its own BOLD, shifted in time with nothing wrapped around,",
+    "shift": "its own BOLD, shifted in time with nothing wrapped around",
     "circular": "its own BOLD, rolled around in time",
-    "phase": "its own BOLD, with randomised phases,",
+    "phase": "its own BOLD with randomised phases",
 }
 _ASSUMES = {
     "swap": "the recordings' BOLD series are exchangeable where none follows its EEG",
@@ -199,6 +201,8 @@ def null_test(
     >>> bool((test.table["p_max"] <= 0.01).all())
     True
     """
+    check_models({type(model).__name__: model})
+    check_level(level)
     study = make_study(X, y, cv, groups)
     check_folds({type(model).__name__: model}, study, needs_apart=not refit)
     null = choose_null(null, study, others)
@@ -399,17 +403,18 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         },
         index=pd.Index(region_names, name="region"),
     )
-    repeated = (
-        "in training and test alike, selection and fit repeated"
-        if refit
-        else "in the test only: predictions kept, so this assumes besides that training and test "
-        "BOLD are independent of each other without the EEG"
-    )
     trend = " around its own slow trend" if keep_trend else ""
+    repeated = (
+        "Training and test alike, selection and fit repeated."
+        if refit
+        else "In the test only, predictions kept: that assumes that training and test BOLD are "
+        "independent of each other without the EEG."
+    )
     question = (
-        f"p: how often is r as high when every recording has {_WITH[null]}{trend}, {repeated}? "
-        f"{draws.n_draws} draws. Assumes that {_ASSUMES[null]}{', but for that trend' * keep_trend}"
-        f". p_max is corrected over the {len(r)} region(s) by the maximum statistic."
+        f"p is the share of {draws.n_draws} draws whose r is as high. In a draw, a recording has "
+        f"{_WITH[null]}{trend}. {repeated} It is assumed that {_ASSUMES[null]}"
+        f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} region(s) by "
+        f"the maximum statistic."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
 
@@ -456,6 +461,11 @@ def _chunks(n_draws, n_rois):
 
 
 def _check_others(others, study, longest):
+    if not isinstance(others, list | tuple):
+        raise TypeError(
+            f"others must be a list of BOLD tables, one per recording, got "
+            f"{type(others).__name__}; put a single one in a list."
+        )
     others = [np.asarray(other, dtype=np.float64) for other in others]
     others = [other.reshape(len(other), -1) for other in others]
     n_rois = study.y.shape[1]
@@ -465,6 +475,9 @@ def _check_others(others, study, longest):
                 f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
                 f"{other.shape}."
             )
+    for k, run in itertools.product(range(len(others)), study.runs()):
+        if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
+            raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
     n_stretches = sum(len(other) // longest for other in others)
     if not n_stretches:
         raise ValueError(

@@ -120,13 +120,14 @@ def plot_scores(scores, *, ceiling=None, ax=None):
 def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     """Plot every model in every region: r, its interval, and its null.
 
-    A panel per region, a row per model, best mean on top. The point is r, filled where ``p_max`` is
-    at most ``alpha``; the line is the interval of r, the grey bar what the null gives.
+    A panel per region, a row per model, best mean on top (or a row per delay, in order). The point
+    is r, filled where ``p_max`` is at most ``alpha``; the line is the interval of r, the grey bar
+    the range of r under the null.
 
     Parameters
     ----------
     table : DataFrame
-        What :func:`sklearn_beira.compare` returned.
+        What :func:`sklearn_beira.compare` or :func:`sklearn_beira.delay_curve` returned.
     ceiling : array-like of shape (n_rois,) or None
         Highest r there can be, where it is known, as in a simulation.
     alpha : float
@@ -142,8 +143,12 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         The figure.
     """
     table = table[table["scope"] == "pooled"]
+    if "delay" in table:
+        table = table.assign(model=[f"{delay:g} s" for delay in table["delay"]])
     regions = list(table["region"].unique())
-    models = list(table.groupby("model")["r"].mean().sort_values().index)
+    models = list(table["model"].unique()[::-1])
+    if "delay" not in table:
+        models = list(table.groupby("model")["r"].mean().sort_values().index)
     n_columns = min(n_columns, len(regions))
     n_rows = -(-len(regions) // n_columns)
     if fig is None:
@@ -158,10 +163,12 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         at = np.arange(len(models))
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.barh(at, here["null_high"] - here["null_low"], 0.62, left=here["null_low"], color="0.86")
-        # An interval that says nothing is not drawn.
+        # Dotted where nothing can be said of the interval; where r is not defined, no line.
         told = (here["ci_high"] - here["ci_low"] < 2).to_numpy()
         interval = here.loc[told, ["ci_low", "ci_high"]].to_numpy().T
         ax.hlines(at[told], *interval, color=COLOURS[0], lw=1.2)
+        for row in at[~told & (here["r"] != 0).to_numpy()]:
+            ax.axhline(row, color=COLOURS[0], lw=1.0, ls=":")
         found = (here["p_max"] <= alpha).to_numpy()
         for mask, face in ((found, COLOURS[0]), (~found, "white")):
             ax.plot(here["r"][mask], at[mask], "o", mfc=face, mec=COLOURS[0], ms=5, mew=1.2)
@@ -180,7 +187,7 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         Line2D([], [], color=COLOURS[0], marker="o", mfc="white", lw=1.2),
         Patch(color="0.86"),
     ]
-    labels = [f"r and its interval, p_max ≤ {alpha:g}", f"p_max > {alpha:g}", "null"]
+    labels = [f"r and its interval, p_max ≤ {alpha:g}", f"p_max > {alpha:g}", "range of the null"]
     if ceiling is not None:
         handles.append(Line2D([], [], color="0.3", lw=1.2, ls=":"))
         labels.append("ceiling")

@@ -7,6 +7,8 @@ import sys
 import textwrap
 import time
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -22,7 +24,9 @@ from sklearn_beira import Windower, align, compare, delay_curve, null_test, pair
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r, region_scores
 from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.viz import plot_comparison
 
+mpl.use("Agg")
 CV = BlockedKFold(5, gap=2.0, t_r=1.0)
 MODELS = {"ridge": Ridge(), "strong": Ridge(1e3), "mean": DummyRegressor()}
 
@@ -348,6 +352,10 @@ def test_the_delay_curve_peaks_at_the_delay_of_the_response(delayed):
     r = pooled.set_index("delay")["r"]
     assert r.idxmax() == 4  # the Glover response peaks at 5 to 6 s; the window is 4 s long
     assert r[4] > r[-8] + 0.3
+    (ax,) = plot_comparison(curve).axes
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == ["8 s", "4 s", "0 s", "-4 s", "-8 s"]
+    plt.close("all")
     # Corrected over the delays: never below the p of one delay.
     assert (pooled["p_max"] >= pooled["p"]).all()
 
@@ -358,6 +366,8 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
     named = delay_curve(model, X, y, [0, 2], param="window__delay", **options)
     found = delay_curve(model, X, y, [0, 2], **options)
     np.testing.assert_array_equal(named["r"], found["r"])
+    with pytest.raises(ValueError, match=r"from 0 to 14 s .* need EEG from -18 to 0 s .* tmin=-18"):
+        delay_curve(model, X, y, [0, 14], **options)
     with pytest.raises(ValueError, match="the model has 0 Windowers to set the delay of"):
         delay_curve(Ridge(), X, y, [0, 2], **options)
 
@@ -368,7 +378,8 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
     [
         ({}, {}, "compare needs at least one model"),
         (MODELS, {"family": "models"}, "family must be 'regions' or 'all', got 'models'"),
-        (MODELS, {"subjects": [0, 1]}, "inconsistent numbers of samples"),
+        (MODELS, {"subjects": [0, 1]}, "subjects must name the subject of each of the 150 rows"),
+        (MODELS, {"subjects": np.arange(150) % 2}, "recording 0 has rows of several subjects"),
         (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),
         (MODELS, {"cv": BlockedKFold(5)}, "do not tell how much EEG they share"),
     ],

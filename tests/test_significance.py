@@ -280,7 +280,7 @@ def test_the_words_say_which_null_it_is():
     assert with_fit.n_distinct == 23
     assert "the BOLD of another recording" in with_fit.question
     assert "selection and fit repeated" in with_fit.question
-    assert "predictions kept, so this assumes" in run(RIDGE, X, y, refit=False).question
+    assert "predictions kept: that assumes" in run(RIDGE, X, y, refit=False).question
     assert run(RIDGE, X, y).null == "phase"
     assert "p_max" in repr(with_fit)
     assert "<table" in with_fit._repr_html_()
@@ -373,12 +373,41 @@ def test_shuffled_folds_are_not_called_a_finding():
     """EEG and BOLD are smooth and independent: neighbours in time make them look coupled."""
     X, y = smooth(200, 4, 0.98, seed=1), smooth(200, 2, 0.95, seed=2)
     model, shuffled = KNeighborsRegressor(3), KFold(5, shuffle=True, random_state=0)
-    with pytest.raises(ValueError, match=r"mix training and test volumes .* or refit=True"):
+    with pytest.raises(ValueError, match=r"mix training and test volumes .* a finding"):
         run(model, X, y, cv=shuffled, refit=False, null="phase")
     with pytest.warns(GapWarning, match=r"mix training and test volumes .* and r is too high"):
         result = run(model, X, y, cv=shuffled, null="phase", n_draws=39)
     assert result.table["r"].min() > 0.5
     assert (result.table["p_max"] > 0.05).all()  # the null is inflated as much
+
+
+def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
+    X, y = coupled(60)
+    X, y, groups = np.tile(X, (5, 1)), np.tile(y, (5, 1)), np.repeat(np.arange(5), 60)
+    result = run(RIDGE, X, y, groups=groups, n_draws=50)
+    assert result.null == "swap"
+    assert (result.table["p"] == 1).all()
+
+
+def test_a_recording_that_is_there_twice_is_refused(make_raw):
+    eeg, times = make_raw(n_channels=2, duration=140, sfreq=20.0), 20 + np.arange(60) * 2.0
+    groups, times = np.repeat([0, 1], 60), np.tile(times, 2)
+    X = EEGWindows([eeg.get_data()] * 2, groups, times, eeg.info, tmin=-16, tmax=0)
+    with pytest.raises(ValueError, match="recordings 0 and 1 hold the same EEG"):
+        run(make_pipeline(BandPower(None), Ridge()), X, smooth(120, 1), cv=BlockedKFold(3))
+
+
+def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
+    X, y = coupled(100)
+    with pytest.warns(GapWarning, match="leave no gap between training and test: rows next to"):
+        run(RIDGE, X, y, cv=KFold(5), null="phase", refit=False)
+    for model, found in ((Ridge, "Ridge"), ("ridge", "'ridge'"), (lambda: RIDGE, "function")):
+        with pytest.raises(TypeError, match=f"must be a scikit-learn regressor, got .*{found}"):
+            run(model, X, y)
+    with pytest.raises(TypeError, match="others must be a list of BOLD tables"):
+        run(RIDGE, X, y, others=y)
+    with pytest.raises(ValueError, match=r"others\[1\] is the BOLD of y itself"):
+        run(RIDGE, X, y, others=[smooth(100, 4), y])
 
 
 def test_no_draw_counts_twice():
@@ -401,6 +430,7 @@ def test_no_draw_counts_twice():
         ({"null": "phase", "others": [np.zeros((99, 4))]}, "others are for null='swap'"),
         ({"others": [np.zeros((99, 3))]}, r"others\[0\] must hold finite BOLD of the 4 region"),
         ({"others": [np.zeros((99, 4))]}, "none of the others has the 100 volumes"),
+        ({"level": 95}, "level must lie between 0 and 1, got 95"),
         ({"n_draws": 0}, "n_draws must be an integer of at least 1, got 0"),
         ({"cv": ShuffleSplit(3, random_state=0)}, "tests some volumes twice"),
         ({"groups": [0, 1]}, "inconsistent numbers of samples"),
@@ -411,5 +441,5 @@ def test_what_cannot_be_tested_is_refused(options, message):
     X, y = coupled(100)
     with pytest.raises(ValueError, match=message):
         run(RIDGE, X, y, **options)
-    with pytest.raises(ValueError, match="Input y contains NaN"):
+    with pytest.raises(ValueError, match=r"Input y contains NaN or infinity in ROI 0, "):
         run(RIDGE, X, np.where(y > 1, np.nan, y))

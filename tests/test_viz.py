@@ -93,11 +93,18 @@ def test_a_comparison_fills_what_was_found_and_shows_interval_null_and_ceiling()
     assert points(ax_x, "white") == [0.1]
     assert points(ax_y, "white") == [0.3]
     assert points(ax_y, COLOURS[0]) == [0.5]
+
+    def is_ceiling(line):
+        return line.get_linestyle() == ":" and line.get_xdata()[0] == line.get_xdata()[1]
+
     intervals = ax_x.collections[0].get_segments()
-    np.testing.assert_allclose(intervals, [[[0.5, 1], [0.7, 1]]])  # the whole range says nothing
+    np.testing.assert_allclose(intervals, [[[0.5, 1], [0.7, 1]]])
     assert [bar.get_width() for bar in ax_x.patches] == [0.4, 0.4]
-    assert [line.get_xdata()[0] for line in ax_x.lines if line.get_linestyle() == ":"] == [0.8]
-    assert not [line for line in ax_y.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in ax_x.lines if is_ceiling(line)] == [0.8]
+    assert not [line for line in ax_y.lines if is_ceiling(line)]
+    # The whole range says nothing: it is dotted.
+    dotted = [line for line in ax_x.lines if line.get_linestyle() == ":" and not is_ceiling(line)]
+    assert [line.get_ydata()[0] for line in dotted] == [0]
 
 
 def test_r_in_the_figure_is_that_of_the_table_and_test_blocks_are_shaded():
