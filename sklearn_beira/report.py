@@ -132,7 +132,7 @@ def _figure(drawn):
 def _as_table(scores):
     table = scores.rename_axis(None).to_html(
         border=0,
-        classes="table table-sm table-striped w-auto",
+        classes="table table-sm table-striped w-auto text-nowrap",
         justify="right",
     )
     return f'<div class="table-responsive">{table}</div>'
