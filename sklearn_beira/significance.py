@@ -426,7 +426,7 @@ def _refit(model, study, draws, store, n_jobs, verbose):
         parts = _chunks(draws.n_draws + 1, n_rois)
     else:
         parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
-    shared = digest(model, study.X, study.folds, versions()) if store.folder else ""
+    shared = digest(model, study.X, study.folds, study.blocks, versions()) if store.folder else ""
     results, waiting = {}, []
     for part in parts:
         bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
