@@ -108,7 +108,8 @@ class Study:
     def runs(self):
         """Rows of each recording, in order of time."""
         times = self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
-        rows = [np.flatnonzero(self.run_numbers == k) for k in range(self.run_numbers.max() + 1)]
+        numbers = self.run_numbers
+        rows = [np.flatnonzero(numbers == k) for k in range(numbers.max() + 1)]
         return [r[np.argsort(times[r], kind="stable")] for r in rows]
 
     def at(self, rows):
@@ -295,10 +296,11 @@ def _closeness(study):
     """Whether folds mix training and test volumes, and their least distance (s, or in rows)."""
     times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
     mixed, distance = False, np.inf
+    runs = study.runs()
     for train, test in study.folds:
         role = np.zeros(len(study.y), dtype=int)
         role[train], role[test] = 1, 2
-        for run in study.runs():
+        for run in runs:
             used = run[role[run] > 0]
             changes = np.flatnonzero(np.diff(role[used]))
             # One block of test volumes has training volumes on at most two sides.

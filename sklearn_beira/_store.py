@@ -36,6 +36,10 @@ class ResultStore:
                     f"another, or cache=None."
                 ) from error
 
+    def key(self, *parts):
+        """Name what a result depends on, or "" where nothing is kept: content takes time to read."""
+        return digest(*parts) if self.folder is not None else ""
+
     def get(self, key):
         """Read a result, or None where there is none that can be read."""
         if self.folder is None:

@@ -206,8 +206,8 @@ def circular(y, runs, n_draws, rng, others=None):
         leave some of the true coupling in place.
     """
     rows = np.concatenate(runs)
-    choices = [np.arange(max(1, len(run) // 10), len(run) - len(run) // 10 + 1) for run in runs]
-    choices = [rolls[rolls < len(run)] for rolls, run in zip(choices, runs, strict=True)]
+    least = [max(1, len(run) // 10) for run in runs]
+    choices = [np.arange(m, len(run) - m + 1) for m, run in zip(least, runs, strict=True)]
     rolls, n_distinct = _distinct(choices, n_draws, rng)
 
     def bold(k):

@@ -7,10 +7,16 @@ from scipy import stats
 from sklearn.base import clone
 
 from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
-from ._store import ResultStore, digest, versions
+from ._store import ResultStore, versions
 from .metrics import check_level, group_scores, region_scores
 from .preprocessing import Windower
-from .significance import choose_null, draw_surrogates, null_test, score_draws, summarise
+from .significance import (
+    choose_null,
+    draw_surrogates,
+    refit_draws,
+    score_draws,
+    summarise,
+)
 from .windows import EEGWindows
 
 __all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
@@ -144,15 +150,22 @@ def compare(
     check_folds(models, study, needs_apart=null is not None and not refit)
     if null is not None:
         null = choose_null(null, study, others)
-    predictions, facts = _predict_all(models, study, ResultStore(cache), n_jobs, verbose)
+        draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
+    store = ResultStore(cache)
+    predictions, facts = _predict_all(models, study, store, n_jobs, verbose)
     tests = {}
     if null is not None:
-        settings = {"null": null, "n_draws": n_draws, "others": others, "level": level}
-        settings |= {"random_state": random_state, "keep_trend": keep_trend}
-        tests = _null_all(
-            models, study, predictions, settings, refit, family, X, y, cv, groups, cache, n_jobs,
-            verbose,
-        )  # fmt: skip
+        kept = study.at(draws.rows) if refit else None
+        for name, model in models.items():
+            if refit:
+                r, null_r = refit_draws(model, kept, draws, store, n_jobs, verbose)
+            else:
+                r, null_r = score_draws(study, predictions[name], draws)
+            tests[name] = summarise(
+                study.region_names, r, null_r, draws, null, refit, keep_trend, level
+            )
+        if family == "all":
+            _correct_over_models(tests)
     rows = [
         row
         for name in models
@@ -367,11 +380,11 @@ def _predict_all(models, study, store, n_jobs, verbose):
     """Out-of-fold predictions and facts (a list over folds) of every model."""
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
-    data = digest(study.X, study.y, versions()) if store.folder else ""
+    data = store.key(study.X, study.y, versions())
     waiting = []
     for name, model in models.items():
         for k, (train, test) in enumerate(study.folds):
-            key = digest(data, model, train, test) if store.folder else ""
+            key = store.key(data, model, train, test)
             found = store.get(key)
             if found is None:
                 waiting.append((name, k, key))
@@ -385,39 +398,11 @@ def _predict_all(models, study, store, n_jobs, verbose):
     return predictions, facts
 
 
-def _null_all(
-    models, study, predictions, settings, refit, family, X, y, cv, groups, cache, n_jobs, verbose
-):
-    """Null test of every model, on the same draws."""
-    if refit:
-        options = {"cv": cv, "groups": groups, "cache": cache, "n_jobs": n_jobs}
-        tests = {
-            name: null_test(model, X, y, **options, **settings, verbose=verbose)
-            for name, model in models.items()
-        }
-        draws = None
-    else:
-        settings = dict(settings)
-        level = settings.pop("level")
-        draws = draw_surrogates(study, **settings)
-        tests = {}
-        for name in models:
-            r, null_r = score_draws(study, predictions[name], draws)
-            tests[name] = summarise(
-                study.region_names,
-                r,
-                null_r,
-                draws,
-                settings["null"],
-                False,
-                settings["keep_trend"],
-                level,
-            )
-    if family == "all":
-        highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]
-        for test in tests.values():
-            test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
-    return tests
+def _correct_over_models(tests):
+    """Set p_max by the highest r of all models and regions in every draw."""
+    highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]
+    for test in tests.values():
+        test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
 
 
 def _rows(name, study, y_pred, facts, tests, subjects, level):

@@ -19,7 +19,7 @@ from ._batches import VolumeBatches, average_overlaps, eeg_scale, keep_batch, vo
 from ._progress import EpochProgress
 from ._validation import check_eeg
 from .losses import WeightedLoss, parse_loss
-from .model_selection import tail_split
+from .model_selection import tail_split, window_reach
 from .nets import ARCHITECTURES, AtVolumes, estimates_own_volume_only
 from .nets.calibration import calibrating
 from .windows import EEGWindows
@@ -407,7 +407,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             return np.arange(len(X)), np.arange(0)
         gap = self.validation_gap
         if gap is None:
-            gap = max(X.tmax, 0.0) - X.tmin if isinstance(X, EEGWindows) else 0.0
+            gap = window_reach(X) if isinstance(X, EEGWindows) else 0.0
         return tail_split(X, self.validation_fraction, gap)
 
     def _batches(self, X, y=None):

@@ -18,7 +18,7 @@ from ._procedure import (
     out_of_fold,
     run_tasks,
 )
-from ._store import ResultStore, digest, versions
+from ._store import ResultStore, versions
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
 from .metrics import check_level, pearson_r
@@ -209,7 +209,7 @@ def null_test(
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     if refit:
         kept = study.at(draws.rows)
-        r, null_r = _refit(model, kept, draws, ResultStore(cache), n_jobs, verbose)
+        r, null_r = refit_draws(model, kept, draws, ResultStore(cache), n_jobs, verbose)
     else:
         r, null_r = score_draws(study, out_of_fold(model, study, study.y), draws)
     return summarise(study.region_names, r, null_r, draws, null, refit, keep_trend, level)
@@ -363,6 +363,55 @@ def score_draws(study, y_pred, draws):
     return _r(study.y[rows], y_pred, blocks), null_r
 
 
+def refit_draws(model, study, draws, store, n_jobs, verbose):
+    """Repeat the procedure on measured BOLD and on every draw.
+
+    Parameters
+    ----------
+    model : estimator
+        Not fitted; it is cloned.
+    study : Study
+        The rows of the draws, in their order.
+    draws : Surrogates
+        The draws.
+    store : ResultStore
+        Where finished draws are kept.
+    n_jobs : int or None
+        Processes, as in joblib.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    r : ndarray, shape (n_rois,)
+        With measured BOLD.
+    null_r : ndarray, shape (n_draws, n_rois)
+        With the draws.
+    """
+    n_rois = study.y.shape[1]
+    if has_independent_targets(model):
+        parts = _chunks(draws.n_draws + 1, n_rois)
+    else:
+        parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
+    shared = store.key(model, study.X, study.folds, study.blocks, versions())
+    results, waiting = {}, []
+    for part in parts:
+        bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
+        key = store.key(shared, bold)
+        found = store.get(key)
+        if found is None:
+            waiting.append((part, key, bold))
+        else:
+            results[part.start] = found[0]
+    tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
+    done = run_tasks(tasks, n_jobs, "Null", verbose)
+    for (part, key, _), r in zip(waiting, done, strict=True):
+        results[part.start] = r
+        store.put(key, r, {})
+    r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
+    return r[0], r[1:]
+
+
 def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
     """Make the result of a null test.
 
@@ -417,32 +466,6 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         f"the maximum statistic."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
-
-
-def _refit(model, study, draws, store, n_jobs, verbose):
-    """Repeat the procedure on measured BOLD and on every draw."""
-    n_rois = study.y.shape[1]
-    if has_independent_targets(model):
-        parts = _chunks(draws.n_draws + 1, n_rois)
-    else:
-        parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
-    shared = digest(model, study.X, study.folds, study.blocks, versions()) if store.folder else ""
-    results, waiting = {}, []
-    for part in parts:
-        bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
-        key = digest(shared, bold) if store.folder else ""
-        found = store.get(key) if store.folder else None
-        if found is None:
-            waiting.append((part, key, bold))
-        else:
-            results[part.start] = found[0]
-    tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
-    done = run_tasks(tasks, n_jobs, "Null", verbose)
-    for (part, key, _), r in zip(waiting, done, strict=True):
-        results[part.start] = r
-        store.put(key, r, {})
-    r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
-    return r[0], r[1:]
 
 
 def _procedure_r(model, study, bold):

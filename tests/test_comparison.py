@@ -381,6 +381,7 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
         (MODELS, {"subjects": [0, 1]}, "subjects must name the subject of each of the 150 rows"),
         (MODELS, {"subjects": np.arange(150) % 2}, "recording 0 has rows of several subjects"),
         (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),
+        (MODELS, {"n_draws": 0}, "n_draws must be an integer of at least 1"),
         (MODELS, {"cv": BlockedKFold(5)}, "do not tell how much EEG they share"),
     ],
     ids=str,
