@@ -37,7 +37,7 @@ class ResultStore:
                 ) from error
 
     def key(self, *parts):
-        """Name what a result depends on, or "" where nothing is kept: content takes time to read."""
+        """Name what a result depends on; "" where nothing is kept, which saves the reading."""
         return digest(*parts) if self.folder is not None else ""
 
     def get(self, key):
