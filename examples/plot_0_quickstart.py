@@ -2,8 +2,8 @@
 From a recording to an honest figure
 ====================================
 
-This page takes EEG and BOLD, aligns them, compares a small BEIRA with simpler models, and looks at
-what the network has learned. The recording is **simulated**: its truth is known, and
+This page takes EEG and BOLD, aligns them, compares BEIRA with simpler models, and looks at what
+the network reads. The recording is **simulated**: its truth is known, and
 no number below says anything about brains.
 """
 
@@ -16,14 +16,14 @@ no number below says anything about brains.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
 from sklearn_beira.baselines import make_band_power_ridge, make_time_polynomial
 from sklearn_beira.comparison import format_comparison
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.features import BANDS
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
@@ -37,9 +37,9 @@ run.bolds[0].head(3).round(2)
 # --------------------
 # :func:`~sklearn_beira.align` is the only place where EEG and BOLD meet. It returns ``X``, a view
 # of the EEG before each volume, and ``y``, the BOLD of these volumes. The first volumes are
-# dropped from both: 16 s of EEG before them were not recorded.
+# dropped from both: 20 s of EEG before them were not recorded.
 
-HISTORY = 16.0  # seconds of EEG that predict a volume
+HISTORY = 20.0  # seconds of EEG that predict a volume
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0)
 X
 
@@ -52,25 +52,20 @@ print("shape of X:", X.shape, " shape of y:", y.shape)
 # %%
 # A model and its rivals
 # ----------------------
-# The compact BEIRA learns its spatial filters and band-passes; the ridge reads log power of every
-# channel in fixed bands; the last rival reads nothing but the clock, because BOLD drifts. To keep
-# this page fast, the EEG is reduced to 64 Hz, and the network has 8 branches and 40 epochs instead
-# of 16 and 60.
+# BEIRA finds spatial filters, bands and delays in the data and reads the power behind them; the
+# ridge reads the log power of every channel in fixed bands over the last 16 s, its default; the
+# last rival reads nothing but the clock, because BOLD drifts.
 
-eeg_filter = EEGFilter(1.0, 30.0, sfreq=64.0)
-bands = {name: band for name, band in BANDS.items() if band[1] <= 30.0}
+eeg_filter = EEGFilter(1.0, 45.0, sfreq=100.0)
 models = {
     "BEIRA": Pipeline(
         [
             ("filter", eeg_filter),
             ("window", Windower(duration=HISTORY, delay=0.0)),
-            (
-                "beira",
-                make_compact_beira(n_branches=8, max_epochs=40, random_state=0, verbose=False),
-            ),
+            ("beira", BEIRARegressor(verbose=False)),
         ]
     ),
-    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY, bands=bands).steps]),
+    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge().steps]),
     "time": make_time_polynomial(),
 }
 models["BEIRA"]
@@ -127,11 +122,11 @@ axes[0].label_outer()
 # %%
 # What the network reads
 # ----------------------
-# A branch is a spatial filter, a band-pass and the power behind it.
-# :func:`~sklearn_beira.inspection.read_branches` turns its weights into patterns: where on the
-# scalp its signal comes from, and at which frequencies. Branches are sorted by how much they move
-# the prediction of the region. This model is trained on all volumes, as nothing is scored any
-# more.
+# A branch is a spatial filter, a band-pass and the power behind it, read by a delay kernel. Every
+# region has branches of its own. :func:`~sklearn_beira.inspection.read_branches` turns the weights
+# into patterns: where on the scalp the signal of a branch comes from, and at which frequencies.
+# Branches are sorted by how much they move the prediction of the region; two with one map and one
+# band differ in their delays. This model is trained on all volumes, as nothing is scored any more.
 
 # sphinx_gallery_thumbnail_number = 3
 model = clone(models["BEIRA"]).fit(X, y)
@@ -148,3 +143,13 @@ similarity = abs(np.corrcoef(branches.patterns[best], run.truth.patterns[source]
 low, high = run.truth.bands[source]
 print(f"most important branch: peak at {peak:.1f} Hz; true band {low:g} to {high:g} Hz")
 print(f"correlation of its scalp map with the true one: {similarity:.2f}")
+
+# %%
+# The attribute ``start_`` has what the data said before the branches were made: how much of a
+# region's prediction each band carries, how strongly the noise in BOLD goes on from volume to
+# volume, and how well the branches that were kept follow the prediction of all of them.
+
+start = model["beira"].start_
+pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
+    autocorrelation=start.autocorrelation, kept=start.kept
+).round(2)

@@ -7,7 +7,7 @@ of the data at the same time: EEG *after* the volume cannot cause it. If the bes
 EEG and BOLD are misaligned, or the test leaks.
 
 The recording is **simulated**, with the canonical hemodynamic response: the curves below say
-nothing about brains. A ridge on band power keeps the page fast; the search is the same for BEIRA.
+nothing about brains. A ridge on band power keeps the page fast; any model can be searched so.
 """
 
 # %%
@@ -139,6 +139,7 @@ pd.Series(r, index=y.columns).round(2)
 # search in every draw: the cost is that of the search times the number of draws.
 
 # %%
-# For BEIRA, replace ``model`` by ``Pipeline([("filter", ...), ("window", Windower(DURATION)),
-# ("beira", make_compact_beira())])``; nothing else changes. A network trains once per delay and
-# fold: search few delays, or find the delay with the ridge.
+# BEIRA needs no such search: give it ``Windower(20.0)``, which holds the canonical response. Its
+# delay kernels, one per branch, adapt to the region inside the window. The published network
+# (:func:`~sklearn_beira.make_paper_beira`) has one delay, and can be searched as ``model`` is here.
+# It trains once per delay and fold: try few delays, or find the delay with the ridge.

@@ -31,10 +31,9 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.features import BANDS
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
@@ -91,27 +90,25 @@ pd.DataFrame(planted).T
 # There are no triggers here: the first volume starts with the EEG, and the others follow every
 # ``t_r`` seconds. Where your recording has triggers, use them.
 
-HISTORY = 16.0
+HISTORY = 20.0
 X, y = align(raw, bold, t_r=t_r, tmin=-HISTORY, tmax=0.0)
 print(X.alignment.T.to_string(header=False))
 
 # %%
-# Five blocks, a gap of 16 s
+# Five blocks, a gap of 20 s
 # --------------------------
-# To stay below half a minute, the EEG is reduced to 64 Hz and the network is trained for 30 epochs,
-# half of what :func:`~sklearn_beira.make_compact_beira` does by default.
+# Both models have the settings they come with. BEIRA looks back 20 s, the ridge 16 s.
 
-eeg_filter = EEGFilter(1.0, 30.0, sfreq=64.0)
-bands = {name: band for name, band in BANDS.items() if band[1] <= 30.0}
+eeg_filter = EEGFilter(1.0, 45.0, sfreq=100.0)
 models = {
     "BEIRA": Pipeline(
         [
             ("filter", eeg_filter),
             ("window", Windower(duration=HISTORY, delay=0.0)),
-            ("beira", make_compact_beira(max_epochs=30, random_state=0, verbose=False)),
+            ("beira", BEIRARegressor(verbose=False)),
         ]
     ),
-    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY, bands=bands).steps]),
+    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge().steps]),
 }
 table, predictions = compare(
     models, X, y, cv=BlockedKFold(5), null="phase", return_predictions=True, verbose=False
@@ -157,26 +154,27 @@ axes[0].label_outer()
 # %%
 # Branches against what was planted
 # ---------------------------------
-# The network is trained once on all volumes, and its most important branches are read.
+# The network is fitted once to all volumes, and its most important branches are read.
 
 model = clone(models["BEIRA"]).fit(X, y)
 branches = read_branches(model, X)
 fig = plot_branches(branches, region, n_branches=3)
 
 # %%
-# For each planted region: where the filter of the most important branch peaks, where the filtered
-# EEG does, and which electrodes have the largest pattern. Maps are of the average-referenced EEG,
-# and neighbours pick up the same sources, so the electrodes need not be the very ones that were
-# used.
+# For each planted region: the band that carries most of its prediction, where the EEG behind the
+# most important branch peaks, and which electrodes have the largest pattern. Maps are of the
+# average-referenced EEG, and neighbours pick up the same sources, so the electrodes need not be the
+# very ones that were used.
 
-rows = {}
+start, rows = model["beira"].start_, {}
 for name, truth in planted.items():
-    best = np.argmax(branches.importance[y.columns.get_loc(name)])
+    column = y.columns.get_loc(name)
+    best = np.argmax(branches.importance[column])
     strongest = np.argsort(-np.abs(branches.patterns[best]))[:4]
     peak = branches.frequencies[np.argmax(branches.frequency_patterns[best])]
     low, high = truth["band"]
     rows[name] = {
-        "filter peak (Hz)": branches.frequencies[np.argmax(branches.frequency_responses[best])],
+        "largest share": start.bands[np.argmax(start.shares[column])],
         "pattern peak (Hz)": peak,
         "planted band (Hz)": f"{low:g}–{high:g}",
         "pattern in band": low <= peak <= high,
@@ -186,9 +184,8 @@ for name, truth in planted.items():
 pd.DataFrame(rows).T
 
 # %%
-# Read this table with suspicion. A region can be predicted while its most important branch shows
-# something else. Four minutes are short, all regions share the 16 branches, and the alpha rhythm
-# of the real EEG is so strong that it shines through a branch whose filter is meant for beta. Where
-# the peak lies outside the planted band, the scalp map is no evidence either. In your own data
-# nobody tells you which case it is. So look at several branches, and train again with another
-# ``random_state`` or on the other half of the recording: what does not come back is no finding.
+# Read this table with suspicion. Four minutes are short, and the bands are more certain than the
+# maps: a region can be predicted while the strongest electrodes of its most important branch are
+# not those that were planted. Where the peak lies outside the planted band, the map is no evidence
+# either. In your own data nobody tells you which case it is. So look at several branches, and fit
+# again to the other half of the recording: what does not come back is no finding.

@@ -4,7 +4,7 @@ from ._version import __version__
 from .comparison import compare, delay_curve, paired_test
 from .preprocessing import EEGFilter, Windower
 from .protocols import paper_protocol
-from .regressor import BEIRARegressor, make_compact_beira
+from .regressor import BEIRARegressor, make_paper_beira
 from .roi import ROIExtractor
 from .significance import null_test
 from .windows import EEGWindows, align
@@ -19,7 +19,7 @@ __all__ = [
     "align",
     "compare",
     "delay_curve",
-    "make_compact_beira",
+    "make_paper_beira",
     "null_test",
     "paired_test",
     "paper_protocol",

@@ -27,13 +27,13 @@ from .datasets import make_eeg_fmri
 from .inspection import read_branches
 from .model_selection import BlockedKFold
 from .preprocessing import EEGFilter, Windower
-from .regressor import BEIRARegressor, make_compact_beira
+from .regressor import BEIRARegressor, make_paper_beira
 from .roi import ROIExtractor
 from .windows import align
 
 # Columns of a BOLD table that tell when, not what.
 TIME_COLUMNS = ("time_s", "time", "onset", "volume")
-HISTORY = 16.0
+HISTORY, RIVAL_HISTORY = 20.0, 16.0
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
 
 
@@ -81,14 +81,14 @@ def run(args):
     cv = BlockedKFold(args.folds, gap=-tmin)
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
     beira = (
-        BEIRARegressor(random_state=args.seed)
+        make_paper_beira(random_state=args.seed)
         if args.paper
-        else make_compact_beira(random_state=args.seed)
+        else BEIRARegressor(random_state=args.seed)
     )
     rivals = {
-        "ridge": make_band_power_ridge(HISTORY),
-        "finger-print": make_eeg_fingerprint(HISTORY),
-        "alpha": make_alpha_hrf(HISTORY),
+        "ridge": make_band_power_ridge(RIVAL_HISTORY),
+        "finger-print": make_eeg_fingerprint(RIVAL_HISTORY),
+        "alpha": make_alpha_hrf(RIVAL_HISTORY),
         "time": make_time_polynomial(),
     }
     models = {
@@ -102,9 +102,10 @@ def run(args):
     protocol = (
         f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
-        f"out. 'BEIRA' is the {'published' if args.paper else 'compact'} architecture; its rivals "
+        f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
         f"are the lagged band-power ridge (the honest bar), the EEG finger-print (one electrode), "
-        f"alpha power with the hemodynamic response, and a polynomial of time, which reads no EEG."
+        f"alpha power with the hemodynamic response, and a polynomial of time, which reads no EEG. "
+        f"BEIRA looks back {-tmin:g} s, its rivals {RIVAL_HISTORY:g} s."
     )
     print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
 

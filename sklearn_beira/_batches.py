@@ -1,5 +1,7 @@
 """Windows of EEG and the volumes they are answerable for, as batches of tensors."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -43,6 +45,56 @@ class VolumeBatches(Dataset):
         batch = {"eeg": torch.from_numpy(eeg), "samples": self.samples[indices]}
         y = torch.zeros(len(indices)) if self.y is None else self.y[indices]
         return batch, y
+
+
+class Piece(NamedTuple):
+    """Continuous EEG and the windows that lie in it.
+
+    Attributes
+    ----------
+    eeg : ndarray, shape (n_channels, n_times)
+        EEG in V, a view.
+    stops : ndarray of int, shape (n_volumes,)
+        Sample behind the last of each window.
+    rows : ndarray of int, shape (n_volumes,)
+        Rows of X.
+    """
+
+    eeg: np.ndarray
+    stops: np.ndarray
+    rows: np.ndarray
+
+
+def cut_pieces(X, max_times=2**15):
+    """Cut EEG into continuous pieces, so that overlapping windows are not read one by one.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows; each of a plain array is a piece of its own.
+    max_times : int
+        Longest piece in samples, where a window is not longer.
+
+    Returns
+    -------
+    pieces : list of Piece
+        In order of recording and time; they overlap by less than a window.
+    """
+    if not isinstance(X, EEGWindows):
+        stops = np.array([X.shape[2]])
+        return [Piece(window, stops, np.array([i])) for i, window in enumerate(X)]
+    pieces, n_times = [], X.shape[2]
+    for k, start, stop in X.stretches():
+        inside = (X.groups == k) & (X.starts >= start) & (X.starts + n_times <= stop)
+        rows = np.flatnonzero(inside)
+        rows = rows[np.argsort(X.starts[rows], kind="stable")]
+        while len(rows):
+            first = X.starts[rows[0]]
+            n = max(np.searchsorted(X.starts[rows] + n_times, first + max_times, "right"), 1)
+            here, rows = rows[:n], rows[n:]
+            stops = X.starts[here] + n_times
+            pieces.append(Piece(X.recordings[k][:, first : stops[-1]], stops - first, here))
+    return pieces
 
 
 def keep_batch(batch):

@@ -619,7 +619,13 @@ def make_eegnet(duration=16.0, *, array_sfreq=None, **params):
     >>> make_eegnet(random_state=0).named_steps["net"].architecture
     'eegnet'
     """
-    settings = {"architecture": "eegnet", "dropout": 0.5, "max_epochs": 40, "lr": 1e-2}
+    settings = {
+        "architecture": "eegnet",
+        "n_taps": 51,
+        "dropout": 0.5,
+        "max_epochs": 40,
+        "lr": 1e-2,
+    }
     return _make_net(duration, array_sfreq, {**settings, **params})
 
 

@@ -313,6 +313,38 @@ def check_bands(bands):
     return {name: tuple(map(float, edges)) for name, edges in bands.items()}
 
 
+def bands_within(bands, sfreq):
+    """Read bands that FIR filters of a given rate can pass.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, or "default"
+        As given. The default bands reach as far as the sampling rate does.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    bands : dict of str to tuple of float
+        Edges in Hz.
+    """
+    if bands == "default":
+        top = 0.49 * sfreq
+        reached = {
+            name: (low, min(high, top)) for name, (low, high) in BANDS.items() if low < 0.9 * top
+        }
+        if not reached:
+            raise ValueError(
+                f"EEG sampled at {sfreq:g} Hz has none of the default bands, which begin at 1 Hz; "
+                f"check the sampling rate, or give bands."
+            )
+        return reached
+    bands = check_bands(bands)
+    for name, (_, high) in bands.items():
+        _check_nyquist(name, high, sfreq)
+    return bands
+
+
 def check_filters(X, sfreq, bands):
     """Refuse bands that EEG of this rate and length cannot be filtered to.
 
@@ -333,17 +365,21 @@ def check_filters(X, sfreq, bands):
         if edges is None:
             continue
         low, high = edges
-        if high >= sfreq / 2:
-            raise ValueError(
-                f"band {name!r} ends at {high:g} Hz, not below {sfreq / 2:g} Hz, the Nyquist "
-                f"frequency of EEG sampled at {sfreq:g} Hz."
-            )
+        _check_nyquist(name, high, sfreq)
         needed = len(_filter(low, high, sfreq))
         if needed > n_times:
             raise ValueError(
                 f"the EEG lasts {n_times / sfreq:.2f} s, shorter than the filter of "
                 f"{needed / sfreq:.2f} s for band {name!r} ({low:g}–{high:g} Hz)."
             )
+
+
+def _check_nyquist(name, high, sfreq):
+    if high >= sfreq / 2:
+        raise ValueError(
+            f"band {name!r} ends at {high:g} Hz, not below {sfreq / 2:g} Hz, the Nyquist "
+            f"frequency of EEG sampled at {sfreq:g} Hz."
+        )
 
 
 def _log_power(eeg, starts, *, sfreq, bands, segments):

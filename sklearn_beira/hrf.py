@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from ._validation import channel_names
 from .features import BandPower
 
-__all__ = ["HRFBandPower", "hrf_at"]
+__all__ = ["HRFBandPower", "hrf_at", "response_basis"]
 
 _LENGTH = 32.0  # s; Glover's response is over by then
 
@@ -44,6 +44,52 @@ def hrf_at(lags):
     """
     times, response = _glover()
     return np.interp(lags, times, response, left=0.0, right=0.0)
+
+
+def response_basis(lags, *, shift=1.5, stretch=0.15, negligible=0.01):
+    r"""A few delay kernels that span the responses one may expect.
+
+    Glover's response :math:`h((t - s) / d)`, shifted by a normal s of SD ``shift`` and stretched by
+    a log-normal d of SD ``stretch``, is a random vector at the lags; the kernels are the
+    eigenvectors of its second moment, times the roots of the eigenvalues. Independent normal
+    weights of them make kernels that vary as those responses do.
+
+    Parameters
+    ----------
+    lags : array-like, shape (n_lags,)
+        Time since the neural event in s.
+    shift : float
+        SD of the shift in s.
+    stretch : float
+        SD of the log of the stretch.
+    negligible : float
+        Kernels with less than this share of the largest eigenvalue are left out.
+
+    Returns
+    -------
+    basis : ndarray, shape (n_lags, n_kernels)
+        Kernels, of falling norm; the mean squared norm of a response is 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.hrf import response_basis
+    >>> response_basis(np.arange(40) / 2).shape
+    (40, 4)
+    """
+    lags = np.asarray(lags, dtype=float)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    weights = weights / weights.sum()
+    shifts, stretches = shift * nodes, np.exp(stretch * nodes)
+    responses = hrf_at((lags - shifts[:, None, None]) / stretches[None, :, None])
+    responses = responses.reshape(-1, len(lags))
+    probability = np.outer(weights, weights).reshape(-1, 1)
+    second_moment = responses.T @ (probability * responses)
+    values, vectors = np.linalg.eigh(second_moment / max(np.trace(second_moment), 1e-12))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    keep = values > negligible * values[0]
+    basis = vectors[:, keep] * np.sqrt(values[keep])
+    return basis * np.where(basis.sum(axis=0) < 0, -1.0, 1.0)
 
 
 @cache

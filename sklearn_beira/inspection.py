@@ -6,6 +6,7 @@ from scipy.signal import stft
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from .nets import estimates_own_volume_only
 from .regressor import BEIRARegressor
 from .windows import EEGWindows
 
@@ -141,7 +142,10 @@ def branch_importance(regressor, X):
         eeg = np.array(X[start : start + 16], dtype=np.float32) / regressor.eeg_scale_
         envelopes = network.branches(torch.from_numpy(eeg).to(regressor.device_))
         envelopes = envelopes.detach().requires_grad_()
-        estimates = network.decode(envelopes, eeg.shape[-1])[..., -1].sum(dim=0)
+        estimates = network.decode(envelopes, eeg.shape[-1])
+        if not estimates_own_volume_only(network):
+            estimates = estimates[..., -1]
+        estimates = estimates.sum(dim=0)
         rows = []
         for estimate in estimates:
             (gradient,) = torch.autograd.grad(estimate, envelopes, retain_graph=True)

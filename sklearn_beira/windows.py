@@ -139,6 +139,11 @@ class EEGWindows:
     def ch_names(self):
         return list(self.info["ch_names"])
 
+    @property
+    def starts(self):
+        """First sample of each window in its recording."""
+        return self._starts
+
     def __len__(self):
         return len(self.times)
 

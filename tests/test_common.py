@@ -23,7 +23,6 @@ SMALL = {
     "decoder_width": 4,
     "kernel_sizes": (3, 3),
     "pool_sizes": (2,),
-    "segment": 1,
     "max_epochs": 2,
     "random_state": 0,
     "verbose": False,
@@ -45,18 +44,20 @@ ESTIMATORS = [
     SPoCRidgeCV(bands=None, array_sfreq=4.0),
     FingerprintRidgeCV(bands=None, duration=None),
     BandedRidgeCV(bands=None, duration=None, n_iter=2),
-    BEIRARegressor(**SMALL),
-    BEIRARegressor("compact", **SMALL, mode="many_to_one"),
+    BEIRARegressor(),
+    BEIRARegressor(**SMALL, segment=1, array_sfreq=4.0),  # fine-tuned
+    BEIRARegressor("autoencoder", **SMALL, mode="many_to_many", validation_fraction=0.2),
+    BEIRARegressor("autoencoder", **SMALL),
     BEIRARegressor(
         "brainwavelinker",
         **SMALL,
-        mode="many_to_one",
+        validation_fraction=0.2,
         network_params={"n_features": 4, "kernel_size": 1},
     ),
     BEIRARegressor(
         "eegnet",
         **SMALL,
-        mode="many_to_one",
+        validation_fraction=0.2,
         network_params={"separable_size": 1, "pools": (1, 1)},
     ),
 ]
@@ -93,9 +94,11 @@ def test_init_only_assigns_and_clone_keeps_every_parameter(estimator):
 )
 def test_a_refit_forgets_the_first_fit(estimator):
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((2, 24, 3, 8)), rng.standard_normal((2, 24, 2))
+    X, y = rng.standard_normal((2, 24, 3, 160)), rng.standard_normal((2, 24, 2))
     if not get_tags(estimator).input_tags.three_d_array:
         X = X[..., 0]
+    if "array_sfreq" in estimator.get_params():
+        estimator = clone(estimator).set_params(array_sfreq=100.0)
     twice = clone(estimator).fit(X[0], y[0]).fit(X[1], y[1])
     once = clone(estimator).fit(X[1], y[1])
     method = "predict" if hasattr(estimator, "predict") else "transform"

@@ -13,7 +13,7 @@ from scipy.io import loadmat, savemat
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, ROIExtractor, Windower, align, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align
 from sklearn_beira.datasets import load_cwl
 from sklearn_beira.metrics import pearson_r_scorer
 from sklearn_beira.model_selection import BlockedKFold
@@ -237,7 +237,7 @@ def test_a_session_goes_from_files_to_predicted_bold(write, real_dir):
     with pytest.raises(ValueError, match="recording 0 has 47 'mri' triggers but the BOLD has 50"):
         align(run.raw, y, trigger="mri")
     X, y = align(run.raw, y, trigger="mri", missing="end", tmin=-14.24, verbose="error")
-    beira = make_compact_beira(n_branches=2, max_epochs=3, random_state=0, verbose=False)
+    beira = BEIRARegressor(verbose=False)
     model = Pipeline(
         [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(10.24)), ("beira", beira)]
     )

@@ -8,7 +8,7 @@ from scipy.stats import gamma
 from sklearn_beira import EEGWindows, _cache, align
 from sklearn_beira.covariances import BandCovariance
 from sklearn_beira.features import BandPower
-from sklearn_beira.hrf import HRFBandPower, hrf_at
+from sklearn_beira.hrf import HRFBandPower, hrf_at, response_basis
 
 ALPHA = {"alpha": (8.0, 12.0)}
 TWO = {**ALPHA, "beta": (15.0, 30.0)}
@@ -36,6 +36,55 @@ def test_the_response_is_the_difference_of_the_two_gamma_densities_of_nilearn():
     assert hrf_at(np.arange(0, 32, 0.01)).max() == pytest.approx(1.0, abs=1e-5)
     assert times[found.argmax()] == 5.0
     np.testing.assert_array_equal(hrf_at([-0.1, 32.1, 100.0]), 0.0)
+
+
+def random_responses(lags, n, shift, stretch, seed=0):
+    rng = np.random.default_rng(seed)
+    later = shift * rng.standard_normal((n, 1))
+    wider = np.exp(stretch * rng.standard_normal((n, 1)))
+    return hrf_at((lags - later) / wider)
+
+
+@pytest.mark.parametrize(("shift", "stretch"), [(1.5, 0.15), (0.5, 0.3), (2.0, 0.0)])
+def test_the_basis_has_the_second_moment_of_random_responses(shift, stretch):
+    lags = np.arange(0.75, 20.0, 0.5)
+    basis = response_basis(lags, shift=shift, stretch=stretch, negligible=0.0)
+    responses = random_responses(lags, 40_000, shift, stretch)
+    expected = responses.T @ responses / len(responses)
+    expected /= np.trace(expected)
+    np.testing.assert_allclose(basis @ basis.T, expected, atol=0.02 * expected.max())
+
+
+def test_few_kernels_span_the_responses_one_may_expect():
+    lags = np.arange(0.75, 20.0, 0.5)
+    basis = response_basis(lags)
+    assert basis.shape[1] < 6
+    responses = random_responses(lags, 2_000, 1.5, 0.15, seed=1)
+    weights = np.linalg.lstsq(basis, responses.T, rcond=None)[0]
+    missed = np.square(responses.T - basis @ weights).sum() / np.square(responses).sum()
+    assert missed < 0.02
+    # Independent weights of variance 1 are the prior: the responses have about those.
+    spread = np.square(responses).sum(axis=1).mean()
+    np.testing.assert_allclose(np.square(weights).mean(axis=1) / spread, 1.0, atol=0.15)
+
+
+def test_kernels_are_orthogonal_of_falling_norm_and_point_up():
+    basis = response_basis(np.arange(0.75, 20.0, 0.5), negligible=1e-3)
+    gram = basis.T @ basis
+    norms = np.diag(gram)
+    np.testing.assert_allclose(gram, np.diag(norms), atol=1e-12)
+    assert (np.diff(norms) < 0).all()
+    assert norms[-1] > 1e-3 * norms[0]
+    assert norms.sum() == pytest.approx(1.0, abs=0.01)
+    assert (basis.sum(axis=0) > 0).all()
+
+
+def test_without_shift_and_stretch_the_only_kernel_is_the_response():
+    lags = np.arange(0.75, 20.0, 0.5)
+    basis = response_basis(lags, shift=1e-4, stretch=1e-4)
+    assert basis.shape == (len(lags), 1)
+    response = hrf_at(lags)
+    np.testing.assert_allclose(basis[:, 0], response / np.linalg.norm(response), atol=1e-3)
 
 
 @pytest.mark.parametrize("end", [0.0, 2.0, -3.0])

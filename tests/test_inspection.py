@@ -7,7 +7,7 @@ import torch
 from scipy.signal import csd, lfilter, welch
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
 from sklearn_beira.inspection import (
     branch_importance,
     branch_patterns,
@@ -36,7 +36,7 @@ def make_windows(seed=0, n_times=30_000, n_channels=6):
 def fitted():
     X, power, mixing = make_windows()
     null = np.random.default_rng(1).standard_normal(len(power))
-    model = make_compact_beira(n_branches=4, max_epochs=40, random_state=0, verbose=False)
+    model = BEIRARegressor(verbose=False)
     return model.fit(X, np.column_stack([power, null])), X, mixing
 
 
@@ -89,19 +89,24 @@ def test_frequency_pattern_is_the_spectrum_of_the_virtual_channel_times_the_resp
 def test_the_planted_source_is_read_from_the_most_important_branch(fitted):
     model, X, mixing = fitted
     branches = read_branches(model, X)
+    assert branches.importance.shape == (2, 32)  # each region has 16 branches of its own
+    assert (branches.importance[0, 16:] == 0).all()
+    assert (branches.importance[1, :16] == 0).all()
     best = np.argmax(branches.importance[0])
     pattern = branches.patterns[best]
     cosine = abs(pattern @ mixing) / np.linalg.norm(pattern) / np.linalg.norm(mixing)
     assert cosine > 0.95
     peak = branches.frequencies[np.argmax(branches.frequency_patterns[best])]
     assert abs(peak - 10) <= 1
+    assert model.start_.bands[np.argmax(model.start_.shares[0])] == "alpha"
 
 
 def test_importance_is_gradient_times_activation():
     X, power, _ = make_windows(n_times=6000)
     model = BEIRARegressor(
-        n_branches=2, n_taps=5, encoder_width=4, decoder_width=4, kernel_sizes=(3, 3),
-        pool_sizes=(4,), max_epochs=1, random_state=0, verbose=False, validation_fraction=0.0,
+        "autoencoder", n_branches=2, n_taps=5, encoder_width=4, decoder_width=4,
+        kernel_sizes=(3, 3), pool_sizes=(4,), mode="many_to_many", max_epochs=1, random_state=0,
+        verbose=False,
     ).fit(X, np.column_stack([power, -power]))  # fmt: skip
     found = branch_importance(model, X)
     assert found.shape == (2, 4)
@@ -129,7 +134,7 @@ def test_importance_is_gradient_times_activation():
 
 def test_branches_are_read_through_a_pipeline(fitted):
     _, X, _ = fitted
-    beira = make_compact_beira(n_branches=2, max_epochs=1, random_state=0, verbose=False)
+    beira = BEIRARegressor(n_branches=2, verbose=False)
     model = Pipeline([("f", EEGFilter(1, 40, sfreq=None)), ("w", Windower(3.0)), ("b", beira)])
     model.fit(X, np.arange(len(X), dtype=float))
     branches = read_branches(model, X)

@@ -23,14 +23,6 @@ def files(tmp_path):
     return study, eeg, bold, tmp_path / "report.html"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    make = command.make_compact_beira
-    monkeypatch.setattr(
-        command, "make_compact_beira", lambda **p: make(**p, n_branches=2, max_epochs=2)
-    )
-
-
 def test_ones_own_files_give_a_table_and_a_report(files, capsys):
     study, eeg, bold, report = files
     status = command.main(
@@ -45,6 +37,24 @@ def test_ones_own_files_give_a_table_and_a_report(files, capsys):
         assert re.search(full + rivals, out, flags=re.MULTILINE), out
     assert "time_s" not in out.split("Protocol")[1]
     assert report.stat().st_size < 5e6
+
+
+def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch):
+    _study, eeg, bold, report = files
+    made, make = [], command.make_paper_beira
+    cheap = {"n_branches": 2, "encoder_width": 4, "decoder_width": 4, "max_epochs": 2}
+    cheap |= {"validation_fraction": 0.0}
+
+    def make_cheap(**params):
+        made.append(make(**params))
+        return made[-1].set_params(**cheap)
+
+    monkeypatch.setattr(command, "make_paper_beira", make_cheap)
+    arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--folds", "2", "--paper"]
+    assert command.main([str(a) for a in [*arguments, "--output", report]]) == 0
+    assert "'BEIRA' is the published" in " ".join(capsys.readouterr().out.split())
+    assert [model.architecture for model in made] == ["autoencoder"]
+    assert report.exists()
 
 
 def test_the_time_column_of_the_table_places_the_volumes(files, monkeypatch):

@@ -1,5 +1,6 @@
 """The networks compute what the paper describes, whatever way they compute it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,130 +15,9 @@ from sklearn_beira.nets import (
     estimates_own_volume_only,
 )
 from sklearn_beira.nets.augmentation import vary_windows
-from sklearn_beira.nets.autoencoder import LinearUpsample, convolve
-from sklearn_beira.nets.branches import PowerBranches, fir_filter
+from sklearn_beira.nets.branches import PowerBranches, fir_filter, segment_means
 from sklearn_beira.nets.calibration import calibrating
 from sklearn_beira.nets.eegnet import pool_from_end
-
-
-class PlainBEIRA(nn.Module):
-    """The paper's network of one region, layer by layer as nn.Conv1d has it."""
-
-    def __init__(self, n_channels, rectifier):
-        super().__init__()
-        self.rectifier = {"relu": torch.relu, "abs": torch.abs}[rectifier]
-        self.spatial = nn.Conv1d(n_channels, 16, 1)
-        self.norm1, self.norm2 = (nn.BatchNorm1d(16, affine=False) for _ in range(2))
-        self.bandpass = nn.Conv1d(16, 16, 51, padding="same", groups=16, bias=False)
-        self.lowpass = nn.Conv1d(16, 16, 51, padding="same", groups=16)
-        shapes = [(16, 128, 3), (128, 128, 5), (128, 128, 5), (128, 128, 3)]
-        shapes += [(128, 32, 3), (32, 32, 5), (32, 32, 5)]
-        self.convs = nn.ModuleList(
-            nn.Conv1d(n_in, n_out, size, padding="same", bias=False) for n_in, n_out, size in shapes
-        )
-        self.layer_norms = nn.ModuleList(nn.LayerNorm(n_out) for _, n_out, _ in shapes)
-        self.steps = [
-            *(nn.MaxPool1d(n) for n in (1, 8, 8, 4)),
-            *(nn.Upsample(scale_factor=n, mode="linear") for n in (4, 8, 8)),
-        ]
-        self.output = nn.Conv1d(32, 1, 1)
-
-    def forward(self, x):
-        x = self.norm2(self.bandpass(self.norm1(self.spatial(x))))
-        x = self.lowpass(self.rectifier(x))
-        for conv, norm, step in zip(self.convs, self.layer_norms, self.steps, strict=True):
-            x = step(nn.functional.gelu(norm(conv(x).transpose(1, 2)).transpose(1, 2)))
-        return self.output(x)
-
-
-def copy_weights(net, plain, roi):
-    """Give region ``roi`` of a BEIRANet the weights of a PlainBEIRA."""
-    branches, mine = net.branches, slice(16 * roi, 16 * (roi + 1))
-    with torch.no_grad():
-        branches.spatial[mine] = plain.spatial.weight[..., 0]
-        branches.spatial_bias[mine] = plain.spatial.bias
-        branches.bandpass[mine] = plain.bandpass.weight[:, 0]
-        branches.lowpass[mine] = plain.lowpass.weight[:, 0]
-        branches.lowpass_bias[mine] = plain.lowpass.bias
-        blocks = [*net.encoder, *(layer for layer in net.decoder if hasattr(layer, "weight"))]
-        for block, conv, norm in zip(blocks, plain.convs, plain.layer_norms, strict=True):
-            block.weight[roi] = conv.weight.permute(2, 1, 0)
-            block.scale[roi, 0, 0], block.shift[roi, 0, 0] = norm.weight, norm.bias
-        net.output[roi, 0] = plain.output.weight[0]
-        net.output_bias[roi] = plain.output.bias
-
-
-def test_the_paper_configuration_has_245057_parameters_per_region():
-    for n_rois in (1, 8):
-        net = BEIRANet(n_channels=30, n_rois=n_rois)
-        assert sum(p.numel() for p in net.parameters()) == n_rois * 245_057
-
-
-@pytest.mark.parametrize("rectifier", ["relu", "abs"])
-def test_all_regions_in_one_pass_equal_one_plain_network_each(rectifier):
-    torch.manual_seed(0)
-    plains = [PlainBEIRA(5, rectifier) for _ in range(2)]
-    for plain in plains:
-        for norm in plain.layer_norms:
-            nn.init.normal_(norm.weight)
-            nn.init.normal_(norm.bias)
-    net = BEIRANet(5, 2, rectifier=rectifier, dropout=0.0)
-    for roi, plain in enumerate(plains):
-        copy_weights(net, plain, roi)
-    eeg, target = torch.randn(3, 5, 512), torch.randn(3, 2, 512)
-    expected = torch.cat([plain(eeg) for plain in plains], dim=1)
-    found = net(eeg)
-    assert found.shape == (3, 2, 512)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-
-    nn.functional.mse_loss(expected, target).backward()
-    nn.functional.mse_loss(found, target).backward()
-    for roi, plain in enumerate(plains):
-        mine = slice(16 * roi, 16 * (roi + 1))
-        pairs = [
-            (net.branches.spatial.grad[mine], plain.spatial.weight.grad[..., 0]),
-            (net.branches.bandpass.grad[mine], plain.bandpass.weight.grad[:, 0]),
-            (net.branches.lowpass.grad[mine], plain.lowpass.weight.grad[:, 0]),
-            (net.encoder[1].weight.grad[roi], plain.convs[1].weight.grad.permute(2, 1, 0)),
-            (net.output.grad[roi, 0], plain.output.weight.grad[0]),
-        ]
-        for mine_grad, theirs in pairs:
-            error = (mine_grad - theirs).norm() / theirs.norm()
-            assert error < 1e-4
-
-
-def test_regions_do_not_see_each_other():
-    torch.manual_seed(0)
-    net = BEIRANet(4, 3, n_branches=2, encoder_width=8, decoder_width=4).eval()
-    eeg = torch.randn(2, 4, 256)
-    net(eeg)[:, 1].sum().backward()
-    gradients = net.encoder[0].weight.grad.abs().sum(dim=(1, 2, 3))
-    assert gradients[1] > 0
-    assert gradients[0] == gradients[2] == 0
-
-
-@pytest.mark.parametrize("n_times", [1, 100, 256, 300])
-def test_any_window_length_keeps_its_length(n_times):
-    net = BEIRANet(4, 2, n_branches=2, encoder_width=8, decoder_width=4).eval()
-    assert net(torch.randn(2, 4, n_times)).shape == (2, 2, n_times)
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_convolution_of_long_rows_equals_conv1d(size):
-    torch.manual_seed(0)
-    x, weight = torch.randn(2, 3, 20, 4), torch.randn(2, size, 4, 6)
-    found = convolve(x, weight)
-    for roi in range(2):
-        expected = nn.functional.conv1d(
-            x[roi].transpose(1, 2), weight[roi].permute(2, 1, 0), padding="same"
-        )
-        torch.testing.assert_close(found[roi], expected.transpose(1, 2), rtol=1e-4, atol=1e-5)
-
-
-def test_convolution_has_the_gradients_of_its_formula():
-    x = torch.randn(2, 2, 6, 3, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(2, 3, 3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(convolve, (x, weight))
 
 
 @pytest.mark.parametrize(("n_times", "n_taps"), [(64, 51), (20, 51), (100, 5)])
@@ -148,35 +28,122 @@ def test_fir_filter_equals_a_depthwise_convolution(n_times, n_taps):
     torch.testing.assert_close(fir_filter(x, taps), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_upsampling_equals_that_of_torch():
-    x = torch.randn(2, 5, 3)
-    expected = nn.functional.interpolate(x.transpose(1, 2), scale_factor=4, mode="linear")
-    torch.testing.assert_close(LinearUpsample(4)(x), expected.transpose(1, 2))
+def make_compact(n_channels=2, n_rois=2, n_times=300, **sizes):
+    """A compact network with weights that differ from branch to branch and lag to lag."""
+    torch.manual_seed(0)
+    net = CompactNet(n_channels, n_rois, n_times, **{"n_branches": 3, "n_taps": 11, **sizes}).eval()
+    with torch.no_grad():
+        net.kernel.normal_()
+        net.bias.normal_()
+        net.branches.mean_power.uniform_(0.5, 2.0)
+    return net
 
 
-def test_power_branches_are_log_power_counted_from_the_end():
+def test_envelopes_are_power_relative_to_the_mean_in_segments_counted_from_the_end():
+    torch.manual_seed(0)
+    branches = PowerBranches(2, 3, n_taps=5, segment=10).eval()
+    branches.mean_power.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    eeg = torch.randn(1, 2, 29)  # 25 samples have whole filters around them: two segments
+    envelopes = branches(eeg)[0]
+    assert envelopes.shape == (3, 2)
+    for k in range(3):
+        mixed = (branches.spatial[k] @ eeg[0]).detach().numpy()
+        filtered = np.correlate(mixed, branches.bandpass[k].detach().numpy(), mode="valid")
+        power = np.array([np.square(filtered[a : a + 10]).mean() for a in (5, 15)])
+        expected = power / float(branches.mean_power[k]) - 1
+        np.testing.assert_allclose(envelopes[k].detach().numpy(), expected, rtol=1e-4)
+
+
+def test_segments_louder_than_the_limit_are_turned_down_to_it():
     torch.manual_seed(0)
     branches = PowerBranches(2, 3, n_taps=1, segment=10).eval()
-    eeg = torch.randn(1, 2, 25)
-    x = branches.spatial @ eeg[0] + branches.spatial_bias[:, None]
-    x = x / (1 + 1e-5) ** 0.5 * branches.bandpass / (1 + 1e-5) ** 0.5
-    expected = [torch.log(x[:, a : a + 10].square().mean(dim=1) + 1e-4) for a in (5, 15)]
-    torch.testing.assert_close(branches(eeg)[0], torch.stack(expected, 1), rtol=1e-4, atol=1e-4)
+    eeg = torch.randn(1, 2, 30)
+    quiet = branches(eeg) + 1
+    total = eeg.square().mean(dim=1).unflatten(1, (3, 10)).mean(dim=-1)[0]
+    branches.power_limit.fill_(1.01 * float(total.max()))
+    torch.testing.assert_close(branches(eeg) + 1, quiet)  # nobody is that loud
+    loud = eeg.clone()
+    loud[..., 10:20] *= 100
+    found = branches(loud) + 1
+    torch.testing.assert_close(found[..., [0, 2]], quiet[..., [0, 2]])
+    # What is left of the artefact is its pattern, with the power of the limit.
+    expected = quiet[..., 1] * branches.power_limit / total[1]
+    torch.testing.assert_close(found[..., 1], expected, rtol=1e-4, atol=1e-5)
+    branches.power_limit.fill_(float("inf"))
+    torch.testing.assert_close(
+        branches(loud)[..., 1] + 1, 1e4 * quiet[..., 1], rtol=1e-4, atol=1e-3
+    )
+    silent = torch.zeros_like(eeg)
+    torch.testing.assert_close(branches(silent), torch.full((1, 3, 3), -1.0))
+
+
+def test_segment_means_equal_those_of_the_slices():
+    torch.manual_seed(0)
+    signal = 1e4 + torch.randn(3, 20_000)
+    stops = torch.tensor([[10, 25], [400, 20_000]])
+    found = segment_means(signal, stops, 10)
+    expected = torch.stack(
+        [torch.stack([signal[:, s - 10 : s].mean(dim=1) for s in row], 1) for row in stops], 1
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=2e-3)
 
 
 def test_compact_delay_kernel_acts_at_its_lag():
-    net = CompactNet(2, 1, n_times=60, n_branches=1, segment=10).eval()
+    net = CompactNet(2, 2, n_times=60, n_branches=1, n_taps=1, segment=10).eval()
     with torch.no_grad():
-        net.kernel[0, 0, -1 - 2] = 1.0  # two segments back
-    envelopes = torch.arange(6.0).reshape(1, 1, 6)
-    bold = net.decode(envelopes, 60)[0, 0]
-    assert bold[-1] == 3.0  # the last segment is number 5
-    assert bold[0] == 0.0
+        net.kernel[0, 0, 2] = 1.0  # two segments back
+        net.kernel[1, 0, 0] = 1.0  # the newest
+        net.bias[1] = 10.0
+    envelopes = torch.arange(6.0).expand(1, 2, 6)
+    torch.testing.assert_close(net.decode(envelopes, 60), torch.tensor([[3.0, 15.0]]))
+    # The same from EEG: a burst of 10 samples moves the estimate when it is 20 to 30 samples old.
+    for segment, moves in enumerate([False, False, False, True, False, False]):
+        eeg = torch.zeros(1, 2, 60)
+        eeg[..., 10 * segment : 10 * segment + 10] = 5.0
+        moved = (net(eeg) - net(torch.zeros(1, 2, 60)))[0, 0]
+        assert (moved.abs() > 1e-3) == moves
 
 
-def test_windows_shorter_than_a_segment_are_refused():
-    with pytest.raises(ValueError, match="windows of 30 samples are shorter than one segment"):
-        CompactNet(2, 1, n_times=30)
+def test_a_region_reads_no_branch_of_another():
+    net, eeg = make_compact(), torch.randn(4, 2, 300)
+    before = net(eeg)
+    with torch.no_grad():
+        net.branches.spatial[3:] *= 2.0  # of the second region
+    after = net(eeg)
+    torch.testing.assert_close(after[:, 0], before[:, 0])
+    assert (after[:, 1] - before[:, 1]).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("sizes", [{}, {"n_taps": 101}, {"segment": 30}, {"n_taps": 1}], ids=repr)
+def test_a_stretch_of_recording_gives_the_numbers_of_its_windows(sizes):
+    net = make_compact(**sizes)
+    torch.manual_seed(1)
+    eeg = torch.randn(2, 2000)
+    eeg[:, 700:720] *= 50
+    net.branches.power_limit.fill_(3.0)
+    stops = torch.tensor([300, 301, 555, 820, 2000, 1200])
+    windows = torch.stack([eeg[:, stop - 300 : stop] for stop in stops])
+    expected = net(windows)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(net.at(eeg, stops), expected, rtol=1e-5, atol=1e-5)
+    # Whichever other windows are asked for, and whatever lies beyond the window's own EEG.
+    torch.testing.assert_close(net.at(eeg, stops[2:4]), expected[2:4], rtol=1e-5, atol=1e-5)
+    eeg[:, :255], eeg[:, 820:] = 100.0, -100.0
+    torch.testing.assert_close(net.at(eeg, stops[2:4]), expected[2:4], rtol=1e-5, atol=1e-4)
+
+
+def test_compact_begins_with_the_mean_and_a_table_needs_no_filter():
+    assert (CompactNet(2, 3, 300)(torch.randn(4, 2, 300)) == 0).all()
+    net = CompactNet(2, 3, 1)
+    assert (net.n_lags, net.branches.segment, net.branches.bandpass.shape[-1]) == (1, 1, 1)
+    assert net(torch.randn(4, 2, 1)).shape == (4, 3)
+
+
+def test_windows_shorter_than_a_filter_and_a_segment_are_refused():
+    with pytest.raises(ValueError, match=r"windows of 149 samples are shorter than an FIR filter"):
+        CompactNet(2, 1, n_times=149)
+    assert CompactNet(2, 1, n_times=150).n_lags == 1
+    assert CompactNet(2, 1, n_times=2000).n_lags == 38
 
 
 def test_networks_are_read_at_the_volumes_asked_for():
@@ -196,17 +163,20 @@ def test_networks_of_the_own_volume_are_read_as_they_are():
     torch.testing.assert_close(found, net(eeg)[:, None])
 
 
-def test_every_architecture_estimates_the_own_volume_or_has_branches_that_can_be_read():
+def test_every_architecture_estimates_the_own_volume_or_every_sample():
     for network in ARCHITECTURES.values():
-        if estimates_own_volume_only(network):
-            assert network(4, 2, 256).eval()(torch.randn(3, 4, 256)).shape == (3, 2)
-            continue
-        sizes = {"n_times": 256} if network is CompactNet else {}
-        net = network(4, 2, **sizes).eval()
-        eeg = torch.randn(2, 4, 256)
-        assert net.branches.spatial.shape[1] == 4
-        assert net.branches.bandpass.ndim == 2
-        torch.testing.assert_close(net.decode(net.branches(eeg), 256), net(eeg))
+        own = estimates_own_volume_only(network)
+        net = (network(4, 2, 256) if own else network(4, 2)).eval()
+        assert net(torch.randn(3, 4, 256)).shape == ((3, 2) if own else (3, 2, 256))
+
+
+@pytest.mark.parametrize("network", [CompactNet, BEIRANet])
+def test_networks_of_branches_decode_their_envelopes_and_have_weights_to_read(network):
+    net = (make_compact(4, 2, 256) if network is CompactNet else network(4, 2)).eval()
+    eeg = torch.randn(2, 4, 256)
+    assert net.branches.spatial.shape[1] == 4
+    assert net.branches.bandpass.shape[0] == net.branches.spatial.shape[0]
+    torch.testing.assert_close(net.decode(net.branches(eeg), 256), net(eeg))
 
 
 def test_calibration_gives_the_norms_the_statistics_of_the_data():

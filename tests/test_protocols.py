@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGWindows, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGWindows
 from sklearn_beira.metrics import region_scores
 from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.protocols import paper_protocol
@@ -279,4 +279,4 @@ def test_bad_input_is_refused(windows, make_raw):
         paper_protocol(Ridge(), windows_X[::-1], bold[::-1])
     unequal = np.concatenate([np.arange(80), np.arange(150, 304)])
     with pytest.raises(ValueError, match="recordings of 80 to 154 volumes differ too much"):
-        paper_protocol(make_compact_beira(), windows_X[unequal], bold.iloc[unequal])
+        paper_protocol(BEIRARegressor(), windows_X[unequal], bold.iloc[unequal])

@@ -1,4 +1,4 @@
-"""Draw the figure of the README: simulated run, compact BEIRA, four blocks with a gap.
+"""Draw the figure of the README: simulated run, default BEIRA, four blocks with a gap.
 
 Run: python docs/images/make_readme.py      (about a minute)
 """
@@ -11,7 +11,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, Windower, align, compare, make_compact_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
@@ -19,11 +19,12 @@ from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.viz import plot_branches, plot_predictions
 
 study = make_eeg_fmri(duration=600.0, random_state=0)
-X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0)
+X, y = align(study.raws, study.bolds, trigger="mri", tmin=-20.0, tmax=0.0)
 eeg_filter = ("filter", EEGFilter(1, 45, sfreq=100))
-beira = make_compact_beira(random_state=0, verbose=False)
 models = {
-    "BEIRA": Pipeline([eeg_filter, ("window", Windower(16.0)), ("beira", beira)]),
+    "BEIRA": Pipeline(
+        [eeg_filter, ("window", Windower(20.0)), ("beira", BEIRARegressor(verbose=False))]
+    ),
     "ridge": Pipeline([eeg_filter, *make_band_power_ridge(16.0).steps]),
 }
 table, predictions = compare(

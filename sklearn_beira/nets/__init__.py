@@ -7,6 +7,11 @@ BOLD of shape ``(n_windows, n_rois, n_times)``: the estimate at sample t is that
 delay later. A network that estimates only the volume of the window says so by the class attribute
 ``own_volume_only = True``, and returns ``(n_windows, n_rois)``.
 
+A network that has a method ``at(eeg, stops)``, which maps a continuous stretch ``(n_channels,
+n_times)`` to the volumes whose windows end before the samples ``stops``, predicts whole recordings
+by it. One with the class attribute ``starts_from_data = True`` gets its weights from
+``_start.start_from_data`` before any training by gradients.
+
 To be readable by ``inspection`` it has a module ``branches``, with the weights ``spatial`` and
 ``bandpass``, that maps EEG to envelopes, and a method ``decode(envelopes, n_times)`` for the rest.
 

@@ -1,17 +1,26 @@
-"""BEIRA: a regression autoencoder behind readable branches, all regions in one pass.
+"""BEIRA: a regression autoencoder behind readable branches, all regions in one network.
 
-Every region has a network of its own. Their weights are stacked along a first axis, so that a layer
-of all regions is one batched matrix product. Behind the branches the layout is
-``(n_rois, n_windows, n_times, n_features)``: features last, as the products and the layer norm want
-them.
+Every region has a network of its own. Their weights are stacked along a first axis, and behind the
+branches the layout is ``(n_rois, n_windows, n_times, n_features)``: features last, as the matrix
+products and the layer norm want them.
+
+On a CPU the time goes to memory rather than to arithmetic when layer after layer runs over all
+regions and windows. So a region and a window at a time go through several layers while their
+activations are in the cache (``_InChunks``); what is cheap is computed again in the backward pass.
+Convolutions between wide layers need less than half of the products (``convolution.py``).
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
 
 from .branches import RectifiedBranches, make_parameter
+from .convolution import convolve, transform_kernel
+
+# Samples that go through a stage together on a CPU: 2,048 x 128 features are 1 MB.
+CHUNK_SIZE = 2048
 
 
 class BEIRANet(nn.Module):
@@ -34,7 +43,8 @@ class BEIRANet(nn.Module):
     pool_sizes : tuple of int
         Max-pool behind each encoder block but the first; upsampling in the decoder, reversed.
     dropout : float
-        Dropout in every block.
+        Dropout in every block. What is dropped differs between windows, samples and features. All
+        regions drop the same: to a region, which sees no other, it makes no difference.
 
     References
     ----------
@@ -58,48 +68,68 @@ class BEIRANet(nn.Module):
     ):
         super().__init__()
         self.n_rois, self.n_branches = n_rois, n_branches
+        self.dropout = dropout
         self.branches = RectifiedBranches(n_channels, n_rois * n_branches, n_taps, rectifier)
         self.hop = math.prod(pool_sizes)
         widths = [n_branches] + [encoder_width] * len(kernel_sizes)
-        pools = [1, *pool_sizes]
-        self.encoder = nn.Sequential(
-            *(
-                ConvBlock(n_rois, n_in, n_out, size, dropout, pool)
-                for n_in, n_out, size, pool in zip(
-                    widths[:-1], widths[1:], kernel_sizes, pools, strict=True
-                )
+        self.encoder = nn.ModuleList(
+            ConvBlock(n_rois, n_in, n_out, size, dropout, pool=pool)
+            for (n_in, n_out), size, pool in zip(
+                pairwise(widths), kernel_sizes, (1, *pool_sizes), strict=True
             )
         )
-        layers, n_in = [], encoder_width
-        for size, factor in zip(kernel_sizes[:0:-1], pool_sizes[::-1], strict=True):
-            layers += [
-                ConvBlock(n_rois, n_in, decoder_width, size, dropout),
-                LinearUpsample(factor),
-            ]
-            n_in = decoder_width
+        widths = [encoder_width] + [decoder_width] * len(pool_sizes)
         # Interpolation in time and a 1x1 convolution commute: to one feature first, then up.
-        self.last_upsample = layers.pop()
-        self.decoder = nn.Sequential(*layers)
-        self.output = make_parameter(n_rois, 1, n_in, 1, fan_in=n_in)
-        self.output_bias = make_parameter(n_rois, 1, 1, 1, fan_in=n_in)
+        *factors, self.last_factor = pool_sizes[::-1]
+        self.decoder = nn.ModuleList(
+            ConvBlock(n_rois, n_in, n_out, size, dropout, factor=factor)
+            for (n_in, n_out), size, factor in zip(
+                pairwise(widths), kernel_sizes[:0:-1], (*factors, 1), strict=True
+            )
+        )
+        self.output = make_parameter(n_rois, 1, widths[-1], 1, fan_in=widths[-1])
+        self.output_bias = make_parameter(n_rois, 1, 1, 1, fan_in=widths[-1])
 
     def forward(self, eeg):
         """Map EEG (n_windows, n_channels, n_times) to BOLD (n_windows, n_rois, n_times)."""
         return self.decode(self.branches(eeg), eeg.shape[-1])
 
-    def decode(self, envelopes, n_times):
-        """Map envelopes (n_windows, n_filters, n_times) to BOLD (n_windows, n_rois, n_times)."""
+    def decode(self, envelopes, n_times, masks=None):
+        """Map envelopes (n_windows, n_filters, n_times) to BOLD (n_windows, n_rois, n_times).
+
+        ``masks`` replaces what dropout draws in training: for every block what to keep, uint8 of
+        shape (n_windows, n_times of the block, n_features), or None.
+        """
         x = envelopes.unflatten(1, (self.n_rois, self.n_branches)).permute(1, 0, 3, 2)
         # Zeros before the window make its length a multiple of what is pooled.
         padding = -n_times % self.hop
         x = nn.functional.pad(x, (0, 0, padding, 0))
-        x = self.decoder(self.encoder(x))
-        x = self.last_upsample(x @ self.output + self.output_bias)
+        blocks = [*self.encoder, *self.decoder]
+        if masks is None:
+            masks = self._draw_masks(x.shape[1], x.shape[2])
+        # The first stage is the work at the full rate. The others have fewer samples, so that more
+        # windows make a chunk.
+        n_full_rate = 1 + next((i for i, block in enumerate(blocks) if block.pool > 1), 0)
+        for stage in (slice(n_full_rate), slice(n_full_rate, None)):
+            x = run_in_chunks(x, blocks[stage], masks[stage])
+        x = x @ self.output + self.output_bias
+        x = upsample(x, self.last_factor)
         return x[:, :, padding:, 0].transpose(0, 1)
+
+    def _draw_masks(self, n_windows, n_times):
+        blocks = [*self.encoder, *self.decoder]
+        if not (self.training and self.dropout):
+            return [None] * len(blocks)
+        masks = []
+        for block in blocks:
+            shape = n_windows, n_times, block.shift.shape[-1]
+            masks.append(draw_mask(shape, self.dropout, self.output.device))
+            n_times = n_times // block.pool * block.factor
+        return masks
 
 
 class ConvBlock(nn.Module):
-    """Convolution in time, layer norm over features, GELU, dropout, max-pool, for every region.
+    """Convolution in time, layer norm over features, GELU, dropout, then pooling or upsampling.
 
     Parameters
     ----------
@@ -108,109 +138,189 @@ class ConvBlock(nn.Module):
     size : int
         Kernel length, odd.
     dropout : float
-        Share of activations dropped in training.
+        Share of activations dropped where a mask is given.
     pool : int
         Max-pool along time; 1 for none.
+    factor : int
+        Linear upsampling along time; 1 for none.
     """
 
-    def __init__(self, n_rois, n_in, n_out, size, dropout, pool=1):
+    def __init__(self, n_rois, n_in, n_out, size, dropout, *, pool=1, factor=1):
         super().__init__()
-        self.pool = pool
+        self.dropout, self.pool, self.factor = dropout, pool, factor
         self.weight = make_parameter(n_rois, size, n_in, n_out, fan_in=size * n_in)
         self.scale = nn.Parameter(torch.ones(n_rois, 1, 1, n_out))
         self.shift = nn.Parameter(torch.zeros(n_rois, 1, 1, n_out))
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x):
-        """Map (n_rois, n_windows, n_times, n_in) to (n_rois, n_windows, n_times / pool, n_out)."""
-        x = convolve(x, self.weight)
-        x = nn.functional.layer_norm(x, x.shape[-1:])
-        x = torch.addcmul(self.shift, x, self.scale)
-        x = self.dropout(nn.functional.gelu(x))
+    def prepare(self):
+        """Return what ``run`` takes as weights, each of shape (n_rois, ...)."""
+        return transform_kernel(self.weight), self.scale, self.shift
+
+    def run(self, x, weights, mask=None, product=None):
+        """Map (n_rois, n_windows, n_times, n_in) to (n_rois, n_windows, new n_times, n_out).
+
+        ``weights`` are those of ``prepare``, or of the regions in x. ``mask`` (n_windows, n_times,
+        n_out) says what dropout keeps. Also returned is the output of the convolution, which is
+        not computed when it is given as ``product``.
+        """
+        kernel, scale, shift = weights
+        product = convolve(x, kernel, self.weight.shape[1], product)
+        x = nn.functional.layer_norm(product, product.shape[-1:])
+        x = nn.functional.gelu(torch.addcmul(shift, x, scale))
+        if mask is not None:
+            x.mul_(mask)
         if self.pool > 1:
             n_rois, n_windows, n_times, n_features = x.shape
-            x = x.reshape(n_rois, n_windows, n_times // self.pool, self.pool, n_features)
-            x = x.amax(dim=3)
-        return x
+            # Images of one column with the features last are what torch pools fastest.
+            x = x.reshape(-1, n_times, 1, n_features).permute(0, 3, 1, 2)
+            x = nn.functional.max_pool2d(x, (self.pool, 1))
+            x = x.permute(0, 2, 3, 1).reshape(n_rois, n_windows, -1, n_features)
+        if mask is not None:
+            x = x / (1 - self.dropout)  # behind the pooling, where less is left
+        return upsample(x, self.factor), product
 
 
-class LinearUpsample(nn.Module):
-    """Linear interpolation in time by a whole factor (``nn.Upsample``, corners not aligned).
-
-    Parameters
-    ----------
-    factor : int
-        Output samples per input sample.
-    """
-
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x):
-        """Map (..., n_times, n_features) to (..., n_times * factor, n_features)."""
-        n_times = x.shape[-2]
-        at = (torch.arange(n_times * self.factor, device=x.device) + 0.5) / self.factor - 0.5
-        at = at.clamp_min(0)
-        left = at.floor().long()
-        right = (left + 1).clamp_max(n_times - 1)
-        weight = (at - left).to(x.dtype)[:, None]
-        return torch.lerp(x.index_select(-2, left), x.index_select(-2, right), weight)
-
-
-def convolve(x, weight):
-    """Convolve in time, zero padded to the same length, with one kernel per region.
+def run_in_chunks(x, blocks, masks):
+    """Run a stage of blocks, on a CPU one region and a few windows at a time.
 
     Parameters
     ----------
     x : tensor, shape (n_rois, n_windows, n_times, n_in)
         Input.
-    weight : tensor, shape (n_rois, size, n_in, n_out)
-        Cross-correlation kernels.
+    blocks : list of ConvBlock
+        Blocks, one behind the other.
+    masks : list of (tensor or None)
+        Dropout mask of each block.
 
     Returns
     -------
-    y : tensor, shape (n_rois, n_windows, n_times, n_out)
-        Output.
+    y : tensor, shape (n_rois, n_windows, new n_times, n_out)
+        Output of the last block.
     """
-    n_rois, n_windows, n_times, n_in = x.shape
-    size, pad = weight.shape[1], weight.shape[1] // 2
-    # All windows of a region, padded, in one long row: every tap is then one matrix product on a
-    # shifted view, with nothing copied. What straddles two windows falls into the padding.
-    rows = nn.functional.pad(x, (0, 0, pad, pad)).reshape(n_rois, -1, n_in)
-    rows = nn.functional.pad(rows, (0, 0, 0, size - 1))
-    y = _ConvolveRows.apply(rows, weight)
-    return y.reshape(n_rois, n_windows, n_times + 2 * pad, -1)[:, :, :n_times]
+    weights = [w for block in blocks for w in block.prepare()]
+    if x.device.type != "cpu":
+        return _run(x, blocks, weights, masks)[0]
+    return _InChunks.apply(torch.is_grad_enabled(), blocks, masks, x, *weights)
 
 
-class _ConvolveRows(torch.autograd.Function):
-    """Valid cross-correlation along long rows, summed tap by tap in place.
+def _run(x, blocks, weights, masks, products=None):
+    """Run blocks on weights of the same regions; also return the products of the convolutions."""
+    found = []
+    for i, block in enumerate(blocks):
+        known = None if products is None else products[i]
+        x, product = block.run(x, weights[3 * i : 3 * i + 3], masks[i], known)
+        # Few features in: computed again sooner than written and read.
+        found.append(product if _is_costly(block) else None)
+    return x, found
 
-    Left to autograd, each tap would allocate an activation of its own, and each shifted view a
-    full-length gradient.
+
+def _is_costly(block):
+    return math.prod(block.weight.shape[1:3]) >= block.weight.shape[3]
+
+
+class _InChunks(torch.autograd.Function):
+    """Blocks on chunks of the input, with little kept for the backward pass.
+
+    Only the convolutions' outputs are kept. In the backward pass a chunk goes through its blocks
+    again, from those outputs, this time recorded by autograd.
     """
 
     @staticmethod
-    def forward(ctx, rows, weight):
-        """Map rows (n_rois, length + size - 1, n_in) to (n_rois, length, n_out)."""
-        ctx.save_for_backward(rows, weight)
-        length = rows.shape[1] - weight.shape[1] + 1
-        y = torch.bmm(rows[:, :length], weight[:, 0])
-        for tap in range(1, weight.shape[1]):
-            y.baddbmm_(rows[:, tap : tap + length], weight[:, tap])
+    def forward(ctx, keep, blocks, masks, x, *weights):
+        """Map x (n_rois, n_windows, n_times, n_in) to the output of the last block."""
+        ctx.blocks, ctx.masks, ctx.products = blocks, masks, []
+        ctx.save_for_backward(x, *weights)
+        y = None
+        for rois, windows in _chunks(x):
+            out, products = _run(
+                x[rois, windows], blocks, [w[rois] for w in weights], _cut(masks, windows)
+            )
+            if keep:
+                ctx.products.append(products)
+            if y is None:
+                y = out.new_empty(*x.shape[:2], *out.shape[2:])
+            y[rois, windows] = out
         return y
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        """Gradients of rows and weight."""
-        rows, weight = ctx.saved_tensors
-        length = grad.shape[1]
-        grad_rows = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
-        grad_weight = torch.empty_like(weight)
-        for tap in range(weight.shape[1]):
-            shifted = slice(tap, tap + length)
-            grad_weight[:, tap] = torch.bmm(rows[:, shifted].mT, grad)
-            if grad_rows is not None:
-                grad_rows[:, shifted].baddbmm_(grad, weight[:, tap].mT)
-        return grad_rows, grad_weight
+        """Gradients of x and weights."""
+        x, *weights = ctx.saved_tensors
+        grad_x = torch.empty_like(x) if ctx.needs_input_grad[3] else None
+        grad_weights = [torch.zeros_like(w) for w in weights]
+        for (rois, windows), products in zip(_chunks(x), ctx.products, strict=True):
+            inputs = [x[rois, windows], *(w[rois] for w in weights)]
+            inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+            with torch.enable_grad():
+                y, _ = _run(inputs[0], ctx.blocks, inputs[1:], _cut(ctx.masks, windows), products)
+            wanted = inputs if grad_x is not None else inputs[1:]
+            found = torch.autograd.grad(y, wanted, grad[rois, windows])
+            if grad_x is not None:
+                grad_x[rois, windows], *found = found
+            for total, part in zip(grad_weights, found, strict=True):
+                total[rois] += part
+        return None, None, None, grad_x, *grad_weights
+
+
+def _chunks(x):
+    """Regions and windows of each chunk. Regions change fastest, as they share the masks."""
+    n_rois, n_windows, n_times, _ = x.shape
+    step = max(1, CHUNK_SIZE // n_times)
+    for first in range(0, n_windows, step):
+        for roi in range(n_rois):
+            yield slice(roi, roi + 1), slice(first, first + step)
+
+
+def _cut(masks, windows):
+    return [None if mask is None else mask[windows] for mask in masks]
+
+
+def draw_mask(shape, dropout, device):
+    """Draw what dropout keeps.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape.
+    dropout : float
+        Share to drop, realised in steps of 1/65,536.
+    device : torch.device
+        Device.
+
+    Returns
+    -------
+    mask : tensor of uint8, shape ``shape``
+        1 for what is kept.
+    """
+    # Four numbers of 16 bits at a time: ``bernoulli_`` takes several times as long on a CPU.
+    n = math.prod(shape)
+    bits = torch.empty(-(-n // 4), dtype=torch.int64, device=device).random_(-(2**63), None)
+    least = round(dropout * 2**16) - 2**15
+    return (bits.view(torch.int16)[:n] >= least).view(torch.uint8).view(shape)
+
+
+def upsample(x, factor):
+    """Interpolate linearly in time by a whole factor (``nn.Upsample``, corners not aligned).
+
+    Parameters
+    ----------
+    x : tensor, shape (..., n_times, n_features)
+        Signals.
+    factor : int
+        Output samples per input sample.
+
+    Returns
+    -------
+    y : tensor, shape (..., n_times * factor, n_features)
+        Interpolated signals.
+    """
+    if factor == 1:
+        return x
+    n_times = x.shape[-2]
+    at = (torch.arange(n_times * factor, device=x.device) + 0.5) / factor - 0.5
+    at = at.clamp_min(0)
+    left = at.floor().long()
+    right = (left + 1).clamp_max(n_times - 1)
+    weight = (at - left).to(x.dtype)[:, None]
+    return torch.lerp(x.index_select(-2, left), x.index_select(-2, right), weight)

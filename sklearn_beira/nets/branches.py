@@ -65,8 +65,18 @@ class RectifiedBranches(BandFilters):
         return fir_filter(x, self.lowpass) + self.lowpass_bias[:, None]
 
 
-class PowerBranches(BandFilters):
-    """Branches whose envelope is the log of the mean power in successive segments.
+class PowerBranches(nn.Module):
+    r"""Branches whose envelope is the power in successive segments, relative to its mean.
+
+    .. math:: e_k(t) = \frac{g(t)}{p_k}\, \overline{(h_k * w_k^\top x)^2}(t) - 1
+
+    with spatial filter :math:`w_k`, FIR band-pass :math:`h_k`, the mean over a segment, and the
+    mean power in training :math:`p_k`. The gain :math:`g \le 1` turns segments down whose total
+    power exceeds ``power_limit``, so that artefacts weigh no more than strong EEG.
+
+    Only samples with whole FIR filters behind them are read: the same EEG has the same envelopes,
+    cut into windows or not. Power is quadratic in the EEG, hence a sum of powers of channels is as
+    well a sum of powers of spatial filters.
 
     Parameters
     ----------
@@ -77,24 +87,106 @@ class PowerBranches(BandFilters):
     n_taps : int
         Taps of the FIR filters, odd.
     segment : int
-        Samples of EEG per value of the envelope. Segments are counted from the end of the window.
+        Samples of EEG per value of the envelope.
     """
 
-    # Relative to the mean power, which the batch norm sets to 1: keeps silence finite.
-    floor = 1e-4
-
     def __init__(self, n_channels, n_filters, n_taps, segment):
-        super().__init__(n_channels, n_filters, n_taps)
+        super().__init__()
         self.segment = segment
-        self.power_norm = nn.BatchNorm1d(n_filters, affine=False)
+        self.spatial = make_parameter(n_filters, n_channels, fan_in=n_channels)
+        self.bandpass = make_parameter(n_filters, n_taps, fan_in=n_taps)
+        self.register_buffer("mean_power", torch.ones(n_filters))
+        self.register_buffer("power_limit", torch.tensor(math.inf))
+
+    @property
+    def margin(self):
+        """Samples lost to the FIR filters at either end."""
+        return self.bandpass.shape[-1] // 2
 
     def forward(self, eeg):
-        """Map EEG (n_windows, n_channels, n_times) to (n_windows, n_filters, n_segments)."""
-        power = super().forward(eeg).square()
+        """Map EEG (n_windows, n_channels, n_times) to (n_windows, n_filters, n_segments).
+
+        Segments are counted from the end of the window.
+        """
+        power, total = self._powers(eeg)
         n_segments = power.shape[-1] // self.segment
-        power = power[..., power.shape[-1] - n_segments * self.segment :]
-        power = power.unflatten(-1, (n_segments, self.segment)).mean(dim=-1)
-        return self.power_norm(torch.log(power + self.floor))
+        power, total = (
+            a[..., a.shape[-1] - n_segments * self.segment :]
+            .unflatten(-1, (n_segments, self.segment))
+            .mean(dim=-1)
+            for a in (power, total)
+        )
+        return self._relative(power, total)
+
+    def at(self, eeg, stops):
+        """Map a stretch of EEG to the envelopes at some of its samples.
+
+        Parameters
+        ----------
+        eeg : tensor, shape (n_channels, n_times)
+            Continuous EEG.
+        stops : tensor of int, shape (n_volumes, n_segments)
+            Sample behind the last that each segment uses, its margin included.
+
+        Returns
+        -------
+        envelopes : tensor, shape (n_volumes, n_filters, n_segments)
+            As of windows that end there.
+        """
+        power, total = self._powers(eeg)
+        stops = stops - 2 * self.margin
+        power, total = (segment_means(a, stops, self.segment) for a in (power, total))
+        return self._relative(power.permute(1, 0, 2), total)
+
+    def gain(self, total):
+        """Factor of segments by their total power, the mean square over channels."""
+        return (self.power_limit / total.clamp_min(torch.finfo(total.dtype).tiny)).clamp_max(1.0)
+
+    def total_power(self, eeg):
+        """Total power that a filtered sample can come from (..., n_times - 2 * margin).
+
+        The mean square over channels, at the sample or over its FIR filter, whichever is larger:
+        an artefact reaches the segments beside its own.
+        """
+        n_taps, n_times = self.bandpass.shape[-1], eeg.shape[-1]
+        power = eeg.square().mean(dim=-2)
+        total = nn.functional.pad(power.cumsum(dim=-1, dtype=torch.float64), (1, 0))
+        around = (total[..., n_taps:] - total[..., :-n_taps]) / n_taps
+        own = power[..., self.margin : n_times - self.margin]
+        return torch.maximum(own, around.to(power.dtype))
+
+    def _powers(self, eeg):
+        margin = self.margin
+        end = eeg.shape[-1] - margin
+        power = fir_filter(self.spatial @ eeg, self.bandpass)[..., margin:end].square()
+        return power, self.total_power(eeg)
+
+    def _relative(self, power, total):
+        gain = self.gain(total).unsqueeze(-2)
+        return power * gain / self.mean_power[:, None] - 1.0
+
+
+def segment_means(signal, stops, length):
+    """Average a signal over the samples before given ones.
+
+    Parameters
+    ----------
+    signal : tensor, shape (..., n_times)
+        Signals.
+    stops : tensor of int, shape (n_volumes, n_segments)
+        Sample behind the last of each segment.
+    length : int
+        Samples of a segment.
+
+    Returns
+    -------
+    means : tensor, shape (..., n_volumes, n_segments)
+        Mean of each segment.
+    """
+    # Differences of a running sum; in single precision a long one would lose the small segments.
+    total = nn.functional.pad(signal.cumsum(dim=-1, dtype=torch.float64), (1, 0))
+    means = (total[..., stops] - total[..., stops - length]) / length
+    return means.to(signal.dtype)
 
 
 def fir_filter(x, taps):

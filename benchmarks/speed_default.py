@@ -1,0 +1,166 @@
+"""How fast the default estimator is: the sections of ``speed.py`` that are about it."""
+
+import json
+import multiprocessing
+import resource
+import time
+
+import mne
+import numpy as np
+from published_recipe import BATCH_SIZE, GAP, N_WINDOWS, T_R, TEST_SHARE, correlate
+from scipy.signal import lfilter
+from threadpoolctl import threadpool_limits
+
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align
+from sklearn_beira.datasets import make_eeg_fmri
+
+SFREQ, HISTORY = 100.0, 20.0
+
+
+def fit(args):
+    """Default fit of a simulated run: 10 minutes, 30 channels, 8 regions, EEG already filtered."""
+    X, y = simulated_windows(3 if args.quick else 10)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter(), time.process_time()
+        model = default().fit(X, y)
+        seconds.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    clock, processor = np.median(seconds, axis=0)
+    print(
+        f"{len(X)} volumes: {clock:.2f} s by the clock, {processor:.2f} s of processor time; "
+        f"branches follow the whole bank with r {model.start_.kept.min():.3f} at least"
+    )
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        before, after = pool.apply(_peaks, (3 if args.quick else 10, args.threads))
+    print(f"peak resident memory {after:.2f} GB, {before:.2f} GB of it before fit")
+
+
+def _peaks(minutes, threads):
+    with threadpool_limits(threads):
+        X, y = simulated_windows(minutes)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        default().fit(X, y)
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def prediction(args):
+    """Prediction of an hour of filtered 64-channel EEG, 8 regions, a volume every 1.95 s."""
+    hours = 0.2 if args.quick else 1.0
+    X, y = noise_windows(hours, 64, 8)
+    model = default().fit(X[:300], y[:300])
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        model.predict(X)
+        seconds.append(time.perf_counter() - started)
+    clock = np.median(seconds)
+    print(f"{hours:g} h in {clock:.2f} s: {3600 * hours / clock:.0f} x real time")
+
+
+def streaming(args):
+    """One new volume at a time: predict on one window of 20 s, 30 channels, 8 regions."""
+    X, y = simulated_windows(3 if args.quick else 10)
+    windows = np.asarray(X)
+    models = {
+        "EEGWindows": (default().fit(X, y), [X[[i]] for i in range(len(X))]),
+        "array": (
+            default().set_params(array_sfreq=SFREQ).fit(windows, y),
+            [windows[[i]] for i in range(len(X))],
+        ),
+    }
+    for name, (model, rows) in models.items():
+        seconds = []
+        for k in range(200 if args.quick else 1000):
+            started = time.perf_counter()
+            model.predict(rows[k % len(rows)])
+            seconds.append(time.perf_counter() - started)
+        middle, worst = 1e3 * np.quantile(seconds, [0.5, 0.99])
+        print(f"{name:12s} median {middle:.1f} ms, 99 % below {worst:.1f} ms")
+
+
+def growth(args):
+    """Cost of fit and predict by length of the recording and by number of regions."""
+    lengths = (0.2, 0.4) if args.quick else (1, 3, 10)
+    for hours in lengths:
+        X, y = noise_windows(hours, 30, 8)
+        print(f"{hours:5g} h,   8 regions: {_fit_predict(X, y)}", flush=True)
+    for n_rois in (8, 24) if args.quick else (8, 25, 100):
+        X, y = noise_windows(1 / 6, 30, n_rois)
+        print(f" 1/6 h, {n_rois:3d} regions: {_fit_predict(X, y)}", flush=True)
+
+
+def _fit_predict(X, y):
+    started = time.process_time()
+    model = default().fit(X, y)
+    fitted = time.process_time()
+    model.predict(X)
+    done = time.process_time()
+    return (
+        f"{len(X)} volumes, fit {fitted - started:.1f} s, predict {done - fitted:.1f} s "
+        f"(processor time)"
+    )
+
+
+def time_to_accuracy(args):
+    """Default against the published recipe after 100 passes, on the run of published_recipe.py.
+
+    The accuracy of the recipe is read from the file that ``published_recipe.py --out`` wrote, the
+    time of its passes from a training step measured in ``training_step`` (--step-seconds).
+    """
+    with open(args.published) as file:
+        recipe = json.load(file)
+    look = recipe["looks"][-1]
+    data = make_eeg_fmri(
+        duration=60 * recipe["minutes"],
+        t_r=T_R,
+        noise_ceiling=recipe["ceiling"],
+        random_state=recipe["seed"],
+    )
+    X, y = align(data.raws, data.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
+    X = EEGFilter(1, 45, sfreq=SFREQ).fit_transform(X)
+    y = np.asarray(y)
+    first_test = len(y) - recipe["n_test_volumes"]
+    n_train = np.searchsorted(X.times, X.times[first_test] - GAP)
+    started = time.process_time()
+    model = default().fit(X[:n_train], y[:n_train])
+    seconds = time.process_time() - started
+    r = correlate(model.predict(X[first_test:]), y[first_test:])
+    n_rois = len(look["r"])
+    passes = args.step_seconds * look["passes"] * N_WINDOWS / BATCH_SIZE
+    print(
+        f"last {TEST_SHARE:.0%} of {recipe['minutes']:g} minutes ({recipe['n_test_volumes']} "
+        f"volumes), noise ceiling {recipe['ceiling']:g}"
+    )
+    print(f"default: {seconds:.2f} s of processor time, mean r of 8 regions {r.mean():.3f}")
+    print(f"the {n_rois} region(s) of the recipe: default {np.round(r[:n_rois], 3)}")
+    print(f"recipe after {look['passes']} passes: {np.round(look['r'], 3)}")
+    print(
+        f"recipe: {passes:.0f} s of processor time for eight regions, straightforward form "
+        f"({args.step_seconds:g} s a step); default needs 1/{passes / seconds:.0f} of it"
+    )
+
+
+def default():
+    """Make the default estimator."""
+    return BEIRARegressor(verbose=False)
+
+
+def simulated_windows(minutes):
+    """Make a simulated run, filtered, in windows."""
+    data = make_eeg_fmri(duration=60 * minutes, lead_in=HISTORY + 1, random_state=0)
+    X, y = align(data.raws, data.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
+    return EEGFilter(1, 45, sfreq=SFREQ).fit_transform(X), y.to_numpy()
+
+
+def noise_windows(hours, n_channels, n_rois):
+    """Make white EEG at the rate after filtering, and autocorrelated BOLD, of any size."""
+    rng = np.random.default_rng(0)
+    n_times = round(hours * 3600 * SFREQ)
+    eeg = 1e-5 * rng.standard_normal((n_channels, n_times), dtype=np.float32)
+    onsets = np.arange(HISTORY + 1, n_times / SFREQ, T_R)
+    info = mne.create_info(n_channels, SFREQ, "eeg")
+    X = EEGWindows([eeg], np.zeros(len(onsets), int), onsets, info, tmin=-HISTORY, tmax=0.0)
+    return X, lfilter([1], [1, -0.75], rng.standard_normal((len(onsets), n_rois)), axis=0)
+
+
+SECTIONS = [fit, prediction, streaming, growth, time_to_accuracy]

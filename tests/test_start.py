@@ -1,0 +1,412 @@
+"""The start of the default network: exact where it can be, and against a planted source."""
+
+import mne
+import numpy as np
+import pytest
+import torch
+from scipy.signal import butter, fftconvolve, firwin, sosfiltfilt
+
+from sklearn_beira import BEIRARegressor, EEGWindows
+from sklearn_beira._start import _Bank, _eigen_branches
+from sklearn_beira.hrf import hrf_at
+from sklearn_beira.nets.compact import CompactNet
+
+SFREQ, T_R, WINDOW = 100.0, 2.0, 20.0
+TRAIN, TEST = slice(0, 100), slice(110, None)
+
+
+def simulate(
+    seed=0, n_channels=8, duration=300.0, sfreq=SFREQ, band=(8.0, 12.0), shift=0.0, noise=0.7
+):
+    """One source of waxing and waning power in white noise; BOLD follows it by Glover's response.
+
+    Returns EEG, onsets, BOLD with a first-order autoregressive noise, and the topography.
+    """
+    rng = np.random.default_rng(seed)
+    n = round(duration * sfreq)
+    topography = rng.standard_normal(n_channels)
+    wave = firwin(401, band, fs=sfreq, pass_zero=False)
+    wave = fftconvolve(rng.standard_normal(n + 400), wave, "valid")
+    strength = np.repeat(rng.standard_normal(n // 400 + 1), 400)[:n]
+    wave *= np.exp(0.5 * strength) / wave.std()
+    eeg = 1e-5 * (0.7 * np.outer(topography, wave) + rng.standard_normal((n_channels, n)))
+    response = hrf_at(np.arange(0, 32, 1 / sfreq) - shift)
+    bold = fftconvolve(np.exp(strength), response)[:n]
+    onsets = np.arange(WINDOW + 2.0, duration, T_R)
+    bold = bold[np.round(onsets * sfreq).astype(int) - 1]
+    error = rng.standard_normal(len(bold))
+    for i in range(1, len(error)):
+        error[i] = 0.6 * error[i - 1] + 0.8 * error[i]
+    return eeg, onsets, (bold - bold.mean()) / bold.std() + noise * error, topography
+
+
+def windows(recordings, onsets, sfreq=SFREQ):
+    info = mne.create_info(len(recordings[0]), sfreq, "eeg")
+    recording = np.repeat(np.arange(len(onsets)), [len(times) for times in onsets])
+    onsets = np.concatenate(onsets)
+    return EEGWindows(recordings, recording, onsets, info, tmin=-WINDOW, tmax=0.0)
+
+
+def fit(X, y, **params):
+    return BEIRARegressor(**{"verbose": False, **params}).fit(X, y)
+
+
+def corr(a, b):
+    return np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]
+
+
+def top_branch(model, roi=0):
+    """Weights, delay kernel of the branch with the largest kernel; its envelope is around 1."""
+    network = model.net_.module_.network
+    kernels = network.kernel[roi].detach().numpy()
+    k = np.abs(kernels).max(axis=1).argmax()
+    return network.branches.spatial[roi * network.n_branches + k].detach().numpy(), kernels[k]
+
+
+@pytest.fixture(scope="module")
+def world():
+    eeg, onsets, y, topography = simulate()
+    null = np.random.default_rng(9).standard_normal(len(y))
+    X = windows([eeg], [onsets])
+    y = np.column_stack([y, null, np.full(len(y), 0.1)])
+    return X, y, topography, fit(X[TRAIN], y[TRAIN])
+
+
+# -- the planted source --------------------------------------------------------------------------
+def test_the_planted_source_is_found(world):
+    X, y, _, model = world
+    start = model.start_
+    assert start.bands[start.shares[0].argmax()] == "alpha"
+    assert start.shares[0].max() > 0.85
+    assert start.autocorrelation[0] == pytest.approx(0.6, abs=0.21)
+    assert start.kept[0] > 0.99
+    assert corr(model.predict(X[TEST])[:, 0], y[TEST, 0]) > 0.5
+
+
+def test_the_pattern_of_the_top_branch_is_the_planted_topography(world):
+    X, _, topography, model = world
+    spatial, _ = top_branch(model)
+    sos = butter(4, (8.0, 12.0), "bandpass", fs=SFREQ, output="sos")
+    covariance = np.cov(sosfiltfilt(sos, X.recordings[0]))
+    assert abs(corr(covariance @ spatial, topography)) > 0.95
+
+
+@pytest.mark.parametrize(("band", "name"), [((4.5, 7.5), "theta"), ((19.0, 29.0), "high beta")])
+def test_the_band_of_the_source_is_found(band, name):
+    eeg, onsets, y, _ = simulate(seed=3, band=band, noise=0.4)
+    start = fit(windows([eeg], [onsets]), y).start_
+    assert start.bands[start.shares[0].argmax()] == name
+
+
+@pytest.mark.parametrize("shift", [-1.5, 0.0, 2.0])
+def test_the_kernel_peaks_when_the_planted_response_does(shift):
+    eeg, onsets, y, _ = simulate(seed=4, shift=shift, noise=0.3)
+    model = fit(windows([eeg], [onsets]), y)
+    _, kernel = top_branch(model)
+    # Newest lag first: half an FIR filter, then segments of 0.5 s.
+    peak = 0.5 + 0.5 * (np.argmax(kernel) + 0.5)
+    assert peak == pytest.approx(5.0 + shift, abs=1.0)
+
+
+def test_bold_that_falls_with_power_gets_a_negative_kernel():
+    eeg, onsets, y, _ = simulate(seed=4, noise=0.3)
+    X = windows([eeg], [onsets])
+    up, down = (top_branch(fit(X, sign * y))[1] for sign in (1.0, -1.0))
+    np.testing.assert_allclose(up, -down, atol=1e-3 * np.abs(up).max())
+    assert up[np.abs(up).argmax()] > 0
+
+
+def test_a_region_that_no_eeg_predicts_stays_near_its_mean(world):
+    X, y, _, model = world
+    predicted = model.predict(X[TEST])[:, 1]
+    assert predicted.std() < 0.3 * y[:, 1].std()
+    np.testing.assert_allclose(predicted, y[TRAIN, 1].mean(), atol=0.5)
+
+
+def test_constant_bold_is_predicted_as_what_it_is(world):
+    X, _, _, model = world
+    np.testing.assert_allclose(model.predict(X)[:, 2], 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(model.start_.shares[2], 0.0)
+    assert model.start_.kept[2] == 0.0
+
+
+def test_regions_do_not_mix(world):
+    X, y, _, model = world
+    alone = fit(X[TRAIN], y[TRAIN, 0])
+    np.testing.assert_allclose(alone.predict(X), model.predict(X)[:, 0], atol=1e-4)
+
+
+def test_the_mean_prediction_of_the_training_volumes_is_their_mean(world):
+    X, y, _, model = world
+    predicted = model.predict(X[TRAIN])
+    np.testing.assert_allclose(predicted.mean(axis=0), y[TRAIN].mean(axis=0), atol=1e-3)
+
+
+def test_more_branches_follow_the_filter_bank_more_closely(world):
+    X, y, _, _ = world
+    kept = [fit(X[TRAIN], y[TRAIN, 0], n_branches=n).start_.kept[0] for n in (1, 3, 16)]
+    assert 0.8 < kept[0] < kept[1] < kept[2] <= 1.0
+
+
+# -- what must not matter ------------------------------------------------------------------------
+@pytest.mark.parametrize("unit", [1e6, 1e-3])
+def test_the_unit_of_the_eeg_does_not_matter(world, unit):
+    X, y, _, model = world
+    scaled = windows([unit * X.recordings[0]], [X.times])
+    found = fit(scaled[TRAIN], y[TRAIN]).predict(scaled)
+    np.testing.assert_allclose(found, model.predict(X), atol=1e-2)
+
+
+def test_the_unit_and_the_baseline_of_bold_do_not_matter(world):
+    X, y, _, model = world
+    found = fit(X[TRAIN], 1e4 + 25.0 * y[TRAIN]).predict(X)
+    np.testing.assert_allclose((found - 1e4) / 25.0, model.predict(X), atol=1e-3)
+
+
+def test_the_order_of_the_volumes_does_not_matter(world):
+    X, y, _, model = world
+    order = np.random.default_rng(0).permutation(100)
+    found = fit(X[order], y[order]).predict(X)
+    np.testing.assert_allclose(found, model.predict(X), atol=1e-3)
+
+
+def test_a_fit_draws_nothing(world):
+    X, y, _, model = world
+    again = fit(X[TRAIN], y[TRAIN], random_state=7)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_recordings_with_other_baselines_are_not_confused():
+    (a, times, y, _), (b, _, z, _) = (simulate(seed=5, duration=t) for t in (150.0, 100.0))
+    X = windows([a, b], [times, times[: len(z)]])
+    plain = np.r_[y, z]
+    shifted = plain + 40.0 * X.groups
+    one, other = fit(X, plain), fit(X, shifted)
+    difference = other.predict(X) - one.predict(X)
+    np.testing.assert_allclose(difference, shifted.mean() - plain.mean(), atol=2e-3)
+    assert one.predict(X).std() > 0.5
+
+
+def test_a_recording_cut_in_two_reads_as_in_one_piece(world):
+    X, y, _, _ = world
+    eeg, times = X.recordings[0], X.times
+    early, late = times < 160.0, times >= 160.0 + WINDOW
+    two = windows([eeg[:, :16_000], eeg[:, 16_000:]], [times[early], times[late] - 160.0])
+    y = y[early | late, 0]
+    one = fit(X[early | late], y).predict(X)
+    assert corr(fit(two, y).predict(X), one) > 0.98
+    # The rows of the second recording are not those of the first.
+    assert corr(fit(two, y[::-1]).predict(X), one) < 0.5
+
+
+# -- EEG as it comes -----------------------------------------------------------------------------
+def test_artefacts_hardly_move_predictions_elsewhere(world):
+    X, y, _, model = world
+    eeg = X.recordings[0].copy()
+    for start in np.random.default_rng(0).uniform(22.0, 220.0, 5):
+        eeg[:, round(start * SFREQ) : round(start * SFREQ) + 50] *= 100.0
+    spoilt = windows([eeg], [X.times])
+    found = fit(spoilt[TRAIN], y[TRAIN]).predict(spoilt)
+    assert corr(found[TEST, 0], model.predict(X)[TEST, 0]) > 0.9
+    # Nor do they throw the volumes they reach far off.
+    assert np.abs(found[TRAIN, 0]).max() < 2 * np.abs(model.predict(X)[TRAIN, 0]).max()
+
+
+def test_an_artefact_moves_no_prediction_whose_window_it_is_not_in(world):
+    X, _, _, model = world
+    eeg = X.recordings[0].copy()
+    eeg[:, 20_000:20_050] *= 1000.0
+    touched = (X.times > 199.9) & (X.times < 220.6)
+    before, after = (model.predict(Z)[:, 0] for Z in (X, windows([eeg], [X.times])))
+    np.testing.assert_allclose(after[~touched], before[~touched], atol=1e-4)
+    assert (np.abs(after - before)[touched] > 1e-3).any()
+
+
+def test_average_reference_and_a_channel_given_twice_work(world):
+    X, y, _, model = world
+    expected = corr(model.predict(X[TEST])[:, 0], y[TEST, 0])
+    eeg = X.recordings[0]
+    referenced = windows([eeg - eeg.mean(axis=0)], [X.times])
+    twice = windows([np.concatenate([eeg, eeg[:1]])], [X.times])
+    for Z in (referenced, twice):
+        found = fit(Z[TRAIN], y[TRAIN, 0])
+        assert found.start_.kept[0] > 0.99
+        assert corr(found.predict(Z[TEST]), y[TEST, 0]) > expected - 0.1
+        weights = found.net_.module_.network.branches.spatial.detach().numpy()
+        kernels = found.net_.module_.network.kernel.detach().numpy()
+        # Whitening may not blow up the direction that the EEG does not have.
+        assert np.abs(weights).max() < 100
+        assert np.isfinite(kernels).all()
+
+
+@pytest.mark.parametrize("n_channels", [2, 5], ids=["few features", "many features"])
+def test_a_silent_channel_of_an_array_changes_nothing(n_channels):
+    eeg, onsets, y, _ = simulate(n_channels=n_channels)
+    X = np.asarray(windows([eeg], [onsets]).window(-15.0, 0.0))
+    train, test = slice(0, 80), slice(110, None)
+    silent = np.insert(X, 1, 0.0, axis=1)
+    expected = fit(X[train], y[train], array_sfreq=SFREQ).predict(X[test])
+    found = fit(silent[train], y[train], array_sfreq=SFREQ).predict(silent[test])
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_a_silent_channel_of_windows_is_refused(world):
+    X, _, _, _ = world
+    eeg = np.insert(X.recordings[0], 1, 0.0, axis=0)
+    with pytest.raises(ValueError, match="channel '1' of recording 0 is flat; mark it as bad"):
+        windows([eeg], [X.times])
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-5])
+def test_eeg_without_any_signal_predicts_the_mean(level):
+    X = np.full((20, 3, 400), level)
+    y = np.random.default_rng(0).standard_normal((20, 2))
+    found = fit(X, y, array_sfreq=SFREQ).predict(X)
+    np.testing.assert_allclose(found, np.tile(y.mean(axis=0), (20, 1)), atol=1e-2)
+
+
+def test_a_recording_that_is_silent_most_of_the_time_is_read_where_it_is_not(world):
+    X, y, _, _ = world
+    eeg = np.concatenate([X.recordings[0], 0.0 * X.recordings[0][:, ::-1]], axis=1)
+    times = np.r_[X.times, X.times + 300.0][TRAIN.stop :]
+    target = np.r_[y[:, 0], np.zeros(len(y))][TRAIN.stop :]
+    Z = windows([eeg], [times])
+    assert fit(Z, target).predict(Z).std() > 0.05
+
+
+# -- sizes and rates -----------------------------------------------------------------------------
+@pytest.mark.parametrize("sfreq", [64.0, 250.0])
+def test_other_sampling_rates_find_the_source(sfreq):
+    eeg, onsets, y, topography = simulate(seed=2, sfreq=sfreq, noise=0.4)
+    X = windows([eeg], [onsets], sfreq)
+    model = fit(X[TRAIN], y[TRAIN], n_taps=2 * round(sfreq / 2) + 1, segment=round(sfreq / 2))
+    assert corr(model.predict(X[TEST]), y[TEST]) > 0.5
+    spatial, _ = top_branch(model)
+    sos = butter(4, (8.0, 12.0), "bandpass", fs=sfreq, output="sos")
+    assert abs(corr(np.cov(sosfiltfilt(sos, eeg)) @ spatial, topography)) > 0.9
+
+
+def test_few_volumes_one_channel_and_many_channels_work():
+    eeg, onsets, y, _ = simulate()
+    X = windows([eeg], [onsets])
+    np.testing.assert_allclose(fit(X[:2], y[:2]).predict(X), y[:2].mean(), rtol=1e-6)
+    assert np.isfinite(fit(X[:3], y[:3]).predict(X)).all()
+    one = windows([eeg[:1]], [onsets])
+    assert np.isfinite(fit(one, y).predict(one)).all()
+    eeg, onsets, y, _ = simulate(n_channels=128, duration=62.0)
+    many = windows([eeg], [onsets])
+    assert np.isfinite(fit(many, y).predict(many)).all()
+
+
+def test_a_very_short_recording_beside_a_long_one_changes_little(world):
+    X, y, _, _ = world
+    eeg, onsets, z, _ = simulate(seed=8, duration=25.0)
+    assert len(z) == 2
+    Z = windows([X.recordings[0], eeg], [X.times, onsets[:1]])
+    found = fit(Z, np.r_[y[:, 0], 50.0]).predict(X)
+    alone = fit(X, y[:, 0]).predict(X)
+    assert corr(found, alone) > 0.99
+
+
+def test_volumes_given_twice_as_in_a_bootstrap_work(world):
+    X, y, _, model = world
+    rows = np.sort(np.random.default_rng(0).integers(0, 100, 100))
+    found = fit(X[rows], y[rows, 0]).predict(X[TEST])
+    assert corr(found, model.predict(X[TEST])[:, 0]) > 0.7
+
+
+def test_one_tap_reads_the_power_of_all_frequencies(world):
+    X, y, _, _ = world
+    model = fit(X[TRAIN], y[TRAIN, 0], n_taps=1)
+    assert model.start_.bands == ["all"]
+    assert model.start_.shares.shape == (1, 1)
+    assert corr(model.predict(X[TEST]), y[TEST, 0]) > 0.3
+
+
+# -- a quadratic form as powers of filters -------------------------------------------------------
+def eigen_problem(n_channels=5, n_kernels=2, rank=5):
+    """Weights of channels, a bank of one band, and covariances of few samples behind kernels."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((n_channels, rank))
+    x = mixing @ rng.standard_normal((30, n_kernels, rank, 12))
+    moments = x @ x.swapaxes(2, 3)
+    form = rng.standard_normal((n_channels, n_kernels))
+    basis = rng.standard_normal((20, n_kernels))
+    bank = _Bank(rng.standard_normal((1, 11)), basis, [], [], moments.mean(axis=(0, 1))[None])
+    return form, bank, moments
+
+
+@pytest.mark.parametrize("rank", [5, 3], ids=["full rank", "average reference"])
+def test_all_branches_together_are_the_quadratic_form(rank):
+    form, bank, moments = eigen_problem(rank=rank)
+    branches = _eigen_branches(form, bank, 0, moments, 5)
+    assert len(branches) == 2 * rank
+    found = sum(branch.features @ branch.weights for branch in branches)
+    expected = np.einsum("cj,vjcc->v", form, moments)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
+
+
+def test_filters_of_a_kernel_have_unit_power_and_uncorrelated_outputs():
+    form, bank, moments = eigen_problem(rank=4)
+    branches = _eigen_branches(form, bank, 0, moments, 5)
+    covariance = bank.covariances[0]
+    for part in (branches[:4], branches[4:]):
+        filters = np.array([branch.spatial for branch in part])
+        np.testing.assert_allclose(filters @ covariance @ filters.T, np.eye(4), atol=1e-8)
+
+
+def test_features_are_the_powers_of_the_filters_and_shares_their_variance():
+    form, bank, moments = eigen_problem()
+    for branch in _eigen_branches(form, bank, 0, moments, 5):
+        power = np.einsum("c,vjcd,d->vj", branch.spatial, moments, branch.spatial)
+        np.testing.assert_array_equal(branch.taps, bank.taps[0])
+        np.testing.assert_allclose(branch.features, power)
+        assert branch.share == pytest.approx((power @ branch.weights).var())
+
+
+def test_a_few_branches_are_those_of_largest_eigenvalue():
+    form, bank, moments = eigen_problem(n_kernels=1)
+    colour = np.linalg.cholesky(bank.covariances[0])
+    values = np.linalg.eigvalsh(colour.T @ np.diag(form[:, 0]) @ colour)
+    expected = np.sort(np.abs(values))[-2:]
+    branches = _eigen_branches(form, bank, 0, moments, 2)
+    found = sorted(abs(branch.weights[0]) for branch in branches)
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+# -- the network: stretches and windows ----------------------------------------------------------
+@pytest.mark.parametrize("n_times", [2000, 1999, 151, 150])
+def test_reading_a_stretch_equals_reading_its_windows(n_times):
+    torch.manual_seed(0)
+    network = CompactNet(3, 2, n_times, n_branches=4)
+    torch.nn.init.normal_(network.kernel)
+    torch.nn.init.normal_(network.bias)
+    network.branches.power_limit.fill_(1.1)  # some segments are turned down, others are not
+    eeg = torch.randn(3, 6000)
+    stops = torch.tensor([n_times, n_times + 1, 3000, 3007, 6000])
+    with torch.no_grad():
+        stretch = network.at(eeg, stops)
+        cut = network(torch.stack([eeg[:, stop - n_times : stop] for stop in stops.tolist()]))
+    assert cut.shape == (5, 2)
+    assert cut.std() > 0.1
+    torch.testing.assert_close(stretch, cut, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fitted_model_predicts_windows_as_its_network_reads_them(world):
+    X, _, _, model = world
+    network = model.net_.module_.network
+    eeg = torch.from_numpy(np.asarray(X[:20]).astype(np.float32) / np.float32(model.eeg_scale_))
+    with torch.no_grad():
+        expected = network(eeg).numpy() * model.target_scale_ + model.target_mean_
+    np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
+
+
+def test_an_artefact_moves_the_predictions_of_its_own_windows_little(world):
+    X, _, _, model = world
+    before = model.predict(X)[:, 0]
+    for loud in (100.0, 1000.0):
+        eeg = X.recordings[0].copy()
+        eeg[:, 20_010:20_040] *= loud
+        after = model.predict(windows([eeg], [X.times]))[:, 0]
+        # The FIR filters carry it into the segments beside its own.
+        assert np.abs(after - before).max() < before.std()
