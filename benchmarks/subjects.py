@@ -1,0 +1,88 @@
+"""Several subjects: a subject that nobody trained on, and going on from a model of the others.
+
+Simulated: five subjects share sources and coupling, but each has another mixture of sources at the
+electrodes (a random matrix close to the identity), other activity and other noise. The last part of
+a subject is predicted by
+
+- "others": a model of the other subjects (leave one subject out),
+- "alone": a model of the subject's own first minutes,
+- "init": the same minutes with ``fit(..., init=others)``,
+- "pooled": one fit to the others and the subject's first minutes.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/subjects.py
+"""
+
+import argparse
+
+import numpy as np
+
+from sklearn_beira import BEIRARegressor, EEGFilter, align
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.metrics import pearson_r
+
+N_SUBJECTS, MINUTES, HISTORY, CEILING = 5, 8.0, 20.0, 0.65
+FIRST_MINUTES = (0.5, 1.0, 2.0, 4.0)
+TEST, GAP = 180.0, 25.0  # s
+
+
+def simulate(displacement, seed):
+    """Make windows and BOLD of all subjects."""
+    data = make_eeg_fmri(
+        N_SUBJECTS,
+        duration=60 * MINUTES,
+        noise_ceiling=CEILING,
+        lead_in=HISTORY + 1,
+        random_state=seed,
+    )
+    rng = np.random.default_rng(seed)
+    for raw in data.raws:
+        n = len(raw.ch_names)
+        mixing = np.eye(n) + displacement * rng.standard_normal((n, n)) / np.sqrt(n)
+        raw.apply_function(lambda eeg, mixing=mixing: mixing @ eeg, channel_wise=False)
+    X, y = align(data.raws, data.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
+    return EEGFilter(1, 45, sfreq=100).fit_transform(X), y
+
+
+def scores(X, y, subject):
+    """r of each way of training, (name, minutes) to mean r over regions."""
+    others = np.flatnonzero(X.groups != subject)
+    own = np.flatnonzero(X.groups == subject)
+    start, stop = X.times[own[0]], X.times[own[-1]]
+    test = own[X.times[own] > stop - TEST]
+    found = {}
+
+    def note(name, minutes, model):
+        r = pearson_r(y.iloc[test], model.predict(X[test]), multioutput="raw_values")
+        found[name, minutes] = r.mean()
+
+    model = BEIRARegressor(verbose=False)
+    init = BEIRARegressor(verbose=False).fit(X[others], y.iloc[others])
+    note("others", 0.0, init)
+    for minutes in FIRST_MINUTES:
+        first = own[X.times[own] < min(start + 60 * minutes, stop - TEST - GAP)]
+        note("alone", minutes, model.fit(X[first], y.iloc[first]))
+        note("init", minutes, model.fit(X[first], y.iloc[first], init=init))
+        both = np.concatenate([others, first])
+        note("pooled", minutes, model.fit(X[both], y.iloc[both]))
+    return found
+
+
+def main(args):
+    for displacement in (0.0, 0.3, 0.6):
+        every = []
+        for seed in range(args.seeds):
+            X, y = simulate(displacement, seed)
+            every += [scores(X, y, subject) for subject in range(N_SUBJECTS)]
+        print(f"\nmixture differs by {displacement:g}: mean r of {len(every)} subjects")
+        others = np.mean([found["others", 0.0] for found in every])
+        print(f"others, none of the subject's own minutes: {others:.3f}")
+        print(f"{'own minutes':>12s}" + "".join(f"{m:8g}" for m in FIRST_MINUTES))
+        for name in ("alone", "init", "pooled"):
+            means = [np.mean([found[name, m] for found in every]) for m in FIRST_MINUTES]
+            print(f"{name:>12s}" + "".join(f"{mean:8.3f}" for mean in means), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=1, help="simulated groups of five")
+    main(parser.parse_args())
