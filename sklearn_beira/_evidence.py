@@ -22,7 +22,7 @@ _ROUNDING = 1e-12
 _BURIED = 0.05
 
 
-def fit_readout(blocks, y, elapsed, constants):
+def fit_readout(blocks, y, elapsed, constants, expected=_START):
     r"""Estimate the weights of blocks of features, with their variances found by evidence.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
@@ -46,6 +46,8 @@ def fit_readout(blocks, y, elapsed, constants):
         sample given again.
     constants : ndarray, shape (n_samples, n_constants)
         What is fitted without a penalty, such as a one per recording.
+    expected : float
+        Log of the variance, relative to the noise, that a block is expected to have.
 
     Returns
     -------
@@ -74,11 +76,11 @@ def fit_readout(blocks, y, elapsed, constants):
 
     def model(rho):
         if rho not in models:
-            models[rho] = _Whitened(blocks, y, elapsed, constants, rho)
+            models[rho] = _Whitened(blocks, y, elapsed, constants, rho, expected)
         return models[rho]
 
     for target in np.flatnonzero(varies):
-        rho, theta = 0.5, np.full(len(blocks), _START)
+        rho, theta = 0.5, np.full(len(blocks), expected)
         theta = model(rho).maximise(target, theta, _LOOK)
         for _ in range(_ROUNDS):
             before = rho
@@ -96,7 +98,8 @@ def fit_readout(blocks, y, elapsed, constants):
 class _Whitened:
     """The model at one autocorrelation, for all targets: noise white, constants projected out."""
 
-    def __init__(self, blocks, y, elapsed, constants, rho):
+    def __init__(self, blocks, y, elapsed, constants, rho, expected=_START):
+        self.expected = expected
         self.cuts = np.cumsum([0, *(block.shape[1] for block in blocks)])
         # A row given twice, as a bootstrap does, counts twice: its noise cannot be its own sequel.
         follows = np.isfinite(elapsed) & (elapsed > 0)
@@ -146,7 +149,7 @@ class _Whitened:
         dual = inverse @ y
         # A target that the features explain to the last digit has no noise to speak of.
         squares = max(y @ dual + self.rest[target], self.least[target])
-        held = theta - _START
+        held = theta - self.expected
         cost = (
             np.log(np.diag(factor)).sum()
             + 0.5 * self.dof * np.log(squares)

@@ -29,6 +29,9 @@ _MAX_RANK, _MAX_VOLUMES, _MAX_VALUES = 2, 500, 20_000_000
 # below this belong to directions that the EEG does not have, such as that of the reference.
 _NO_SHARE, _RANK_TOLERANCE = 1e-3, 1e-6
 
+# Log of the variance of a band, relative to the noise, that is expected beside a known network.
+_LITTLE = -6.0
+
 # Volumes per branch with which new branches may take the place of known ones.
 _FEW = 4
 
@@ -182,7 +185,8 @@ def _read_bank(bank, y, elapsed, constants, others):
         feature = others[:, roi].sum(axis=1, keepdims=True)
         blocks = [*bank.blocks, feature - feature.mean()]
         # What is known is taken at its word until the data speak against it.
-        fits.append(fit_readout(blocks, target[:, None] - feature, elapsed, constants))
+        left = target[:, None] - feature
+        fits.append(fit_readout(blocks, left, elapsed, constants, _LITTLE))
     coef = np.concatenate([fit.coef for fit in fits], axis=1)
     rho = np.concatenate([fit.autocorrelation for fit in fits])
     return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho)
