@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+_ROWS = 16  # matrix products get a multiple of so many rows
+
 RECTIFIERS = {"relu": torch.relu, "abs": torch.abs}
 
 
@@ -158,7 +160,11 @@ class PowerBranches(nn.Module):
     def _powers(self, eeg):
         margin = self.margin
         end = eeg.shape[-1] - margin
-        power = fir_filter(self.spatial @ eeg, self.bandpass)[..., margin:end].square()
+        # Products of a few rows are rounded differently by different numbers of threads.
+        n_filters = len(self.spatial)
+        rows = nn.functional.pad(self.spatial, (0, 0, 0, -n_filters % _ROWS))
+        signals = (rows @ eeg)[..., :n_filters, :]
+        power = fir_filter(signals, self.bandpass)[..., margin:end].square()
         return power, self.total_power(eeg)
 
     def _relative(self, power, total):
