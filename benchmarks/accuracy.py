@@ -26,7 +26,6 @@ import json
 import os
 import time
 import traceback
-from functools import partial
 from pathlib import Path
 
 import joblib
@@ -54,11 +53,6 @@ def beira():
     return [("window", Windower(WINDOW, 0.0)), ("beira", BEIRARegressor(verbose=False))]
 
 
-def paper(n_passes):
-    """The published recipe, for so many passes. To be connected to published_recipe.py."""
-    raise SystemExit(f"the published recipe ({n_passes} passes) is not connected yet.")
-
-
 # Steps of a model behind the filter.
 MODELS = {
     "mean": lambda: baselines.make_mean().steps,
@@ -77,7 +71,6 @@ MODELS = {
 # Slow ones, only where --models names them.
 ON_REQUEST = {
     "group lasso": lambda: baselines.make_sparse_group_lasso(WINDOW).steps,
-    "paper": paper,
 }
 
 
@@ -110,7 +103,7 @@ def plan(options):
 
 
 def choose(options):
-    every = {**MODELS, **ON_REQUEST, "paper": partial(paper, options.paper_passes)}
+    every = {**MODELS, **ON_REQUEST}
     unknown = set(options.models) - set(every)
     if unknown:
         raise SystemExit(f"no model {', '.join(sorted(unknown))}; there are {', '.join(every)}.")
@@ -149,8 +142,6 @@ def missing(study, models, options):
     todo = []
     for ceiling in ceilings_of(world, minutes):
         for name, (_, settings) in models.items():
-            if name == "paper" and seed >= options.first_seed + options.paper_seeds:
-                continue
             found = read(path_of(options.out, world, minutes, ceiling, seed, name))
             if found is None or found["settings"] != settings:
                 todo.append((ceiling, name))
@@ -415,7 +406,5 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, nargs="+", default=[5.0, 20.0])
     parser.add_argument("--n-jobs", type=int, default=1, help="processes, a study each (1)")
     parser.add_argument("--forget", type=listed, default=[], help="models to run anew")
-    parser.add_argument("--paper-passes", type=int, default=100, help="of the published recipe")
-    parser.add_argument("--paper-seeds", type=int, default=1, help="how many it is run on")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     main(parser.parse_args())

@@ -24,6 +24,7 @@ from torch import nn
 
 from sklearn_beira import EEGFilter, align
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.metrics import pearson_r
 from sklearn_beira.nets import BEIRANet
 
 SFREQ, T_R = 100.0, 1.95
@@ -230,12 +231,6 @@ def make_study(minutes, n_rois, ceiling, seed):
     return (eeg[:, seen], bold), test
 
 
-def correlate(a, b):
-    """Pearson r of each column."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-
-
 def main(args):
     torch.set_num_threads(args.threads)
     training, (eeg, samples, bold) = make_study(args.minutes, args.regions, args.ceiling, args.seed)
@@ -249,7 +244,7 @@ def main(args):
     def report(n, net, seconds):
         if n % EVERY and n != args.passes:
             return
-        r = correlate(predict(net, eeg, samples), bold)
+        r = pearson_r(bold, predict(net, eeg, samples), multioutput="raw_values")
         result["looks"].append({"passes": n, "seconds": seconds, "r": r.tolist()})
         regions = " ".join(f"{value:6.3f}" for value in r)
         print(f"{n:5d} passes {seconds:8.1f} s   mean r {r.mean():6.3f}   {regions}", flush=True)

@@ -64,6 +64,10 @@ class Piece(NamedTuple):
     stops: np.ndarray
     rows: np.ndarray
 
+    def scaled_eeg(self, scale, like):
+        """EEG divided by a scale, as a tensor of the kind and on the device of another one."""
+        return torch.from_numpy(np.array(self.eeg, dtype=np.float32) / np.float32(scale)).to(like)
+
 
 def cut_pieces(X, max_times=2**15):
     """Cut EEG into continuous pieces, so that overlapping windows are not read one by one.

@@ -16,6 +16,7 @@ from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from ._evidence import fit_readout
+from .covariances import principal_axes
 from .hrf import response_basis
 from .nets.branches import fir_filter, segment_means
 
@@ -115,8 +116,8 @@ def start_from_data(network, pieces, scale, y, elapsed, constants, *, sfreq, ban
         What is fitted beside the EEG, such as the mean of each recording.
     sfreq : float or None
         Sampling rate in Hz; not needed for windows of one sample.
-    bands : dict of str to tuple of float
-        Edges in Hz of the bands to start from.
+    bands : dict of str to tuple of float or None
+        Edges in Hz of the bands to start from; not read where there is nothing to filter with.
     known : CompactNet or None
         A network of other recordings, for EEG of this scale. How much its prediction is worth here
         is weighed like a band; what it does not explain is read from the bank.
@@ -202,9 +203,9 @@ def _known_features(known, power_limit, pieces, scale):
     added = []
     with torch.no_grad():
         for piece in pieces:
-            eeg = torch.from_numpy(np.array(piece.eeg, dtype=np.float32) / np.float32(scale))
+            eeg = piece.scaled_eeg(scale, known.kernel)
             stops = known.segment_stops(torch.from_numpy(piece.stops).to(known.kernel.device))
-            power = known.branches.at(eeg.to(known.kernel), stops) + 1.0
+            power = known.branches.at(eeg, stops) + 1.0
             power = power.unflatten(1, (known.n_rois, -1))
             added.append((power * known.kernel.flip(-1)).sum(dim=-1).cpu().numpy())
     known.branches.power_limit.copy_(limit)
@@ -232,8 +233,8 @@ def _median_power(network, pieces, scale):
     """Median over segments of the total power; silent ones do not count."""
     segment, powers = network.branches.segment, []
     for piece in pieces:
-        eeg = torch.from_numpy(np.array(piece.eeg, dtype=np.float32) / np.float32(scale))
-        total = network.branches.total_power(eeg.to(network.branches.spatial)).cpu().numpy()
+        eeg = piece.scaled_eeg(scale, network.kernel)
+        total = network.branches.total_power(eeg).cpu().numpy()
         n_segments = len(total) // segment
         powers.append(total[len(total) - n_segments * segment :].reshape(-1, segment).mean(axis=1))
     powers = np.concatenate(powers)
@@ -285,11 +286,10 @@ def _filtered(network, taps, piece, scale):
 
     Samples within half an FIR filter of the ends are cut off.
     """
-    like, margin = network.branches.spatial, network.branches.margin
-    eeg = torch.from_numpy(np.array(piece.eeg, dtype=np.float32) / np.float32(scale)).to(like)
+    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel)
     stop = eeg.shape[1] - margin
     total = network.branches.total_power(eeg)
-    for h in torch.as_tensor(taps).to(like):
+    for h in torch.as_tensor(taps).to(eeg):
         yield fir_filter(eeg, h.expand(len(eeg), -1))[:, margin:stop], total
 
 
@@ -343,10 +343,8 @@ def _eigen_branches(form, bank, b, moments, n_branches):
     branches : list of _Branch
         Not sorted.
     """
-    values, vectors = np.linalg.eigh(bank.covariances[b])
-    keep = values > _RANK_TOLERANCE * max(values[-1], _TINY)
-    colour = vectors[:, keep] * np.sqrt(values[keep])
-    whiten = vectors[:, keep] / np.sqrt(values[keep])
+    values, vectors = principal_axes(bank.covariances[b], _RANK_TOLERANCE)
+    colour, whiten = vectors * np.sqrt(values), vectors / np.sqrt(values)
     channels, sizes, kernels = np.linalg.svd(form, full_matrices=False)
     branches = []
     for column, size, kernel in zip(channels.T[:_MAX_RANK], sizes, kernels, strict=False):

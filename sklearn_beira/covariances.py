@@ -302,13 +302,15 @@ def _covariances(eeg, starts, *, sfreq, bands, weights):
     return out
 
 
-def principal_axes(covariance):
+def principal_axes(covariance, tolerance=_RANK):
     """Find the dimensions that are in the data.
 
     Parameters
     ----------
     covariance : ndarray, shape (n_channels, n_channels)
         Covariance, of full rank or not.
+    tolerance : float
+        Variance, relative to the largest, below which a dimension is rounding.
 
     Returns
     -------
@@ -318,7 +320,7 @@ def principal_axes(covariance):
         Principal axes.
     """
     values, vectors = np.linalg.eigh(covariance)
-    kept = values > _RANK * values[-1]
+    kept = values > tolerance * values[-1]
     kept[-1] = True
     return np.maximum(values[kept], 1e-30), vectors[:, kept]
 

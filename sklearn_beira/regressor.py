@@ -30,7 +30,7 @@ from ._validation import array_sampling_rate, check_eeg
 from .features import bands_within
 from .losses import WeightedLoss, parse_loss
 from .model_selection import tail_split, window_reach
-from .nets import ARCHITECTURES, AtVolumes, estimates_own_volume_only
+from .nets import ARCHITECTURES, AtVolumes, estimates_own_volume_only, starts_from_data
 from .nets.calibration import calibrating
 from .windows import EEGWindows
 
@@ -318,7 +318,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self._check_net_params()
         X = check_eeg(self, X, reset=True, ensure_min_samples=2)
         y = self._check_target(X, y)
-        self._check_start(X)
+        sfreq = self._check_start(X)
         self._check_init(init, y.shape[1])
 
         head, tail = self._split(X)
@@ -340,7 +340,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             module = self._make_module(X, y.shape[1])
             self.net_ = self._make_net(module, WeightedLoss(loss), len(training), validation)
             self.net_.initialize()  # moves the module to the device
-            self.start_ = self._start(module.network, X[head], y[head], init)
+            self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
             if self.max_epochs:
                 self.net_.partial_fit(training, None)
                 with calibrating(module), torch.no_grad():
@@ -386,10 +386,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         y = np.empty((len(X), len(self.target_mean_)))
         network.eval()
         with torch.no_grad():
-            for eeg, stops, rows in cut_pieces(X):
-                eeg = torch.from_numpy(np.array(eeg, dtype=np.float32))
-                eeg = eeg.to(self.device_) / self.eeg_scale_
-                y[rows] = network.at(eeg, torch.from_numpy(stops).to(self.device_)).cpu().numpy()
+            for piece in cut_pieces(X):
+                stops = torch.from_numpy(piece.stops).to(self.device_)
+                eeg = piece.scaled_eeg(self.eeg_scale_, network.kernel)
+                y[piece.rows] = network.at(eeg, stops).cpu().numpy()
         return y
 
     def __sklearn_tags__(self):
@@ -496,7 +496,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             )
 
     def _check_start(self, X):
-        starts = getattr(self._network(), "starts_from_data", False)
+        """Sampling rate that a start from the data needs; None where nothing is filtered."""
+        starts = starts_from_data(self._network())
         if not starts and not self.max_epochs:
             raise ValueError(
                 f"max_epochs=0 would leave {self._network().__name__} untrained; give max_epochs, "
@@ -508,11 +509,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         return None
 
     # -- pieces of fit --------------------------------------------------------------------------
-    def _start(self, network, X, y, init):
+    def _start(self, network, X, y, sfreq, init):
         """Set weights from the data, where the network has such a start, and from another model."""
         known = None if init is None else self._known(init)
-        sfreq = self._check_start(X)
-        if not getattr(network, "starts_from_data", False):
+        if not starts_from_data(network):
             if known is not None:
                 network.load_state_dict(known.state_dict())
             return None
@@ -536,14 +536,14 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             elapsed,
             constants,
             sfreq=sfreq,
-            bands=bands or {"all": None},
+            bands=bands,
             known=known,
         )
 
     def _known(self, init):
         """The network of another model, on this device and for EEG of this scale."""
         network = copy.deepcopy(init.net_.module_.network).to(self.device_)
-        if getattr(network, "starts_from_data", False):
+        if starts_from_data(network):
             network.branches.spatial.data *= self.eeg_scale_ / init.eeg_scale_
         return network
 

@@ -71,3 +71,19 @@ def estimates_own_volume_only(network):
         True for output of shape (n_windows, n_rois), False for (n_windows, n_rois, n_times).
     """
     return bool(getattr(network, "own_volume_only", False))
+
+
+def starts_from_data(network):
+    """Tell whether a network, or its class, gets its first weights from the data.
+
+    Parameters
+    ----------
+    network : nn.Module or type
+        Network or its class.
+
+    Returns
+    -------
+    starts_from_data : bool
+        True for a network that ``_start.start_from_data`` knows.
+    """
+    return bool(getattr(network, "starts_from_data", False))
