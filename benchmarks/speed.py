@@ -34,8 +34,11 @@ def training_step(args):
     steps, products = {}, {}
     for name, net in nets.items():
         steps[name] = _step(net, make_optimizer(net), eeg, bold)
+        # The counter sees its own thread only.
+        torch.set_num_threads(1)
         with FlopCounterMode(display=False) as counter:
             steps[name]()
+        torch.set_num_threads(args.threads)
         products[name] = counter.get_total_flops() / 1e9
     # Products of matrices: a large one, and those that most of the work of a step comes in.
     rates = {

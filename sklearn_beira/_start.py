@@ -95,8 +95,9 @@ class _Branch(NamedTuple):
         return (self.features @ self.weights).var()
 
 
-# Small matrices: a second thread of BLAS gains little, and on a busy machine costs a lot.
-@threadpool_limits.wrap(limits=1, user_api="blas")
+# Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits long
+# on a busy machine.
+@threadpool_limits.wrap(limits=1)
 def start_from_data(network, pieces, scale, y, elapsed, constants, *, sfreq, bands, known=None):
     """Set the weights of a compact network by what the training data say.
 

@@ -5,12 +5,14 @@ branches the layout is ``(n_rois, n_windows, n_times, n_features)``: features la
 products and the layer norm want them.
 
 On a CPU the time goes to memory rather than to arithmetic when layer after layer runs over all
-regions and windows. So a region and a window at a time go through several layers while their
+regions and windows. So a few windows of a region at a time go through several layers while their
 activations are in the cache (``_InChunks``); what is cheap is computed again in the backward pass.
-Convolutions between wide layers need less than half of the products (``convolution.py``).
+A thread has regions of its own, rather than a share of every operation. Convolutions between wide
+layers need less than half of the products (``convolution.py``).
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
@@ -19,9 +21,8 @@ from torch import nn
 from .branches import RectifiedBranches, make_parameter
 from .convolution import convolve, transform_kernel
 
-# Samples that go through a stage together on a CPU: with 128 features 4 MB. Less leaves a second
-# thread too little to do.
-CHUNK_SIZE = 8192
+# Samples that go through a stage together on a CPU: with 128 features 1 MB.
+CHUNK_SIZE = 2048
 
 
 class BEIRANet(nn.Module):
@@ -229,19 +230,22 @@ class _InChunks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, keep, blocks, masks, x, *weights):
         """Map x (n_rois, n_windows, n_times, n_in) to the output of the last block."""
-        ctx.blocks, ctx.masks, ctx.products = blocks, masks, []
+        ctx.blocks, ctx.masks = blocks, masks
         ctx.save_for_backward(x, *weights)
-        y = None
-        for rois, windows in _chunks(x):
-            out, products = _run(
-                x[rois, windows], blocks, [w[rois] for w in weights], _cut(masks, windows)
-            )
-            if keep:
-                ctx.products.append(products)
-            if y is None:
-                y = out.new_empty(*x.shape[:2], *out.shape[2:])
-            y[rois, windows] = out
-        return y
+        chunks = _chunks(x)
+
+        def run_region(roi):
+            found = []
+            with torch.no_grad():
+                for windows in chunks:
+                    inputs = [w[roi] for w in weights]
+                    y, products = _run(x[roi, windows], blocks, inputs, _cut(masks, windows))
+                    found.append((y, products if keep else None))
+            ys, products = zip(*found, strict=True)
+            return torch.cat(ys, dim=1), products
+
+        ys, ctx.products = zip(*_each_region(run_region, len(x)), strict=True)
+        return torch.cat(ys)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -250,27 +254,55 @@ class _InChunks(torch.autograd.Function):
         x, *weights = ctx.saved_tensors
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[3] else None
         grad_weights = [torch.zeros_like(w) for w in weights]
-        for (rois, windows), products in zip(_chunks(x), ctx.products, strict=True):
-            inputs = [x[rois, windows], *(w[rois] for w in weights)]
-            inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-            with torch.enable_grad():
-                y, _ = _run(inputs[0], ctx.blocks, inputs[1:], _cut(ctx.masks, windows), products)
-            wanted = inputs if grad_x is not None else inputs[1:]
-            found = torch.autograd.grad(y, wanted, grad[rois, windows])
-            if grad_x is not None:
-                grad_x[rois, windows], *found = found
-            for total, part in zip(grad_weights, found, strict=True):
-                total[rois] += part
+        chunks = _chunks(x)
+
+        def run_region(roi):
+            n = roi.start
+            for windows, products in zip(chunks, ctx.products[n], strict=True):
+                inputs = [x[roi, windows], *(w[roi] for w in weights)]
+                inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+                masks = _cut(ctx.masks, windows)
+                with torch.enable_grad():
+                    y, _ = _run(inputs[0], ctx.blocks, inputs[1:], masks, products)
+                wanted = inputs if grad_x is not None else inputs[1:]
+                found = torch.autograd.grad(y, wanted, grad[roi, windows])
+                if grad_x is not None:
+                    grad_x[roi, windows], *found = found
+                for total, part in zip(grad_weights, found, strict=True):
+                    total[roi] += part
+
+        _each_region(run_region, len(x))
         return None, None, None, grad_x, *grad_weights
 
 
 def _chunks(x):
-    """Regions and windows of each chunk. Regions change fastest, as they share the masks."""
-    n_rois, n_windows, n_times, _ = x.shape
+    """Windows of each chunk."""
+    _, n_windows, n_times, _ = x.shape
     step = max(1, CHUNK_SIZE // n_times)
-    for first in range(0, n_windows, step):
-        for roi in range(n_rois):
-            yield slice(roi, roi + 1), slice(first, first + step)
+    return [slice(first, first + step) for first in range(0, n_windows, step)]
+
+
+def _each_region(work, n_rois):
+    """Call ``work(slice of one region)`` for all regions, on as many threads as torch has.
+
+    Returns
+    -------
+    results : list
+        By region.
+    """
+    regions = [slice(roi, roi + 1) for roi in range(n_rois)]
+    n_threads = torch.get_num_threads()
+    n_workers = min(n_threads, n_rois)
+    if n_workers == 1:
+        return [work(region) for region in regions]
+    try:
+        # The number of threads is one per thread of Python, and the default of new ones.
+        with ThreadPoolExecutor(
+            n_workers, "region", torch.set_num_threads, (n_threads // n_workers,)
+        ) as pool:
+            return list(pool.map(work, regions))
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _cut(masks, windows):
