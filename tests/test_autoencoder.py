@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sklearn_beira.nets import BEIRANet, autoencoder
-from sklearn_beira.nets.autoencoder import draw_mask, upsample
+from sklearn_beira.nets.autoencoder import _each_region, draw_mask, upsample
 from sklearn_beira.nets.convolution import convolve, maps, transform_kernel
 
 SMALL = {"n_branches": 2, "encoder_width": 8, "decoder_width": 4}
@@ -276,3 +276,29 @@ def test_upsampling_equals_that_of_torch():
     x = torch.randn(2, 5, 3)
     expected = nn.functional.interpolate(x.transpose(1, 2), scale_factor=4, mode="linear")
     torch.testing.assert_close(upsample(x, 4), expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("n_rois", [1, 3])
+def test_a_step_leaves_the_number_of_threads_as_it_was(n_rois):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        net = BEIRANet(4, n_rois, n_branches=2, n_taps=5, encoder_width=4, decoder_width=4)
+        net(torch.randn(2, 4, 512)).sum().backward()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_in_one_region_comes_out_and_leaves_the_number_of_threads():
+    def fail(region):
+        raise ArithmeticError(f"region {region.start}")
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ArithmeticError, match="region 0"):
+            _each_region(fail, 3)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
