@@ -95,8 +95,8 @@ class _Branch(NamedTuple):
         return (self.features @ self.weights).var()
 
 
-# Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits long
-# on a busy machine.
+# Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits
+# long on a busy machine.
 @threadpool_limits.wrap(limits=1)
 def start_from_data(network, pieces, scale, y, elapsed, constants, *, sfreq, bands, known=None):
     """Set the weights of a compact network by what the training data say.
