@@ -6,6 +6,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+import torch
 from sklearn.utils import Bunch
 
 from sklearn_beira.datasets import make_eeg_fmri
@@ -43,6 +44,14 @@ def make_raw():
         return mne.io.RawArray(eeg, info, first_samp=first_samp, verbose="error")
 
     return make
+
+
+@pytest.fixture
+def set_num_threads():
+    """Set the number of threads of torch until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.nets import BEIRANet, autoencoder
-from sklearn_beira.nets.autoencoder import _each_region, draw_mask, upsample
+from sklearn_beira.nets import BEIRANet, chunks
+from sklearn_beira.nets.autoencoder import draw_mask, upsample
 from sklearn_beira.nets.convolution import convolve, maps, transform_kernel
 
 SMALL = {"n_branches": 2, "encoder_width": 8, "decoder_width": 4}
@@ -125,7 +125,7 @@ def test_all_regions_in_one_pass_equal_one_plain_network_each(rectifier):
 # In double precision, where no two samples of a pooling come close enough to change places.
 @pytest.mark.parametrize("chunk_size", [1, 1024, 10**6])
 def test_chunks_do_not_change_what_is_computed(chunk_size, monkeypatch):
-    monkeypatch.setattr(autoencoder, "CHUNK_SIZE", chunk_size)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", chunk_size)
     torch.manual_seed(0)
     net, plains = make_twins(2, torch.float64)
     assert_same_outputs_and_gradients(net, plains, 512, 1e-10)
@@ -177,19 +177,18 @@ def test_a_seed_determines_dropout():
     assert not torch.equal(outputs[0], outputs[2])
 
 
-def test_the_number_of_threads_changes_neither_outputs_nor_gradients():
+# One region: threads share its operations. Two: a thread each.
+@pytest.mark.parametrize("n_rois", [1, 2])
+def test_the_number_of_threads_changes_neither_outputs_nor_gradients(n_rois, set_num_threads):
     torch.manual_seed(0)
-    net, eeg = BEIRANet(30, 1, dropout=0.0), torch.randn(2, 30, 2048)
-    found, before = [], torch.get_num_threads()
-    try:
-        for n_threads in (1, 2):
-            torch.set_num_threads(n_threads)
-            net.zero_grad()
-            output = net(eeg)
-            output.square().sum().backward()
-            found.append([output.detach(), *(p.grad.clone() for p in net.parameters())])
-    finally:
-        torch.set_num_threads(before)
+    net, eeg = BEIRANet(30, n_rois, dropout=0.0), torch.randn(2, 30, 2048)
+    found = []
+    for n_threads in (1, 2):
+        set_num_threads(n_threads)
+        net.zero_grad()
+        output = net(eeg)
+        output.square().sum().backward()
+        found.append([output.detach(), *(p.grad.clone() for p in net.parameters())])
     for one, two in zip(*found, strict=True):
         assert torch.equal(one, two)
 
@@ -279,26 +278,18 @@ def test_upsampling_equals_that_of_torch():
 
 
 @pytest.mark.parametrize("n_rois", [1, 3])
-def test_a_step_leaves_the_number_of_threads_as_it_was(n_rois):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        net = BEIRANet(4, n_rois, n_branches=2, n_taps=5, encoder_width=4, decoder_width=4)
-        net(torch.randn(2, 4, 512)).sum().backward()
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+def test_a_step_leaves_the_number_of_threads_as_it_was(n_rois, set_num_threads):
+    set_num_threads(2)
+    net = BEIRANet(4, n_rois, n_branches=2, n_taps=5, encoder_width=4, decoder_width=4)
+    net(torch.randn(2, 4, 512)).sum().backward()
+    assert torch.get_num_threads() == 2
 
 
-def test_an_error_in_one_region_comes_out_and_leaves_the_number_of_threads():
+def test_an_error_in_one_region_comes_out_and_leaves_the_number_of_threads(set_num_threads):
     def fail(region):
         raise ArithmeticError(f"region {region.start}")
 
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        with pytest.raises(ArithmeticError, match="region 0"):
-            _each_region(fail, 3)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    set_num_threads(2)
+    with pytest.raises(ArithmeticError, match="region 0"):
+        chunks.each_region(fail, 3)
+    assert torch.get_num_threads() == 2

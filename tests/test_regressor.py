@@ -258,18 +258,15 @@ def test_epochs_fine_tune_the_default_from_its_start(windows):
 
 
 @pytest.mark.parametrize("model", [DEFAULT, TUNED, BEIRARegressor(**PAPER), *RIVALS], ids=repr)
-def test_the_number_of_threads_does_not_change_the_numbers(model, windows):
+def test_the_number_of_threads_does_not_change_the_numbers(model, windows, set_num_threads):
     X, y = windows
-    before = torch.get_num_threads()
     weights, predictions = [], []
-    try:
-        for n_threads in (1, 2):
-            torch.set_num_threads(n_threads)
-            fitted = clone(model).fit(X, y)
-            weights.append(fitted.net_.module_.state_dict())
-            predictions.append(fitted.predict(X))
-    finally:
-        torch.set_num_threads(before)
+    for n_threads in (1, 2):
+        set_num_threads(n_threads)
+        fitted = clone(model).fit(X, y)
+        weights.append(fitted.net_.module_.state_dict())
+        predictions.append(fitted.predict(X))
+        assert torch.get_num_threads() == n_threads
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     # The matrix library rounds a product of 6 filters and a whole recording by its threads.
     atol = 1e-6 * predictions[0].std() if model is TUNED else 0

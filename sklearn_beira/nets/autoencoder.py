@@ -4,25 +4,19 @@ Every region has a network of its own. Their weights are stacked along a first a
 branches the layout is ``(n_rois, n_windows, n_times, n_features)``: features last, as the matrix
 products and the layer norm want them.
 
-On a CPU the time goes to memory rather than to arithmetic when layer after layer runs over all
-regions and windows. So a few windows of a region at a time go through several layers while their
-activations are in the cache (``_InChunks``); what is cheap is computed again in the backward pass.
-A thread has regions of its own, rather than a share of every operation. Convolutions between wide
-layers need less than half of the products (``convolution.py``).
+On a CPU blocks run on a region and a few windows at a time (``chunks.py``), and convolutions
+between wide layers need less than half of the products (``convolution.py``).
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
 from torch import nn
 
 from .branches import RectifiedBranches, make_parameter
+from .chunks import run_in_chunks
 from .convolution import convolve, transform_kernel
-
-# Samples that go through a stage together on a CPU: with 128 features 1 MB.
-CHUNK_SIZE = 2048
 
 
 class BEIRANet(nn.Module):
@@ -180,133 +174,6 @@ class ConvBlock(nn.Module):
         if mask is not None:
             x = x / (1 - self.dropout)  # behind the pooling, where less is left
         return upsample(x, self.factor), product
-
-
-def run_in_chunks(x, blocks, masks):
-    """Run a stage of blocks, on a CPU one region and a few windows at a time.
-
-    Parameters
-    ----------
-    x : tensor, shape (n_rois, n_windows, n_times, n_in)
-        Input.
-    blocks : list of ConvBlock
-        Blocks, one behind the other.
-    masks : list of (tensor or None)
-        Dropout mask of each block.
-
-    Returns
-    -------
-    y : tensor, shape (n_rois, n_windows, new n_times, n_out)
-        Output of the last block.
-    """
-    weights = [w for block in blocks for w in block.prepare()]
-    if x.device.type != "cpu":
-        return _run(x, blocks, weights, masks)[0]
-    return _InChunks.apply(torch.is_grad_enabled(), blocks, masks, x, *weights)
-
-
-def _run(x, blocks, weights, masks, products=None):
-    """Run blocks on weights of the same regions; also return the products of the convolutions."""
-    found = []
-    for i, block in enumerate(blocks):
-        known = None if products is None else products[i]
-        x, product = block.run(x, weights[3 * i : 3 * i + 3], masks[i], known)
-        # Few features in: computed again sooner than written and read.
-        found.append(product if _is_costly(block) else None)
-    return x, found
-
-
-def _is_costly(block):
-    return math.prod(block.weight.shape[1:3]) >= block.weight.shape[3]
-
-
-class _InChunks(torch.autograd.Function):
-    """Blocks on chunks of the input, with little kept for the backward pass.
-
-    Only the convolutions' outputs are kept. In the backward pass a chunk goes through its blocks
-    again, from those outputs, this time recorded by autograd.
-    """
-
-    @staticmethod
-    def forward(ctx, keep, blocks, masks, x, *weights):
-        """Map x (n_rois, n_windows, n_times, n_in) to the output of the last block."""
-        ctx.blocks, ctx.masks = blocks, masks
-        ctx.save_for_backward(x, *weights)
-        chunks = _chunks(x)
-
-        def run_region(roi):
-            found = []
-            with torch.no_grad():
-                for windows in chunks:
-                    inputs = [w[roi] for w in weights]
-                    y, products = _run(x[roi, windows], blocks, inputs, _cut(masks, windows))
-                    found.append((y, products if keep else None))
-            ys, products = zip(*found, strict=True)
-            return torch.cat(ys, dim=1), products
-
-        ys, ctx.products = zip(*_each_region(run_region, len(x)), strict=True)
-        return torch.cat(ys)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        """Gradients of x and weights."""
-        x, *weights = ctx.saved_tensors
-        grad_x = torch.empty_like(x) if ctx.needs_input_grad[3] else None
-        grad_weights = [torch.zeros_like(w) for w in weights]
-        chunks = _chunks(x)
-
-        def run_region(roi):
-            n = roi.start
-            for windows, products in zip(chunks, ctx.products[n], strict=True):
-                inputs = [x[roi, windows], *(w[roi] for w in weights)]
-                inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-                masks = _cut(ctx.masks, windows)
-                with torch.enable_grad():
-                    y, _ = _run(inputs[0], ctx.blocks, inputs[1:], masks, products)
-                wanted = inputs if grad_x is not None else inputs[1:]
-                found = torch.autograd.grad(y, wanted, grad[roi, windows])
-                if grad_x is not None:
-                    grad_x[roi, windows], *found = found
-                for total, part in zip(grad_weights, found, strict=True):
-                    total[roi] += part
-
-        _each_region(run_region, len(x))
-        return None, None, None, grad_x, *grad_weights
-
-
-def _chunks(x):
-    """Windows of each chunk."""
-    _, n_windows, n_times, _ = x.shape
-    step = max(1, CHUNK_SIZE // n_times)
-    return [slice(first, first + step) for first in range(0, n_windows, step)]
-
-
-def _each_region(work, n_rois):
-    """Call ``work(slice of one region)`` for all regions, on as many threads as torch has.
-
-    Returns
-    -------
-    results : list
-        By region.
-    """
-    regions = [slice(roi, roi + 1) for roi in range(n_rois)]
-    n_threads = torch.get_num_threads()
-    n_workers = min(n_threads, n_rois)
-    if n_workers == 1:
-        return [work(region) for region in regions]
-    try:
-        # The number of threads is one per thread of Python, and the default of new ones.
-        with ThreadPoolExecutor(
-            n_workers, "region", torch.set_num_threads, (n_threads // n_workers,)
-        ) as pool:
-            return list(pool.map(work, regions))
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-def _cut(masks, windows):
-    return [None if mask is None else mask[windows] for mask in masks]
 
 
 def draw_mask(shape, dropout, device):
