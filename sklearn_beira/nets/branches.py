@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 _ROWS = 16  # matrix products get a multiple of so many rows
+_GROUP_SIZE = 2**20  # samples of filtered EEG computed at a time
 
 RECTIFIERS = {"relu": torch.relu, "abs": torch.abs}
 
@@ -110,15 +111,13 @@ class PowerBranches(nn.Module):
 
         Segments are counted from the end of the window.
         """
-        power, total = self._powers(eeg)
-        n_segments = power.shape[-1] // self.segment
-        power, total = (
-            a[..., a.shape[-1] - n_segments * self.segment :]
-            .unflatten(-1, (n_segments, self.segment))
-            .mean(dim=-1)
-            for a in (power, total)
-        )
-        return self._relative(power, total)
+        n_segments = (eeg.shape[-1] - 2 * self.margin) // self.segment
+
+        def means(signal):
+            signal = signal[..., signal.shape[-1] - n_segments * self.segment :]
+            return signal.unflatten(-1, (n_segments, self.segment)).mean(dim=-1)
+
+        return self._envelopes(eeg, means)
 
     def at(self, eeg, stops):
         """Map a stretch of EEG to the envelopes at some of its samples.
@@ -135,10 +134,12 @@ class PowerBranches(nn.Module):
         envelopes : tensor, shape (n_volumes, n_filters, n_segments)
             As of windows that end there.
         """
-        power, total = self._powers(eeg)
         stops = stops - 2 * self.margin
-        power, total = (segment_means(a, stops, self.segment) for a in (power, total))
-        return self._relative(power.permute(1, 0, 2), total)
+
+        def means(signal):
+            return segment_means(signal, stops, self.segment).movedim(-2, 0)
+
+        return self._envelopes(eeg, means)
 
     def gain(self, total):
         """Factor of segments by their total power, the mean square over channels."""
@@ -157,19 +158,24 @@ class PowerBranches(nn.Module):
         own = power[..., self.margin : n_times - self.margin]
         return torch.maximum(own, around.to(power.dtype))
 
-    def _powers(self, eeg):
-        margin = self.margin
-        end = eeg.shape[-1] - margin
-        # Products of a few rows are rounded differently by different numbers of threads.
-        n_filters = len(self.spatial)
-        rows = nn.functional.pad(self.spatial, (0, 0, 0, -n_filters % _ROWS))
-        signals = (rows @ eeg)[..., :n_filters, :]
-        power = fir_filter(signals, self.bandpass)[..., margin:end].square()
-        return power, self.total_power(eeg)
-
-    def _relative(self, power, total):
-        gain = self.gain(total).unsqueeze(-2)
+    def _envelopes(self, eeg, means):
+        """Relative powers, where ``means`` averages signals (..., n_times) over segments."""
+        # A few filters at a time: arrays of many megabytes cost more to get than to fill.
+        n_filters, size = len(self.spatial), eeg[..., 0, :].numel()
+        step = max(_ROWS, _GROUP_SIZE // size // _ROWS * _ROWS)
+        groups = [slice(first, first + step) for first in range(0, n_filters, step)]
+        power = torch.cat([means(self._power(eeg, group)) for group in groups], dim=-2)
+        gain = self.gain(means(self.total_power(eeg))).unsqueeze(-2)
         return power * gain / self.mean_power[:, None] - 1.0
+
+    def _power(self, eeg, filters):
+        """Power of some filters (..., n_filters, n_times - 2 * margin)."""
+        spatial, margin = self.spatial[filters], self.margin
+        # Products of a few rows are rounded differently by different numbers of threads.
+        rows = nn.functional.pad(spatial, (0, 0, 0, -len(spatial) % _ROWS))
+        signals = (rows @ eeg)[..., : len(spatial), :]
+        filtered = fir_filter(signals, self.bandpass[filters])
+        return filtered[..., margin : eeg.shape[-1] - margin].square()
 
 
 def segment_means(signal, stops, length):
