@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from .windows import EEGWindows
 
@@ -132,7 +132,7 @@ def volumes_in_windows(X, mode):
     found = []
     for i in own:
         mates = np.flatnonzero(X.groups == X.groups[i])
-        ago = np.round((X.times[i] - X.times[mates]) * X.sfreq).astype(int)
+        ago = _samples_between(X.times[mates], X.times[i], X.sfreq)
         inside = (ago >= 0) & (ago < n_times)
         found.append((mates[inside], n_times - 1 - ago[inside]))
     n_slots = max(len(mates) for mates, _ in found)
@@ -141,6 +141,71 @@ def volumes_in_windows(X, mode):
     for i, (mates, at) in enumerate(found):
         rows[i, : len(mates)], samples[i, : len(mates)] = mates, at
     return rows, samples
+
+
+def tile(X, generator=None):
+    """Find few windows that hold all volumes: going back from the last, one where another begins.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows; those of a plain array know of no volume but their own, and all are taken.
+    generator : torch.Generator or None
+        With one, the last window of each recording ends at a random volume among those that the
+        very last window holds, and the few volumes behind it are left out.
+
+    Returns
+    -------
+    windows : ndarray of int
+        Rows of X.
+    """
+    if not isinstance(X, EEGWindows):
+        return np.arange(len(X))
+    chosen, n_times = [], X.shape[2]
+    for k in np.unique(X.groups):
+        rows = np.flatnonzero(X.groups == k)
+        rows = rows[np.argsort(X.times[rows], kind="stable")]
+        times = X.times[rows]
+
+        def n_before(i, times=times):
+            """Volumes that the window of the i-th does not hold, nor any later one."""
+            return np.count_nonzero(_samples_between(times, times[i], X.sfreq) >= n_times)
+
+        n_left = len(rows)
+        if generator is not None:
+            n_last = n_left - n_before(-1)
+            n_left -= int(torch.randint(n_last, (), generator=generator))
+        while n_left:
+            chosen.append(rows[n_left - 1])
+            n_left = n_before(n_left - 1)
+    return np.array(chosen)
+
+
+class Tiles(Sampler):
+    """Windows of an epoch that do not overlap, in random order and at random places.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows to choose from.
+    batch_size : int
+        Windows of a step; an epoch that would end with a single one does without it.
+    """
+
+    def __init__(self, X, batch_size):
+        self.X, self.batch_size = X, batch_size
+
+    def __len__(self):
+        return len(tile(self.X))
+
+    def __iter__(self):
+        # Seeded by the global generator, as the order of other windows is.
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        windows = tile(self.X, generator)
+        windows = windows[torch.randperm(len(windows), generator=generator).numpy()]
+        if len(windows) % self.batch_size == 1 and len(windows) > 1:
+            windows = windows[:-1]
+        return iter(windows.tolist())
 
 
 def average_overlaps(estimates, rows, n_volumes):
@@ -189,6 +254,10 @@ def eeg_scale(X):
         total += float(np.square(piece, dtype=np.float64).sum())
         count += piece.size
     return float(np.sqrt(total / count)) or 1.0
+
+
+def _samples_between(times, later, sfreq):
+    return np.round((later - times) * sfreq).astype(int)
 
 
 def _padded(y, rows):

@@ -17,11 +17,13 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 
 from ._batches import (
+    Tiles,
     VolumeBatches,
     average_overlaps,
     cut_pieces,
     eeg_scale,
     keep_batch,
+    tile,
     volumes_in_windows,
 )
 from ._progress import EpochProgress
@@ -99,6 +101,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         What a window estimates: its own volume alone, or every volume of ``X`` that lies in the
         delayed window (in training, only training volumes count; in prediction, the estimates of
         overlapping windows are averaged). Ready-cut arrays know only their own volumes.
+    stride : {"volume", "window"}
+        Which windows are read: that of every volume, or as few as cover all volumes, one beginning
+        where another ends ("many_to_many" only). The second reads each sample of EEG about once, in
+        prediction and in an epoch, in which the windows lie at random: far fewer steps an epoch.
     loss : {"mse", "mae", "correlation", "riemannian"} or dict of str to float
         Loss of the training by gradients, or weights of several: ``{"mse": 0.1, "correlation":
         1.0}``.
@@ -210,6 +216,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         "segment": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "mode": [StrOptions({"many_to_many", "many_to_one"})],
+        "stride": [StrOptions({"volume", "window"})],
         "loss": [str, dict],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -241,6 +248,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         segment=50,
         dropout=0.3,
         mode="many_to_one",
+        stride="volume",
         loss="mse",
         max_epochs=0,
         batch_size=16,
@@ -268,6 +276,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.segment = segment
         self.dropout = dropout
         self.mode = mode
+        self.stride = stride
         self.loss = loss
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -330,7 +339,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         spread = y[head].std(axis=0)
         self.target_scale_ = np.where(spread > 0, spread, 1.0)
         y = (y - self.target_mean_) / self.target_scale_
-        training = self._batches(X[head], y[head])
+        training = self._batches(X[head], y[head], every_window=True)
         validation = self._batches(X[tail], y[tail]) if len(tail) else None
 
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -338,15 +347,22 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
             torch.manual_seed(seed)
             module = self._make_module(X, y.shape[1])
-            self.net_ = self._make_net(module, WeightedLoss(loss), len(training), validation)
+            if self.stride == "window":
+                batch_size, tiles = self.batch_size, Tiles(X[head], self.batch_size)
+            else:
+                batch_size, tiles = _even_batches(len(training), self.batch_size), None
+            self.net_ = self._make_net(module, WeightedLoss(loss), batch_size, validation, tiles)
             self.net_.initialize()  # moves the module to the device
             self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
             if self.max_epochs:
                 self.net_.partial_fit(training, None)
                 with calibrating(module), torch.no_grad():
-                    for batch, _ in self.net_.get_iterator(training):
+                    for batch, _ in self.net_.get_iterator(self._batches(X[head])):
                         self.net_.infer(batch)
-        self.net_.train_split = None  # it holds the validation EEG, which no saved model should
+        # These hold EEG, which no saved model should.
+        self.net_.train_split = None
+        if tiles is not None:
+            self.net_.iterator_train__sampler = None
         self.history_ = self.net_.history_
         self.n_parameters_ = sum(p.numel() for p in module.parameters())
         return self
@@ -442,6 +458,11 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"{network.__name__} estimates only the volume of a window, but "
                 f"mode='many_to_many' asks for every volume inside it; set mode='many_to_one'."
+            )
+        if self.stride == "window" and self.mode != "many_to_many":
+            raise ValueError(
+                f"stride='window' leaves out the windows of most volumes, but mode={self.mode!r} "
+                f"needs the window of each; set mode='many_to_many'."
             )
         own = self.get_params(deep=False)
         for name in self.network_params or {}:
@@ -555,8 +576,12 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             gap = window_reach(X) if isinstance(X, EEGWindows) else 0.0
         return tail_split(X, self.validation_fraction, gap)
 
-    def _batches(self, X, y=None):
-        return VolumeBatches(X, self.eeg_scale_, *volumes_in_windows(X, self.mode), y)
+    def _batches(self, X, y=None, *, every_window=False):
+        rows, samples = volumes_in_windows(X, self.mode)
+        if self.stride == "window" and not every_window:
+            some = tile(X)
+            X, rows, samples = X[some], rows[some], samples[some]
+        return VolumeBatches(X, self.eeg_scale_, rows, samples, y)
 
     def _network(self):
         """The network's class."""
@@ -600,7 +625,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 f"(n_windows, n_rois)."
             )
 
-    def _make_net(self, module, criterion, n_windows, validation):
+    def _make_net(self, module, criterion, batch_size, validation, tiles=None):
         callbacks = list((self.net_params or {}).get("callbacks") or [])
         if validation is not None:
             stop = EarlyStopping(
@@ -613,9 +638,12 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             callbacks.append(("keep_best", stop))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(self.max_epochs)))
+        order = {"iterator_train__shuffle": True}
+        if tiles is not None:
+            order = {"iterator_train__sampler": tiles}
         params = {
             "optimizer": torch.optim.AdamW,
-            "iterator_train__shuffle": True,
+            **order,
             **(self.net_params or {}),
             "callbacks": callbacks,
         }
@@ -625,7 +653,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             lr=self.lr,
             optimizer__weight_decay=self.weight_decay,
             max_epochs=self.max_epochs,
-            batch_size=_even_batches(n_windows, self.batch_size),
+            batch_size=batch_size,
             train_split=None if validation is None else predefined_split(validation),
             iterator_train__collate_fn=keep_batch,
             iterator_valid__collate_fn=keep_batch,

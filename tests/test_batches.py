@@ -3,9 +3,10 @@
 import mne
 import numpy as np
 import pytest
+import torch
 
 from sklearn_beira import EEGWindows
-from sklearn_beira._batches import cut_pieces, eeg_scale
+from sklearn_beira._batches import Tiles, cut_pieces, eeg_scale, tile, volumes_in_windows
 
 SFREQ, N_TIMES = 50.0, 100
 
@@ -98,3 +99,46 @@ def test_the_scale_of_the_eeg_counts_samples_in_many_windows_once():
     X = EEGWindows([eeg], np.zeros(13, int), onsets, info, tmin=-2.0, tmax=0.0)
     assert eeg_scale(X) == pytest.approx(np.sqrt(np.mean(eeg**2)))
     assert eeg_scale(np.zeros((3, 2, 10))) == 1.0
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+def test_tiles_hold_every_volume_and_do_not_overlap(order):
+    X = make_windows(order)
+    tiles = tile(X)
+    rows, _ = volumes_in_windows(X, "many_to_many")
+    assert set(rows[tiles].ravel()) - {-1} == set(range(len(X)))
+    assert no_two_overlap(X, tiles)
+    # Windows of the last volumes come first: the fewest that there can be.
+    assert len(tiles) < len(X) / 1.3
+
+
+def test_tiles_of_an_epoch_lie_at_random_and_hold_all_but_the_last_volumes():
+    X = make_windows()
+    torch.manual_seed(0)
+    rows, _ = volumes_in_windows(X, "many_to_many")
+    epochs = [list(Tiles(X, 16)) for _ in range(50)]
+    assert len({tuple(sorted(epoch)) for epoch in epochs}) > 1
+    for epoch in epochs:
+        assert no_two_overlap(X, epoch)
+        held = set(rows[epoch].ravel()) - {-1}
+        for k in np.unique(X.groups[epoch]):
+            mine = np.flatnonzero(X.groups == k)
+            ends = X.times[mine] <= max(X.times[i] for i in epoch if X.groups[i] == k)
+            assert held.issuperset(mine[ends])
+    assert set(np.concatenate([rows[epoch].ravel() for epoch in epochs])) > set(range(len(X)))
+
+
+def test_an_epoch_of_tiles_does_not_end_with_a_single_window():
+    X = make_windows()
+    n_windows = len(tile(X))  # whatever the place of the last one
+    assert len(list(Tiles(X, n_windows))) == n_windows
+    assert len(list(Tiles(X, n_windows - 1))) == n_windows - 1
+    assert len(list(Tiles(X, 1))) == n_windows
+
+
+def no_two_overlap(X, windows):
+    return all(
+        np.diff(np.sort(X.starts[[i for i in windows if X.groups[i] == k]])).min(initial=N_TIMES)
+        >= N_TIMES - 1  # onsets are rounded to samples
+        for k in np.unique(X.groups)
+    )

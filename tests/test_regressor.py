@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
-from sklearn_beira._batches import average_overlaps, eeg_scale, volumes_in_windows
+from sklearn_beira._batches import average_overlaps, eeg_scale, tile, volumes_in_windows
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.metrics import pearson_r, pearson_r_scorer
@@ -66,6 +66,17 @@ class LogPower(nn.Module):
     def forward(self, eeg):
         power = self.spatial(eeg.transpose(1, 2)).square().mean(dim=1)
         return self.readout(self.dropout(torch.log(power + 1e-6)))
+
+
+class WindowCounter(Callback):
+    """Counts the windows that training reads."""
+
+    def initialize(self):
+        self.n_windows_ = 0
+        return self
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        self.n_windows_ += len(batch[1]) if training else 0
 
 
 class EverySample(nn.Module):
@@ -142,6 +153,40 @@ def test_many_to_many_learns_from_every_training_volume_in_the_window(windows):
         inside &= np.round((X.times[i] - X.times) * 100) < 1024
         assert set(mine) == set(np.flatnonzero(inside))
         np.testing.assert_allclose(samples[i][rows[i] >= 0], 1023 - np.round(ago * 100), atol=0.5)
+
+
+def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
+    X, y = windows
+    settings = {**PAPER, "stride": "window", "max_epochs": 3, "validation_fraction": 0.0}
+    counter = WindowCounter()
+    model = BEIRARegressor(**settings, net_params={"callbacks": [counter]}).fit(X, y)
+    n_samples = sum(stop - start for _, start, stop in X.stretches())
+    # No sample twice; between windows up to a volume is left out, and a window at the end.
+    n_read = counter.n_windows_ / 3 * X.shape[2]
+    longest_step = X.shape[2] + np.diff(X.times).max() * X.sfreq
+    n_recordings = len(np.unique(X.groups))
+    assert n_read <= n_samples
+    assert n_read > (n_samples - n_recordings * longest_step) * X.shape[2] / longest_step
+    again = BEIRARegressor(**settings).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), again.predict(X))
+
+    # Each volume is estimated in the window that ends with it or holds it.
+    rows, samples = volumes_in_windows(X, "many_to_many")
+    tiles = tile(X)
+    module = model.net_.module_.eval()
+    with torch.no_grad():
+        eeg = torch.from_numpy(np.asarray(X[tiles], dtype=np.float32)) / model.eeg_scale_
+        estimates = module(eeg, torch.from_numpy(np.maximum(samples[tiles], 0))).numpy()
+    expected = average_overlaps(estimates, rows[tiles], len(X))
+    expected = expected * model.target_scale_ + model.target_mean_
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
+    # The sampler held the training EEG.
+    assert len(pickle.dumps(model)) < X.recordings[0].nbytes / 4
+
+
+def test_a_stride_of_a_window_needs_windows_of_many_volumes(windows):
+    with pytest.raises(ValueError, match="set mode='many_to_many'"):
+        BEIRARegressor(stride="window").fit(*windows)
 
 
 def test_volumes_outside_the_fold_are_not_estimated_in_training(windows):
