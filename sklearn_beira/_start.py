@@ -20,6 +20,17 @@ from .covariances import principal_axes
 from .hrf import response_basis
 from .nets.branches import fir_filter, segment_means
 
+# Bands that a model starts from by default, edges in Hz.
+BANDS = {
+    "delta": (1.0, 4.0),
+    "theta": (4.0, 8.0),
+    "alpha": (8.0, 12.0),
+    "low beta": (12.0, 16.0),
+    "beta": (16.0, 24.0),
+    "high beta": (24.0, 32.0),
+    "gamma": (32.0, 45.0),
+}
+
 # Segments whose total power is above this many times the median are turned down to it.
 _LOUD = 3.0
 

@@ -225,6 +225,17 @@ def band_power(eeg, sfreq, bands, segments):
     -------
     power : ndarray, shape (n_windows, n_lags, n_bands, n_channels)
         Mean square in V².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import BANDS, band_power
+    >>> list(BANDS)
+    ['delta', 'theta', 'alpha', 'low beta', 'high beta', 'gamma']
+    >>> eeg = np.random.default_rng(0).standard_normal((4, 3000)) * 1e-5
+    >>> segments = np.array([[[0, 400], [400, 800]], [[200, 600], [600, 1000]]])
+    >>> band_power(eeg, 100.0, BANDS, segments).shape  # 2 windows of 2 lags
+    (2, 2, 6, 4)
     """
     n_channels, n_times = eeg.shape
     power = np.empty((*segments.shape[:2], len(bands), n_channels))
@@ -313,7 +324,7 @@ def check_bands(bands):
     return {name: tuple(map(float, edges)) for name, edges in bands.items()}
 
 
-def bands_within(bands, sfreq):
+def bands_within(bands, sfreq, default=BANDS):
     """Read bands that FIR filters of a given rate can pass.
 
     Parameters
@@ -322,6 +333,8 @@ def bands_within(bands, sfreq):
         As given. The default bands reach as far as the sampling rate does.
     sfreq : float
         Sampling rate in Hz.
+    default : dict of str to tuple of float
+        The default bands.
 
     Returns
     -------
@@ -331,7 +344,7 @@ def bands_within(bands, sfreq):
     if bands == "default":
         top = 0.49 * sfreq
         reached = {
-            name: (low, min(high, top)) for name, (low, high) in BANDS.items() if low < 0.9 * top
+            name: (low, min(high, top)) for name, (low, high) in default.items() if low < 0.9 * top
         }
         if not reached:
             raise ValueError(

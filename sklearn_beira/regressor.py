@@ -27,7 +27,7 @@ from ._batches import (
     volumes_in_windows,
 )
 from ._progress import EpochProgress
-from ._start import start_from_data
+from ._start import BANDS, start_from_data
 from ._validation import array_sampling_rate, check_eeg
 from .features import bands_within
 from .losses import WeightedLoss, parse_loss
@@ -82,8 +82,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     n_taps : int
         Taps of the branches' FIR filters ("eegnet": of the temporal filters), odd.
     bands : dict of str to tuple of float, or "default"
-        Edges in Hz of the bands that "compact" starts from. The default is 1–4, 4–8, 8–12, 12–18,
-        18–30 and 30–45 Hz, as far as the sampling rate reaches.
+        Edges in Hz of the bands that "compact" starts from. The default is 1–4, 4–8, 8–12, 12–16,
+        16–24, 24–32 and 32–45 Hz, as far as the sampling rate reaches.
     rectifier : {"relu", "abs"}
         What makes an envelope of an oscillation: as in the paper's code, or as in its text
         ("autoencoder" only, as the next three).
@@ -537,7 +537,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             if known is not None:
                 network.load_state_dict(known.state_dict())
             return None
-        bands = None if sfreq is None else bands_within(self.bands, sfreq)
+        bands = None if sfreq is None else bands_within(self.bands, sfreq, BANDS)
         pieces = cut_pieces(X)
         rows = np.concatenate([piece.rows for piece in pieces])
         recording = X.groups[rows] if isinstance(X, EEGWindows) else np.zeros(len(rows), int)
