@@ -3,17 +3,12 @@
 import mne
 import numpy as np
 import pytest
-import torch
-from scipy.signal import csd, lfilter, welch
+from scipy.signal import csd, freqz, lfilter, welch
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
-from sklearn_beira.inspection import (
-    branch_importance,
-    branch_patterns,
-    cross_spectrum,
-    read_branches,
-)
+from sklearn_beira.inspection import branch_patterns, cross_spectrum, read_branches
 
 SFREQ = 100.0
 
@@ -101,37 +96,6 @@ def test_the_planted_source_is_read_from_the_most_important_branch(fitted):
     assert model.start_.bands[np.argmax(model.start_.shares[0])] == "alpha"
 
 
-def test_importance_is_gradient_times_activation():
-    X, power, _ = make_windows(n_times=6000)
-    model = BEIRARegressor(
-        "autoencoder", n_branches=2, n_taps=5, encoder_width=4, decoder_width=4,
-        kernel_sizes=(3, 3), pool_sizes=(4,), mode="many_to_many", max_epochs=1, random_state=0,
-        verbose=False,
-    ).fit(X, np.column_stack([power, -power]))  # fmt: skip
-    found = branch_importance(model, X)
-    assert found.shape == (2, 4)
-    # Each region has branches of its own: those of the other cannot matter to it.
-    assert (found[0, 2:] == 0).all()
-    assert (found[1, :2] == 0).all()
-    network = model.net_.module_.network
-    eeg = torch.tensor(np.asarray(X) / model.eeg_scale_, dtype=torch.float32)
-    envelopes = network.branches(eeg).detach()
-    step, expected = 1e-2, []
-    for k in range(2):
-        moved = [envelopes.clone() for _ in range(2)]
-        moved[0][:, k, -3] += step
-        moved[1][:, k, -3] -= step
-        up, down = (network.decode(m, 400)[:, 0, -1] for m in moved)
-        gradient = (up - down) / (2 * step)
-        expected.append(float((gradient * envelopes[:, k, -3]).abs().mean().detach()))
-    leaf = envelopes.clone().requires_grad_()
-    network.decode(leaf, 400)[:, 0, -1].sum().backward()
-    exact = (leaf.grad * leaf).abs()[:, :2, -3].mean(dim=0).detach().numpy()
-    np.testing.assert_allclose(expected, exact, rtol=0.05, atol=1e-4)
-    total = (leaf.grad * leaf).abs().mean(dim=(0, 2))[:2].detach().numpy()
-    np.testing.assert_allclose(found[0, :2], total / total.max(), rtol=1e-4)
-
-
 def test_branches_are_read_through_a_pipeline(fitted):
     _, X, _ = fitted
     beira = BEIRARegressor(n_branches=2, verbose=False)
@@ -143,9 +107,79 @@ def test_branches_are_read_through_a_pipeline(fitted):
     assert branches.ch_names == X.ch_names
 
 
-def test_what_has_no_branches_is_refused(fitted):
+def test_a_model_of_one_region_and_several_recordings_is_read():
+    X, power, _ = make_windows(n_times=12_000)
+    both = EEGWindows(
+        [X.recordings[0][:, :6000], X.recordings[0][:, 6000:]],
+        np.repeat([0, 1], 27),
+        np.tile(X.times[:27], 2),
+        X.info,
+        tmin=-4.0,
+        tmax=0.0,
+    )
+    model = BEIRARegressor(n_branches=3, verbose=False).fit(both, np.r_[power[:27], power[30:57]])
+    branches = read_branches(model, both)
+    assert branches.importance.shape == (1, 3)
+    assert branches.delay_kernels.shape == (1, 3, 6)
+    assert (branches.regions == 0).all()
+    # Each recording counts: the spectrum is the mean over both, weighted with their segments.
+    parts = [cross_spectrum(both[both.groups == k], SFREQ)[1] for k in (0, 1)]
+    np.testing.assert_allclose(cross_spectrum(both, SFREQ)[1], np.mean(parts, axis=0), rtol=1e-6)
+
+
+def test_arrays_are_read_as_the_windows_they_were_cut_from(fitted):
+    _, X, _ = fitted
+    y = np.random.default_rng(0).standard_normal(len(X))
+    model = BEIRARegressor(n_branches=2, array_sfreq=SFREQ, verbose=False).fit(np.asarray(X), y)
+    branches = read_branches(model, np.asarray(X))
+    assert branches.ch_names is None
+    assert branches.info is None
+    np.testing.assert_allclose(branches.lags, 0.5 + 0.5 * (0.5 + np.arange(6)))
+    with pytest.raises(ValueError, match="sfreq=50 Hz, but the EEG has 100 Hz where it is read"):
+        read_branches(model, np.asarray(X), sfreq=50)
+
+
+def test_lowpass_responses_are_those_of_the_mean_over_a_segment(fitted):
     model, X, _ = fitted
+    branches = read_branches(model, X)
+    _, expected = freqz(np.ones(50) / 50, worN=branches.frequencies, fs=SFREQ)
+    assert branches.lowpass_responses.shape == branches.frequency_responses.shape
+    np.testing.assert_allclose(branches.lowpass_responses[3], np.abs(expected), atol=1e-9)
+
+
+def test_what_has_no_branches_is_refused(fitted):
+    _, X, _ = fitted
     with pytest.raises(TypeError, match=r"read from a BEIRARegressor or a Pipeline .* Windower"):
         read_branches(Windower(), X)
-    with pytest.raises(ValueError, match="give sfreq in Hz"):
+    model = BEIRARegressor("eegnet", max_epochs=1, verbose=False).fit(X[:20], np.arange(20.0))
+    with pytest.raises(TypeError, match="EEGNet has no branches to read; maps and spectra need"):
+        read_branches(model, X)
+    with pytest.raises(NotFittedError):
+        read_branches(BEIRARegressor(), X)
+
+
+def test_eeg_that_the_model_could_not_predict_from_is_refused(fitted):
+    model, X, _ = fitted
+    with pytest.raises(ValueError, match=r"windows of 400 samples, but .* fitted with windows"):
         read_branches(model, np.asarray(X))
+    with pytest.raises(ValueError, match=r"X has windows \[-3, 0\) s at 100 Hz, but"):
+        read_branches(model, X.window(-3.0, 0.0))
+    features = np.random.default_rng(0).standard_normal((40, 6))
+    of_features = BEIRARegressor(verbose=False).fit(features, features[:, 0])
+    with pytest.raises(ValueError, match="plain array, whose sampling rate is not known; give sfr"):
+        read_branches(of_features, features)
+    with pytest.raises(ValueError, match=r"1 sample\(s\) have no spectrum"):
+        read_branches(of_features, features, sfreq=1.0)
+    with pytest.raises(ValueError, match="sfreq must be a number above 0, in Hz, got -1"):
+        read_branches(of_features, features, sfreq=-1)
+
+
+def test_weights_and_spectra_that_do_not_fit_together_are_refused(fitted):
+    _, X, _ = fitted
+    frequencies, spectrum = cross_spectrum(X, SFREQ)
+    with pytest.raises(ValueError, match=r"filters must be .* got \(3, 6\) and \(2, 5\)"):
+        branch_patterns(np.ones((3, 6)), np.ones((2, 5)), spectrum, frequencies, SFREQ)
+    with pytest.raises(ValueError, match=r"= \(101, 5, 5\), got \(101, 6, 6\); cross_spectrum"):
+        branch_patterns(np.ones((3, 5)), np.ones((3, 5)), spectrum, frequencies, SFREQ)
+    with pytest.raises(ValueError, match=r"with samples, got shape \(6, 400\)"):
+        cross_spectrum(X[0], SFREQ)

@@ -1,0 +1,220 @@
+"""Branches of several fits beside each other: their order and sign are arbitrary."""
+
+from itertools import combinations
+from numbers import Integral
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.utils import Bunch
+
+from ._network import to_one
+from .patterns import abs_cosines, overlaps, share_rows, unit_rows
+
+# Average and assign in turn; the assignment settles after a few.
+_MAX_ROUNDS = 20
+
+
+def match_branches(runs, region, *, n_branches=3):
+    r"""Match the branches of a region across fits, and average them.
+
+    Branches i and j of two fits are as similar as their scalp maps and their spectra,
+
+    .. math:: s_{ij} = |\cos(a_i, a_j)| \sum_f \min(\tilde g_i(f), \tilde g_j(f))
+
+    with the spatial patterns a and the frequency patterns :math:`\tilde g`, scaled to a sum of 1:
+    1 for the same branch, whatever its sign. The fit whose most important branches resemble those
+    of the others most is the first template. Every fit's branches are assigned to it, one to one,
+    so that the similarities sum to the most [1]_; the averages are the next template, until the
+    assignment stays.
+
+    Parameters
+    ----------
+    runs : list of Bunch
+        What :func:`read_branches` returns for each fold or subject: the same channels, the same
+        frequencies.
+    region : str or int
+        Name or number of the region. Names are looked up in each fit.
+    n_branches : int
+        How many to match: the most important ones of the first template.
+
+    Returns
+    -------
+    matched : Bunch
+        In order of mean importance:
+
+        - ``patterns`` (n_branches, n_channels) and ``frequency_patterns`` (n_branches,
+          n_frequencies), averages scaled to a maximum of 1, and ``frequencies``;
+        - ``importance`` (n_branches,), the mean;
+        - ``stability`` (n_branches,), the mean similarity over all pairs of fits;
+        - ``delay_kernels`` (n_branches, n_lags), averages over ``lags``, and ``kernel_stability``
+          (n_branches,), the mean cosine of the kernels of two fits, from 1 for the same response
+          to -1 for the opposite one; all three None where fits have different lags;
+        - by fit: ``indices`` (n_runs, n_branches), the number of each branch in its fit, ``signs``
+          (n_runs, n_branches), and ``aligned_patterns`` (n_runs, n_branches, n_channels);
+        - ``ch_names`` and ``info``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two fits, or their channels, frequencies or regions differ.
+    TypeError
+        If a fit is not what :func:`read_branches` returns.
+
+    Notes
+    -----
+    Stability says that fits agree, not that they are right. The folds of a cross-validation share
+    most of their data. Maps that have nothing to do with BOLD agree as well, where the EEG has few
+    strong sources: compare with regions that cannot be predicted. Their kernels may well be
+    opposite in two fits.
+
+    References
+    ----------
+    .. [1] Kuhn (1955), The Hungarian method for the assignment problem, Naval Research Logistics
+       Quarterly 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira.inspection import match_branches, read_branches
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> other = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, -y)
+    >>> found = match_branches([read_branches(m, X) for m in (model, other)], 0, n_branches=2)
+    >>> found.stability.round(3), found.kernel_stability.round(3)
+    (array([1., 1.]), array([-1., -1.]))
+    """
+    runs = list(runs)
+    rows = _check_runs(runs, region, n_branches)
+    patterns, spectra, numbers = [], [], []
+    for run, row in zip(runs, rows, strict=True):
+        own = np.flatnonzero((run.regions == row) | (run.regions == -1))
+        own = own[np.argsort(-run.importance[row, own], kind="stable")]
+        numbers.append(own)
+        # Each fit has the same say: maps of length 1, spectra with a sum of 1.
+        patterns.append(unit_rows(run.patterns[own]))
+        spectra.append(share_rows(run.frequency_patterns[own]))
+
+    def assign(template, spectrum):
+        orders = []
+        for maps, shapes in zip(patterns, spectra, strict=True):
+            similar = _similarity(template, spectrum, maps, shapes)
+            orders.append(linear_sum_assignment(similar, maximize=True)[1])
+        return orders
+
+    first = _medoid(patterns, spectra, n_branches)
+    orders = assign(patterns[first][:n_branches], spectra[first][:n_branches])
+    for rounds_left in range(_MAX_ROUNDS)[::-1]:
+        maps = np.array([maps[order] for maps, order in zip(patterns, orders, strict=True)])
+        shapes = np.array([shape[order] for shape, order in zip(spectra, orders, strict=True)])
+        template, signs = _average(maps)
+        new = assign(template, shapes.mean(axis=0))
+        if not rounds_left or np.array_equal(new, orders):
+            break
+        orders = new
+
+    indices = np.array([number[order] for number, order in zip(numbers, orders, strict=True)])
+    taken = list(zip(runs, rows, indices, strict=True))
+    importance = np.mean([run.importance[row, i] for run, row, i in taken], axis=0)
+    rank = np.argsort(-importance, kind="stable")
+    return Bunch(
+        patterns=to_one(template)[rank],
+        frequency_patterns=to_one(shapes.mean(axis=0))[rank],
+        importance=importance[rank],
+        stability=_stability(maps, shapes)[rank],
+        indices=indices[:, rank],
+        signs=signs[:, rank],
+        aligned_patterns=(signs[:, :, None] * maps)[:, rank],
+        frequencies=runs[0].frequencies,
+        ch_names=runs[0].ch_names,
+        info=runs[0].info,
+        **_kernels([(run, row, i[rank]) for run, row, i in taken]),
+    )
+
+
+def _kernels(taken):
+    lags = taken[0][0].lags
+    if any(not np.array_equal(run.lags, lags) for run, _, _ in taken):
+        return {"delay_kernels": None, "lags": None, "kernel_stability": None}
+    kernels = np.array([run.delay_kernels[row, i] for run, row, i in taken])
+    pairs = combinations(unit_rows(kernels), 2)
+    stability = np.mean([(one * other).sum(axis=1) for one, other in pairs], axis=0)
+    return {"delay_kernels": kernels.mean(axis=0), "lags": lags, "kernel_stability": stability}
+
+
+def _medoid(patterns, spectra, n_branches):
+    """The fit whose most important branches find the most similar ones in the others."""
+    totals = []
+    for maps, shapes in zip(patterns, spectra, strict=True):
+        similar = (
+            _similarity(maps[:n_branches], shapes[:n_branches], *others)
+            for others in zip(patterns, spectra, strict=True)
+        )
+        totals.append(sum(s[linear_sum_assignment(s, maximize=True)].sum() for s in similar))
+    return int(np.argmax(totals))
+
+
+def _average(maps):
+    """Mean maps (n_branches, n_channels) of unit maps by fit, and the sign each takes there."""
+    # The first singular vector does not depend on the signs that the maps come with.
+    template = np.array([np.linalg.svd(branch)[2][0] for branch in maps.transpose(1, 0, 2)])
+    template *= np.sign(np.take_along_axis(template, _largest(template), axis=1))
+    signs = np.where(np.einsum("rkc,kc->rk", maps, template) < 0, -1.0, 1.0)
+    return (signs[:, :, None] * maps).mean(axis=0), signs
+
+
+def _largest(maps):
+    return np.abs(maps).argmax(axis=1)[:, None]
+
+
+def _stability(maps, shapes):
+    pairs = combinations(range(len(maps)), 2)
+    return np.mean(
+        [_similarity(maps[i], shapes[i], maps[j], shapes[j]).diagonal() for i, j in pairs], axis=0
+    )
+
+
+def _similarity(maps, spectra, other_maps, other_spectra):
+    return abs_cosines(maps, other_maps) * overlaps(spectra, other_spectra)
+
+
+def _check_runs(runs, region, n_branches):
+    """Row of the region in each fit."""
+    if len(runs) < 2:
+        raise ValueError(f"branches are matched between two fits or more, got {len(runs)}.")
+    if not isinstance(n_branches, Integral) or n_branches < 1:
+        raise ValueError(f"n_branches must be a whole number of at least 1, got {n_branches!r}.")
+    rows = []
+    for i, run in enumerate(runs):
+        if not hasattr(run, "delay_kernels"):
+            raise TypeError(
+                f"fit {i} must be what read_branches returns, got {type(run).__name__}."
+            )
+        if run.patterns.shape[1] != runs[0].patterns.shape[1] or run.ch_names != runs[0].ch_names:
+            raise ValueError(
+                f"fit {i} has other channels than fit 0 ({run.ch_names} against "
+                f"{runs[0].ch_names}); pick those that all recordings have before fitting."
+            )
+        if not np.array_equal(run.frequencies, runs[0].frequencies):
+            raise ValueError(
+                f"fit {i} has other frequencies than fit 0; read the branches of EEG of the same "
+                f"sampling rate, in windows of the same length."
+            )
+        names = list(run.region_names)
+        if isinstance(region, str):
+            if region not in names:
+                raise ValueError(f"fit {i} has no region {region!r}, but {', '.join(names)}.")
+            rows.append(names.index(region))
+        elif isinstance(region, Integral) and 0 <= region < len(names):
+            rows.append(int(region))
+        else:
+            raise ValueError(
+                f"region must be a name or a number from 0 to {len(names) - 1}, got {region!r}."
+            )
+        n_own = int(np.sum((run.regions == rows[-1]) | (run.regions == -1)))
+        if n_branches > n_own:
+            raise ValueError(
+                f"n_branches={n_branches}, but the region has {n_own} in fit {i}; ask for fewer."
+            )
+    return rows

@@ -1,0 +1,194 @@
+"""What activates a branch: spatial patterns and frequency patterns."""
+
+import numpy as np
+from scipy.signal import stft
+from sklearn.utils import Bunch
+
+from ..windows import EEGWindows
+from ._network import to_one
+
+
+def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"):
+    r"""Compute what activates each branch, from its weights and the spectrum of the EEG.
+
+    .. math:: a_k = \sum_f |H_k(f)|^2\, \mathrm{Re}\, S(f)\, w_k, \qquad
+              g_k(f) = w_k^\top S(f)\, w_k\, |H_k(f)|
+
+    The spatial pattern is the covariance of the EEG that passes the branch's own FIR filter
+    :math:`H_k`, times its spatial weights [1]_: weights say how a branch suppresses noise, patterns
+    where its signal comes from. The frequency pattern is the temporal twin [2]_: spectrum of the
+    spatially filtered EEG times the frequency response.
+
+    Parameters
+    ----------
+    filters : ndarray, shape (n_filters, n_channels)
+        Spatial weights :math:`w_k`.
+    taps : ndarray, shape (n_filters, n_taps)
+        FIR filters.
+    spectrum : ndarray of complex, shape (n_frequencies, n_channels, n_channels)
+        Cross-spectral density S of the EEG in V²/Hz.
+    frequencies : ndarray, shape (n_frequencies,)
+        Its frequencies in Hz.
+    sfreq : float
+        Sampling rate in Hz.
+    method : {"psd", "amplitude"}
+        Frequency pattern from the power spectrum, as the theory has it, or from its root, the
+        amplitude spectrum, as the BEIRA authors plotted it [3]_.
+
+    Returns
+    -------
+    branches : Bunch
+        ``filters`` and ``patterns`` (n_filters, n_channels), patterns scaled to a largest absolute
+        value of 1; ``frequencies``; ``frequency_responses`` and ``frequency_patterns``
+        (n_filters, n_frequencies), scaled to a maximum of 1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together, or ``method`` is unknown.
+
+    References
+    ----------
+    .. [1] Haufe et al. (2014), On the interpretation of weight vectors of linear models in
+       multivariate neuroimaging, NeuroImage 87.
+    .. [2] Petrosyan et al. (2020), bioRxiv 2020.06.02.129114.
+    .. [3] Kovalev, Mikheev, Ossadtchi (2022), arXiv 2211.02024.
+
+    Examples
+    --------
+    Two electrodes see the same noise, and the first one a source as well. The filter takes one from
+    the other; the pattern has the source where it is.
+
+    >>> import numpy as np
+    >>> from sklearn_beira.inspection import branch_patterns, cross_spectrum
+    >>> source, noise = np.random.default_rng(0).standard_normal((2, 1, 10_000))
+    >>> X = np.array([np.concatenate([source + noise, noise])])
+    >>> frequencies, spectrum = cross_spectrum(X, 100.0)
+    >>> found = branch_patterns([[1.0, -1.0]], [[1.0]], spectrum, frequencies, 100.0)
+    >>> np.abs(found.patterns).round(1)
+    array([[1., 0.]])
+    """
+    if method not in ("psd", "amplitude"):
+        raise ValueError(f"method must be 'psd' or 'amplitude', got {method!r}.")
+    filters, taps, spectrum = np.asarray(filters), np.asarray(taps), np.asarray(spectrum)
+    expected = (len(frequencies), filters.shape[-1], filters.shape[-1])
+    if filters.ndim != 2 or taps.ndim != 2 or len(taps) != len(filters):
+        raise ValueError(
+            f"filters must be (n_filters, n_channels) and taps (n_filters, n_taps), got "
+            f"{filters.shape} and {taps.shape}."
+        )
+    if spectrum.shape != expected:
+        raise ValueError(
+            f"spectrum must be (n_frequencies, n_channels, n_channels) = {expected}, got "
+            f"{spectrum.shape}; cross_spectrum computes it with its frequencies."
+        )
+    response = frequency_responses(taps, frequencies, sfreq)
+    density = spectrum.real
+    patterns = np.einsum("kf,fcd,kd->kc", response**2, density, filters, optimize=True)
+    power = np.einsum("kc,fcd,kd->kf", filters, density, filters, optimize=True)
+    if method == "amplitude":
+        power = np.sqrt(np.maximum(power, 0))
+    return Bunch(
+        filters=filters,
+        patterns=to_one(patterns),
+        frequencies=frequencies,
+        frequency_responses=to_one(response),
+        frequency_patterns=to_one(power * response),
+    )
+
+
+def frequency_responses(taps, frequencies, sfreq):
+    """Magnitude (n_filters, n_frequencies) of what FIR filters (n_filters, n_taps) let pass."""
+    times = np.arange(taps.shape[1]) / sfreq
+    return np.abs(taps @ np.exp(-2j * np.pi * np.outer(times, frequencies)))
+
+
+def cross_spectrum(X, sfreq, duration=2.0):
+    """Estimate the cross-spectral density of EEG by Welch's method.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        EEG in V; of EEGWindows, each sample of the recordings counts once.
+    sfreq : float
+        Sampling rate in Hz.
+    duration : float
+        Length in s of the segments, whose inverse is the frequency resolution.
+
+    Returns
+    -------
+    frequencies : ndarray, shape (n_frequencies,)
+        Frequencies in Hz.
+    spectrum : ndarray of complex, shape (n_frequencies, n_channels, n_channels)
+        Cross-spectral density in V²/Hz.
+
+    Raises
+    ------
+    ValueError
+        If X is no EEG, or a segment has fewer than two samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.inspection import cross_spectrum
+    >>> X = np.random.default_rng(0).standard_normal((5, 4, 1000))
+    >>> frequencies, spectrum = cross_spectrum(X, 100.0)
+    >>> spectrum.shape, float(frequencies[1])
+    ((101, 4, 4), 0.5)
+    """
+    if isinstance(X, EEGWindows):
+        pieces = [X.recordings[k][:, start:stop] for k, start, stop in X.stretches()]
+    else:
+        pieces = list(np.asarray(X))
+    if not pieces or any(piece.ndim != 2 for piece in pieces):
+        raise ValueError(
+            f"X must be EEGWindows or an array (n_samples, n_channels, n_times) with samples, got "
+            f"shape {np.shape(X)}."
+        )
+    n_fft = min(round(duration * sfreq), min(piece.shape[1] for piece in pieces))
+    if n_fft < 2:
+        raise ValueError(
+            f"segments of {n_fft} sample(s) have no spectrum: windows have {X.shape[2]} sample(s) "
+            f"at {sfreq:g} Hz, and segments last {duration:g} s; give longer ones."
+        )
+    total, n_segments = 0.0, 0
+    for piece in pieces:
+        frequencies, _, segments = stft(
+            piece.astype(np.float64),
+            sfreq,
+            nperseg=n_fft,
+            boundary=None,
+            padded=False,
+            detrend="constant",
+            scaling="psd",
+        )
+        # (n_channels, n_frequencies, n_segments): channels against channels, per frequency
+        segments = segments.transpose(1, 0, 2)
+        total = total + segments @ segments.conj().transpose(0, 2, 1)
+        n_segments += segments.shape[2]
+    spectrum = total / n_segments
+    spectrum[1 : len(spectrum) - (n_fft % 2 == 0)] *= 2  # one-sided
+    return frequencies, spectrum
+
+
+def abs_cosines(maps, others):
+    """Absolute cosine (n_maps, n_others) between maps (n_maps, n_channels) and others."""
+    return np.abs(unit_rows(maps) @ unit_rows(others).T)
+
+
+def overlaps(spectra, others):
+    """What spectra (n_spectra, n_frequencies) and others share, (n_spectra, n_others), up to 1."""
+    shares, other_shares = share_rows(spectra), share_rows(others)
+    return np.minimum(shares[:, None], other_shares[None]).sum(axis=2)
+
+
+def unit_rows(rows):
+    """Scale rows (..., n) to a length of 1."""
+    size = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.where(size > 0, size, 1.0)
+
+
+def share_rows(rows):
+    """Scale each row to a sum of 1."""
+    total = rows.sum(axis=1, keepdims=True)
+    return rows / np.where(total > 0, total, 1.0)

@@ -1,0 +1,108 @@
+"""Everything that can be read from the branches of a model, in one place."""
+
+import numpy as np
+
+from ..windows import EEGWindows
+from ._network import (
+    at_regressor,
+    delay_of,
+    owners,
+    region_names,
+    sampling_rate,
+    to_one,
+    weights_of,
+)
+from .patterns import branch_patterns, cross_spectrum, frequency_responses
+from .responses import delay_kernels, differentiate
+
+
+def read_branches(model, X, *, sfreq=None, method="psd"):
+    """Read the branches of a fitted model: scalp maps, spectra, delays and importance.
+
+    Parameters
+    ----------
+    model : BEIRARegressor or Pipeline that ends in one
+        Fitted model.
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        EEG that the model can predict from, best the training EEG.
+    sfreq : float or None
+        Sampling rate in Hz of a plain array where the regressor reads it; None takes what the
+        regressor or the EEGWindows know.
+    method : {"psd", "amplitude"}
+        Kind of frequency pattern, as in :func:`branch_patterns`.
+
+    Returns
+    -------
+    branches : Bunch
+        The entries of :func:`branch_patterns`, and
+
+        - ``lowpass_responses`` (n_filters, n_frequencies), what smooths the envelopes, scaled to a
+          maximum of 1: the low-pass of "autoencoder", for "compact" the mean over a segment, NaN
+          for a network of your own with neither;
+        - ``importance`` (n_rois, n_filters) of :func:`branch_importance` by gradients;
+        - ``delay_kernels`` (n_rois, n_filters, n_lags), the response of the prediction to a
+          branch, and its ``lags`` (n_lags,), the time in s by which BOLD follows the EEG;
+        - ``regions`` (n_filters,), the number of the region that owns each branch, -1 where
+          regions share them;
+        - ``region_names``, ``ch_names`` and ``info`` (both None for arrays).
+
+    See Also
+    --------
+    branch_envelopes : The envelopes over time.
+    match_branches : Compare the branches of several fits.
+    maps_of_random_weights : Compare with models that have learned nothing.
+
+    Notes
+    -----
+    A delay kernel is the change of the region's prediction, in units of the SD of the training
+    BOLD, per second of a doubling of the branch's power ("autoencoder": of its mean rectified
+    signal),
+
+    .. math:: h_{r,k}(\\tau) = \\frac{u_k}{\\Delta} \\operatorname{mean}
+              \\frac{\\partial \\hat y_r(t)}{\\partial e_k(t - \\tau)}
+
+    over windows, where values of the envelope :math:`e_k` come every :math:`\\Delta` seconds and
+    :math:`u_k` is what a doubling adds to it. Of "compact" that is the kernel it has learned. Where
+    the data say little, it stays near the response that the model expects: it proves nothing by
+    looking like one. The kernel of a network that is not linear in the envelopes is its mean
+    response to small changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira.inspection import read_branches
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> branches = read_branches(model, X)
+    >>> branches.patterns.shape, branches.importance.shape, branches.delay_kernels.shape
+    ((6, 4), (2, 6), (2, 6, 6))
+    """
+    regressor, X = at_regressor(model, X)
+    sfreq = sampling_rate(regressor, X, sfreq)
+    network = regressor.net_.module_.network
+    frequencies, spectrum = cross_spectrum(X, sfreq)
+    branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
+    branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)
+    found = differentiate(regressor, X)
+    branches.importance = to_one(found.activation)
+    branches.lags, branches.delay_kernels = delay_kernels(
+        network, found.gradient, found.level, sfreq, delay_of(model, X)
+    )
+    branches.regions = owners(network)
+    branches.region_names = region_names(regressor)
+    branches.info = X.info if isinstance(X, EEGWindows) else None
+    branches.ch_names = regressor.ch_names_in_
+    return branches
+
+
+def _lowpass_responses(branches, frequencies, sfreq):
+    n_filters = len(branches.spatial)
+    if hasattr(branches, "lowpass"):
+        taps = branches.lowpass.detach().cpu().numpy().astype(float)
+    elif hasattr(branches, "segment"):
+        taps = np.full((n_filters, branches.segment), 1 / branches.segment)
+    else:
+        return np.full((n_filters, len(frequencies)), np.nan)
+    return to_one(frequency_responses(taps, frequencies, sfreq))

@@ -1,0 +1,95 @@
+"""How the prediction responds to the envelopes: the gradients of a network."""
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch
+
+from ._network import envelope_batches, estimate, owners
+
+
+def differentiate(regressor, X):
+    """Differentiate the estimates of the windows' own volumes by the envelopes.
+
+    Parameters
+    ----------
+    regressor : BEIRARegressor
+        Fitted regressor.
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        Windows as the regressor reads them.
+
+    Returns
+    -------
+    found : Bunch
+        ``activation`` (n_rois, n_filters), the mean absolute gradient times envelope;
+        ``gradient`` (n_rois, n_filters, n_values), the mean over windows, in order of time;
+        ``level`` (n_filters,), the mean of the envelopes. Zeros for branches of other regions.
+    """
+    network = regressor.net_.module_.network
+    owner = owners(network)
+    activation = gradient = level = 0.0
+    for envelopes in envelope_batches(regressor, X):
+        envelopes.requires_grad_()
+        estimates = estimate(network, envelopes, X.shape[2]).sum(dim=0)
+        # Where no region reads the branches of another, one pass back serves all regions.
+        targets = estimates if (owner < 0).any() else [estimates.sum()]
+        moved, slopes = [], []
+        for target in targets:
+            (slope,) = torch.autograd.grad(target, envelopes, retain_graph=True)
+            moved.append((slope * envelopes).abs().mean(dim=-1).sum(dim=0))
+            slopes.append(slope.sum(dim=0))
+        activation = activation + _to_array(torch.stack(moved))
+        gradient = gradient + _to_array(torch.stack(slopes))
+        level = level + _to_array(envelopes.mean(dim=-1).sum(dim=0))
+    found = Bunch(activation=activation, gradient=gradient, level=level)
+    if (owner >= 0).all():
+        own = owner == np.arange(len(regressor.target_mean_))[:, None]
+        found.activation = np.where(own, activation, 0.0)
+        found.gradient = np.where(own[:, :, None], gradient, 0.0)
+    return Bunch(**{name: total / len(X) for name, total in found.items()})
+
+
+def delay_kernels(network, gradient, level, sfreq, delay):
+    r"""Turn gradients by envelopes into kernels over the time by which BOLD follows the EEG.
+
+    .. math:: h_{r,k}(\tau) = \frac{u_k}{\Delta} \operatorname{mean}
+              \frac{\partial \hat y_r(t)}{\partial e_k(t - \tau)}
+
+    with values of the envelope every :math:`\Delta` seconds. The unit :math:`u_k` is a doubling:
+    of the power of a branch of "compact", whose envelope is relative to its mean, and of the mean
+    rectified signal of one of "autoencoder". Of other networks it is the envelope's own.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network with branches.
+    gradient : ndarray, shape (n_rois, n_filters, n_values)
+        Mean gradient, in order of time.
+    level : ndarray, shape (n_filters,)
+        Mean of the envelopes.
+    sfreq : float
+        Sampling rate in Hz.
+    delay : float
+        Time in s from the end of the window to the volume.
+
+    Returns
+    -------
+    lags : ndarray, shape (n_lags,)
+        Middle of the time that each value stands for, in s before the volume.
+    kernels : ndarray, shape (n_rois, n_filters, n_lags)
+        Change of the standardised prediction per second of a unit change.
+    """
+    step, margin = steps_of(network.branches)
+    lags = delay + (margin + (np.arange(gradient.shape[2]) + 0.5) * step) / sfreq
+    unit = np.ones(len(level))
+    if hasattr(network.branches, "lowpass_bias"):
+        unit = level - _to_array(network.branches.lowpass_bias)
+    return lags, gradient[:, :, ::-1] * unit[:, None] * sfreq / step
+
+
+def steps_of(branches):
+    """Samples per value of the envelopes, and samples lost at either end of the EEG."""
+    return getattr(branches, "segment", 1), getattr(branches, "margin", 0)
+
+
+def _to_array(tensor):
+    return tensor.detach().cpu().numpy().astype(float)

@@ -1,0 +1,192 @@
+"""Branches matched across fits, and maps of random weights."""
+
+import copy
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
+
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
+from sklearn_beira.inspection import (
+    maps_of_random_weights,
+    match_branches,
+    randomise_branches,
+    read_branches,
+)
+
+OWN = [slice(0, 6), slice(6, 12)]  # branches of the two regions
+
+
+def cosine(a, b):
+    return np.abs(a @ b) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b)
+
+
+@pytest.fixture(scope="module")
+def study(make_study):
+    """Each of two regions follows a source of its own."""
+    study = make_study(
+        duration=420.0, n_channels=16, lead_in=17.0, n_sources=4, weights=np.eye(2, 4)
+    )
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0, verbose="error")
+    return X, y, study.truth
+
+
+def fit(X, y):
+    beira = BEIRARegressor(n_branches=6, verbose=False)
+    steps = [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(16.0)), ("beira", beira)]
+    return Pipeline(steps).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def model(study):
+    return fit(*study[:2])
+
+
+@pytest.fixture(scope="module")
+def branches(model, study):
+    return read_branches(model, study[0])
+
+
+def shuffle(branches, rng, noise=0.0):
+    """The same branches in another order, with other signs, and noise on their maps."""
+    order = np.concatenate([own.start + rng.permutation(6) for own in OWN])
+    signs = rng.choice([-1.0, 1.0], 12)
+    patterns = branches.patterns + noise * rng.standard_normal(branches.patterns.shape)
+    return order, Bunch(
+        **{
+            **branches,
+            "patterns": (signs[:, None] * patterns)[order],
+            "frequency_patterns": branches.frequency_patterns[order],
+            "importance": branches.importance[:, order],
+            "delay_kernels": branches.delay_kernels[:, order],
+        }
+    )
+
+
+def test_matching_undoes_order_and_signs(branches):
+    rng = np.random.default_rng(0)
+    shuffled = [shuffle(branches, rng) for _ in range(4)]
+    for roi, name in enumerate(branches.region_names):
+        found = match_branches([run for _, run in shuffled], name, n_branches=4)
+        np.testing.assert_allclose(found.stability, 1)
+        np.testing.assert_allclose(found.kernel_stability, 1)
+        # The same branches everywhere, the most important ones, in their order.
+        original = [order[i] for (order, _), i in zip(shuffled, found.indices, strict=True)]
+        expected = np.argsort(-branches.importance[roi])[:4]
+        np.testing.assert_array_equal(original, np.tile(expected, (4, 1)))
+        np.testing.assert_allclose(found.importance, branches.importance[roi, expected])
+        np.testing.assert_allclose(found.delay_kernels, branches.delay_kernels[roi, expected])
+        np.testing.assert_allclose(
+            found.aligned_patterns, found.aligned_patterns[[0]].repeat(4, axis=0), atol=1e-12
+        )
+        for pattern, k in zip(found.patterns, expected, strict=True):
+            assert cosine(pattern, branches.patterns[k]) == pytest.approx(1)
+
+
+def test_averages_of_noisy_maps_are_closer_to_the_truth(branches):
+    rng = np.random.default_rng(0)
+    runs = [shuffle(branches, rng, noise=0.3)[1] for _ in range(8)]
+    found = match_branches(runs, 0, n_branches=2)
+    truth = branches.patterns[np.argmax(branches.importance[0])]
+    single = [cosine(maps, truth) for maps in found.aligned_patterns[:, 0]]
+    assert cosine(found.patterns[0], truth) > max(single)
+    similar = []
+    for i, j in combinations(range(8), 2):
+        spectra = [runs[k].frequency_patterns[found.indices[k, 0]] for k in (i, j)]
+        overlap = np.minimum(*(spectrum / spectrum.sum() for spectrum in spectra)).sum()
+        maps = found.aligned_patterns[:, 0]
+        similar.append(cosine(maps[i], maps[j]) * overlap)
+    assert found.stability[0] == pytest.approx(np.mean(similar))
+
+
+def test_stability_falls_for_unrelated_maps(branches):
+    rng = np.random.default_rng(0)
+    unrelated = []
+    for _ in range(4):
+        run = Bunch(**branches)
+        run.patterns = rng.standard_normal(run.patterns.shape)
+        run.frequency_patterns = rng.permutation(run.frequency_patterns)
+        unrelated.append(run)
+    assert (match_branches(unrelated, 0).stability < 0.5).all()
+    one_off = [branches, branches, unrelated[0]]
+    assert (match_branches(one_off, 0).stability < 0.8).all()
+
+
+def test_halves_of_a_recording_agree_on_the_source(study):
+    X, y, truth = study
+    half = len(X) // 2
+    runs = [
+        read_branches(fit(X[rows], y[rows]), X[rows]) for rows in (slice(half), slice(half, None))
+    ]
+    for roi in range(2):
+        found = match_branches(runs, roi, n_branches=2)
+        assert found.stability[0] > 0.85
+        assert found.kernel_stability[0] > 0.7
+        assert cosine(found.patterns[0], truth.patterns[roi]) > 0.95
+
+
+def test_kernels_over_different_lags_are_not_averaged(branches):
+    other = Bunch(**branches)
+    other.lags = branches.lags + 2.0
+    found = match_branches([branches, other], 0)
+    assert found.delay_kernels is found.lags is found.kernel_stability is None
+
+
+def test_fits_that_cannot_be_matched_are_refused(branches):
+    def changed(**entries):
+        return Bunch(**{**branches, **entries})
+
+    with pytest.raises(ValueError, match="between two fits or more, got 1"):
+        match_branches([branches], 0)
+    with pytest.raises(TypeError, match="fit 1 must be what read_branches returns, got ndarray"):
+        match_branches([branches, branches.patterns], 0)
+    with pytest.raises(ValueError, match=r"fit 1 has other channels than fit 0 \(\['a'"):
+        match_branches([branches, changed(ch_names=[*"abcdefghijklmnop"])], 0)
+    with pytest.raises(ValueError, match="fit 1 has other frequencies than fit 0; read"):
+        match_branches([branches, changed(frequencies=branches.frequencies * 2)], 0)
+    with pytest.raises(ValueError, match="fit 0 has no region 'Thalamus', but Left Caudate, Right"):
+        match_branches([branches, branches], "Thalamus")
+    with pytest.raises(ValueError, match="a name or a number from 0 to 1, got 2"):
+        match_branches([branches, branches], 2)
+    with pytest.raises(ValueError, match="n_branches=7, but the region has 6 in fit 0"):
+        match_branches([branches, branches], 0, n_branches=7)
+    with pytest.raises(ValueError, match="n_branches must be a whole number of at least 1, got 0"):
+        match_branches([branches, branches], 0, n_branches=0)
+
+
+def test_randomised_weights_keep_their_values_and_lose_their_places(model):
+    before = copy.deepcopy(model)
+    drawn = randomise_branches(model, random_state=0)
+    own, kept, moved = (m[-1].net_.module_.network.state_dict() for m in (before, model, drawn))
+    for name in ("branches.spatial", "branches.bandpass", "kernel"):
+        assert (own[name] == kept[name]).all()  # the model itself stays
+        assert (own[name] != moved[name]).float().mean() > 0.5
+        assert (own[name].flatten().sort()[0] == moved[name].flatten().sort()[0]).all()
+    again = randomise_branches(model, random_state=0)[-1].net_.module_.network
+    assert (again.kernel == moved["kernel"]).all()
+
+
+def test_random_weights_lose_the_maps(model, branches, study):
+    X, _, truth = study
+    found = maps_of_random_weights(model, X, n_draws=20, random_state=0)
+    assert found.spatial.shape == found.spectral.shape == (20, 2)
+    assert found.region_names == branches.region_names
+    np.testing.assert_array_equal(found.branches, branches.importance.argmax(axis=1))
+    for roi, best in enumerate(found.branches):
+        learned = cosine(branches.patterns[best], truth.patterns[roi])
+        drawn = cosine(found.patterns[:, roi], truth.patterns[roi])
+        assert learned > 0.95
+        assert np.median(drawn) < 0.6
+        expected = cosine(found.patterns[:, roi], branches.patterns[best])
+        np.testing.assert_allclose(found.spatial[:, roi], expected)
+    assert (np.median(found.spatial, axis=0) < 0.6).all()
+    assert (np.median(found.spectral, axis=0) < 0.6).all()
+
+
+def test_random_copies_of_nothing_are_refused(model, study):
+    with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1, got 0"):
+        maps_of_random_weights(model, study[0], n_draws=0)
+    with pytest.raises(TypeError, match="a Pipeline that ends in one, got EEGFilter"):
+        randomise_branches(EEGFilter())
