@@ -4,6 +4,7 @@ Without files it runs on a simulated recording whose truth is known.
 """
 
 import argparse
+import shlex
 import sys
 import time
 import warnings
@@ -33,7 +34,8 @@ from .windows import align
 
 # Columns of a BOLD table that tell when, not what.
 TIME_COLUMNS = ("time_s", "time", "onset", "volume")
-HISTORY, RIVAL_HISTORY = 20.0, 16.0
+# What models read of the EEG before a volume, in s; the paper's window ends some time before it.
+HISTORY = 20.0
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
 
 
@@ -51,7 +53,13 @@ def main(argv=None):
         0, or 2 if the input cannot be used.
     """
     args = _parse(argv)
+    args.command = shlex.join(
+        ["python", "-m", "sklearn_beira", *(sys.argv[1:] if argv is None else argv)]
+    )
     mpl.use("Agg")
+    # A terminal that cannot write "≤" shows something else instead of ending the job.
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
+        sys.stdout.reconfigure(errors="replace")
     started = time.monotonic()
     try:
         run(args)
@@ -77,18 +85,17 @@ def run(args):
 
     duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     tmin = -(duration + delay)
-    X, y, ceiling, data = _simulate(args, tmin) if args.eeg is None else _load(args, tmin)
+    load = _simulate if args.eeg is None else _load
+    X, y, data, ceiling, extractor = load(args, tmin)
     cv = BlockedKFold(args.folds, gap=-tmin)
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
-    beira = (
-        make_paper_beira(random_state=args.seed)
-        if args.paper
-        else BEIRARegressor(random_state=args.seed)
-    )
+    # In a log, a progress bar leaves fragments.
+    options = {"random_state": args.seed, "verbose": sys.stderr.isatty()}
+    beira = make_paper_beira(**options) if args.paper else BEIRARegressor(**options)
     rivals = {
-        "ridge": make_band_power_ridge(RIVAL_HISTORY),
-        "finger-print": make_eeg_fingerprint(RIVAL_HISTORY),
-        "alpha": make_alpha_hrf(RIVAL_HISTORY),
+        "ridge": make_band_power_ridge(HISTORY),
+        "finger-print": make_eeg_fingerprint(HISTORY),
+        "alpha": make_alpha_hrf(HISTORY),
         "time": make_time_polynomial(),
     }
     models = {
@@ -99,38 +106,55 @@ def run(args):
             name: Pipeline([("filter", eeg_filter), *rival.steps]) for name, rival in rivals.items()
         },
     }
+    reads = f"All of them read the {HISTORY:g} s of EEG before a volume."
+    if args.paper:
+        reads = (
+            f"'BEIRA' reads {duration:g} s of EEG that end {delay:g} s before a volume, as "
+            f"published, its rivals the {HISTORY:g} s before it."
+        )
     protocol = (
         f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
         f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
         f"are the lagged band-power ridge (the honest bar), the EEG finger-print (one electrode), "
-        f"alpha power with the hemodynamic response, and a polynomial of time, which reads no EEG. "
-        f"BEIRA looks back {-tmin:g} s, its rivals {RIVAL_HISTORY:g} s."
+        f"and alpha power with the hemodynamic response. {reads} 'time' is a polynomial of time, "
+        f"which reads no EEG."
     )
     print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table, predictions = compare(
-            models, X, y, cv=cv, random_state=args.seed, return_predictions=True
+            models,
+            X,
+            y,
+            cv=cv,
+            random_state=args.seed,
+            return_predictions=True,
+            verbose=sys.stderr.isatty(),
         )
     notes = [f"Note: {note}" for note in dict.fromkeys(str(w.message) for w in caught)]
     scores = format_comparison(table, ceiling=ceiling)
-    print("r of the rivals beside BEIRA's; * where p_max, corrected over regions, is <= .05:\n")
+    print(
+        "r of BEIRA with its 95 % interval and p; r of its rivals. * where p_max (p corrected\n"
+        "over regions) is at most .05; ≤ where no p from so many draws is lower.\n"
+    )
     print(f"{scores.rename_axis(None).to_string()}\n")
-    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes]), "\n")
-    print("Training BEIRA on all data, for its branches …")
+    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes]))
+    print("\nTraining BEIRA on all data, for its branches …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
         table,
+        X,
         y,
         {name: predictions[name] for name in ("BEIRA", "ridge")},
-        X.times,
-        groups=X.groups,
-        ceiling=ceiling,
-        branches=read_branches(final, X),
         model=final,
-        summary="\n\n".join([data, protocol, *notes]),
+        branches=read_branches(final, X),
+        extractor=extractor,
+        ceiling=ceiling,
+        data=data,
+        protocol="\n\n".join([protocol, *notes]),
+        command=args.command,
         title="sklearn-beira",
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")
@@ -146,7 +170,7 @@ def _simulate(args, tmin):
         f"'ceiling' is the r of a perfect predictor of the coupled part. Nothing here is a claim "
         f"about brains; use --eeg and --bold for your own recording."
     )
-    return X, y, study.truth.noise_ceiling, data
+    return X, y, data, study.truth.noise_ceiling, None
 
 
 def _load(args, tmin):
@@ -155,7 +179,7 @@ def _load(args, tmin):
     if unknown:
         raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
     raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
-    bold, volume_times = _read_bold(args)
+    bold, volume_times, extractor = _read_bold(args)
     if args.trigger:
         onsets, volume_times = f"the markers {args.trigger!r}", None
     elif volume_times is not None:
@@ -185,15 +209,15 @@ def _load(args, tmin):
         f"EEG history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out). "
         f"Volume onsets: {onsets}. Regions: {', '.join(map(str, y.columns))}."
     )
-    return X, y, None, data
+    return X, y, data, None, extractor
 
 
 def _read_bold(args):
-    """Table of regions, and the onset of each volume where the table tells it."""
+    """Table of regions, onset of each volume where the table tells it, extractor of an image."""
     path = Path(args.bold)
     if path.name.endswith((".nii", ".nii.gz")):
         extractor = ROIExtractor(args.atlas, labels=args.labels, confounds=args.confounds)
-        return extractor.fit_transform(str(path)), None
+        return extractor.fit_transform(str(path)), None, extractor
     with path.open(encoding="utf-8-sig") as lines:
         header = lines.readline()
     # Not left to pandas: in a table of one region it takes a digit for the separator.
@@ -207,7 +231,7 @@ def _read_bold(args):
             f"{', '.join(map(str, text)) or 'none, but no other column either'}."
         )
     seconds = [name for name in when if name in TIME_COLUMNS[:3]]
-    return regions, (table[seconds[0]].to_numpy() if seconds else None)
+    return regions, (table[seconds[0]].to_numpy() if seconds else None), None
 
 
 def _parse(argv):
@@ -252,7 +276,7 @@ def _parse(argv):
     )
     own.add_argument("--labels", metavar="FILE", help="names of the regions of a label image")
     own.add_argument("--confounds", metavar="FILE", help="fMRIPrep table or SPM rp_*.txt")
-    parser.add_argument("--folds", type=int, default=4, help="number of blocks (default: 4)")
+    parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
     parser.add_argument(
         "--paper",
         action="store_true",

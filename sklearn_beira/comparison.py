@@ -107,9 +107,9 @@ def compare(
         subjects), ``n_eff``, ``p_neff`` (parametric, from ``n_eff``), ``p``, ``p_max``,
         ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
         ``n_train``, ``fit_time`` in s, and ``params`` (what a search chose, JSON).
-        ``table.attrs`` holds ``question`` (what p answers), ``null``, ``refit``, ``cv``,
-        ``random_state``, ``versions`` and ``blocks`` (the test block of each volume, -1 where no
-        fold tests).
+        ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
+        draws can give), ``null``, ``refit``, ``cv``, ``random_state``, ``versions`` and ``blocks``
+        (the test block of each volume, -1 where no fold tests).
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Only with ``return_predictions``; NaN where no fold tests.
 
@@ -174,6 +174,7 @@ def compare(
     table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
     table.attrs = {
         "question": next(iter(tests.values())).question if tests else "",
+        "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
         "null": null,
         "refit": refit,
         "cv": str(study.cv),
@@ -331,7 +332,8 @@ def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
     -------
     text : DataFrame of str, a row per region and a last row "mean"
         Columns: r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the
-        ceiling. An asterisk stands where ``p_max`` is at most ``alpha``.
+        ceiling. An asterisk stands where ``p_max`` is at most ``alpha``, "≤" before a p that is
+        the lowest so many draws can give.
     """
     pooled = table[table["scope"] == "pooled"]
     regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
@@ -339,25 +341,35 @@ def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
     if model not in models:
         raise ValueError(f"{model!r} is not in the table; it has {', '.join(map(str, models))}.")
     by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
+    floor = table.attrs.get("p_floor") or 0.0
 
     def column(name):
         r, p = by_model[name]["r"], by_model[name]["p_max"]
-        found = [f"{r[k]:.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
-        return [*found, f"{r.mean():.2f} "]
+        found = [f"{r[k]:z.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
+        return [*found, f"{r.mean():z.2f} "]
+
+    def p_text(p):
+        # Rounded up: "≤ .001" must be true of 1 / 1001 and of 1 / 998.
+        at_floor = p <= floor * (1 + 1e-9)
+        return f"≤ {np.ceil(1000 * p - 1e-9) / 1000:.3f}" if at_floor else f"{p:.3f}"
 
     full = by_model[model]
-    ends = [f"[{full['ci_low'][k]:.2f}, {full['ci_high'][k]:.2f}]" for k in regions]
+    ends = [f"[{full['ci_low'][k]:z.2f}, {full['ci_high'][k]:z.2f}]" for k in regions]
     text = {str(model): column(model), "interval": [*ends, ""]}
     for name in ("p", "p_max"):
         if full[name].notna().all():
-            text[name] = [*(f"{full[name][k]:.3f}" for k in regions), ""]
+            text[name] = [*(p_text(full[name][k]) for k in regions), ""]
     text |= {str(name): column(name) for name in models if name != model}
     if ceiling is not None:
-        text["ceiling"] = [f"{r:.2f}" for r in [*ceiling, np.mean(ceiling)]]
+        text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
     return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
 
 
 # -- the pieces of compare ----------------------------------------------------------------------
+def _lowest_p(test):
+    return float(test.p_value(np.ones(1), np.zeros((len(test.draws), 1)))[0])
+
+
 def _subjects(study, subjects):
     if subjects is None:
         return study.X.subjects if isinstance(study.X, EEGWindows) else None

@@ -453,17 +453,21 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         index=pd.Index(region_names, name="region"),
     )
     trend = " around its own slow trend" if keep_trend else ""
+    # Of 2 M shifts, M + 1 in a row are what p counts among.
+    of = "n / 2" if null == "shift" else "n"
     repeated = (
-        "Training and test alike, selection and fit repeated."
+        "It stands in for the BOLD of training and test alike, and selection and fit are repeated."
         if refit
-        else "In the test only, predictions kept: that assumes that training and test BOLD are "
-        "independent of each other without the EEG."
+        else "It stands in for the measured BOLD when predictions are scored; the predictions stay "
+        "as they are, which assumes that training and test BOLD are independent of each other but "
+        "for the EEG."
     )
     question = (
-        f"p is the share of {draws.n_draws} draws whose r is as high. In a draw, a recording has "
-        f"{_WITH[null]}{trend}. {repeated} It is assumed that {_ASSUMES[null]}"
-        f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} region(s) by "
-        f"the maximum statistic."
+        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_draws} draws have an r at least as "
+        f"high as the measured one, so p is never 0. In a draw, a recording has {_WITH[null]}"
+        f"{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
+        f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} "
+        f"region{'s' * (len(r) > 1)} by the maximum statistic."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
 

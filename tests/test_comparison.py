@@ -21,6 +21,7 @@ from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, cross
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
+from sklearn_beira.comparison import format_comparison
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r, region_scores
 from sklearn_beira.model_selection import BlockedKFold
@@ -108,6 +109,38 @@ def test_the_null_is_that_of_null_test(refit):
         np.testing.assert_array_equal(table[column], test.table[column])
     assert table.attrs["question"] == test.question
     assert table.attrs["refit"] is refit
+
+
+def test_the_table_to_read_holds_the_numbers_in_the_order_of_the_models():
+    X, y = make_data()
+    table = run(MODELS, X, y)
+    assert table.attrs["p_floor"] == 1 / 100
+    text = format_comparison(table, model="strong", ceiling=[0.9, 0.8, -0.001])
+    assert list(text.columns) == ["strong", "interval", "p", "p_max", "ridge", "mean", "ceiling"]
+    assert list(text.index) == ["ROI 0", "ROI 1", "ROI 2", "mean"]
+    rows = table.query("scope == 'pooled' and model == 'strong'").set_index("region")
+    for region, row in rows.iterrows():
+        mark = "*" if row["p_max"] <= 0.05 else " "
+        assert text.loc[region, "strong"] == f"{row['r']:.2f}{mark}"
+        assert text.loc[region, "interval"] == f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+        # (0 + 1) / (99 + 1) is as low as 99 draws allow; any other p is told as it is.
+        told = "≤ 0.010" if row["p"] == 0.01 else f"{row['p']:.3f}"
+        assert text.loc[region, "p"] == told
+    assert set(text["p"]) > {"≤ 0.010"}
+    assert text.loc["mean", "strong"] == f"{rows['r'].mean():.2f} "
+    assert text.loc["ROI 2", "ceiling"] == "0.00"
+    with pytest.raises(ValueError, match="'lasso' is not in the table"):
+        format_comparison(table, model="lasso")
+
+
+def test_nothing_to_read_is_minus_zero_or_a_p_without_a_null():
+    X, y = make_data()
+    table = run({"ridge": Ridge()}, X, y, null=None)
+    assert table.attrs["p_floor"] is None
+    table.loc[table["region"] == "ROI 1", ["r", "ci_low", "ci_high"]] = -0.001, -0.002, 0.002
+    text = format_comparison(table)
+    assert list(text.columns) == ["ridge", "interval"]
+    assert text.loc["ROI 1"].tolist() == ["0.00 ", "[0.00, 0.00]"]
 
 
 def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():

@@ -29,14 +29,23 @@ def test_ones_own_files_give_a_table_and_a_report(files, capsys):
         ["--eeg", str(eeg), "--bold", str(bold), "--trigger", "mri", "--folds", "2",
          "--output", str(report)]
     )  # fmt: skip
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert status == 0, out
+    assert "folds:" not in err  # no bar where there is no terminal
     for region in study.region_names:
-        full = rf"^{region} +-?\d\.\d\d[* ] +\[-?\d\.\d\d, -?\d\.\d\d\]( +\d\.\d{{3}}){{2}}"
+        full = rf"^{region} +-?\d\.\d\d[* ] +\[-?\d\.\d\d, -?\d\.\d\d\]( +(?:≤ )?\d\.\d{{3}}){{2}}"
         rivals = r"( +-?\d\.\d\d\*?){4}\s*$"
         assert re.search(full + rivals, out, flags=re.MULTILINE), out
     assert "time_s" not in out.split("Protocol")[1]
+    assert "-0.00" not in out
+    prose = [line for line in out.splitlines() if line.startswith(("p = (k + 1)", "is corrected"))]
+    assert prose
+    assert all(line == line.rstrip() for line in prose)
+    assert "All of them read the 20 s of EEG before a volume." in " ".join(out.split())
     assert report.stat().st_size < 5e6
+    page = report.read_text(encoding="utf-8")
+    assert f"python -m sklearn_beira --eeg {eeg}" in page
+    assert "Brain map" not in page
 
 
 def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch):
@@ -52,7 +61,9 @@ def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch)
     monkeypatch.setattr(command, "make_paper_beira", make_cheap)
     arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--folds", "2", "--paper"]
     assert command.main([str(a) for a in [*arguments, "--output", report]]) == 0
-    assert "'BEIRA' is the published" in " ".join(capsys.readouterr().out.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "'BEIRA' is the published" in out
+    assert "20.48 s of EEG that end 6 s before a volume" in out
     assert [model.architecture for model in made] == ["autoencoder"]
     assert report.exists()
 
@@ -102,9 +113,10 @@ def test_a_table_is_read_whatever_separates_its_columns(files, separator, n_regi
     study, _eeg, bold, _report = files
     table = study.bolds[0].iloc[:, :n_regions]
     table.to_csv(bold, index=False, sep=separator)
-    found, times = command._read_bold(argparse.Namespace(bold=str(bold)))
+    found, times, extractor = command._read_bold(argparse.Namespace(bold=str(bold)))
     pd.testing.assert_frame_equal(found, table.reset_index(drop=True))
     assert times is None
+    assert extractor is None
 
 
 def test_an_image_with_its_atlas_gives_a_report(tmp_path, capsys):
@@ -122,7 +134,7 @@ def test_an_image_with_its_atlas_gives_a_report(tmp_path, capsys):
     assert command.main([str(a) for a in arguments]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in study.region_names)
-    assert report.exists()
+    assert ">Brain map<" in report.read_text(encoding="utf-8")
 
 
 def test_one_region_is_enough(files):

@@ -279,11 +279,25 @@ def test_the_words_say_which_null_it_is():
     assert with_fit.null == "swap"
     assert with_fit.n_distinct == 23
     assert "the BOLD of another recording" in with_fit.question
-    assert "selection and fit repeated" in with_fit.question
-    assert "predictions kept: that assumes" in run(RIDGE, X, y, refit=False).question
+    assert "selection and fit are repeated" in with_fit.question
+    assert (
+        "the predictions stay as they are, which assumes" in run(RIDGE, X, y, refit=False).question
+    )
     assert run(RIDGE, X, y).null == "phase"
     assert "p_max" in repr(with_fit)
     assert "<table" in with_fit._repr_html_()
+
+
+@pytest.mark.parametrize(("null", "of", "share"), [("phase", "n", 1), ("shift", "n / 2", 0.5)])
+def test_p_is_what_the_words_say(null, of, share):
+    X, y = coupled(120)
+    test = run(RIDGE, X, y, null=null, refit=False)
+    assert test.question.startswith(
+        f"p = (k + 1) / ({of} + 1), where k of the n = {len(test.draws)}"
+    )
+    k = (test.draws >= test.table["r"].to_numpy() - 1e-9).sum(axis=0)
+    expected = np.minimum(1, (k + 1) / (share * len(test.draws) + 1))
+    np.testing.assert_allclose(test.table["p"], expected)
 
 
 def test_the_seed_decides_and_the_number_of_processes_does_not():

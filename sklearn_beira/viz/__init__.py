@@ -1,0 +1,22 @@
+"""Figures. Each function draws on the axes or the figure it is given, and returns it."""
+
+from .brain import plot_rois
+from .branches import plot_branch, plot_branches
+from .delays import plot_delay_curve
+from .predictions import plot_predictions
+from .recording import plot_alignment, plot_spectrum
+from .scores import plot_comparison, plot_scores
+from .training import plot_training
+
+__all__ = [
+    "plot_alignment",
+    "plot_branch",
+    "plot_branches",
+    "plot_comparison",
+    "plot_delay_curve",
+    "plot_predictions",
+    "plot_rois",
+    "plot_scores",
+    "plot_spectrum",
+    "plot_training",
+]

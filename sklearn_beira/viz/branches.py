@@ -1,0 +1,209 @@
+"""What branches have learned: scalp maps, spectra and delay kernels."""
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ..hrf import hrf_at
+from ._style import COLOURS, clean, ordinal
+
+__all__ = ["plot_branch", "plot_branches"]
+
+_FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
+_KERNEL, _GLOVER = {"color": COLOURS[0], "lw": 1.2}, {"color": "0.75", "lw": 2.5}
+
+
+# Up to here, a kernel is few enough values to show each.
+_FEW_LAGS = 60
+
+
+def plot_branch(branches, index, *, region=None, axes=None):
+    """Plot the scalp map, the spectrum and the delay kernel of one branch.
+
+    Parameters
+    ----------
+    branches : Bunch
+        What :func:`sklearn_beira.inspection.read_branches` returns.
+    index : int
+        Row of the branch in ``branches``.
+    region : str, int or None
+        Region whose prediction the delay kernel changes. None takes the region that the branch
+        belongs to or, where branches are shared, the one that it moves most.
+    axes : sequence of three matplotlib.axes.Axes or None
+        For the map, the spectrum and the kernel; None makes a figure.
+
+    Returns
+    -------
+    axes : sequence of three matplotlib.axes.Axes
+        The axes. Map: spatial pattern, scaled to a largest absolute value of 1; contours below 0
+        are dashed. Spectrum: frequency pattern (filled), frequency response of the band-pass
+        (dashed) and of what smooths the envelope (dotted), each scaled to a maximum of 1. Kernel:
+        change of the predicted BOLD, in SD of BOLD per second, when the envelope doubles, by the
+        time that BOLD comes after the EEG; broad and grey is Glover's response, scaled to the
+        kernel by least squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira.inspection import read_branches
+    >>> from sklearn_beira.viz import plot_branch
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 1))
+    >>> model = BEIRARegressor(n_branches=2, array_sfreq=100.0).fit(X, y)
+    >>> ax_map, ax_spectrum, ax_kernel = plot_branch(read_branches(model, X), 0)
+    >>> ax_kernel.get_xlabel()
+    'BOLD after EEG (s)'
+    """
+    n_filters = len(branches.patterns)
+    if not 0 <= index < n_filters:
+        raise ValueError(f"index must be 0 to {n_filters - 1}, got {index}.")
+    row = _owner(branches, index) if region is None else _region_row(branches, region)
+    if axes is None:
+        _, axes = plt.subplots(
+            1, 3, figsize=(6.6, 2.0), width_ratios=[1, 1.2, 1.2], layout="constrained"
+        )
+    ax_map, ax_spectrum, ax_kernel = axes
+    _draw_map(ax_map, branches, index)
+    _draw_spectrum(ax_spectrum, branches, index)
+    _draw_kernel(ax_kernel, branches.lags, branches.delay_kernels[row, index])
+    return axes
+
+
+def plot_branches(branches, region, *, n_branches=3, fig=None):
+    """Plot the most important branches of a region, the most important on top.
+
+    Parameters
+    ----------
+    branches : Bunch
+        What :func:`sklearn_beira.inspection.read_branches` returns.
+    region : str or int
+        Name or number of the region.
+    n_branches : int
+        How many, at most.
+    fig : matplotlib.figure.Figure or None
+        Where to draw; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: a row per branch, with its rank and its importance relative to the first, and
+        the panels of :func:`plot_branch`.
+    """
+    row = _region_row(branches, region)
+    if n_branches < 1:
+        raise ValueError(f"n_branches must be at least 1, got {n_branches}.")
+    importance = branches.importance[row]
+    order = [i for i in np.argsort(-importance, kind="stable") if importance[i] > 0][:n_branches]
+    if not order:
+        raise ValueError(f"no branch moves the prediction of {branches.region_names[row]}.")
+    if fig is None:
+        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
+        size = (8.0, round(1.2 + 1.3 * len(order), 1))
+        fig = plt.figure(figsize=size, layout="constrained")
+    axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
+    for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
+        plot_branch(branches, index, region=row, axes=panels)
+        ax_rank.barh(0, importance[index], 0.3, color=COLOURS[0])
+        ax_rank.set(xlim=(0, 1), ylim=(-0.6, 1.6), yticks=[], xticks=[0, 1])
+        ax_rank.text(0, 0.3, f"{ordinal(rank)}\n{importance[index]:z.2f}", va="bottom")
+        clean(ax_rank).spines["left"].set_visible(False)
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    for ax in axes[:-1, [0, 2, 3]].flat:
+        ax.tick_params(labelbottom=False)
+    axes[-1, 0].set_xlabel("importance\n(of the 1st)", fontsize="small")
+    for ax, title in zip(axes[0], ("", "pattern", "spectrum", "delay kernel"), strict=True):
+        ax.set_title(title, fontsize="medium")
+    for ax in axes[:, 2:].flat:
+        ax.yaxis.label.set_fontsize("small")
+    handles = [
+        Patch(facecolor=COLOURS[0], alpha=0.35, label="frequency pattern"),
+        Line2D([], [], **_FILTER, label="band-pass"),
+    ]
+    if np.isfinite(branches.lowpass_responses).all():
+        handles.append(Line2D([], [], **_LOWPASS, label="low-pass"))
+    handles += [
+        Line2D([], [], **_KERNEL, label="delay kernel"),
+        Line2D([], [], **_GLOVER, label="Glover's response, scaled"),
+    ]
+    fig.legend(
+        handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize="small"
+    )
+    fig.suptitle(branches.region_names[row], fontsize="medium", fontweight="bold")
+    return fig
+
+
+def _region_row(branches, region):
+    names = list(branches.region_names)
+    if isinstance(region, str):
+        if region not in names:
+            raise ValueError(f"there is no region {region!r}; there are {', '.join(names)}.")
+        return names.index(region)
+    if not 0 <= region < len(names):
+        raise ValueError(f"region must be a name or 0 to {len(names) - 1}, got {region}.")
+    return int(region)
+
+
+def _owner(branches, index):
+    owner = int(branches.regions[index])
+    return owner if owner >= 0 else int(np.argmax(branches.importance[:, index]))
+
+
+def _draw_map(ax, branches, index):
+    pattern = branches.patterns[index]
+    # Sign is arbitrary: a branch reads power, so a map and its mirror image are the same branch.
+    pattern = pattern * (np.sign(pattern[np.argmax(np.abs(pattern))]) or 1.0)
+    if _has_positions(branches.info):
+        mne.viz.plot_topomap(
+            pattern,
+            branches.info,
+            axes=ax,
+            show=False,
+            cmap="RdBu_r",
+            vlim=(-1, 1),
+            contours=np.linspace(-0.75, 0.75, 7),
+        )
+        return
+    ax.stem(np.arange(1, len(pattern) + 1), pattern, linefmt="C0-", markerfmt=" ", basefmt="k-")
+    names = branches.ch_names or [str(i + 1) for i in range(len(pattern))]
+    largest = [names[i] for i in np.argsort(-np.abs(pattern))[:2]]
+    ax.set(xlabel="channel number", ylabel="pattern", ylim=(-1.05, 1.35))
+    ax.text(0.02, 1.0, f"most: {', '.join(largest)}", transform=ax.transAxes, va="top", fontsize=7)
+    clean(ax)
+
+
+def _has_positions(info):
+    """Whether every channel has a place on the head."""
+    if info is None or info.get_montage() is None:
+        return False
+    at = np.array([channel["loc"][:3] for channel in info["chs"]])
+    return bool(np.isfinite(at).all() and np.abs(at).any(axis=1).all())
+
+
+def _draw_spectrum(ax, branches, index):
+    frequencies = branches.frequencies
+    ax.fill_between(
+        frequencies, branches.frequency_patterns[index], color=COLOURS[0], alpha=0.35, lw=0
+    )
+    ax.plot(frequencies, branches.frequency_patterns[index], color=COLOURS[0], lw=1.2)
+    ax.plot(frequencies, branches.frequency_responses[index], **_FILTER)
+    ax.plot(frequencies, branches.lowpass_responses[index], **_LOWPASS)
+    ax.set(xlabel="frequency (Hz)", ylabel="of maximum", ylim=(0, 1.05))
+    ax.set_xlim(0, min(50.0, frequencies[-1]))
+    clean(ax)
+
+
+def _draw_kernel(ax, lags, kernel):
+    reference = hrf_at(lags)
+    norm = reference @ reference
+    if norm > 0:
+        ax.plot(lags, reference * (reference @ kernel) / norm, **_GLOVER)
+    ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+    ax.plot(lags, kernel, **_KERNEL, marker="." if len(lags) <= _FEW_LAGS else "", ms=3)
+    ax.set(xlabel="BOLD after EEG (s)", ylabel="SD/s per\n+100 %")
+    ax.locator_params(axis="y", nbins=3)
+    ax.set_xlim(min(0.0, lags.min()), 1.03 * lags.max())
+    clean(ax)

@@ -1,0 +1,133 @@
+"""The report is one page that holds everything and needs nothing else."""
+
+import re
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.pipeline import Pipeline
+
+from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, compare
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.inspection import read_branches
+from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.report import make_report
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """What a comparison leaves behind, of a recording that comes with its images."""
+    study = make_eeg_fmri(duration=150.0, n_channels=6, n_rois=2, return_img=True, random_state=0)
+    extractor = ROIExtractor(study.atlas_img, labels=study.labels, smoothing_fwhm=None)
+    bold = extractor.fit_transform(study.bold_imgs[0])
+    X, y = align(study.raws[0], bold, trigger="mri", tmin=-12.0, tmax=0.0, verbose="error")
+    model = Pipeline(
+        [
+            ("filter", EEGFilter(1, 45, sfreq=100)),
+            ("window", Windower(12.0)),
+            ("beira", BEIRARegressor(n_branches=3, verbose=False)),
+        ]
+    )
+    table, predictions = compare(
+        {"BEIRA": model, "mean": DummyRegressor()}, X, y, cv=BlockedKFold(3), n_draws=19,
+        return_predictions=True, verbose=False,
+    )  # fmt: skip
+    model.fit(X, y)
+    return {
+        "table": table, "X": X, "y": y, "predictions": predictions, "model": model,
+        "branches": read_branches(model, X), "extractor": extractor,
+    }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_screen():
+    mpl.use("Agg")
+    yield
+    plt.close("all")
+
+
+def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
+    report = make_report(
+        **parts, ceiling=[0.8, 0.7], data="Simulated <data>.\n\nTwo regions.", protocol="Blocks.",
+        code="for _ in range(2):\n    compare(models, X, y)",
+        command="python -m sklearn_beira --seed 3",
+    )  # fmt: skip
+    path = tmp_path / "report.html"
+    report.save(path, open_browser=False, verbose="error")
+    page = path.read_text(encoding="utf-8")
+    pooled = parts["table"].query("scope == 'pooled' and model == 'BEIRA'")
+    for text in (
+        f"{pooled['r'].iloc[0]:.2f}",
+        "randomised phases",
+        "Simulated &lt;data&gt;.",
+        "Blocks.",
+        "for _ in range(2):\n    compare(models, X, y)",
+        "python -m sklearn_beira --seed 3",
+        parts["table"].attrs["cv"],
+        *parts["table"].attrs["versions"].values(),
+        "EEGFilter(",
+        "BEIRARegressor",
+    ):
+        assert text in page, text
+    sections = [
+        "Data and alignment", "Preprocessing", "Model", "Scores", "Predictions", "Branches",
+        "Brain map", "Software versions and how to repeat it",
+    ]  # fmt: skip
+    places = [page.index(f">{section}<") for section in sections]
+    assert places == sorted(places)
+    # Nothing is fetched when the page is opened.
+    assert not re.search(r"""(src|@import)\s*=?\s*["'(]*\s*https?:""", page)
+    assert not re.search(r"<link[^>]*https?:", page)
+    assert "-0.00" not in page
+    assert not plt.get_fignums()
+
+
+def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_path):
+    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    path = tmp_path / "report.html"
+    make_report(**few).save(path, open_browser=False, verbose="error")
+    page = path.read_text(encoding="utf-8")
+    (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
+    columns = re.findall(r"<th[^>]*>\s*([^<]*?)\s*</th>", header)
+    assert columns == ["", "BEIRA", "interval", "p", "p_max", "mean"]
+    pooled = parts["table"].query("scope == 'pooled' and model == 'BEIRA'")
+    assert parts["table"].attrs["p_floor"] == 0.05
+    cells = re.findall(r"<td>(≤.0\.050)</td>", page)
+    assert len(cells) == (pooled[["p", "p_max"]] == 0.05).to_numpy().sum() > 0
+    # What was not given has no section.
+    for section in ("Model", "Branches", "Brain map", "Preprocessing"):
+        assert f">{section}<" not in page
+
+
+def test_what_does_not_belong_together_is_refused(parts):
+    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    y, X = parts["y"], parts["X"]
+    with pytest.raises(TypeError, match="X must be EEGWindows"):
+        make_report(**few | {"X": np.zeros((len(X), 2, 10))})
+    with pytest.raises(TypeError, match="y must be a DataFrame"):
+        make_report(**few | {"y": y.to_numpy()})
+    with pytest.raises(ValueError, match="give what compare was given"):
+        make_report(**few | {"y": y.iloc[:, ::-1]})
+    with pytest.raises(ValueError, match=r"the prediction of 'm' has shape \(3, 2\)"):
+        make_report(**few | {"predictions": {"m": np.zeros((3, 2))}})
+    with pytest.raises(ValueError, match="X has 5 volumes"):
+        make_report(**few | {"X": X[:5]})
+
+
+def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
+    study = make_study(n_runs=2)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
+    table, predictions = compare(
+        DummyRegressor(), X, y, cv=BlockedKFold(2), null=None, return_predictions=True,
+        verbose=False,
+    )  # fmt: skip
+    assert isinstance(y, pd.DataFrame)
+    path = tmp_path / "report.html"
+    make_report(table, X, y, predictions).save(path, open_browser=False, verbose="error")
+    page = path.read_text(encoding="utf-8")
+    (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
+    assert "interval" in header
+    assert "p_max" not in header
