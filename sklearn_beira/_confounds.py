@@ -49,7 +49,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
         )
     try:
         values = table[used].to_numpy(dtype=float, na_value=np.nan, copy=True)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, OverflowError) as err:
         raise ValueError(f"The confounds {used} are not all numbers ({one_line(err)}).") from err
     # a derivative has no value in the first row
     values[0] = np.where(np.isnan(values[0]), values[1], values[0])

@@ -1,9 +1,11 @@
 """Finished results on disk, so that a killed run continues where it was."""
 
+import contextlib
 import json
 import os
 import tempfile
 import zipfile
+import zlib
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +26,7 @@ class ResultStore:
     """
 
     def __init__(self, folder):
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=self.folder):
-                    pass
-            except OSError as error:
-                raise ValueError(
-                    f"the cache folder {self.folder} cannot be written to ({error.strerror}); give "
-                    f"another, or cache=None."
-                ) from error
+        self.folder = None if folder is None else writable_folder(folder, "cache")
 
     def key(self, *parts):
         """Name what a result depends on; "" where nothing is kept, which saves the reading."""
@@ -48,21 +40,82 @@ class ResultStore:
             with open(self.folder / f"{key}.npz", "rb") as file:
                 found = np.load(file, allow_pickle=False)
                 return found["values"], json.loads(str(found["facts"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            RuntimeError,
+            zlib.error,
+            zipfile.BadZipFile,
+        ):
             return None
 
     def put(self, key, values, facts):
         """Write a result under a temporary name, then give it its own."""
         if self.folder is None:
             return
-        handle, path = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, values=values, facts=json.dumps(facts))
-            os.replace(path, self.folder / f"{key}.npz")
-        except BaseException:
-            Path(path).unlink(missing_ok=True)
-            raise
+        with replacing(self.folder / f"{key}.npz") as file:
+            np.savez(file, values=values, facts=json.dumps(facts))
+
+
+def writable_folder(path, name):
+    """Make a folder, if need be, and make sure that files can be written there.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder.
+    name : str
+        Parameter that it was given as.
+
+    Returns
+    -------
+    folder : Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be made or written to.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"the {name} folder {folder} cannot be written to ({error.strerror}); give another, "
+            f"or {name}=None."
+        ) from error
+    return folder
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Open a file that takes the place of ``path`` once all is written.
+
+    Parameters
+    ----------
+    path : Path
+        File, which need not be there.
+
+    Yields
+    ------
+    file : binary file
+        To write to.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def digest(*parts):

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from numbers import Integral, Real
+from os import PathLike
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from ._batches import (
     tile,
     volumes_in_windows,
 )
+from ._checkpoint import Checkpoint, find_state
 from ._progress import EpochProgress
 from ._start import BANDS, start_from_data
 from ._validation import array_sampling_rate, check_eeg
@@ -133,6 +135,12 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     net_params : dict or None
         Anything else for :class:`skorch.NeuralNet`, such as ``{"callbacks": [...]}``; what has a
         parameter here is refused.
+    checkpoint : path-like or None
+        Folder for the state of the training by gradients, which is written there every ten seconds,
+        after an epoch. A fit that was killed goes on from there when it is called again, with the
+        same data, parameters and versions, and ends with the weights that it would have had; one
+        that was done is not repeated (None as ``random_state`` counts as a seed). Files are small
+        and may be deleted when no longer needed. Callbacks in ``net_params`` cannot be continued.
     verbose : bool or int
         True shows a progress bar once training takes more than 5 s; 2 or more also prints
         skorch's table of epochs.
@@ -228,6 +236,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         "device": [str],
         "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "net_params": [dict, None],
+        "checkpoint": [str, PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -260,6 +269,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         device="auto",
         array_sfreq=None,
         net_params=None,
+        checkpoint=None,
         verbose=True,
         random_state=None,
     ):
@@ -288,6 +298,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.device = device
         self.array_sfreq = array_sfreq
         self.net_params = net_params
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -339,6 +350,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         spread = y[head].std(axis=0)
         self.target_scale_ = np.where(spread > 0, spread, 1.0)
         y = (y - self.target_mean_) / self.target_scale_
+        checkpoint = self._checkpoint(X, y, init)
         training = self._batches(X[head], y[head], every_window=True)
         validation = self._batches(X[tail], y[tail]) if len(tail) else None
 
@@ -351,11 +363,16 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 batch_size, tiles = self.batch_size, Tiles(X[head], self.batch_size)
             else:
                 batch_size, tiles = _even_batches(len(training), self.batch_size), None
-            self.net_ = self._make_net(module, WeightedLoss(loss), batch_size, validation, tiles)
+            self.net_ = self._make_net(
+                module, WeightedLoss(loss), batch_size, validation, tiles, checkpoint
+            )
             self.net_.initialize()  # moves the module to the device
             self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
             if self.max_epochs:
-                self.net_.partial_fit(training, None)
+                done = 0 if checkpoint is None else checkpoint.n_epochs
+                finished = checkpoint is not None and checkpoint.finished
+                n_epochs = 0 if finished else self.max_epochs - done
+                self.net_.partial_fit(training, None, epochs=n_epochs)
                 with calibrating(module), torch.no_grad():
                     for batch, _ in self.net_.get_iterator(self._batches(X[head])):
                         self.net_.infer(batch)
@@ -474,6 +491,11 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 raise ValueError(f"network_params may not hold {name!r}; it is set by fit.")
 
     def _check_net_params(self):
+        if self.checkpoint is not None and (self.net_params or {}).get("callbacks"):
+            raise ValueError(
+                "checkpoint cannot continue what the callbacks in net_params remember; leave out "
+                "one of the two."
+            )
         for name in self.net_params or {}:
             if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
                 own = _OWN_NET_PARAMS.get(name)
@@ -625,7 +647,17 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 f"(n_windows, n_rois)."
             )
 
-    def _make_net(self, module, criterion, batch_size, validation, tiles=None):
+    def _checkpoint(self, X, y, init):
+        """Where the training left off, or None where nothing is to be kept."""
+        if self.checkpoint is None or not self.max_epochs:
+            return None
+        params = self.get_params(deep=False)
+        for name in ("checkpoint", "verbose", "device"):
+            del params[name]
+        weights = None if init is None else self._known(init).state_dict()
+        return Checkpoint(*find_state(self.checkpoint, params, self.device_, X, y, weights))
+
+    def _make_net(self, module, criterion, batch_size, validation, tiles=None, checkpoint=None):
         callbacks = list((self.net_params or {}).get("callbacks") or [])
         if validation is not None:
             stop = EarlyStopping(
@@ -638,6 +670,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             callbacks.append(("keep_best", stop))
         if self.verbose:
             callbacks.append(("progress", EpochProgress(self.max_epochs)))
+        if checkpoint is not None:
+            callbacks.append(("checkpoint", checkpoint))
         order = {"iterator_train__shuffle": True}
         if tiles is not None:
             order = {"iterator_train__sampler": tiles}

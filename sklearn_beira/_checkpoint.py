@@ -1,0 +1,141 @@
+"""The state of a training on disk, so that a killed fit goes on where it was."""
+
+import json
+import time
+import zipfile
+from pickle import UnpicklingError
+
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
+
+from ._files import one_line
+from ._store import digest, replacing, versions, writable_folder
+from ._warn import warn_user
+
+# Seconds between two states on disk; a kill costs no more than that.
+EVERY = 10.0
+
+
+class Checkpoint(Callback):
+    """Keep the state of a training on disk after an epoch, and go on from it.
+
+    Weights, optimizer, random numbers, history and what early stopping remembers are all that a
+    training depends on, so that it ends with the same weights, interrupted or not. It has to be the
+    last of the callbacks.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    state : dict or None
+        What was found there by :func:`find_state`.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Epochs done before.
+    finished : bool
+        Whether none is left to do.
+    """
+
+    def __init__(self, path, state):
+        self.path, self.state = path, state
+        self.n_epochs = len(json.loads(state["history"])) if state else 0
+        self.finished = bool(state and state["finished"])
+        self._written = time.monotonic()
+
+    def on_train_begin(self, net, **kwargs):
+        """Put everything back where it was."""
+        state, self.state = self.state, None
+        if state is None:
+            return
+        net.module_.load_state_dict(state["module"])
+        net.optimizer_.load_state_dict(state["optimizer"])
+        net.history_ = History()
+        net.history_.extend(json.loads(state["history"]))
+        stop = _early_stopping(net)
+        if stop is not None:
+            vars(stop).update(state["stop"])
+        torch.set_rng_state(state["random"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write the state, unless that was done a moment ago."""
+        if time.monotonic() - self._written >= EVERY:
+            self._write(net, finished=False)
+
+    def on_train_end(self, net, **kwargs):
+        """Write the last state, unless the training was interrupted by hand."""
+        stop = _early_stopping(net)
+        stopped = stop is not None and stop.misses_ == stop.patience
+        if not self.finished and (stopped or len(net.history_) >= net.max_epochs):
+            self._write(net, finished=True)
+
+    def _write(self, net, finished):
+        stop = _early_stopping(net)
+        state = {
+            "module": net.module_.state_dict(),
+            "optimizer": net.optimizer_.state_dict(),
+            "history": json.dumps(net.history_.to_list()),
+            "stop": None if stop is None else _memory_of(stop),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "finished": finished,
+        }
+        try:
+            with replacing(self.path) as file:
+                torch.save(state, file)
+        except (OSError, RuntimeError) as error:  # torch wraps those of its writer
+            # What is trained is worth more than the record of it.
+            warn_user(
+                f"the state of the training cannot be written to {self.path} ({one_line(error)}); "
+                f"training goes on, but a kill would cost all since the last state written."
+            )
+        self._written = time.monotonic()
+
+
+def find_state(folder, *parts):
+    """Look for the state of a fit.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where the states are, one file per fit; it is made if need be.
+    *parts : object
+        What the fit depends on: only a state of the same is found.
+
+    Returns
+    -------
+    path : Path
+        The file, which need not be there.
+    state : dict or None
+        What is in it.
+    """
+    path = writable_folder(folder, "checkpoint") / f"{digest(versions(), *parts)}.pt"
+    try:
+        return path, torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:
+        warn_user(
+            # What torch says at length is how to read it in an unsafe way.
+            f"the state of the training in {path} cannot be read ({type(error).__name__}); "
+            f"training begins anew."
+        )
+    return path, None
+
+
+def _early_stopping(net):
+    return next((c for name, c in net.callbacks_ if name == "keep_best"), None)
+
+
+def _memory_of(stop):
+    """What skorch's EarlyStopping knows beside its parameters."""
+    return {
+        "misses_": stop.misses_,
+        "dynamic_threshold_": float(stop.dynamic_threshold_),
+        "best_model_weights_": stop.best_model_weights_,
+        "best_epoch_": stop.best_epoch_,
+    }

@@ -1,0 +1,211 @@
+"""Fits that are killed go on where they were, and end with the weights of an unbroken one."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from sklearn_beira import BEIRARegressor, _checkpoint
+from sklearn_beira.model_selection import BlockedKFold
+
+SETTINGS = {
+    "architecture": "autoencoder",
+    "n_branches": 2,
+    "n_taps": 15,
+    "encoder_width": 4,
+    "decoder_width": 4,
+    "kernel_sizes": (3, 3),
+    "pool_sizes": (8,),
+    "validation_fraction": 0.2,
+    "patience": None,
+    "max_epochs": 12,
+    "lr": 1e-2,
+    "random_state": 0,
+    "device": "cpu",
+    "verbose": False,
+}
+
+
+def make_data(n=40):
+    rng = np.random.default_rng(0)
+    X = 1e-5 * rng.standard_normal((n, 3, 64)).astype(np.float32)
+    return X, rng.standard_normal((n, 2))
+
+
+def weights(model):
+    state = model.net_.module_.state_dict()
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def assert_equal(model, other):
+    for name, expected in weights(model).items():
+        np.testing.assert_array_equal(weights(other)[name], expected, err_msg=name)
+    losses = ["train_loss", "valid_loss"] if model.validation_fraction else ["train_loss"]
+    for column in losses:
+        found, expected = (m.history_[:, column] for m in (other, model))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture(autouse=True)
+def every_epoch(monkeypatch):
+    monkeypatch.setattr(_checkpoint, "EVERY", 0.0)
+
+
+class Stop(Exception):
+    pass
+
+
+def fit_until(epoch, monkeypatch, **settings):
+    """A fit that dies when an epoch is done but not yet on disk."""
+    write = _checkpoint.Checkpoint.on_epoch_end
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history_) == epoch:
+            raise Stop
+        write(self, net, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint.Checkpoint, "on_epoch_end", on_epoch_end)
+        with pytest.raises(Stop):
+            BEIRARegressor(**{**SETTINGS, **settings}).fit(*make_data())
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 7, 12])
+def test_a_fit_that_died_ends_like_an_unbroken_one(epoch, monkeypatch, tmp_path):
+    X, y = make_data()
+    unbroken = BEIRARegressor(**SETTINGS).fit(X, y)
+    fit_until(epoch, monkeypatch, checkpoint=tmp_path)
+    model = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+    assert len(model.history_) == 12
+    assert_equal(unbroken, model)
+    np.testing.assert_array_equal(unbroken.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("settings", [
+    {"patience": 2, "max_epochs": 40},
+    {"validation_fraction": 0.0, "dropout": 0.5},
+    {"architecture": "compact", "array_sfreq": 100.0, "segment": 10, "max_epochs": 4},
+], ids=["early stopping", "dropout", "fine-tuning"])  # fmt: skip
+def test_what_early_stopping_and_dropout_remember_is_continued(settings, monkeypatch, tmp_path):
+    X, y = make_data()
+    settings = {**SETTINGS, **settings}
+    unbroken = BEIRARegressor(**settings).fit(X, y)
+    fit_until(3, monkeypatch, **settings, checkpoint=tmp_path)
+    assert_equal(unbroken, BEIRARegressor(**settings, checkpoint=tmp_path).fit(X, y))
+
+
+def test_a_fit_that_was_done_is_not_repeated(tmp_path, monkeypatch):
+    X, y = make_data()
+    model = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+
+    def never(*args, **kwargs):
+        raise Stop
+
+    monkeypatch.setattr(_checkpoint.Checkpoint, "on_epoch_end", never)
+    assert_equal(model, BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y))
+    with pytest.raises(Stop):
+        BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y + 1e-9)
+
+
+def test_other_data_and_other_parameters_begin_anew(tmp_path):
+    X, y = make_data()
+    expected = BEIRARegressor(**SETTINGS).fit(X, y)
+    BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y[:, ::-1].copy())
+    BEIRARegressor(**{**SETTINGS, "lr": 1e-3}, checkpoint=tmp_path).fit(X, y)
+    assert_equal(expected, BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_folds_of_a_cross_validation_share_a_folder(tmp_path):
+    X, y = make_data(60)
+    for train, _ in BlockedKFold(3, gap=0).split(X):
+        expected = BEIRARegressor(**SETTINGS).fit(X[train], y[train])
+        BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X[train], y[train])
+        found = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X[train], y[train])
+        assert_equal(expected, found)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_damaged_state_is_said_and_training_begins_anew(tmp_path):
+    X, y = make_data()
+    model = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"\x80\x02cos\nsystem\n(S'true'\ntR."):
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match="cannot be read .* begins anew"):
+            assert_equal(model, BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y))
+
+
+def test_a_full_disk_costs_no_training(tmp_path, monkeypatch):
+    X, y = make_data()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(UserWarning, match="cannot be written .*No space left.* training goes on"):
+        model = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+    assert_equal(BEIRARegressor(**SETTINGS).fit(X, y), model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="checkpoint folder .* cannot be written to"):
+        BEIRARegressor(**SETTINGS, checkpoint=tmp_path / "file" / "folder").fit(*make_data())
+
+
+def test_callbacks_of_the_user_are_refused_beside_a_checkpoint(tmp_path):
+    model = BEIRARegressor(**SETTINGS, net_params={"callbacks": []}, checkpoint=tmp_path)
+    model.fit(*make_data())
+    model.set_params(net_params={"callbacks": [("progress", None)]})
+    with pytest.raises(ValueError, match="leave out one of the two"):
+        model.fit(*make_data())
+
+
+def test_a_fitted_model_holds_no_state(tmp_path):
+    X, y = make_data()
+    plain = BEIRARegressor(**SETTINGS).fit(X, y)
+    BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+    model = BEIRARegressor(**SETTINGS, checkpoint=tmp_path).fit(X, y)
+    assert len(pickle.dumps(model)) < len(pickle.dumps(plain)) + 3000
+
+
+SCRIPT = """
+import sys
+from sklearn_beira import BEIRARegressor, _checkpoint
+from test_checkpoint import SETTINGS, make_data
+_checkpoint.EVERY = 0.0
+print("ready", flush=True)
+BEIRARegressor(**{**SETTINGS, "max_epochs": 400}, checkpoint=sys.argv[1]).fit(*make_data())
+print("done", flush=True)
+"""
+
+
+def kill_and_go_on(folder, n_kills):
+    """Run a fit in processes that are killed at random moments, then one that is left alone."""
+    rng = np.random.default_rng(n_kills)
+    command = [sys.executable, "-c", SCRIPT, str(folder)]
+    env = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    for _ in range(n_kills):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True) as process:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0.0, 0.3))
+            process.send_signal(signal.SIGKILL)
+    left = subprocess.run(command, capture_output=True, env=env, text=True, check=True)
+    assert left.stdout.split() == ["ready", "done"]
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_processes_lose_nothing(n_kills, tmp_path):
+    X, y = make_data()
+    expected = BEIRARegressor(**{**SETTINGS, "max_epochs": 400}).fit(X, y)
+    kill_and_go_on(tmp_path, n_kills)
+    found = BEIRARegressor(**{**SETTINGS, "max_epochs": 400}, checkpoint=tmp_path).fit(X, y)
+    assert_equal(expected, found)
