@@ -4,6 +4,8 @@ import warnings
 
 from docutils.nodes import SkipNode
 from docutils.utils.math import latex2mathml
+from sphinx.addnodes import pending_xref
+from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_beira
 
@@ -31,28 +33,56 @@ templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-# The README is a page of the repository as well, with links that only hold there.
+# The README and the changelog are files of the repository as well, with links of their own.
 suppress_warnings = ["myst.header", "myst.xref_missing"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
-    "within_subsection_order": "FileNameSortKey",
+    # From first steps to judging and reading a model, then other data; the numbers only name files.
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_0_quickstart.py",
+            "plot_1_your_own_files.py",
+            "plot_2_grid_search_delay.py",
+            "plot_6_rivals.py",
+            "plot_8_reading_the_branches.py",
+            "plot_5_is_it_real.py",
+            "plot_4_leakage_trap.py",
+            "plot_9_runs_and_subjects.py",
+            "plot_10_nifti_to_nifti.py",
+            "plot_11_your_own_network.py",
+            "plot_3_semireal.py",
+            "plot_7_ds003574.py",
+            "*",
+        ]
+    ),
     "remove_config_comments": True,
     "show_memory": False,
     "plot_gallery": True,
     "abort_on_example_error": True,
     "download_all_examples": False,
+    # Which examples use a name: its page in the API shows them (_templates/autosummary).
     "doc_module": ("sklearn_beira",),
-    "backreferences_dir": None,
+    "backreferences_dir": "generated/backreferences",
+    "inspect_global_variables": False,
 }
 # A figure that was drawn is shown by sphinx-gallery; the backend has no window to show it in.
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 
+def link_pages_of_the_repository(app, doctree):
+    """Lead the links of the README to the pages that include the files they name."""
+    for node in doctree.findall(pending_xref):
+        if node["reftarget"] == "benchmarks/README.md":
+            node["refdomain"], node["reftype"] = "std", "doc"
+            node["reftarget"], node["refexplicit"] = "/benchmarks", True
+
+
 def setup(app):
     """Write formulas as MathML, which browsers draw themselves, also without a network."""
+    app.connect("doctree-read", link_pages_of_the_repository)
 
     def draw(as_block):
         def visit(translator, node):

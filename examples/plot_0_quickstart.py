@@ -14,6 +14,9 @@ no number below says anything about brains.
 # an MNE ``Raw`` with one annotation per volume, and a table of BOLD with one row per volume.
 # Here, two regions follow the alpha power of one source each, and a little of the other's.
 
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -26,6 +29,7 @@ from sklearn_beira.comparison import format_comparison
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.report import make_report
 from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
 
 run = make_eeg_fmri(duration=400.0, n_rois=2, random_state=0)
@@ -153,3 +157,16 @@ start = model["beira"].start_
 pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
     autocorrelation=start.autocorrelation, kept=start.kept
 ).round(2)
+
+# %%
+# One file to send
+# ----------------
+# :func:`~sklearn_beira.report.make_report` puts data, model, table, figures and branches into one
+# HTML file that opens in any browser.
+
+report = make_report(
+    table, X, y, predictions, model=model, branches=branches, ceiling=run.truth.noise_ceiling
+)
+file = Path(tempfile.mkdtemp()) / "report.html"
+report.save(file, open_browser=False, verbose="error")
+print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")

@@ -26,6 +26,7 @@ import pandas as pd
 
 from sklearn_beira import ROIExtractor, align
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.viz import plot_alignment
 
 mne.set_log_level("warning")
 study = make_eeg_fmri(duration=150.0, n_rois=4, return_img=True, random_state=1)
@@ -121,8 +122,14 @@ y.head(3).round(2)
 # %%
 # Look before you model
 # ---------------------
-# Volumes without a trigger, without 20 s of EEG before them, or whose EEG touches a stretch
-# annotated as bad are not used.
+# :func:`~sklearn_beira.viz.plot_alignment` draws the recording, the volumes that are kept, and why
+# others are not: without a trigger, without 20 s of EEG before them, or with EEG that touches a
+# stretch annotated as bad.
+
+ax = plot_alignment(X)
+
+# %%
+# The same for one electrode and one region.
 
 region = bold.columns[0]
 kept = bold.index.isin(y.index.get_level_values("volume"))

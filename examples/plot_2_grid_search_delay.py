@@ -28,6 +28,7 @@ from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.viz import plot_delay_curve
 
 run = make_eeg_fmri(duration=480.0, n_channels=16, n_rois=2, random_state=0)
 DURATION = 4.0
@@ -70,35 +71,12 @@ raw.annotations.delete(np.flatnonzero(raw.annotations.description == "mri")[-4:]
 X_wrong, y_wrong = align(raw, run.bolds[0], trigger="mri", missing="start", **span)
 wrong = delay_curve(model, X_wrong, y_wrong, delays, **options).query("scope == 'pooled'")
 
-
-def plot_curve(curve, color, label, ax):
-    """Draw r over delays with its interval, filled where p_max is at most .05."""
-    found = curve["p_max"] <= 0.05
-    ax.fill_between(
-        curve["delay"], curve["ci_low"], curve["ci_high"], color=color, alpha=0.15, lw=0
-    )
-    ax.plot(curve["delay"], curve["r"], color=color, label=label)
-    ax.plot(curve["delay"][found], curve["r"][found], "o", color=color)
-    ax.plot(curve["delay"][~found], curve["r"][~found], "o", color=color, mfc="white")
-
-
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
-for ax, region in zip(axes, y.columns, strict=True):
-    ax.axvspan(delays[0] - 1, 0, color="0.94", lw=0, zorder=0)
-    ax.axhline(0, color="0.6", lw=0.8)
-    plot_curve(curve[curve["region"] == region], "#0072B2", "aligned", ax)
-    plot_curve(wrong[wrong["region"] == region], "#E69F00", "four volumes off", ax)
-    ax.set(xlim=(-9, 11), title=region, xlabel="delay from the end of the window to the volume (s)")
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("Pearson's r, 95 % interval")
-axes[0].annotate(
-    "the window ends\nafter the volume",
-    (-8.7, 0.02),
-    xycoords=("data", "axes fraction"),
-    va="bottom",
-)
-handles, labels = axes[0].get_legend_handles_labels()
-_ = fig.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+fig = plt.figure(figsize=(9, 3.6), layout="constrained")
+left, right = fig.subfigures(1, 2)
+plot_delay_curve(curve, fig=left)
+plot_delay_curve(wrong, fig=right)
+left.suptitle("aligned")
+_ = right.suptitle("four volumes off")
 
 # %%
 # Filled points pass ``p_max``. A flexible model finds the EEG wherever it is, so r alone need not

@@ -105,7 +105,10 @@ for (ax, ax_r), y_pred, name, color in (
     ax_r.set(xlim=(-1, 1), ylim=(-1, 1), yticks=[], title="r of 20 recordings")
 axes[1, 0].set_xlabel("time (s)")
 axes[1, 1].set_xlabel("Pearson's r")
-axes[0, 0].legend(loc="upper right", ncols=2, frameon=False, fontsize="small")
+handles, labels = axes[0, 0].get_legend_handles_labels()
+handles.append(axes[1, 0].lines[-1])
+labels = ["measured", "predicted, shuffled", "predicted, blocks"]
+fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 for ax in axes.flat:
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -183,6 +183,15 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
     ----------
     Sabbagh et al. (2020), Predictive regression modeling with MEG/EEG: from source power to
     signals and cognitive states, NeuroImage 222.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.covariances import BandTangentSpace
+    >>> X = np.random.default_rng(0).standard_normal((20, 8, 2000))
+    >>> space = BandTangentSpace({"alpha": (8, 12)}, n_components=4, array_sfreq=100)
+    >>> space.fit_transform(X).shape  # 4 components have 10 variances and covariances
+    (20, 10)
     """
 
     _parameter_constraints: ClassVar[dict] = {

@@ -13,17 +13,44 @@ _EPS = 1e-6
 
 
 def mse(y_pred, y_true):
-    """Mean squared error."""
+    """Mean squared error.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_beira.losses import mse
+    >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    >>> mse(y_true + 1.0, y_true).item()
+    1.0
+    """
     return nn.functional.mse_loss(y_pred, y_true)
 
 
 def mae(y_pred, y_true):
-    """Mean absolute error."""
+    """Mean absolute error.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_beira.losses import mae
+    >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    >>> mae(y_true - 2.0, y_true).item()
+    2.0
+    """
     return nn.functional.l1_loss(y_pred, y_true)
 
 
 def correlation(y_pred, y_true):
-    """Minus the Pearson correlation over volumes, averaged over regions; in [-1, 1]."""
+    """Minus the Pearson correlation over volumes, averaged over regions; in [-1, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_beira.losses import correlation
+    >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    >>> round(correlation(3.0 * y_true + 1.0, y_true).item(), 3)
+    -1.0
+    """
     y_pred = y_pred - y_pred.mean(dim=0)
     y_true = y_true - y_true.mean(dim=0)
     scale = (y_pred.square().sum(dim=0) + _EPS) * (y_true.square().sum(dim=0) + _EPS)
@@ -40,6 +67,16 @@ def riemannian(y_pred, y_true):
     References
     ----------
     Pennec, Fillard, Ayache (2006), A Riemannian framework for tensor computing, IJCV 66.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_beira.losses import riemannian
+    >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    >>> round(riemannian(y_true + 1.0, y_true).item(), 2)  # a constant has no covariance
+    0.0
+    >>> round(riemannian(2.0 * y_true, y_true).item(), 2)
+    1.95
     """
     a, b = _covariance(y_true), _covariance(y_pred)
     factor = torch.linalg.cholesky(a)
@@ -67,6 +104,14 @@ class WeightedLoss(nn.Module):
     ----------
     weights : dict of str to float
         Weight of each loss by its name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_beira.losses import WeightedLoss
+    >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    >>> WeightedLoss({"mse": 0.5, "mae": 1.0})(y_true + 1.0, y_true).item()
+    1.5
     """
 
     def __init__(self, weights):
@@ -92,6 +137,14 @@ def parse_loss(loss):
     -------
     weights : dict of str to float
         Weight of each loss.
+
+    Examples
+    --------
+    >>> from sklearn_beira.losses import LOSSES, parse_loss
+    >>> list(LOSSES)
+    ['mse', 'mae', 'correlation', 'riemannian']
+    >>> parse_loss("mse")
+    {'mse': 1.0}
     """
     weights = {loss: 1.0} if isinstance(loss, str) else loss
     if not isinstance(weights, dict) or not weights:

@@ -156,6 +156,18 @@ def window_reach(X):
     -------
     reach : float
         Time in s from the start of a window to its end, or to its volume where that is later.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from sklearn_beira import EEGWindows
+    >>> from sklearn_beira.model_selection import window_reach
+    >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
+    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
+    >>> times = 20.0 + 2.0 * np.arange(50)
+    >>> X = EEGWindows([eeg], np.zeros(50, int), times, info, tmin=-16.0, tmax=0.0)
+    >>> window_reach(X)
+    16.0
     """
     return max(X.tmax, 0.0) - X.tmin
 
@@ -185,6 +197,21 @@ def tail_split(X, fraction, gap, groups=None):
     ------
     ValueError
         If either part would be empty.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from sklearn_beira import EEGWindows
+    >>> from sklearn_beira.model_selection import tail_split
+    >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
+    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
+    >>> times = 20.0 + 2.0 * np.arange(50)
+    >>> X = EEGWindows([eeg], np.zeros(50, int), times, info, tmin=-16.0, tmax=0.0)
+    >>> head, tail = tail_split(X, fraction=0.2, gap=16.0)
+    >>> len(head), len(tail)
+    (33, 10)
+    >>> float(X.times[tail[0]] - X.times[head[-1]])
+    16.0
     """
     if not (0 < fraction < 1 and gap >= 0):
         raise ValueError(

@@ -68,6 +68,13 @@ class SparseGroupLassoCV(PowerRegressor):
     ----------
     Mehta et al. (2025), EEG-to-fMRI synthesis of task-evoked and spontaneous brain activity,
     arXiv 2504.10752; Simon et al. (2013), A sparse-group lasso, J. Comput. Graph. Stat. 22.
+
+    Examples
+    --------
+    >>> from sklearn_beira.sparse import SparseGroupLassoCV
+    >>> SparseGroupLassoCV({"alpha": (8, 12), "beta": (13, 30)}, groups="channel", n_alphas=20)
+    SparseGroupLassoCV(bands={'alpha': (8, 12), 'beta': (13, 30)}, groups='channel',
+                       n_alphas=20)
     """
 
     # Read by the null test, which stacks its draws as targets.

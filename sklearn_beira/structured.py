@@ -248,6 +248,19 @@ class BandedRidgeCV(PowerRegressor):
     ----------
     Dupré la Tour et al. (2022), Feature-space selection with banded ridge regression,
     NeuroImage 264.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.structured import BandedRidgeCV
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 8, 800)), rng.standard_normal((20, 2))
+    >>> bands = {"alpha": (8, 12), "beta": (13, 30)}
+    >>> ridge = BandedRidgeCV(
+    ...     bands, step=4.0, n_iter=3, n_splits=3, gap=1, array_sfreq=100, random_state=0
+    ... )
+    >>> ridge.fit(X, y).deltas_.shape  # a penalty for every region and band
+    (2, 2)
     """
 
     # Read by the null test, which stacks its draws as targets.

@@ -1,0 +1,130 @@
+"""The code of the user guide runs, page by page, in the order it is read."""
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import mne
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
+from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.datasets import make_eeg_fmri
+
+PAGES = Path(__file__).parents[1] / "docs" / "user_guide"
+
+# A block that cannot run here says so to Sphinx as well: ``:force:`` (it needs a cluster).
+BLOCK = re.compile(
+    r"^\.\. code-block:: python\n(?P<options>(?: +:\w+:.*\n)*)\n(?P<code>(?: +.*\n|\n)+)", re.M
+)
+
+
+def run_page(page, namespace):
+    """Run the blocks of a page one after the other, as a reader would."""
+    blocks = list(BLOCK.finditer((PAGES / page).read_text()))
+    for block in blocks:
+        if ":force:" not in block["options"]:
+            exec(compile(dedent(block["code"]), page, "exec"), namespace)
+    assert blocks
+    return namespace
+
+
+def in_the_scanner():
+    """A recording with artefacts that are known: gradients, heartbeats, loops that see the head."""
+    study = make_eeg_fmri(
+        duration=120.0, t_r=2.0, sfreq=500.0, n_channels=12, n_rois=2, lead_in=6.0, random_state=0
+    )
+    raw, rng = study.raws[0], np.random.default_rng(0)
+    times = raw.times
+    beats = np.cumsum(rng.normal(1.0, 0.05, 112)) + 1.0
+    ecg = sum(np.exp(-(((times - beat) / 0.02) ** 2)) for beat in beats)
+    pulse = sum(
+        np.sin(8 * np.pi * (times - beat - 0.2)) * np.exp(-(((times - beat - 0.25) / 0.1) ** 2))
+        for beat in beats
+    )
+    template = 2e-3 * rng.standard_normal((12, 1000))
+    gradient = np.zeros((12, len(times)))
+    for start in np.round(study.volume_times[0] * 500).astype(int):
+        part = gradient[:, start : start + 1000]
+        part += template[:, : part.shape[1]]
+    clean = raw.get_data("eeg").copy()
+    head = 60e-6 * rng.standard_normal((12, 1)) * pulse
+    raw.apply_function(lambda eeg: eeg + gradient + head, picks="eeg", channel_wise=False)
+    extra = np.stack([1e-3 * ecg, 1e-4 * pulse, 1e-4 * np.gradient(pulse) * 20])
+    extra += 1e-6 * rng.standard_normal(extra.shape)
+    info = mne.create_info(["ECG", "CWL1", "CWL2"], 500.0, ["ecg", "misc", "misc"])
+    raw.add_channels([mne.io.RawArray(extra, info)], force_update_info=True)
+    return raw, clean, gradient, study
+
+
+def test_the_page_on_cleaning_removes_what_was_put_in():
+    raw, truth, gradient, study = in_the_scanner()
+    motion = np.random.default_rng(1).standard_normal((len(study.bolds[0]), 6))
+    with mne.use_log_level("error"):
+        names = run_page("cleaning.rst", {"raw": raw, "bold": study.bolds[0], "motion": motion})
+        info = mne.pick_info(raw.info, range(12))
+        dirty = mne.io.RawArray(truth + gradient, info)
+        subtracted = names["subtract_gradient_artefact"](dirty, names["starts"])
+        clean = mne.io.RawArray(truth, info)
+        clean, subtracted = (one.filter(1.0, 60.0).get_data() for one in (clean, subtracted))
+    # The error is that of the template: a twentieth of the power of the EEG.
+    inside = slice(names["starts"][2], names["starts"][-3])
+    eeg, error = clean[:, inside], (subtracted - clean)[:, inside]
+    assert gradient[:, inside].std() > 20 * eeg.std()
+    assert error.std() == pytest.approx(np.sqrt(1 / 20) * eeg.std(), rel=0.2)
+    before, after = (np.abs(names[key].get_data("eeg")).max() for key in ("before", "after"))
+    assert after < 0.5 * before
+    assert set(names["table"]["model"]) == {"motion"}
+
+
+def test_the_page_on_alignment_repairs_lost_triggers():
+    study = make_eeg_fmri(n_runs=2, duration=90.0, n_channels=4, n_rois=2, random_state=0)
+    raw, raw_2 = study.raws
+    bold, bold_2 = study.bolds
+    lost = raw.copy()
+    lost.annotations.delete([5, 6, 20])
+    names = {"raw": lost, "bold": bold, "t_r": study.t_r, "raw_2": raw_2, "bold_2": bold_2}
+    page = (PAGES / "alignment.rst").read_text()
+    repair = BLOCK.search(page)["code"]
+    exec(dedent(repair), names)
+    np.testing.assert_allclose(names["volume_times"], study.volume_times[0], atol=0.005)
+    # The last block reads the triggers of both runs, which have to be whole.
+    names = run_page("alignment.rst", {**names, "raw": raw})
+    assert set(names["X"].subjects) == {"A", "B"}
+
+
+def small_study():
+    study = make_eeg_fmri(duration=200.0, n_channels=8, n_rois=2, random_state=0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0, verbose="error")
+    return EEGFilter(1, 45, sfreq=100).fit_transform(X), y
+
+
+def test_the_page_on_interpretation_reads_a_fitted_model():
+    X, y = small_study()
+    model = Pipeline([("window", Windower(16.0)), ("beira", BEIRARegressor(verbose=False))])
+    names = run_page("interpretation.rst", {"model": model.fit(X, y), "X": X})
+    assert names["branches"].patterns.shape[1] == 8
+
+
+def test_the_page_on_clusters_keeps_results_and_gives_the_same_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the page keeps results in a folder
+    X, y = small_study()
+    names = {"X": X, "y": y, "models": {"ridge": make_band_power_ridge()}}
+    run_page("clusters.rst", names)
+    assert list((tmp_path / "results").iterdir())
+    expected = compare(names["models"], X, y, null=None, verbose=False)
+    np.testing.assert_allclose(names["table"]["r"], expected["r"], rtol=1e-6)
+
+
+def test_the_page_on_saving_gives_the_model_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("saving.rst", {})
+    expected = names["model"].predict(names["X"][:1])
+    np.testing.assert_allclose(names["bold"].numpy(force=True), expected, rtol=1e-4)
+
+
+def test_the_page_on_networks_trains_and_predicts():
+    names = run_page("your_own_network.rst", {"__name__": "guide"})
+    assert names["r"] > 0.2
