@@ -2,6 +2,7 @@
 
 from ._version import __version__
 from .comparison import compare, delay_curve, paired_test
+from .persistence import load_model, save_model
 from .preprocessing import EEGFilter, Windower
 from .protocols import paper_protocol
 from .regressor import BEIRARegressor, make_paper_beira
@@ -19,8 +20,10 @@ __all__ = [
     "align",
     "compare",
     "delay_curve",
+    "load_model",
     "make_paper_beira",
     "null_test",
     "paired_test",
     "paper_protocol",
+    "save_model",
 ]

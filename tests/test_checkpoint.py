@@ -157,7 +157,7 @@ def test_a_full_disk_costs_no_training(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="checkpoint folder .* cannot be written to"):
+    with pytest.raises(ValueError, match=r"checkpoint folder .* cannot be written to"):
         BEIRARegressor(**SETTINGS, checkpoint=tmp_path / "file" / "folder").fit(*make_data())
 
 

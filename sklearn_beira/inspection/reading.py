@@ -12,11 +12,12 @@ from ._network import (
     to_one,
     weights_of,
 )
+from .importance import branch_importance
 from .patterns import branch_patterns, cross_spectrum, frequency_responses
 from .responses import delay_kernels, differentiate
 
 
-def read_branches(model, X, *, sfreq=None, method="psd"):
+def read_branches(model, X, *, sfreq=None, method="psd", importance="leave_out"):
     """Read the branches of a fitted model: scalp maps, spectra, delays and importance.
 
     Parameters
@@ -30,6 +31,9 @@ def read_branches(model, X, *, sfreq=None, method="psd"):
         regressor or the EEGWindows know.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
+    importance : {"leave_out", "gradient"}
+        What branches are ranked by, as in :func:`branch_importance`. The paper ranks by
+        "gradient", which branches that cancel each other may lead.
 
     Returns
     -------
@@ -39,7 +43,8 @@ def read_branches(model, X, *, sfreq=None, method="psd"):
         - ``lowpass_responses`` (n_filters, n_frequencies), what smooths the envelopes, scaled to a
           maximum of 1: the low-pass of "autoencoder", for "compact" the mean over a segment, NaN
           for a network of your own with neither;
-        - ``importance`` (n_rois, n_filters) of :func:`branch_importance` by gradients;
+        - ``importance`` (n_rois, n_filters) of :func:`branch_importance`, relative to the region's
+          largest;
         - ``delay_kernels`` (n_rois, n_filters, n_lags), the response of the prediction to a
           branch, and its ``lags`` (n_lags,), the time in s by which BOLD follows the EEG;
         - ``regions`` (n_filters,), the number of the region that owns each branch, -1 where
@@ -86,7 +91,10 @@ def read_branches(model, X, *, sfreq=None, method="psd"):
     branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
     branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)
     found = differentiate(regressor, X)
-    branches.importance = to_one(found.activation)
+    if importance == "gradient":
+        branches.importance = to_one(found.activation)
+    else:
+        branches.importance = to_one(branch_importance(regressor, X, method=importance))
     branches.lags, branches.delay_kernels = delay_kernels(
         network, found.gradient, found.level, sfreq, delay_of(model, X)
     )
