@@ -128,3 +128,12 @@ def test_the_page_on_saving_gives_the_model_back(tmp_path, monkeypatch):
 def test_the_page_on_networks_trains_and_predicts():
     names = run_page("your_own_network.rst", {"__name__": "guide"})
     assert names["r"] > 0.2
+
+
+def test_the_first_code_of_the_readme_runs():
+    text = (PAGES.parents[1] / "README.md").read_text()
+    code = re.search(r"^```python\n(.*?)^```", text, re.M | re.S)[1]
+    assert "duration=600" in code
+    namespace = {}
+    exec(compile(code.replace("duration=600", "duration=200"), "README.md", "exec"), namespace)
+    assert set(namespace["table"]["model"]) == {"BEIRA", "ridge"}

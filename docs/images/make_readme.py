@@ -1,4 +1,4 @@
-"""Draw the figure of the README: simulated run, default BEIRA, four blocks with a gap.
+"""Draw the figure of the README: simulated run, default BEIRA, five blocks with a gap.
 
 Run: python docs/images/make_readme.py      (about a minute)
 """
@@ -25,18 +25,18 @@ models = {
     "BEIRA": Pipeline(
         [eeg_filter, ("window", Windower(20.0)), ("beira", BEIRARegressor(verbose=False))]
     ),
-    "ridge": Pipeline([eeg_filter, *make_band_power_ridge(16.0).steps]),
+    "ridge": Pipeline([eeg_filter, *make_band_power_ridge(20.0).steps]),
 }
 table, predictions = compare(
-    models, X, y, cv=BlockedKFold(4), null=None, return_predictions=True, verbose=False
+    models, X, y, cv=BlockedKFold(5), null=None, return_predictions=True, verbose=False
 )
 branches = read_branches(models["BEIRA"].fit(X, y), X)
 
 region = "Left Putamen"
 column = list(y.columns).index(region)
-fig = plt.figure(figsize=(9, 5.6), layout="constrained")
-top, bottom = fig.subfigures(2, 1, height_ratios=[1.6, 1])
-plot_branches(branches, region, n_branches=4, fig=top)
+fig = plt.figure(figsize=(9, 7.6), layout="constrained")
+top, bottom = fig.subfigures(2, 1, height_ratios=[2.3, 1])
+plot_branches(branches, region, n_branches=3, fig=top)
 plot_predictions(
     y[region],
     {name: values[:, column] for name, values in predictions.items()},
