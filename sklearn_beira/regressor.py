@@ -1,21 +1,16 @@
-"""BEIRARegressor: validation, composition of a skorch net, prediction."""
+"""BEIRARegressor: validation, fit and prediction. ``_composition.py`` makes its net."""
 
 import copy
-import inspect
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
 
 import numpy as np
-import skorch
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
-from skorch.callbacks import EarlyStopping
-from skorch.helper import predefined_split
-from skorch.utils import noop
 
 from ._batches import (
     Tiles,
@@ -23,12 +18,18 @@ from ._batches import (
     average_overlaps,
     cut_pieces,
     eeg_scale,
-    keep_batch,
     tile,
     volumes_in_windows,
 )
 from ._checkpoint import Checkpoint, find_state
-from ._progress import EpochProgress
+from ._composition import (
+    build_network,
+    check_net_params,
+    even_batches,
+    make_net,
+    network_class,
+    resolve_device,
+)
 from ._start import BANDS, start_from_data
 from ._validation import array_sampling_rate, check_eeg
 from .features import bands_within
@@ -39,22 +40,6 @@ from .nets.calibration import calibrating
 from .windows import EEGWindows
 
 __all__ = ["BEIRARegressor", "make_paper_beira"]
-
-# What fit sets on the net itself: net_params may not set it a second time, with another meaning.
-_OWN_NET_PARAMS = {
-    "module": "architecture",
-    "criterion": "loss",
-    "max_epochs": "max_epochs",
-    "batch_size": "batch_size",
-    "lr": "lr",
-    "optimizer__lr": "lr",
-    "optimizer__weight_decay": "weight_decay",
-    "device": "device",
-    "train_split": "validation_fraction",
-    "verbose": "verbose",
-    "iterator_train__collate_fn": None,
-    "iterator_valid__collate_fn": None,
-}
 
 
 class BEIRARegressor(RegressorMixin, BaseEstimator):
@@ -335,14 +320,14 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         loss = parse_loss(self.loss)
         self._check_network()
         self._check_sizes()
-        self._check_net_params()
+        check_net_params(self)
         X = check_eeg(self, X, reset=True, ensure_min_samples=2)
         y = self._check_target(X, y)
         sfreq = self._check_start(X)
         self._check_init(init, y.shape[1])
 
         head, tail = self._split(X)
-        self.device_ = _resolve_device(self.device)
+        self.device_ = resolve_device(self.device)
         self.eeg_scale_ = eeg_scale(X[head])
         if init is not None:
             self._check_init_scale(init)
@@ -358,17 +343,19 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         cuda = self.device_.startswith("cuda")
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
             torch.manual_seed(seed)
-            module = self._make_module(X, y.shape[1])
+            module = AtVolumes(build_network(self, X, y.shape[1]))
             if self.stride == "window":
                 batch_size, tiles = self.batch_size, Tiles(X[head], self.batch_size)
             else:
-                batch_size, tiles = _even_batches(len(training), self.batch_size), None
-            self.net_ = self._make_net(
-                module, WeightedLoss(loss), batch_size, validation, tiles, checkpoint
+                batch_size, tiles = even_batches(len(training), self.batch_size), None
+            self.net_ = make_net(
+                self, module, WeightedLoss(loss), batch_size, validation, tiles, checkpoint
             )
             self.net_.initialize()  # moves the module to the device
             self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
             if self.max_epochs:
+                if checkpoint is not None:
+                    checkpoint.rehearse(self.net_)
                 done = 0 if checkpoint is None else checkpoint.n_epochs
                 finished = checkpoint is not None and checkpoint.finished
                 n_epochs = 0 if finished else self.max_epochs - done
@@ -447,7 +434,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             )
         check_consistent_length(X, y)
         self._target_is_1d = y.ndim == 1
-        self._window = _describe_window(X)
+        self._window, self._n_times = _describe_window(X), X.shape[2]
         return y.reshape(len(y), -1)
 
     def _check_sizes(self):
@@ -465,7 +452,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 raise ValueError(f"{name} must be odd, got {getattr(self, name)!r}.")
 
     def _check_network(self):
-        network = self._network()
+        network = network_class(self)
         if not issubclass(network, torch.nn.Module):
             raise TypeError(
                 f"architecture must be one of {', '.join(map(repr, ARCHITECTURES))} or a class "
@@ -489,18 +476,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 )
             if name in ("n_channels", "n_rois", "n_times"):
                 raise ValueError(f"network_params may not hold {name!r}; it is set by fit.")
-
-    def _check_net_params(self):
-        if self.checkpoint is not None and (self.net_params or {}).get("callbacks"):
-            raise ValueError(
-                "checkpoint cannot continue what the callbacks in net_params remember; leave out "
-                "one of the two."
-            )
-        for name in self.net_params or {}:
-            if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
-                own = _OWN_NET_PARAMS.get(name)
-                hint = f"set {own} of BEIRARegressor instead" if own else "it is set by fit"
-                raise ValueError(f"net_params may not hold {name!r}; {hint}.")
 
     def _check_window(self, X):
         expected, found = self._window, _describe_window(X)
@@ -540,11 +515,12 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
 
     def _check_start(self, X):
         """Sampling rate that a start from the data needs; None where nothing is filtered."""
-        starts = starts_from_data(self._network())
+        starts = starts_from_data(network_class(self))
         if not starts and not self.max_epochs:
             raise ValueError(
-                f"max_epochs=0 would leave {self._network().__name__} untrained; give max_epochs, "
-                f"or take make_paper_beira() for the published network and its training."
+                f"max_epochs=0 would leave {network_class(self).__name__} untrained; give "
+                f"max_epochs, or take make_paper_beira() for the published network and its "
+                f"training."
             )
         # A table of features has no time to filter in.
         if starts and X.shape[2] > 1:
@@ -605,48 +581,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             X, rows, samples = X[some], rows[some], samples[some]
         return VolumeBatches(X, self.eeg_scale_, rows, samples, y)
 
-    def _network(self):
-        """The network's class."""
-        if isinstance(self.architecture, str):
-            return ARCHITECTURES[self.architecture]
-        return self.architecture
-
-    def _make_module(self, X, n_rois):
-        network = self._network()
-        given = {**self.get_params(deep=False), "n_times": X.shape[2]}
-        signature = inspect.signature(network)
-        sizes = {name: given[name] for name in list(signature.parameters)[2:] if name in given}
-        sizes |= self.network_params or {}
-        try:
-            signature.bind(X.shape[1], n_rois, **sizes)
-        except TypeError as error:
-            raise TypeError(
-                f"{network.__name__} cannot be built as {network.__name__}(n_channels, n_rois, "
-                f"{', '.join(f'{name}=...' for name in sizes)}): {error}; what a network needs "
-                f"beside the parameters of BEIRARegressor and n_times goes into network_params."
-            ) from None
-        module = AtVolumes(network(X.shape[1], n_rois, **sizes))
-        self._check_output(module.network, X, n_rois)
-        return module
-
-    def _check_output(self, network, X, n_rois):
-        eeg = torch.from_numpy(np.array(X[:2], dtype=np.float32)) / self.eeg_scale_
-        expected, axes = (len(eeg), n_rois, X.shape[2]), "(n_windows, n_rois, n_times)"
-        if estimates_own_volume_only(network):
-            expected, axes = expected[:2], "(n_windows, n_rois)"
-        # As in prediction: nothing is drawn, no norm learns. Lazy layers get their sizes here.
-        network.eval()
-        with torch.no_grad():
-            found = tuple(network(eeg).shape)
-        network.train()
-        if found != expected:
-            raise ValueError(
-                f"{type(network).__name__} maps EEG of shape {tuple(eeg.shape)} to {found}, "
-                f"expected {expected}, that is {axes}; a network that estimates only the volume of "
-                f"the window has the class attribute own_volume_only = True and returns "
-                f"(n_windows, n_rois)."
-            )
-
     def _checkpoint(self, X, y, init):
         """Where the training left off, or None where nothing is to be kept."""
         if self.checkpoint is None or not self.max_epochs:
@@ -656,45 +590,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             del params[name]
         weights = None if init is None else self._known(init).state_dict()
         return Checkpoint(*find_state(self.checkpoint, params, self.device_, X, y, weights))
-
-    def _make_net(self, module, criterion, batch_size, validation, tiles=None, checkpoint=None):
-        callbacks = list((self.net_params or {}).get("callbacks") or [])
-        if validation is not None:
-            stop = EarlyStopping(
-                patience=self.patience or self.max_epochs + 1,
-                threshold=0.0,
-                threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
-                load_best=True,
-                sink=noop,
-            )
-            callbacks.append(("keep_best", stop))
-        if self.verbose:
-            callbacks.append(("progress", EpochProgress(self.max_epochs)))
-        if checkpoint is not None:
-            callbacks.append(("checkpoint", checkpoint))
-        order = {"iterator_train__shuffle": True}
-        if tiles is not None:
-            order = {"iterator_train__sampler": tiles}
-        params = {
-            "optimizer": torch.optim.AdamW,
-            **order,
-            **(self.net_params or {}),
-            "callbacks": callbacks,
-        }
-        return skorch.NeuralNet(
-            module,
-            criterion,
-            lr=self.lr,
-            optimizer__weight_decay=self.weight_decay,
-            max_epochs=self.max_epochs,
-            batch_size=batch_size,
-            train_split=None if validation is None else predefined_split(validation),
-            iterator_train__collate_fn=keep_batch,
-            iterator_valid__collate_fn=keep_batch,
-            device=self.device_,
-            verbose=max(int(self.verbose) - 1, 0),
-            **params,
-        )
 
 
 def make_paper_beira(**params):
@@ -742,28 +637,3 @@ def _describe_window(X):
     if isinstance(X, EEGWindows):
         return f"windows [{X.tmin:g}, {X.tmax:g}) s at {X.sfreq:g} Hz"
     return f"windows of {X.shape[2]} samples"
-
-
-def _even_batches(n_windows, batch_size):
-    """The least batch size, from the one asked for, that leaves no window alone in the last batch.
-
-    A batch norm cannot be trained on one window of one time point, nor well on one window.
-    """
-    while n_windows % batch_size == 1 and batch_size > 1:
-        batch_size += 1
-    return batch_size
-
-
-def _resolve_device(device):
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = None
-    if kind is None or (kind == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(
-            f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
-            f"one, or 'cpu'."
-        )
-    return device

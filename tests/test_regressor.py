@@ -510,7 +510,7 @@ def test_a_table_of_amplitudes_is_read_by_its_squares():
 
 def test_bands_are_those_that_are_asked_for(windows):
     X, y = windows
-    assert clone(DEFAULT).fit(X, y).start_.shares.shape == (3, 6)
+    assert clone(DEFAULT).fit(X, y).start_.shares.shape == (3, 7)
     model = clone(DEFAULT).set_params(bands={"slow": (2, 7), "fast": (15, 35)}).fit(X, y)
     assert model.start_.bands == ["slow", "fast"]
     taps = model.net_.module_.network.branches.bandpass.detach().numpy()

@@ -12,7 +12,6 @@ from torch import nn
 
 from ..regressor import BEIRARegressor
 from ._file import check_path, write_atomically
-from ._network import _window_length
 
 
 class ScaledNetwork(nn.Module):
@@ -87,7 +86,7 @@ def export_network(model, path, *, n_windows=1):
         raise ValueError("BEIRARegressor is not fitted; fit it, then export it.") from None
     if isinstance(n_windows, bool) or not isinstance(n_windows, Integral) or n_windows < 1:
         raise ValueError(f"n_windows must be a whole number of at least 1, got {n_windows!r}.")
-    shape = n_windows, model.n_features_in_, _window_length(model._window)
+    shape = n_windows, model.n_features_in_, model._n_times
     scaled = ScaledNetwork(model).to(model.device_).eval()
     n_threads = torch.get_num_threads()
     try:

@@ -1,14 +1,12 @@
 """The network of a BEIRARegressor: sizes and weights instead of a pickled skorch net."""
 
-import inspect
-import re
-
 import numpy as np
 import torch
 from skorch.history import History
 
+from .._composition import make_net, network_class, network_sizes
 from ..losses import WeightedLoss, parse_loss
-from ..nets import ARCHITECTURES, AtVolumes
+from ..nets import AtVolumes
 from ._file import ModelFileError
 
 # Far above any size that makes sense, far below what takes long to compute with.
@@ -56,7 +54,7 @@ def describe_network(model, attributes, encoder, where):
             raise ValueError(f"{path} cannot be saved: it is no tensor of a type numpy knows.")
         weights[name] = encoder.encode(tensor.detach().cpu().numpy(), path)
     return {
-        "n_times": _window_length(model._window),
+        "n_times": model._n_times,
         "batch_size": model.net_.batch_size,
         "weights": weights,
     }
@@ -132,20 +130,17 @@ def add_network(model, tree, decoder):
         history = History()
         history.extend(_check_history(model.history_))
         loss = WeightedLoss(parse_loss(model.loss))
-        model.net_ = model._make_net(module, loss, batch_size, None)
+        model.net_ = make_net(model, module, loss, batch_size)
         model.net_.initialize()
     model.history_ = model.net_.history_ = history
 
 
 def _builder(model, n_times, n_weights):
     """Make what builds the network that the parameters of a model describe."""
-    network = model.architecture
-    network = ARCHITECTURES[network] if isinstance(network, str) else network
+    network = network_class(model)
     if not issubclass(network, torch.nn.Module):
         raise ModelFileError(f"{network.__name__} is no network")
-    given = {**model.get_params(deep=False), "n_times": n_times}
-    sizes = {n: given[n] for n in list(inspect.signature(network).parameters)[2:] if n in given}
-    sizes |= model.network_params or {}
+    sizes = network_sizes(model, n_times)
     n_channels, n_rois = model.n_features_in_, len(model.target_mean_)
     if model.target_mean_.shape != (n_rois,) or model.target_scale_.shape != (n_rois,):
         raise ModelFileError("its regions have no mean and standard deviation each")
@@ -196,15 +191,3 @@ def _is_of_the_optimizer(name):
 
 def _is_size(value):
     return type(value) is int and 1 <= value <= _MAX_SIZE
-
-
-def _window_length(window):
-    """Samples of the windows that a model was fitted with, from its description of them."""
-    array = re.fullmatch(r"windows of (\d+) samples", window)
-    if array:
-        return int(array[1])
-    number = r"(-?[\d.]+(?:e[+-]?\d+)?)"
-    tmin, tmax, sfreq = re.fullmatch(
-        rf"windows \[{number}, {number}\) s at {number} Hz", window
-    ).groups()
-    return round((float(tmax) - float(tmin)) * float(sfreq))

@@ -1,0 +1,268 @@
+"""What a BEIRARegressor is composed of: its network, and the skorch net that trains it."""
+
+import inspect
+
+import numpy as np
+import skorch
+import torch
+from skorch.callbacks import EarlyStopping
+from skorch.helper import predefined_split
+from skorch.utils import noop
+
+from ._batches import keep_batch
+from ._progress import EpochProgress
+from .nets import ARCHITECTURES, estimates_own_volume_only
+
+# What fit sets on the net itself: net_params may not set it a second time, with another meaning.
+_OWN_NET_PARAMS = {
+    "module": "architecture",
+    "criterion": "loss",
+    "max_epochs": "max_epochs",
+    "batch_size": "batch_size",
+    "lr": "lr",
+    "optimizer__lr": "lr",
+    "optimizer__weight_decay": "weight_decay",
+    "device": "device",
+    "train_split": "validation_fraction",
+    "verbose": "verbose",
+    "iterator_train__collate_fn": None,
+    "iterator_valid__collate_fn": None,
+}
+
+
+def network_class(model):
+    """Find the class of a model's network.
+
+    Parameters
+    ----------
+    model : BEIRARegressor
+        Only its parameters are read.
+
+    Returns
+    -------
+    network : type
+        The class.
+    """
+    if isinstance(model.architecture, str):
+        return ARCHITECTURES[model.architecture]
+    return model.architecture
+
+
+def network_sizes(model, n_times):
+    """Collect what the constructor of a model's network gets beside channels and regions.
+
+    Parameters
+    ----------
+    model : BEIRARegressor
+        Only its parameters are read.
+    n_times : int
+        Samples of a window.
+
+    Returns
+    -------
+    sizes : dict
+        Those parameters of the model that the signature names, and its ``network_params``.
+    """
+    given = {**model.get_params(deep=False), "n_times": n_times}
+    names = list(inspect.signature(network_class(model)).parameters)[2:]
+    return {name: given[name] for name in names if name in given} | (model.network_params or {})
+
+
+def build_network(model, X, n_rois):
+    """Build the network of a model, and make sure that it gives what it should.
+
+    Parameters
+    ----------
+    model : BEIRARegressor
+        Its parameters and ``eeg_scale_``.
+    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+        Training EEG in V.
+    n_rois : int
+        Regions.
+
+    Returns
+    -------
+    network : nn.Module
+        With its first weights.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be built from the parameters there are.
+    ValueError
+        If its output has another shape than it should.
+    """
+    network, sizes = network_class(model), network_sizes(model, X.shape[2])
+    try:
+        inspect.signature(network).bind(X.shape[1], n_rois, **sizes)
+    except TypeError as error:
+        raise TypeError(
+            f"{network.__name__} cannot be built as {network.__name__}(n_channels, n_rois, "
+            f"{', '.join(f'{name}=...' for name in sizes)}): {error}; what a network needs "
+            f"beside the parameters of BEIRARegressor and n_times goes into network_params."
+        ) from None
+    network = network(X.shape[1], n_rois, **sizes)
+    _check_output(network, np.array(X[:2], dtype=np.float32) / model.eeg_scale_, n_rois)
+    return network
+
+
+def make_net(model, module, criterion, batch_size, validation=None, tiles=None, checkpoint=None):
+    """Compose the skorch net of a BEIRARegressor.
+
+    Parameters
+    ----------
+    model : BEIRARegressor
+        Its parameters and ``device_``.
+    module : AtVolumes
+        What is trained.
+    criterion : nn.Module
+        Loss.
+    batch_size : int
+        Windows per step.
+    validation : VolumeBatches or None
+        What decides which epoch's weights are kept.
+    tiles : Tiles or None
+        Which windows an epoch reads, where not all of them.
+    checkpoint : Checkpoint or None
+        Keeps the state of the training.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        Not initialised.
+    """
+    callbacks = list((model.net_params or {}).get("callbacks") or [])
+    if validation is not None:
+        stop = EarlyStopping(
+            patience=model.patience or model.max_epochs + 1,
+            threshold=0.0,
+            threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
+            load_best=True,
+            sink=noop,
+        )
+        callbacks.append(("keep_best", stop))
+    if model.verbose:
+        callbacks.append(("progress", EpochProgress(model.max_epochs)))
+    if checkpoint is not None:
+        callbacks.append(("checkpoint", checkpoint))
+    order = {"iterator_train__shuffle": True}
+    if tiles is not None:
+        order = {"iterator_train__sampler": tiles}
+    params = {
+        "optimizer": torch.optim.AdamW,
+        **order,
+        **(model.net_params or {}),
+        "callbacks": callbacks,
+    }
+    return skorch.NeuralNet(
+        module,
+        criterion,
+        lr=model.lr,
+        optimizer__weight_decay=model.weight_decay,
+        max_epochs=model.max_epochs,
+        batch_size=batch_size,
+        train_split=None if validation is None else predefined_split(validation),
+        iterator_train__collate_fn=keep_batch,
+        iterator_valid__collate_fn=keep_batch,
+        device=model.device_,
+        verbose=max(int(model.verbose) - 1, 0),
+        **params,
+    )
+
+
+def check_net_params(model):
+    """Check what a model hands to skorch.
+
+    Parameters
+    ----------
+    model : BEIRARegressor
+        Only its parameters are read.
+
+    Raises
+    ------
+    ValueError
+        If something is set twice, or cannot be continued from a checkpoint.
+    """
+    if model.checkpoint is not None and (model.net_params or {}).get("callbacks"):
+        raise ValueError(
+            "checkpoint cannot continue what the callbacks in net_params remember; leave out "
+            "one of the two."
+        )
+    for name in model.net_params or {}:
+        if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
+            own = _OWN_NET_PARAMS.get(name)
+            hint = f"set {own} of BEIRARegressor instead" if own else "it is set by fit"
+            raise ValueError(f"net_params may not hold {name!r}; {hint}.")
+
+
+def even_batches(n_windows, batch_size):
+    """Find the least batch size, from the one asked for, that leaves no window alone in the last.
+
+    A batch norm cannot be trained on one window of one time point, nor well on one window.
+
+    Parameters
+    ----------
+    n_windows : int
+        Windows of an epoch.
+    batch_size : int
+        Least windows per step.
+
+    Returns
+    -------
+    batch_size : int
+        Windows per step.
+    """
+    while n_windows % batch_size == 1 and batch_size > 1:
+        batch_size += 1
+    return batch_size
+
+
+def resolve_device(device):
+    """Find the device to compute on.
+
+    Parameters
+    ----------
+    device : str
+        As given.
+
+    Returns
+    -------
+    device : str
+        As torch names it.
+
+    Raises
+    ------
+    ValueError
+        If it is not available here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = None
+    if kind is None or (kind == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(
+            f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
+            f"one, or 'cpu'."
+        )
+    return device
+
+
+def _check_output(network, eeg, n_rois):
+    eeg = torch.from_numpy(eeg)
+    expected, axes = (len(eeg), n_rois, eeg.shape[2]), "(n_windows, n_rois, n_times)"
+    if estimates_own_volume_only(network):
+        expected, axes = expected[:2], "(n_windows, n_rois)"
+    # As in prediction: nothing is drawn, no norm learns. Lazy layers get their sizes here.
+    network.eval()
+    with torch.no_grad():
+        found = tuple(network(eeg).shape)
+    network.train()
+    if found != expected:
+        raise ValueError(
+            f"{type(network).__name__} maps EEG of shape {tuple(eeg.shape)} to {found}, "
+            f"expected {expected}, that is {axes}; a network that estimates only the volume of "
+            f"the window has the class attribute own_volume_only = True and returns "
+            f"(n_windows, n_rois)."
+        )
