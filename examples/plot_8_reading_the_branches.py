@@ -165,10 +165,11 @@ ax.spines[["top", "right"]].set_visible(False)
 # share both.
 
 left_out = branch_importance(fitted, X, method="leave_out")
+gradient = branch_importance(fitted, X, method="gradient")
 order = np.argsort(-branches.importance[region])[:4]
 pd.DataFrame(
     {
-        "gradient": branches.importance[region, order],
+        "gradient": gradient[region, order],
         "leave_out": left_out[region, order],
         "peak (Hz)": branches.frequencies[branches.frequency_patterns[order].argmax(axis=1)],
     },
