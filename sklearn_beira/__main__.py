@@ -36,6 +36,7 @@ from .windows import align
 TIME_COLUMNS = ("time_s", "time", "onset", "volume")
 # What models read of the EEG before a volume, in s; the paper's window ends some time before it.
 HISTORY = 20.0
+MINUTES = 10  # of the simulated run
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
 
 
@@ -154,6 +155,7 @@ def run(args):
         ceiling=ceiling,
         data=data,
         protocol="\n\n".join([protocol, *notes]),
+        code=_code(args, eeg_filter, (duration, delay)) if args.eeg is None else "",
         command=args.command,
         title="sklearn-beira",
     )
@@ -161,11 +163,49 @@ def run(args):
     print(f"Report: {output.resolve()}")
 
 
+def _code(args, eeg_filter, window):
+    """Python code that makes the table and the branches of the simulated run."""
+    regressor = "make_paper_beira" if args.paper else "BEIRARegressor"
+    tmin = -sum(window)
+    return f"""\
+from sklearn.pipeline import Pipeline
+from sklearn_beira import {regressor}, EEGFilter, Windower, align, compare
+from sklearn_beira import baselines
+from sklearn_beira.comparison import format_comparison
+from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.inspection import read_branches
+from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.viz import plot_branches
+
+study = make_eeg_fmri(duration={MINUTES * 60:.1f}, random_state={args.seed})
+X, y = align(study.raws, study.bolds, trigger="mri", tmin={tmin}, tmax=0.0)
+
+eeg_filter = ("filter", {eeg_filter})
+window, regressor = Windower{window}, {regressor}(random_state={args.seed})
+rivals = {{
+    "ridge": baselines.make_band_power_ridge({HISTORY}),
+    "finger-print": baselines.make_eeg_fingerprint({HISTORY}),
+    "alpha": baselines.make_alpha_hrf({HISTORY}),
+    "time": baselines.make_time_polynomial(),
+}}
+models = {{"BEIRA": Pipeline([eeg_filter, ("window", window), ("beira", regressor)])}}
+for name, rival in rivals.items():
+    models[name] = Pipeline([eeg_filter, *rival.steps])
+
+table = compare(models, X, y, cv=BlockedKFold({args.folds}, gap={-tmin}), random_state={args.seed})
+print(format_comparison(table, ceiling=study.truth.noise_ceiling).to_string())
+
+branches = read_branches(models["BEIRA"].fit(X, y), X)
+for region in y.columns:
+    plot_branches(branches, region)
+"""
+
+
 def _simulate(args, tmin):
-    study = make_eeg_fmri(duration=600.0, random_state=args.seed)
+    study = make_eeg_fmri(duration=60.0 * MINUTES, random_state=args.seed)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
     data = (
-        f"Data: SIMULATED, one 10-minute run, {X.shape[1]} EEG channels, {len(y)} of "
+        f"Data: SIMULATED, one {MINUTES}-minute run, {X.shape[1]} EEG channels, {len(y)} of "
         f"{len(study.bolds[0])} volumes every {study.t_r} s (the first have no EEG history). "
         f"'ceiling' is the r of a perfect predictor of the coupled part. Nothing here is a claim "
         f"about brains; use --eeg and --bold for your own recording."

@@ -1,8 +1,10 @@
 """The main job from the command line."""
 
 import argparse
+import html
 import re
 
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -46,6 +48,23 @@ def test_ones_own_files_give_a_table_and_a_report(files, capsys):
     page = report.read_text(encoding="utf-8")
     assert f"python -m sklearn_beira --eeg {eeg}" in page
     assert "Brain map" not in page
+
+
+@pytest.mark.slow
+def test_the_code_in_the_report_repeats_the_demo(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "MINUTES", 2)
+    report = tmp_path / "report.html"
+    assert command.main(["--seed", "1", "--folds", "2", "--output", str(report)]) == 0
+    demo, _ = capsys.readouterr()
+    page = html.unescape(report.read_text(encoding="utf-8"))
+    (code,) = re.findall(r'<pre class="beira-code">(from .*?)</pre>', page, re.DOTALL)
+    exec(compile(code, "report", "exec"), {})
+    plt.close("all")
+    repeated, _ = capsys.readouterr()
+    rows = [line.split() for line in repeated.splitlines() if line.startswith(("Left", "Right"))]
+    assert len(rows) == 8
+    for row in rows:
+        assert row in [line.split() for line in demo.splitlines()]
 
 
 def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch):
