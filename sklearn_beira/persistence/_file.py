@@ -303,7 +303,7 @@ def _no_key_twice(pairs):
 
 
 def _bounded_int(digits):
-    if len(digits) > 20 or abs(int(digits)) >= 2**64:
+    if len(digits) > 21 or abs(int(digits)) >= 2**64:
         raise ValueError("a whole number of more than 64 bits")
     return int(digits)
 
