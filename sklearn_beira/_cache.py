@@ -127,7 +127,7 @@ def recording_rows(compute, X, settings, n_jobs=None):
         return np.concatenate([compute(window, start) for window in X])
     used = np.unique(X.groups)
     members = [np.flatnonzero(X.groups == k) for k in used]
-    parts = Parallel(n_jobs=n_jobs, prefer="threads")(
+    parts = Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(feature_rows.rows)(
             (X.tokens[k], *settings), X._starts[rows], partial(compute, X.recordings[k])
         )

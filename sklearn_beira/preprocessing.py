@@ -171,7 +171,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         if not isinstance(X, EEGWindows):
             return _filter_windows(X, self.array_sfreq, steps)
         used = np.unique(X.groups)
-        results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+        results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
             delayed(_filter_recording)(X.recordings[k], X.info, X.tokens[k], steps) for k in used
         )
         # A recording that no sample lies in is not filtered, and keeps its place.
