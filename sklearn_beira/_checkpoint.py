@@ -1,9 +1,11 @@
 """The state of a training on disk, so that a killed fit goes on where it was."""
 
+import copy
+import io
 import json
 import time
-import zipfile
-from pickle import UnpicklingError
+from hashlib import blake2b
+from numbers import Real
 
 import torch
 from skorch.callbacks import Callback
@@ -15,6 +17,24 @@ from ._warn import warn_user
 
 # Seconds between two states on disk; a kill costs no more than that.
 EVERY = 10.0
+
+# What a state is, and what is remembered of early stopping.
+_STATE = {
+    "module": dict,
+    "optimizer": dict,
+    "history": str,
+    "stop": dict | None,
+    "random": torch.Tensor,
+    "random_cuda": list,
+    "finished": bool,
+}
+_STOP = {
+    "misses_": int,
+    "dynamic_threshold_": float,
+    "best_model_weights_": dict | None,
+    "best_epoch_": int,
+}
+_DIGEST_SIZE = 16
 
 
 class Checkpoint(Callback):
@@ -40,10 +60,30 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path, state):
-        self.path, self.state = path, state
+        self.path = path
+        self._take(state)
+        self._written = time.monotonic()
+
+    def _take(self, state):
+        self.state = state
         self.n_epochs = len(json.loads(state["history"])) if state else 0
         self.finished = bool(state and state["finished"])
-        self._written = time.monotonic()
+
+    def rehearse(self, net):
+        """Try the state on a copy of what is to be trained; what does not fit is given up.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            Initialised; it stays as it is.
+        """
+        if self.state is None:
+            return
+        try:
+            _rehearse(self.state, net)
+        except Exception as error:  # torch, skorch and the optimizer each have their own
+            _warn_unreadable(self.path, error)
+            self._take(None)
 
     def on_train_begin(self, net, **kwargs):
         """Put everything back where it was."""
@@ -85,8 +125,12 @@ class Checkpoint(Callback):
             "finished": finished,
         }
         try:
+            content = io.BytesIO()
+            torch.save(state, content)
             with replacing(self.path) as file:
-                torch.save(state, file)
+                # torch does not notice a bit that has changed on the disk.
+                file.write(_digest(content.getbuffer()))
+                file.write(content.getbuffer())
         except (OSError, RuntimeError) as error:  # torch wraps those of its writer
             # What is trained is worth more than the record of it.
             warn_user(
@@ -115,16 +159,71 @@ def find_state(folder, *parts):
     """
     path = writable_folder(folder, "checkpoint") / f"{digest(versions(), *parts)}.pt"
     try:
-        return path, torch.load(path, map_location="cpu", weights_only=True)
+        return path, _read(path)
     except FileNotFoundError:
         pass
-    except (OSError, RuntimeError, EOFError, UnpicklingError, zipfile.BadZipFile) as error:
-        warn_user(
-            # What torch says at length is how to read it in an unsafe way.
-            f"the state of the training in {path} cannot be read ({type(error).__name__}); "
-            f"training begins anew."
-        )
+    except Exception as error:  # what torch raises on a damaged file is of all kinds
+        _warn_unreadable(path, error)
     return path, None
+
+
+def _read(path):
+    content = path.read_bytes()
+    known, content = content[:_DIGEST_SIZE], memoryview(content)[_DIGEST_SIZE:]
+    if known != _digest(content):
+        raise ValueError("not what was written")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    _check_entries(state, _STATE)
+    if state["stop"] is not None:
+        _check_entries(state["stop"], _STOP)
+    history = json.loads(state["history"])
+    if not isinstance(history, list) or not history:
+        raise ValueError("no history")
+    losses = {"train_loss"} if state["stop"] is None else {"train_loss", "valid_loss"}
+    for n, row in enumerate(history, 1):
+        # Losses may be NaN: a training that has diverged is continued, too.
+        if row["epoch"] != n or not all(isinstance(row[loss], Real) for loss in losses):
+            raise ValueError("no history")
+    return state
+
+
+def _check_entries(found, expected):
+    if set(found) != set(expected):
+        raise KeyError("other entries")
+    for name, kind in expected.items():
+        if not isinstance(found[name], kind):
+            raise TypeError(name)
+
+
+def _rehearse(state, net):
+    # Copied together, so that the optimizer's copy holds the parameters of the module's copy.
+    module, optimizer = copy.deepcopy((net.module_, net.optimizer_))
+    module.load_state_dict(state["module"])
+    # Copied, as an optimizer works on the moments that it was given.
+    optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(lambda: torch.zeros(()))  # some ask for the loss
+    if len(json.loads(state["history"])) > net.max_epochs:
+        raise ValueError("more epochs than there are")
+    if (state["stop"] is None) != (_early_stopping(net) is None):
+        raise ValueError("early stopping")
+    best = state["stop"] and state["stop"]["best_model_weights_"]
+    if best is not None:
+        module.load_state_dict(best)
+    torch.Generator().set_state(state["random"])
+
+
+def _warn_unreadable(path, error):
+    warn_user(
+        # What torch says at length is how to read it in an unsafe way.
+        f"the state of the training in {path} cannot be read ({type(error).__name__}); "
+        f"training begins anew."
+    )
+
+
+def _digest(content):
+    return blake2b(content, digest_size=_DIGEST_SIZE).digest()
 
 
 def _early_stopping(net):
