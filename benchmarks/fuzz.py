@@ -10,6 +10,7 @@ exceptions of a reader, and what takes longer than a minute, is listed with the 
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import random
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 SECONDS = 60
 
@@ -85,7 +87,7 @@ def edit_bytes(content, choose):
     return bytes(content)
 
 
-def edit_tree(tree, choose):
+def edit_tree(tree, choose, duplicate=lambda value: json.loads(json.dumps(value))):
     """Replace, remove, rename and repeat values anywhere in parsed JSON, in place."""
     places = []
 
@@ -107,7 +109,7 @@ def edit_tree(tree, choose):
         elif kind == 4:
             other, at = choose.choice(places)
             with contextlib.suppress(KeyError, IndexError):
-                values[key] = json.loads(json.dumps(other[at]))
+                values[key] = duplicate(other[at])
         elif kind == 5 and isinstance(values, dict):
             values[str(choose.choice(VALUES))] = values.pop(key)
 
@@ -123,11 +125,13 @@ class Readers:
 
     # Of a hundred inputs; those of a network cost the most.
     SHARES = (
-        ("model_bytes", 33),
+        ("model_bytes", 30),
         ("model_header", 25),
         ("model_tree", 20),
         ("network_tree", 1),
         ("stored_result", 3),
+        ("training_state", 2),
+        ("training_entries", 1),
         ("bold_table", 3),
         ("labels_table", 3),
         ("confounds_table", 3),
@@ -142,7 +146,14 @@ class Readers:
         from sklearn.preprocessing import StandardScaler
 
         import sklearn_beira.__main__ as command_line
-        from sklearn_beira import BEIRARegressor, _alignment, _atlas, _confounds, _store
+        from sklearn_beira import (
+            BEIRARegressor,
+            _alignment,
+            _atlas,
+            _checkpoint,
+            _confounds,
+            _store,
+        )
         from sklearn_beira.datasets import cwl
         from sklearn_beira.linear import BlockedRidgeCV
         from sklearn_beira.persistence import ModelFileError, _file, load_model, save_model
@@ -165,6 +176,11 @@ class Readers:
         results.put("key", np.arange(6.0), {"a": [1, 2.5, None]})
         self.results, self.result_path = results, folder / "store" / "key.npz"
         self.result = self.result_path.read_bytes()
+        self.checkpoint = _checkpoint
+        self.trained = net.set_params(max_epochs=2, checkpoint=folder / "states", random_state=0)
+        self.trained.fit(eeg, y)
+        (self.state_path,) = (folder / "states").iterdir()
+        self.state = self.state_path.read_bytes()
         self.raw = mne.io.RawArray(
             np.zeros((1, 1000)), mne.create_info(["E1"], 100.0, "eeg"), verbose="error"
         )
@@ -215,6 +231,56 @@ class Readers:
     def stored_result(self, choose):
         self.result_path.write_bytes(edit_bytes(self.result, choose))
         return self.results.get("key") is not None
+
+    def _take_state(self, content, genuine):
+        """Read a state as a fit does; ``genuine`` gives it the digest of a whole file."""
+        if genuine:
+            content = self.checkpoint._digest(content) + content
+        self.state_path.write_bytes(content)
+        try:
+            state = self.checkpoint._read(self.state_path)
+        except Exception as error:
+            # As in find_state: whatever it is, it is one warning there. A file is no reason to end.
+            if isinstance(error, MemoryError):
+                raise
+            return False
+        point = self.checkpoint.Checkpoint(self.state_path, state)
+        net = self.trained.net_
+        point.rehearse(net)
+        if point.state is None:
+            return False
+        # What passed the rehearsal must not fail in the middle of the fit.
+        net.module_, kept = copy.deepcopy(net.module_), net.module_
+        net.optimizer_, optimizer = copy.deepcopy(net.optimizer_), net.optimizer_
+        history, random_state = net.history_, torch.get_rng_state()
+        try:
+            point.on_train_begin(net)
+        finally:
+            net.module_, net.optimizer_, net.history_ = kept, optimizer, history
+            torch.set_rng_state(random_state)
+        return True
+
+    def training_state(self, choose):
+        n = self.checkpoint._DIGEST_SIZE
+        if choose.randrange(4) == 0:
+            return self._take_state(edit_bytes(self.state, choose), genuine=False)
+        return self._take_state(edit_bytes(self.state[n:], choose), genuine=True)
+
+    def training_entries(self, choose):
+        n = self.checkpoint._DIGEST_SIZE
+        state = torch.load(io.BytesIO(self.state[n:]), weights_only=True)
+        if choose.randrange(2) == 0:
+            history = json.loads(state["history"])
+            edit_tree(history, choose)
+            state["history"] = json.dumps(history)
+        else:
+            edit_tree(state, choose, copy.deepcopy)
+        content = io.BytesIO()
+        try:
+            torch.save(state, content)
+        except Exception:  # a tree that torch cannot write is no input
+            return False
+        return self._take_state(content.getvalue(), genuine=True)
 
     def _table(self, sample, suffix, choose, read):
         path = self.path.with_suffix(suffix)

@@ -57,7 +57,6 @@ def main(argv=None):
     args.command = shlex.join(
         ["python", "-m", "sklearn_beira", *(sys.argv[1:] if argv is None else argv)]
     )
-    mpl.use("Agg")
     # A terminal that cannot write "≤" shows something else instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
         sys.stdout.reconfigure(errors="replace")
@@ -333,4 +332,5 @@ def _parse(argv):
 
 
 if __name__ == "__main__":
+    mpl.use("Agg")  # not in main, which may be called where figures are shown
     sys.exit(main())

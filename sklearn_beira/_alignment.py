@@ -7,11 +7,13 @@ import mne
 import numpy as np
 import pandas as pd
 
+from ._numbers import check_magnitude, check_names, to_numbers
+
 
 def volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
     """Find the onset (s) of each volume, NaN where unknown, and count the markers."""
     if given is not None:
-        times, source = np.asarray(given, dtype=float), "volume_times"
+        times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
     elif trigger is not None:
         times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
     else:
@@ -106,13 +108,21 @@ def check_timing(t_r, volume_times, trigger, missing):
         raise ValueError("give either volume_times or trigger, not both.")
     if volume_times is None and trigger is None and t_r is None:
         raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
-    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < np.inf):
+    # A week is no repetition time, and as a factor stays a number.
+    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < 604800):
         raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
     if trigger is not None and not (
         isinstance(trigger, str)
         or (isinstance(trigger, tuple) and len(trigger) == 2 and isinstance(trigger[0], str))
     ):
         raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
+
+
+def check_span(tmin, tmax):
+    """Check that a window is given in numbers."""
+    for name, value in (("tmin", tmin), ("tmax", tmax)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name} must be a time in s, got {value!r}.")
 
 
 def common_info(raws, picks):
@@ -204,8 +214,9 @@ def _check_bold(bold, k):
             f"the BOLD of recording {k} must be a table (n_volumes, n_rois), got "
             f"{type(bold).__name__}; extract regions from images with ROIExtractor."
         )
-    values = np.asarray(bold, dtype=float)
-    if values.ndim not in (1, 2) or not len(values):
+    name = f"the BOLD of recording {k}"
+    values = to_numbers(bold, name)
+    if values.ndim not in (1, 2) or not values.size:
         raise ValueError(
             f"the BOLD of recording {k} must be (n_volumes, n_rois), got shape {values.shape}; "
             f"extract regions from images with ROIExtractor."
@@ -216,6 +227,8 @@ def _check_bold(bold, k):
             f"the BOLD of recording {k} holds NaN or infinite values in {len(rows)} volumes "
             f"(first: volume {rows[0]}); drop or repair them."
         )
+    check_magnitude(values, name)
+    check_names(bold, name)
     return bold if isinstance(bold, pd.DataFrame) else values
 
 

@@ -127,13 +127,16 @@ def recording_rows(compute, X, settings, n_jobs=None):
         return np.concatenate([compute(window, start) for window in X])
     used = np.unique(X.groups)
     members = [np.flatnonzero(X.groups == k) for k in used]
-    parts = Parallel(n_jobs=n_jobs, require="sharedmem")(
+    # Threads whatever the backend: what is remembered, behind a lock, is that of this process.
+    parts = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
         delayed(feature_rows.rows)(
             (X.tokens[k], *settings), X._starts[rows], partial(compute, X.recordings[k])
         )
         for k, rows in zip(used, members, strict=True)
     )
-    out = np.empty((len(X), *parts[0].shape[1:]))
+    out = None
     for rows, part in zip(members, parts, strict=True):
+        if out is None:
+            out = np.empty((len(X), *part.shape[1:]))
         out[rows] = part
     return out

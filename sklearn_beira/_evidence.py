@@ -120,7 +120,8 @@ class _Whitened:
         )
         self.dof = len(y) - constants.shape[1]
         total = np.square(y).sum(axis=0)
-        self.least = np.maximum(_ROUNDING**2 * total, np.finfo(float).tiny)
+        # The degrees of freedom over the least stay a number.
+        self.least = np.maximum(_ROUNDING**2 * total, 1e-250)
         # The features are smooth: in most directions they do not rise above the noise.
         wide = features.shape[1] > len(y)
         values, vectors = np.linalg.eigh(features @ features.T if wide else features.T @ features)
@@ -144,7 +145,8 @@ class _Whitened:
         covariance = (scale @ self.kernels).reshape(n, n)
         covariance.flat[:: n + 1] += 1.0
         factor = linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-        inverse, _ = linalg.lapack.dpotri(factor, lower=1)
+        # LAPACK complains of a matrix of nothing, which flat EEG leads to.
+        inverse = linalg.lapack.dpotri(factor, lower=1)[0] if n else factor
         inverse += np.tril(inverse, -1).T
         dual = inverse @ y
         # A target that the features explain to the last digit has no noise to speak of.

@@ -1,8 +1,10 @@
 """A whole procedure, fold by fold: what compare and null_test both run."""
 
 import json
+import sys
 import time
 import warnings
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,14 +26,18 @@ from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, check_consistent_length
 from tqdm import tqdm
 
+from ._numbers import check_kind, check_magnitude, check_names
 from ._warn import warn_user
 from .covariances import BandCovariance, BandTangentSpace
 from .drift import TimePolynomial
 from .features import BandPower
 from .hrf import HRFBandPower
-from .model_selection import BlockedKFold, GapWarning, window_reach
+from .model_selection import BlockedKFold, GapWarning, group_labels, window_reach
 from .preprocessing import EEGFilter, Windower
 from .windows import EEGWindows
+
+# How often workers may die with data that others wait for before that is called a failure.
+_MOST_LOST = 5
 
 
 @dataclass
@@ -76,6 +82,8 @@ class Study:
             ]
         fold = np.full(n, -1)
         for k, (train, test) in enumerate(self.folds):
+            for rows in (train, test):
+                _check_rows(rows, n, k)
             if (fold[test] >= 0).any() or len(np.intersect1d(train, test)):
                 raise ValueError(
                     f"{self.cv} tests some volumes twice, or tests on training volumes; every "
@@ -87,6 +95,11 @@ class Study:
             np.column_stack([fold, self.run_numbers]), axis=0, return_inverse=True
         )
         self.blocks = np.where(fold < 0, -1, blocks.ravel())
+
+    def __sizeof__(self):
+        # joblib's dask backend asks, and sends what is large to each worker once, not per task.
+        samples = getattr(self.X, "nbytes", None) or sys.getsizeof(self.X)
+        return object.__sizeof__(self) + samples + self.y.nbytes
 
     @property
     def run_numbers(self):
@@ -125,6 +138,15 @@ class Study:
         )
 
 
+def _check_rows(rows, n, fold):
+    whole = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows)
+    if not whole or not 0 <= rows.min() <= rows.max() < n:
+        raise ValueError(
+            f"fold {fold} of cv must hold numbers of rows of X, for training and for test at least "
+            f"one from 0 to {n - 1}, got {np.array2string(rows, threshold=5)}."
+        )
+
+
 def make_study(X, y, cv, groups):
     """Check the samples and lay out the folds.
 
@@ -146,6 +168,9 @@ def make_study(X, y, cv, groups):
         Samples and folds.
     """
     n = _num_samples(X)
+    check_kind(X, "X")
+    check_kind(y, "y")
+    check_names(y, "y")
     columns = getattr(y, "columns", None)
     name = getattr(y, "name", None)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=False)
@@ -162,12 +187,13 @@ def make_study(X, y, cv, groups):
             f"Input y contains NaN or infinity in {', '.join(bad)}, first in row "
             f"{int(np.argmin(finite.all(axis=1)))}; leave these volumes out of X and y."
         )
+    check_magnitude(y, "y")
     if isinstance(X, EEGWindows):
         _check_twins(X)
         recordings = X.groups
         groups = X.groups if groups is None else groups
     else:
-        recordings = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
+        recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     return Study(X, y, names, recordings, groups, check_cv(cv))
@@ -385,8 +411,20 @@ def run_tasks(tasks, n_jobs, description, verbose):
     result : object
         Of each task.
     """
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    yield from tqdm(results, total=len(tasks), desc=description, disable=not verbose, leave=False)
+    done, lost = 0, 0
+    with tqdm(total=len(tasks), desc=description, disable=not verbose, leave=False) as bar:
+        while done < len(tasks):
+            try:
+                results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks[done:])
+                for result in results:
+                    yield result
+                    done += 1
+                    bar.update()
+            except CancelledError:
+                # A worker of dask died with data that no other had: send them, and the rest, again.
+                lost += 1
+                if lost > _MOST_LOST:
+                    raise
 
 
 # -- models whose targets do not know of each other ---------------------------------------------

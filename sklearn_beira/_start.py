@@ -266,29 +266,35 @@ def _filter_bank(network, pieces, scale, sfreq, bands):
     else:
         ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
         basis = response_basis(ago / sfreq)
-    behind, totals, n_times = [], np.zeros((len(taps), n_channels, n_channels)), 0
+    # Filled in and scaled in place: of a long study, one copy is what fits.
+    shape = sum(len(piece.stops) for piece in pieces), n_channels, basis.shape[1]
+    behind, filled = [np.empty(shape) for _ in taps], 0
+    totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
     for piece in pieces:
-        powers = []
+        here = slice(filled, filled + len(piece.stops))
+        filled = here.stop
         stops = network.segment_stops(torch.from_numpy(piece.stops)) - 2 * branches.margin
         for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
             stops = stops.to(signal.device)
             gain = branches.gain(segment_means(total, stops, branches.segment))
             means = segment_means(signal.square(), stops, branches.segment) * gain
-            powers.append(means.flip(-1).cpu().numpy().astype(float) @ basis)
+            power = means.flip(-1).cpu().numpy().astype(float) @ basis
+            behind[b][here] = power.transpose(1, 0, 2)
             x, gain = _segments(network, signal, total)
             totals[b] += ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
-        behind.append(np.array(powers))  # (n_bands, n_channels, n_volumes, n_kernels)
         n_times += len(x) * branches.segment
-    behind, covariances = np.concatenate(behind, axis=2), totals / n_times
+    covariances = totals / n_times
     power = np.diagonal(covariances, axis1=1, axis2=2)
     # A silent channel stays silent, instead of rounding errors over nothing.
     least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
     blocks, scales = [], np.maximum(power, least)
     for b, power in enumerate(behind):
-        block = (power / scales[b][:, None, None]).transpose(1, 0, 2).reshape(power.shape[1], -1)
+        power /= scales[b][:, None]
+        block = power.reshape(len(power), -1)
         block -= block.mean(axis=0)
-        size = np.sqrt(np.square(block).sum(axis=1).mean()) or 1.0
-        blocks.append(block / size)
+        size = np.sqrt(np.einsum("ij,ij->i", block, block).mean()) or 1.0
+        block /= size
+        blocks.append(block)
         scales[b] *= size
     return _Bank(taps, basis, blocks, scales, covariances)
 

@@ -3,10 +3,12 @@
 import numpy as np
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from ._numbers import check_kind, check_magnitude
+from ._warn import warn_user
 from .windows import EEGWindows
 
 
-def check_eeg(estimator, X, *, reset, ensure_min_samples=1):
+def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
     """Check EEG given as windows of recordings or as a plain array.
 
     Parameters
@@ -19,6 +21,9 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1):
         True in ``fit``.
     ensure_min_samples : int
         Volumes there must be.
+    reads : bool
+        False where the EEG is passed on, so that a later step decides which part of it is read, or
+        where only the times of the volumes matter.
 
     Returns
     -------
@@ -32,7 +37,14 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1):
                 f"{ensure_min_samples}."
             )
         _check_channels(estimator, X, reset=reset)
+        if reset and X._cut_by_align and X.tmax > 0 and reads:
+            warn_user(
+                f"{type(estimator).__name__} reads EEG up to {X.tmax:g} s after the volume, all "
+                f"that align kept: put a Windower in front, or take X.window(tmin, 0) (or "
+                f"X.window({X.tmin:g}, {X.tmax:g}), if that is what you want)."
+            )
         return X
+    check_kind(X, "X")
     X = validate_data(
         estimator,
         X,
@@ -48,6 +60,9 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1):
             f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
             f"dimensions."
         )
+    if not X.size:
+        raise ValueError(f"X has windows without a time point, got shape {X.shape}.")
+    check_magnitude(X, "X")
     return X if X.ndim == 3 else X[:, :, np.newaxis]
 
 

@@ -108,8 +108,9 @@ def compare(
         ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
         ``n_train``, ``fit_time`` in s, and ``params`` (what a search chose, JSON).
         ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
-        draws can give), ``null``, ``refit``, ``cv``, ``random_state``, ``versions`` and ``blocks``
-        (the test block of each volume, -1 where no fold tests).
+        draws can give), ``null``, ``refit``, ``n_draws``, ``cv``, ``random_state``, ``seeds`` (of
+        every model, by parameter; "None" is not repeatable), ``versions`` and ``blocks`` (the test
+        block of each volume, -1 where no fold tests).
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Only with ``return_predictions``; NaN where no fold tests.
 
@@ -178,7 +179,9 @@ def compare(
         "null": null,
         "refit": refit,
         "cv": str(study.cv),
+        "n_draws": None if null is None else draws.n_draws,
         "random_state": str(random_state),
+        "seeds": {str(name): _seeds(model) for name, model in models.items()},
         "versions": versions(),
         "blocks": study.blocks.tolist(),
     }
@@ -370,6 +373,11 @@ def _lowest_p(test):
     return float(test.p_value(np.ones(1), np.zeros((len(test.draws), 1)))[0])
 
 
+def _seeds(model):
+    params = model.get_params(deep=True)
+    return {name: str(v) for name, v in params.items() if name.split("__")[-1] == "random_state"}
+
+
 def _subjects(study, subjects):
     if subjects is None:
         return study.X.subjects if isinstance(study.X, EEGWindows) else None
@@ -395,8 +403,9 @@ def _predict_all(models, study, store, n_jobs, verbose):
     data = store.key(study.X, study.y, versions())
     waiting = []
     for name, model in models.items():
+        unfitted = clone(model)  # what an earlier fit left in it decides nothing
         for k, (train, test) in enumerate(study.folds):
-            key = store.key(data, model, train, test)
+            key = store.key(data, unfitted, train, test)
             found = store.get(key)
             if found is None:
                 waiting.append((name, k, key))

@@ -124,6 +124,6 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
                 "X is a plain array, whose rows have no time; pass the EEGWindows that align "
                 "returns, or put the time of each row in a column of its own and fit a model of it."
             )
-        X = check_eeg(self, X, reset=reset)
+        X = check_eeg(self, X, reset=reset, reads=False)
         lengths = np.array([r.shape[1] for r in X.recordings])[X.groups] / X.sfreq
         return np.clip(2.0 * X.times / lengths - 1.0, -1.0, 1.0)

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._numbers import check_magnitude
 from ._ridge import check_alphas, choose_alphas, fit_ridge, inner_blocks
 
 __all__ = ["BlockedRidgeCV"]
@@ -105,6 +106,8 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
         )
         targets = y.astype(np.float64).reshape(len(y), -1)
+        check_magnitude(X, "X")
+        check_magnitude(targets, "y")
         alphas = check_alphas(self.alphas)
         blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)
         chosen, score = choose_alphas(X, targets, alphas, blocks)

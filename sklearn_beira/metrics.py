@@ -1,5 +1,7 @@
 """How well predicted BOLD follows measured BOLD, per region, and how sure that is."""
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -8,6 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
 from ._effective_n import independent_volumes
+from ._numbers import check_kind, check_magnitude, check_names, to_numbers
 
 __all__ = [
     "effective_n",
@@ -60,8 +63,8 @@ def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
                 f"{multioutput!r}."
             )
         return float(r.mean())
-    weights = np.asarray(multioutput, dtype=float)
-    if weights.shape != r.shape or not (weights >= 0).all() or not weights.sum() > 0:
+    weights = to_numbers(multioutput, "multioutput")
+    if weights.shape != r.shape or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise ValueError(
             f"multioutput must hold one weight of at least 0 for each of the {len(r)} regions, and "
             f"not zeros alone, got {multioutput!r}."
@@ -198,7 +201,7 @@ def r_p_value(r, n_eff, *, alternative="greater"):
     """
     r, n_eff = _check_r(r, n_eff)
     tails = {"greater": r, "less": -r, "two-sided": np.abs(r)}
-    if alternative not in tails:
+    if not isinstance(alternative, str) or alternative not in tails:
         raise ValueError(f"alternative must be one of {sorted(tails)}, got {alternative!r}.")
     df = np.maximum(n_eff - 2, 1e-300)
     with np.errstate(divide="ignore"):
@@ -259,7 +262,7 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
             "ci_high": high,
             "p": r_p_value(r, n_eff),
         },
-        index=pd.Index(names, name="region"),
+        index=pd.Index(names, name="region", tupleize_cols=False),
     )
 
 
@@ -289,7 +292,8 @@ def group_scores(r, *, level=0.95):
     """
     check_level(level)
     names = _region_names(r, None)
-    r = check_array(r, ensure_2d=False, dtype=np.float64, input_name="r")
+    check_names(r, "r")
+    r = check_array(to_numbers(r, "r"), ensure_2d=False, input_name="r")
     if r.ndim != 2:
         raise ValueError(
             f"r must have the shape (n_subjects, n_rois), got {r.ndim} dimension(s); r[:, None] "
@@ -338,8 +342,8 @@ def region_scorers(region_names):
     >>> list(region_scorers(["putamen", "caudate"]))
     ['putamen', 'caudate']
     """
-    names = list(region_names)
-    if isinstance(region_names, str) or not names or len(set(names)) != len(names):
+    names = [] if np.ndim(region_names) == 0 else list(map(str, region_names))
+    if not names or len(set(names)) != len(names):
         raise ValueError(
             f"region_names must be a list of one or more different names, got {region_names!r}."
         )
@@ -367,10 +371,15 @@ def _unit_pair(y_true, y_pred, blocks):
         raise ValueError(
             f"y_pred has the regions of y_true in another order; take y_pred[{names}]."
         )
+    for name, y in (("y_true", y_true), ("y_pred", y_pred)):
+        check_kind(y, name)
+        check_names(y, name)
     y_true, y_pred = (
         check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
         for name, y in (("y_true", y_true), ("y_pred", y_pred))
     )
+    for name, y in (("y_true", y_true), ("y_pred", y_pred)):
+        check_magnitude(y, name)
     check_consistent_length(y_true, y_pred)
     y_true, y_pred = (y.reshape(len(y), -1) for y in (y_true, y_pred))
     if y_true.shape != y_pred.shape:
@@ -394,7 +403,10 @@ def _block_codes(blocks, n_volumes):
             f"blocks has the shape {blocks.shape}, but must hold one label for each of the "
             f"{n_volumes} volumes."
         )
-    codes = pd.factorize(blocks)[0]
+    try:
+        codes = pd.factorize(blocks)[0]
+    except TypeError:
+        raise TypeError("blocks must hold labels that are numbers or text.") from None
     if (codes < 0).any():
         raise ValueError(
             f"blocks has no label (NaN or None) for {(codes < 0).sum()} volume(s); label them or "
@@ -424,6 +436,8 @@ def _columns(y):
 
 def _region_names(y, region_names):
     if region_names is not None:
+        if np.ndim(region_names) == 0:
+            raise TypeError(f"region_names must be a list of names, got {region_names!r}.")
         return list(region_names)
     if getattr(y, "ndim", None) == 1 and getattr(y, "name", None) is not None:
         return [y.name]
@@ -431,7 +445,14 @@ def _region_names(y, region_names):
 
 
 def _check_r(r, n_eff):
-    r, n_eff = np.broadcast_arrays(np.asarray(r, float), np.asarray(n_eff, float))
+    r, n_eff = to_numbers(r, "r"), to_numbers(n_eff, "n_eff")
+    try:
+        r, n_eff = np.broadcast_arrays(r, n_eff)
+    except ValueError:
+        raise ValueError(
+            f"r of shape {r.shape} and n_eff of shape {n_eff.shape} do not belong together; give "
+            f"one n_eff for each r, or a single one."
+        ) from None
     if (np.abs(r) > 1).any():
         raise ValueError(
             f"r must lie between -1 and 1, got values from {np.nanmin(r):g} to {np.nanmax(r):g}."
@@ -440,5 +461,5 @@ def _check_r(r, n_eff):
 
 
 def check_level(level):
-    if not 0 < level < 1:
+    if not (isinstance(level, Real) and 0 < level < 1):
         raise ValueError(f"level must lie between 0 and 1, got {level!r}.")

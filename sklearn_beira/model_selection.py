@@ -1,6 +1,7 @@
 """Splits that keep test volumes away from training volumes in time."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -131,7 +132,7 @@ class BlockedKFold(BaseCrossValidator):
                     "t_r), or gap=0 where they share none."
                 )
             return window_reach(X)
-        if not self.gap >= 0:
+        if not (isinstance(self.gap, Real) and self.gap >= 0):
             raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
         if windows and self.gap < -X.tmin - 1e-6:
             warnings.warn(
@@ -213,7 +214,8 @@ def tail_split(X, fraction, gap, groups=None):
     >>> float(X.times[tail[0]] - X.times[head[-1]])
     16.0
     """
-    if not (0 < fraction < 1 and gap >= 0):
+    numbers = isinstance(fraction, Real) and isinstance(gap, Real)
+    if not (numbers and 0 < fraction < 1 and gap >= 0):
         raise ValueError(
             f"fraction must lie between 0 and 1 and gap be at least 0 s, got fraction={fraction!r} "
             f"and gap={gap!r}."
@@ -268,7 +270,9 @@ def recordings_and_times(X, groups, t_r, *, needed):
     if isinstance(X, EEGWindows):
         return X.groups, X.times
     check_consistent_length(X, groups)
-    recordings = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
+    recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
+    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < np.inf):
+        raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
     if t_r is None and needed:
         raise ValueError(
             "the gap is in seconds, but rows of a plain array have no time; give t_r, or pass the "
@@ -279,6 +283,37 @@ def recordings_and_times(X, groups, t_r, *, needed):
         rows = np.flatnonzero(recordings == k)
         times[rows] = np.arange(len(rows)) * (1.0 if t_r is None else t_r)
     return recordings, times
+
+
+def group_labels(groups):
+    """Recording of each row, as labels that can be sorted.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        As given.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If a row has no label, or if labels are of types that have no common order.
+    """
+    labels = np.asarray(groups)
+    try:
+        known = np.unique(labels)
+    except TypeError:
+        known = [None]
+    if labels.ndim != 1 or any(label is None or label != label for label in known):
+        raise ValueError(
+            f"groups must name the recording of each row by a number or a text, got "
+            f"{np.array2string(labels, threshold=5)}."
+        )
+    return labels
 
 
 def _within(rows, others, recordings, times, gap):

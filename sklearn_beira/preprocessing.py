@@ -1,6 +1,7 @@
 """From raw EEG to the windows a model reads: filtering, and cutting in seconds."""
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import ClassVar
 
 import mne
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._cache import _Cache
 from ._quiet import quiet_mne
+from ._recordings import find_recording, in_pieces, recording_path, write_recording
 from ._validation import array_sampling_rate, channel_names, check_eeg
 from .windows import EEGWindows
 
@@ -39,7 +41,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True)
+        X = check_eeg(self, X, reset=True, reads=False)
         self._check_parameters(X)
         return self
 
@@ -85,6 +87,11 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         applied to average-referenced EEG changes nothing.
     array_sfreq : float or None
         Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    folder : path-like or None
+        Folder where filtered recordings of EEGWindows are kept as files, which are read when
+        needed: for recordings that do not fit in memory together, and for workers, which then
+        share them. A recording that was filtered before is found there and not filtered again. The
+        folder must outlive what was filtered.
     n_jobs : int or None
         Recordings filtered at the same time (threads).
 
@@ -123,6 +130,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         "notch": [Interval(Real, 2, None, closed="left"), None],
         "reference": [StrOptions({"average"}), list, tuple, None],
         "array_sfreq": [_POSITIVE, None],
+        "folder": [str, PathLike, None],
         "n_jobs": [Integral, None],
     }
 
@@ -135,6 +143,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         notch=None,
         reference="average",
         array_sfreq=None,
+        folder=None,
         n_jobs=None,
     ):
         self.l_freq = l_freq
@@ -143,6 +152,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         self.notch = notch
         self.reference = reference
         self.array_sfreq = array_sfreq
+        self.folder = folder
         self.n_jobs = n_jobs
 
     def transform(self, X):
@@ -171,8 +181,9 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         if not isinstance(X, EEGWindows):
             return _filter_windows(X, self.array_sfreq, steps)
         used = np.unique(X.groups)
+        # Threads whatever the backend: results are remembered in this process, behind a lock.
         results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(_filter_recording)(X.recordings[k], X.info, X.tokens[k], steps) for k in used
+            delayed(_filter_recording)(X, k, steps, self.folder) for k in used
         )
         # A recording that no sample lies in is not filtered, and keeps its place.
         info = results[0][1]
@@ -331,19 +342,36 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
 _filtered = _Cache(limit=2 * 1024**3)
 
 
-def _filter_recording(data, info, token, steps):
-    """Filter one continuous recording, or find the result in the cache."""
-    key = (token, repr(sorted(steps.items())))
-    result = _filtered.get(key)
+def _filter_recording(X, k, steps, folder):
+    """Filter one continuous recording, or find the result in the folder or the cache."""
+    token = f"{X.tokens[k]}|{sorted(steps.items())}"
+    if folder is not None:
+        return _filter_to_folder(X, k, steps, recording_path(folder, token))
+    result = _filtered.get(token)
     if result is None:
-        with quiet_mne():
-            raw = mne.io.RawArray(data, info, copy="both")
-            # What has not been projected out of the data by now is not there to be projected out.
-            raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
-            _filter_raw(raw, **steps)
-            result = raw.get_data().astype(np.float32), raw.info
-        _filtered.put(key, result)
+        result = _filter(X.recordings[k], X.info, steps)
+        _filtered.put(token, result)
     return result
+
+
+def _filter_to_folder(X, k, steps, path):
+    data = find_recording(path)
+    if data is None:
+        data, info = _filter(X.recordings[k], X.info, steps)
+        data = write_recording(path.parent, data.shape, data.dtype, in_pieces(data), lambda _: path)
+        return data, info
+    # The numbers are there; what MNE would say of them is the same for any EEG of that length.
+    n_times = min(X.recordings[k].shape[1], 2**16)
+    return data, _filter(np.zeros((X.shape[1], n_times)), X.info, steps)[1]
+
+
+def _filter(data, info, steps):
+    with quiet_mne():
+        raw = mne.io.RawArray(data, info, copy="both")
+        # What has not been projected out of the data by now is not there to be projected out.
+        raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
+        _filter_raw(raw, **steps)
+        return raw.get_data().astype(np.float32), raw.info
 
 
 def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):

@@ -30,8 +30,10 @@ from ._composition import (
     network_class,
     resolve_device,
 )
+from ._numbers import check_kind, check_magnitude, check_names
 from ._start import BANDS, start_from_data
 from ._validation import array_sampling_rate, check_eeg
+from ._warn import warn_user
 from .features import bands_within
 from .losses import WeightedLoss, parse_loss
 from .model_selection import tail_split, window_reach
@@ -426,7 +428,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
         columns = getattr(y, "columns", None)
         self.region_names_ = None if columns is None else [str(c) for c in columns]
+        check_kind(y, "y")
+        check_names(y, "y")
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="y")
+        check_magnitude(y, "y")
         if y.ndim > 2:
             raise ValueError(
                 f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from "
@@ -524,8 +529,21 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             )
         # A table of features has no time to filter in.
         if starts and X.shape[2] > 1:
-            return array_sampling_rate(X, self.array_sfreq, self)
+            sfreq = array_sampling_rate(X, self.array_sfreq, self)
+            self._check_rate(sfreq)
+            return sfreq
         return None
+
+    def _check_rate(self, sfreq):
+        default = BEIRARegressor()
+        kept = (self.n_taps, self.segment) == (default.n_taps, default.segment)
+        if kept and not 75 <= sfreq <= 150:
+            warn_user(
+                f"X is sampled at {sfreq:g} Hz, but n_taps={self.n_taps} and "
+                f"segment={self.segment} count samples and are made for 100 Hz: filters are "
+                f"{self.n_taps / sfreq:.2f} s long and segments {self.segment / sfreq:.2f} s. Put "
+                f"EEGFilter(sfreq=100) in front, or set both."
+            )
 
     # -- pieces of fit --------------------------------------------------------------------------
     def _start(self, network, X, y, sfreq, init):

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 from scipy.signal import detrend
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from ._numbers import to_numbers
 from ._procedure import (
     check_folds,
     check_models,
@@ -237,7 +239,13 @@ def kpss(series, *, trend=True):
     Kwiatkowski, Phillips, Schmidt, Shin (1992), Testing the null hypothesis of stationarity against
     the alternative of a unit root, Journal of Econometrics 54.
     """
-    x = detrend(np.asarray(series, dtype=np.float64), 0, "linear" if trend else "constant")
+    series = to_numbers(series, "series")
+    if series.ndim not in (1, 2) or not series.size or not np.isfinite(series).all():
+        raise ValueError(
+            f"series must hold finite numbers, (n_volumes,) or (n_volumes, n_series), got shape "
+            f"{series.shape}."
+        )
+    x = detrend(series, 0, "linear" if trend else "constant")
     n = len(x)
     n_lags = min(n - 1, int(np.ceil(12 * (n / 100) ** 0.25)))
     variance = (x**2).sum(axis=0)
@@ -269,7 +277,7 @@ def choose_null(null, study, others):
     n_runs = len(study.runs())
     if null == "auto":
         return "swap" if others is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
-    if null not in NULLS:
+    if not isinstance(null, str) or null not in NULLS:
         raise ValueError(f"null must be 'auto' or one of {', '.join(NULLS)}, got {null!r}.")
     if others is not None and null != "swap":
         raise ValueError(f"others are for null='swap', not for null={null!r}.")
@@ -393,7 +401,7 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
         parts = _chunks(draws.n_draws + 1, n_rois)
     else:
         parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
-    shared = store.key(model, study.X, study.folds, study.blocks, versions())
+    shared = store.key(clone(model), study.X, study.folds, study.blocks, versions())
     results, waiting = {}, []
     for part in parts:
         bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
@@ -493,7 +501,7 @@ def _check_others(others, study, longest):
             f"others must be a list of BOLD tables, one per recording, got "
             f"{type(others).__name__}; put a single one in a list."
         )
-    others = [np.asarray(other, dtype=np.float64) for other in others]
+    others = [np.atleast_1d(to_numbers(o, f"others[{k}]")) for k, o in enumerate(others)]
     others = [other.reshape(len(other), -1) for other in others]
     n_rois = study.y.shape[1]
     for k, other in enumerate(others):

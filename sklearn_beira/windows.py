@@ -10,6 +10,17 @@ import pandas as pd
 from mne.utils import logger
 
 from . import _alignment
+from ._numbers import LEAST, check_kind, check_magnitude, to_numbers
+from ._recordings import (
+    RecordingFile,
+    fill,
+    held,
+    in_pieces,
+    opened,
+    recording_path,
+    write_recording,
+)
+from ._warn import warn_user
 
 __all__ = ["EEGWindows", "align"]
 
@@ -26,7 +37,9 @@ class EEGWindows:
     ----------
     recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
         Continuous EEG in V. Arrays are shared, not copied, and never written to; do not write to
-        them either, what was computed for their content is remembered.
+        them either, what was computed for their content is remembered. Memory maps
+        (:class:`numpy.memmap`) stay on disk: windows are read from the file when they are cut, and
+        a copy of the object that is sent to another process holds the path, not the EEG.
     recording : array-like of int, shape (n_volumes,)
         Which recording each sample lies in.
     onsets : array-like of float, shape (n_volumes,)
@@ -82,17 +95,26 @@ class EEGWindows:
     def __init__(
         self, recordings, recording, onsets, info, *, tmin, tmax, bads=None, subjects=None
     ):
-        self.recordings = tuple(_read_only(r) for r in recordings)
+        if not np.iterable(recordings):  # np.ndim would read all of them
+            raise TypeError(
+                f"recordings must be a list of arrays, got {type(recordings).__name__}."
+            )
+        recordings = list(recordings)
+        for k, one in enumerate(recordings):
+            check_kind(one, f"recording {k}")
+        self._recordings = tuple(held(r) for r in recordings)
         self.info = info
-        self.groups = np.array(recording, dtype=np.intp)
-        self.times = np.array(onsets, dtype=np.float64)
+        self.groups = _whole_numbers(recording)
+        self.times = to_numbers(onsets, "onsets").copy()
         self.alignment = None
         _check_shapes(self.recordings, info)
         bads = [()] * len(self.recordings) if bads is None else bads
         # No arrays: an empty one has another hash once it has been pickled.
-        self.bads = tuple(tuple((float(a), float(b)) for a, b in spans) for spans in bads)
+        self.bads = tuple(_spans(spans) for spans in bads)
         if len(self.bads) != len(self.recordings):
             raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
+        if isinstance(subjects, str) or (np.ndim(subjects) == 0 and subjects is not None):
+            raise TypeError(f"subjects must be a list, one per recording, got {subjects!r}.")
         self._subjects = None if subjects is None else tuple(subjects)
         if subjects is not None and len(self._subjects) != len(self.recordings):
             raise ValueError(
@@ -103,7 +125,7 @@ class EEGWindows:
                 f"recording and onsets must be 1-D and of the same length, got shapes "
                 f"{self.groups.shape} and {self.times.shape}."
             )
-        if len(self) and not 0 <= self.groups.min() <= self.groups.max() < len(self.recordings):
+        if len(self) and not 0 <= self.groups.min() <= self.groups.max() < len(self._recordings):
             raise ValueError(
                 f"recording must hold indices of the {len(self.recordings)} recordings, got values "
                 f"from {self.groups.min()} to {self.groups.max()}."
@@ -119,13 +141,21 @@ class EEGWindows:
     # -- what makes it look like an array -------------------------------------------------------
     ndim = 3
 
+    # True until somebody says which part of what align kept is to be read.
+    _cut_by_align = False
+
     @property
     def shape(self):
         return len(self.times), len(self.info["ch_names"]), self._n_times
 
     @property
+    def recordings(self):
+        """Continuous EEG, read-only; files are opened here."""
+        return tuple(opened(r) for r in self._recordings)
+
+    @property
     def dtype(self):
-        return np.result_type(*{r.dtype for r in self.recordings})
+        return np.result_type(*{r.dtype for r in self._recordings})
 
     @property
     def subjects(self):
@@ -195,6 +225,7 @@ class EEGWindows:
         """
         new = self._copy()
         new._set_window(tmin, tmax)
+        new._cut_by_align = False
         return new
 
     def with_recordings(self, recordings, info, tokens):
@@ -215,10 +246,38 @@ class EEGWindows:
             A view of the new recordings.
         """
         new = self._copy()
-        new.recordings = tuple(_read_only(r) for r in recordings)
+        new._recordings = tuple(held(r) for r in recordings)
         new.info, new.tokens = info, tuple(tokens)
         new._set_window(self.tmin, self.tmax)
         return new
+
+    def to_folder(self, folder):
+        """Return the same samples over recordings that lie in files.
+
+        Every process that gets the result opens the files itself, so that the EEG is neither sent
+        to workers nor held in memory; what is read stays there as long as there is room.
+
+        Parameters
+        ----------
+        folder : path-like
+            Folder for the recordings that samples lie in, as ``.npy`` files that are named by their
+            content; those that are there already are not written again. Recordings that lie in
+            files stay where they are. The folder must outlive the result.
+
+        Returns
+        -------
+        X : EEGWindows
+            A view of the files; it predicts, compares and is remembered as before.
+        """
+        recordings = list(self._recordings)
+        for k in np.unique(self.groups):
+            if not isinstance(recordings[k], RecordingFile):
+                eeg = recordings[k]
+                path = recording_path(folder, f"{self.tokens[k]}{eeg.dtype}{eeg.shape}")
+                recordings[k] = write_recording(
+                    folder, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _, path=path: path
+                )
+        return self.with_recordings(recordings, self.info, self.tokens)
 
     def stretches(self):
         """Find the continuous stretches of EEG that the windows cover.
@@ -274,9 +333,10 @@ class EEGWindows:
 
     def _cut(self, i):
         start = self._starts[i]
-        return self.recordings[self.groups[i]][:, start : start + self._n_times]
+        return opened(self._recordings[self.groups[i]])[:, start : start + self._n_times]
 
     def _set_window(self, tmin, tmax):
+        _alignment.check_span(tmin, tmax)
         self.tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
         n_times = (self.tmax - self.tmin) * self.sfreq
         if not 0.5 < n_times < np.inf:
@@ -287,7 +347,7 @@ class EEGWindows:
         self._n_times = round(n_times)
         starts = (self.times + self.tmin) * self.sfreq
         stops = (self.times + self.tmax) * self.sfreq
-        lengths = np.array([r.shape[1] for r in self.recordings])[self.groups]
+        lengths = np.array([r.shape[1] for r in self._recordings])[self.groups]
         # Onsets lie between samples and resampling rounds the length of a recording: a window may
         # end half a sample outside, and is then cut from the samples there are.
         outside = (starts < -0.6) | (stops > lengths + 0.6) | (self._n_times > lengths)
@@ -303,34 +363,47 @@ class EEGWindows:
         self._starts = np.clip(np.round(starts).astype(np.int64), 0, lengths - self._n_times)
 
     def __getstate__(self):
-        recordings = tuple(r if r.flags.forc else np.ascontiguousarray(r) for r in self.recordings)
-        return {**self.__dict__, "recordings": recordings}
+        recordings = tuple(
+            r if isinstance(r, RecordingFile) or r.flags.forc else np.ascontiguousarray(r)
+            for r in self._recordings
+        )
+        return {**self.__dict__, "_recordings": recordings}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         # joblib hands workers memory maps; a plain view of one hashes and indexes like any array.
-        self.recordings = tuple(_read_only(r) for r in self.recordings)
+        self._recordings = tuple(held(r) for r in self._recordings)
+
+    def __sizeof__(self):
+        # What a copy would take. joblib's dask backend asks, and sends large objects only once.
+        rows = self.groups.nbytes + self.times.nbytes + self._starts.nbytes
+        return object.__sizeof__(self) + rows + self._nbytes(of_files=False)
+
+    def _nbytes(self, of_files):
+        """Size in bytes of the recordings in files, or of those in memory."""
+        return sum(r.nbytes for r in self._recordings if isinstance(r, RecordingFile) is of_files)
 
     def __repr__(self):
         n, n_channels, n_times = self.shape
-        mb = sum(r.nbytes for r in self.recordings) / 1e6
+        mb = sum(r.nbytes for r in self._recordings) / 1e6
         return (
             f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} times, "
             f"window [{self.tmin:g}, {self.tmax:g}) s, {self.sfreq:g} Hz, "
-            f"{len(self.recordings)} recording(s), {mb:.1f} MB>"
+            f"{len(self._recordings)} recording(s), {mb:.1f} MB>"
         )
 
     def _repr_html_(self):
         n, n_channels, n_times = self.shape
-        seconds = sum(r.shape[1] for r in self.recordings) / self.sfreq
+        seconds = sum(r.shape[1] for r in self._recordings) / self.sfreq
         rows = {
             "Samples": f"{n} BOLD volumes",
             "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
             f"{', …' if n_channels > 6 else ''})",
             "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the volume onset, {n_times} times",
             "Sampling rate": f"{self.sfreq:g} Hz",
-            "Recordings": f"{len(self.recordings)}, {seconds:.1f} s in all",
-            "Memory": f"{sum(r.nbytes for r in self.recordings) / 1e6:.1f} MB held, "
+            "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
+            "Memory": f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "
+            f"{self._nbytes(of_files=True) / 1e6:.1f} MB in files, "
             f"{np.prod(self.shape) * self.dtype.itemsize / 1e6:.1f} MB as an array",
         }
         body = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
@@ -350,6 +423,7 @@ def align(
     picks="eeg",
     reject_by_annotation=True,
     subjects=None,
+    folder=None,
     verbose=None,
 ):
     """Bring EEG recordings and BOLD volumes together, without guessing.
@@ -383,6 +457,10 @@ def align(
     subjects : str, int or list of them, optional
         Whose each recording is, one per run: ``X.subjects`` then names the
         subject of every sample.
+    folder : path-like or None
+        With a folder, the EEG is written there piece by piece and read when needed, as after
+        :meth:`EEGWindows.to_folder`: for recordings that do not fit in memory together. Raws that
+        are not preloaded are never read as a whole.
     verbose : bool, str, int or None
         MNE's verbosity; at "info" (MNE's default) what was dropped is logged.
 
@@ -421,6 +499,7 @@ def align(
         subjects = _listed("subjects", subjects, len(raws))
     if not raws:
         raise ValueError("align needs at least one recording.")
+    _alignment.check_span(tmin, tmax)
     if not tmin < tmax:
         raise ValueError(f"tmin={tmin} s must lie before tmax={tmax} s.")
     _alignment.check_timing(t_r, volume_times, trigger, missing)
@@ -464,7 +543,7 @@ def align(
         )
 
     X = EEGWindows(
-        [_read_eeg(one, info["ch_names"]) for one in raws],
+        [_read_eeg(one, info, folder) for one in raws],
         np.repeat(np.arange(len(raws)), alignment["kept"]),
         np.concatenate(onsets),
         info,
@@ -474,6 +553,7 @@ def align(
         subjects=subjects,
     )
     X.alignment = alignment
+    X._cut_by_align = True
     return X, _alignment.concatenate_bolds(bolds, keeps)
 
 
@@ -484,22 +564,42 @@ def _listed(name, values, n_raws):
     return list(values)
 
 
-def _read_eeg(raw, ch_names):
+def _read_eeg(raw, info, folder):
     """Read channels in pieces: no second copy of a long recording in float64."""
-    picks = [raw.ch_names.index(name) for name in ch_names]
+    picks = [raw.ch_names.index(name) for name in info["ch_names"]]
+
+    def read():
+        for start in range(0, raw.n_times, 2**16):
+            piece = raw.get_data(picks, start, min(start + 2**16, raw.n_times))
+            check_magnitude(piece, "the EEG")
+            yield piece
+
+    pieces = read()
     # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
-    eeg = np.empty((len(picks), raw.n_times), dtype=np.float32)
-    for start in range(0, raw.n_times, 2**16):
-        stop = min(start + 2**16, raw.n_times)
-        eeg[:, start:stop] = raw.get_data(picks, start, stop)
-    return eeg
+    shape, dtype = (len(picks), raw.n_times), np.float32
+    if folder is None:
+        return fill(np.empty(shape, dtype), pieces)
+    return write_recording(
+        folder, shape, dtype, pieces, lambda eeg: recording_path(folder, _digest(eeg, info))
+    )
 
 
 # -- the pieces of EEGWindows -------------------------------------------------------------------
-def _read_only(array):
-    view = np.asarray(array).view()
-    view.flags.writeable = False
-    return view
+def _whole_numbers(recording):
+    numbers = to_numbers(recording, "recording")
+    if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
+        raise ValueError("recording must hold whole numbers, the index of each volume's recording.")
+    return numbers.astype(np.intp)
+
+
+def _spans(spans):
+    spans = to_numbers(spans, "bads")
+    if spans.size and (spans.ndim != 2 or spans.shape[1] != 2 or np.isnan(spans).any()):
+        raise ValueError(
+            f"bads must hold start and end of every bad stretch in s, shape (n_spans, 2) for each "
+            f"recording, got shape {spans.shape}."
+        )
+    return tuple((float(start), float(stop)) for start, stop in spans)
 
 
 def _digest(array, info):
@@ -529,6 +629,7 @@ def _check_shapes(recordings, info):
 
 def _check_values(recordings, info):
     for k, data in enumerate(recordings):
+        ranges = []
         for name, channel in zip(info["ch_names"], data, strict=True):
             low, high = channel.min(), channel.max()
             if not (np.isfinite(low) and np.isfinite(high)):
@@ -536,8 +637,24 @@ def _check_values(recordings, info):
                     f"channel {name!r} of recording {k} holds NaN or infinite values; interpolate "
                     f"it, or mark the channel as bad."
                 )
-            if low == high:
+            check_magnitude(np.array([low, high]), f"channel {name!r} of recording {k}")
+            ranges.append(float(high) - float(low))
+            if ranges[-1] < LEAST:
                 raise ValueError(
                     f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
                     f"or interpolate it."
                 )
+        _check_unit(k, ranges, info)
+
+
+def _check_unit(k, ranges, info):
+    # No amplifier follows a swing of 1 V, nor has one so little noise as 10 nV from peak to peak,
+    # whatever artefacts the EEG has. EEG in mV may be in between.
+    eeg = mne.pick_types(info, eeg=True, exclude=())
+    swing = float(np.median(np.asarray(ranges)[eeg])) if len(eeg) else 1e-4
+    if not 1e-8 < swing < 1.0:
+        what = "like µV taken for V" if swing >= 1.0 else "as if it had been scaled to V twice"
+        warn_user(
+            f"the EEG of recording {k} spans {swing:.3g} V from lowest to highest (median over "
+            f"channels), {what}; check the unit, MNE and sklearn-beira take V."
+        )

@@ -24,7 +24,7 @@ ALPHA = {"alpha": (8.0, 12.0)}
 def windows(raws, tmin=-8.0, tmax=0.0, **params):
     raws = raws if isinstance(raws, list) else [raws]
     X, _ = align(raws, [Y] * len(raws), t_r=2.0, tmin=tmin, tmax=tmax, verbose="error", **params)
-    return X
+    return X.window(tmin, tmax)  # EEG after the volume is wanted here
 
 
 @pytest.fixture(autouse=True)

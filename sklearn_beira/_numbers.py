@@ -1,0 +1,101 @@
+"""What is refused of numbers before anything is computed with them."""
+
+from collections import Counter
+
+import numpy as np
+
+# Squares of what is larger, or differences of what is smaller, do not fit into float32. EEG and
+# BOLD are far from both, in whatever unit.
+MOST, LEAST = 1e15, 1e-15
+
+
+def to_numbers(values, name):
+    """Read a table of real numbers, of whatever type they are.
+
+    Parameters
+    ----------
+    values : array-like or DataFrame
+        As given; it stays as it is.
+    name : str
+        What it is, for the error.
+
+    Returns
+    -------
+    numbers : ndarray of float64
+        A missing value of pandas becomes NaN.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything but real numbers.
+    """
+    check_kind(values, name)
+    if getattr(getattr(values, "dtype", None), "kind", "f") == "c":
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}.")
+    try:
+        if hasattr(values, "to_numpy"):
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"{name} must hold real numbers, in rows of one length; found something else in "
+            f"{type(values).__name__}."
+        ) from None
+
+
+def check_kind(values, name):
+    """Refuse what NumPy would silently make other numbers of: masks would be lost, dates counted.
+
+    Parameters
+    ----------
+    values : array-like or DataFrame
+        As given.
+    name : str
+        What it is, for the error.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; leave the masked rows out, or "
+            f"repair them, and give a plain array."
+        )
+    dtype = getattr(values, "dtype", None)
+    if getattr(dtype, "kind", "f") in "mM":
+        raise TypeError(f"{name} must hold real numbers, got {dtype}.")
+
+
+def check_magnitude(values, name):
+    """Refuse values that no unit explains; what is not finite passes.
+
+    Parameters
+    ----------
+    values : ndarray
+        Numbers.
+    name : str
+        What they are, for the error.
+    """
+    if not values.size:
+        return
+    largest = max(-float(values.min()), float(values.max()))
+    if MOST < largest < np.inf:
+        raise ValueError(
+            f"{name} holds values up to {largest:.3g}, which no unit explains; check how it was "
+            f"read."
+        )
+
+
+def check_names(values, name):
+    """Refuse a table that names a column twice.
+
+    Parameters
+    ----------
+    values : array-like or DataFrame
+        As given.
+    name : str
+        What it is, for the error.
+    """
+    columns = getattr(values, "columns", None)
+    twice = [column for column, n in Counter([] if columns is None else columns).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"{name} has several columns named {twice[0]!r}; give every region a name of its own."
+        )

@@ -1,0 +1,267 @@
+"""Recordings that lie in files: opened where they are read, sent to workers as a path."""
+
+import contextlib
+import os
+import tempfile
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+# Samples copied at a time.
+_CHUNK = 2**16
+
+
+class RecordingFile:
+    """A recording in a file, opened when it is first read.
+
+    Pickling it sends where the numbers lie, not the numbers: the process that reads them opens the
+    file itself.
+
+    Parameters
+    ----------
+    path : path-like
+        File.
+    offset : int
+        Where in the file the numbers begin, in bytes.
+    shape : tuple of int, (n_channels, n_times)
+        Shape.
+    dtype : dtype
+        Type of the numbers.
+    strides : tuple of int
+        Steps from channel to channel and from sample to sample, in bytes.
+    """
+
+    def __init__(self, path, offset, shape, dtype, strides):
+        self.path = os.path.abspath(path)
+        self.offset, self.shape, self.strides = int(offset), tuple(shape), tuple(strides)
+        self._dtype = np.dtype(dtype).str
+        self._stamp = _stamp(self.path)
+        self._array = None
+
+    @property
+    def dtype(self):
+        return np.dtype(self._dtype)
+
+    @property
+    def nbytes(self):
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def array(self):
+        """The numbers, a read-only view of the file, which stays open from now on."""
+        if self._array is None:
+            self._array = self._open()
+        return self._array
+
+    def _open(self):
+        try:
+            now = _stamp(self.path)
+        except OSError as error:
+            raise ValueError(
+                f"the file of a recording cannot be read: {self.path} ({error.strerror}); X holds "
+                f"paths, so the file must stay where it is, on a disk that every worker sees."
+            ) from error
+        if now != self._stamp:
+            raise ValueError(
+                f"the file of a recording has changed since X was made: {self.path}; make X anew, "
+                f"and do not write to the files that it reads."
+            )
+        extent = self.dtype.itemsize
+        extent += sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+        raw = np.memmap(self.path, np.uint8, mode="r", offset=self.offset, shape=(extent,))
+        return np.ndarray(self.shape, self.dtype, np.asarray(raw), strides=self.strides)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_array": None}
+
+
+def held(recording):
+    """Take a recording as it will be kept: a read-only array, or where it lies in a file.
+
+    Parameters
+    ----------
+    recording : array-like, shape (n_channels, n_times)
+        Recording.
+
+    Returns
+    -------
+    recording : ndarray or RecordingFile
+        The latter for a memory map of a file.
+    """
+    if isinstance(recording, RecordingFile):
+        return recording
+    view = np.asarray(recording).view()
+    view.flags.writeable = False
+    if not isinstance(recording, np.memmap) or recording.ndim != 2 or not recording.size:
+        return view
+    whole = recording
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    path = whole.filename
+    # joblib's own files live only as long as the call they were made for.
+    if path is None or "joblib_memmapping_folder" in str(path) or min(view.strides) < 0:
+        return view
+    offset = whole.offset + view.ctypes.data - whole.ctypes.data
+    try:
+        file = RecordingFile(path, offset, view.shape, view.dtype, view.strides)
+    except OSError:  # the file has been deleted, its memory map lives on
+        return view
+    file._array = view
+    return file
+
+
+def opened(recording):
+    """Return a recording as an array.
+
+    Parameters
+    ----------
+    recording : ndarray or RecordingFile
+        What :func:`held` returned.
+
+    Returns
+    -------
+    recording : ndarray, shape (n_channels, n_times)
+        Read-only.
+    """
+    return recording.array if isinstance(recording, RecordingFile) else recording
+
+
+def recording_path(folder, token):
+    """Name the file of a recording by its content.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder.
+    token : str
+        Name of the content.
+
+    Returns
+    -------
+    path : Path
+        File in the folder, which is made if need be.
+    """
+    name = blake2b(token.encode(), digest_size=16).hexdigest()
+    return _made(folder) / f"{name}.npy"
+
+
+def find_recording(path):
+    """Open a recording that was written before, or return None.
+
+    Parameters
+    ----------
+    path : Path
+        As :func:`recording_path` gives it.
+
+    Returns
+    -------
+    recording : memmap or None
+        None where there is no file, or none that can be read.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def write_recording(folder, shape, dtype, pieces, name):
+    """Write a recording piece by piece; no file is ever half-written.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder.
+    shape : tuple of int, (n_channels, n_times)
+        Shape.
+    dtype : dtype
+        Type of the numbers.
+    pieces : iterable of ndarray, each of shape (n_channels, n_some)
+        The recording, from its start to its end.
+    name : callable
+        Takes the whole, as a memory map, and returns the path of the file.
+
+    Returns
+    -------
+    recording : memmap
+        The file, or one that another process wrote in the meantime.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=_made(folder), suffix=".tmp")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    os.close(handle)
+    try:
+        shape = tuple(map(int, shape))  # the header cannot be read with NumPy's integers in it
+        whole = fill(np.lib.format.open_memmap(temporary, "w+", dtype, shape), pieces)
+        whole.flush()
+        path = Path(name(whole))
+        # The first writer wins: others may read its file by now, and know its date.
+        try:
+            os.link(temporary, path)
+        except OSError:
+            if find_recording(path) is None:  # damaged, or a disk without links
+                os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def fill(whole, pieces):
+    """Fill an array from left to right.
+
+    Parameters
+    ----------
+    whole : ndarray, shape (n_channels, n_times)
+        Written to.
+    pieces : iterable of ndarray, each of shape (n_channels, n_some)
+        What goes into it.
+
+    Returns
+    -------
+    whole : ndarray, shape (n_channels, n_times)
+        The same.
+    """
+    start = 0
+    for piece in pieces:
+        whole[:, start : start + piece.shape[1]] = piece
+        start += piece.shape[1]
+    return whole
+
+
+def in_pieces(array):
+    """Cut a recording into pieces of a few MB.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n_channels, n_times)
+        Recording.
+
+    Yields
+    ------
+    piece : ndarray, shape (n_channels, n_some)
+        Views, from start to end.
+    """
+    for start in range(0, array.shape[1], _CHUNK):
+        yield array[:, start : start + _CHUNK]
+
+
+def _made(folder):
+    folder = Path(folder).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def _unwritable(folder, error):
+    return ValueError(
+        f"recordings cannot be written to the folder {folder} ({error.strerror}); give another."
+    )
+
+
+def _stamp(path):
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
