@@ -148,18 +148,18 @@ class Readers:
         import sklearn_beira.__main__ as command_line
         from sklearn_beira import (
             BEIRARegressor,
-            _alignment,
             _atlas,
             _checkpoint,
             _confounds,
             _store,
+            alignment,
         )
         from sklearn_beira.datasets import cwl
         from sklearn_beira.linear import BlockedRidgeCV
         from sklearn_beira.persistence import ModelFileError, _file, load_model, save_model
 
         self.path = folder / "file"
-        self.main, self.alignment, self.atlas = command_line, _alignment, _atlas
+        self.main, self.alignment, self.atlas = command_line, alignment, _atlas
         self.confounds, self.store, self.cwl, self.file = _confounds, _store, cwl, _file
         self.load_model, self.documented = load_model, ModelFileError
         rng = np.random.default_rng(0)
@@ -324,7 +324,7 @@ class Readers:
         names = [choose.choice(["mri", "MRI", "bad", "", "R  1", "\ud800"]) for _ in onsets]
         with contextlib.suppress(ValueError):
             self.raw.set_annotations(self.annotations(onsets, 0.0, names), verbose="error")
-            self.alignment.volume_times(
+            self.alignment._volume_times(
                 self.raw,
                 choose.randrange(6),
                 None,

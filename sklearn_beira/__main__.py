@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._files import read_table
+from .alignment import align
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -30,7 +31,6 @@ from .model_selection import BlockedKFold
 from .preprocessing import EEGFilter, Windower
 from .regressor import BEIRARegressor, make_paper_beira
 from .roi import ROIExtractor
-from .windows import align
 
 # Columns of a BOLD table that tell when, not what.
 TIME_COLUMNS = ("time_s", "time", "onset", "volume")

@@ -6,6 +6,7 @@ import tempfile
 from hashlib import blake2b
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 # Samples copied at a time.
@@ -125,6 +126,28 @@ def opened(recording):
         Read-only.
     """
     return recording.array if isinstance(recording, RecordingFile) else recording
+
+
+def content_digest(recording, info):
+    """Name the content of a recording, the same in every process.
+
+    Parameters
+    ----------
+    recording : ndarray, shape (n_channels, n_times)
+        EEG.
+    info : mne.Info
+        What is done to a recording depends on it, too: types, bad channels, positions.
+
+    Returns
+    -------
+    digest : str
+        The name.
+    """
+    head = f"{joblib.hash(info)}{recording.dtype}{recording.shape}"
+    digest = blake2b(head.encode(), digest_size=16)
+    for channel in recording:
+        digest.update(np.ascontiguousarray(channel))
+    return digest.hexdigest()
 
 
 def recording_path(folder, token):

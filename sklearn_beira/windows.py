@@ -1,28 +1,24 @@
-"""Recordings and BOLD volumes brought together: a sample is a volume, X a lazy view of the EEG."""
+"""A lazy view of EEG that scikit-learn takes for an array: a sample is a BOLD volume."""
 
-import hashlib
 from html import escape
 
-import joblib
 import mne
 import numpy as np
-import pandas as pd
-from mne.utils import logger
 
-from . import _alignment
 from ._numbers import LEAST, check_kind, check_magnitude, to_numbers
 from ._recordings import (
     RecordingFile,
-    fill,
+    content_digest,
     held,
     in_pieces,
     opened,
     recording_path,
     write_recording,
 )
+from ._spans import check_window, overlaps, to_spans
 from ._warn import warn_user
 
-__all__ = ["EEGWindows", "align"]
+__all__ = ["EEGWindows"]
 
 
 class EEGWindows:
@@ -110,7 +106,7 @@ class EEGWindows:
         _check_shapes(self.recordings, info)
         bads = [()] * len(self.recordings) if bads is None else bads
         # No arrays: an empty one has another hash once it has been pickled.
-        self.bads = tuple(_spans(spans) for spans in bads)
+        self.bads = tuple(to_spans(spans) for spans in bads)
         if len(self.bads) != len(self.recordings):
             raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
         if isinstance(subjects, str) or (np.ndim(subjects) == 0 and subjects is not None):
@@ -136,7 +132,7 @@ class EEGWindows:
         _check_values(self.recordings, info)
         # Content, not identity, names a recording: the name survives pickling and is the same in
         # every worker, so that what was computed for a recording can be found again.
-        self.tokens = tuple(_digest(r, info) for r in self.recordings)
+        self.tokens = tuple(content_digest(r, info) for r in self.recordings)
 
     # -- what makes it look like an array -------------------------------------------------------
     ndim = 3
@@ -307,9 +303,7 @@ class EEGWindows:
         bad = np.zeros(len(self), dtype=bool)
         for k, spans in enumerate(self.bads):
             rows = np.flatnonzero(self.groups == k)
-            bad[rows] = _alignment.overlaps(
-                self.times[rows] + self.tmin, self.times[rows] + self.tmax, spans
-            )
+            bad[rows] = overlaps(self.times[rows] + self.tmin, self.times[rows] + self.tmax, spans)
         return bad
 
     # -- inside ---------------------------------------------------------------------------------
@@ -336,7 +330,7 @@ class EEGWindows:
         return opened(self._recordings[self.groups[i]])[:, start : start + self._n_times]
 
     def _set_window(self, tmin, tmax):
-        _alignment.check_span(tmin, tmax)
+        check_window(tmin, tmax)
         self.tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
         n_times = (self.tmax - self.tmin) * self.sfreq
         if not 0.5 < n_times < np.inf:
@@ -410,206 +404,12 @@ class EEGWindows:
         return f"<table><caption>EEGWindows</caption>{body}</table>"
 
 
-def align(
-    raw,
-    bold,
-    *,
-    t_r=None,
-    volume_times=None,
-    trigger=None,
-    missing=None,
-    tmin=-30.0,
-    tmax=2.0,
-    picks="eeg",
-    reject_by_annotation=True,
-    subjects=None,
-    folder=None,
-    verbose=None,
-):
-    """Bring EEG recordings and BOLD volumes together, without guessing.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw or list of mne.io.Raw
-        Continuous EEG, one object per run.
-    bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), or list of them
-        BOLD of the regions, one row per acquired volume, one table per run.
-    t_r : float, optional
-        Repetition time in s. Alone, it says that the first volume starts with the recording and
-        that volumes follow each other every ``t_r`` s; beside ``trigger`` it is checked.
-    volume_times : array-like of shape (n_volumes,) or list of them, optional
-        Onset of each volume in s from the start of the recording.
-    trigger : str or tuple of (str, int), optional
-        What marks the volume onsets: the description of an annotation (``"mri"``) or the name of
-        a stim channel, with the event's number when the channel carries several.
-    missing : {None, "start", "end"}
-        Which end of the run lacks markers (or volumes) when the two counts differ. Volumes
-        without a marker, and markers without a volume, are left out at that end.
-    tmin, tmax : float
-        Window kept around each volume onset, in s: the history (and the future, for negative
-        delays) that later steps may look at. Volumes whose window leaves the recording are
-        dropped from both sides.
-    picks : "eeg" or list of str
-        The good EEG channels (those in ``raw.info["bads"]`` are left out), or channels by name.
-    reject_by_annotation : bool
-        Drop volumes whose window ``[tmin, tmax)`` touches an annotation that starts with "bad".
-        With False they stay, and ``X.overlaps_bad()`` still finds them.
-    subjects : str, int or list of them, optional
-        Whose each recording is, one per run: ``X.subjects`` then names the
-        subject of every sample.
-    folder : path-like or None
-        With a folder, the EEG is written there piece by piece and read when needed, as after
-        :meth:`EEGWindows.to_folder`: for recordings that do not fit in memory together. Raws that
-        are not preloaded are never read as a whole.
-    verbose : bool, str, int or None
-        MNE's verbosity; at "info" (MNE's default) what was dropped is logged.
-
-    Returns
-    -------
-    X : EEGWindows
-        View of shape ``(n_kept, n_channels, n_times)``, float32, in V.
-        ``X.alignment`` is the account of what was kept and dropped.
-    y : ndarray or DataFrame of shape (n_kept, n_rois), or ndarray of shape (n_kept,)
-        The BOLD rows that stayed. A DataFrame is indexed by recording and volume number.
-
-    Raises
-    ------
-    ValueError
-        If the number of markers is not the number of volumes and ``missing`` does not say which
-        end lacks them, if a marker is missing in the middle, if runs differ in channels or
-        sampling rate, if EEG or BOLD hold NaN or infinite values, or if no volume is left.
-
-    Examples
-    --------
-    >>> from sklearn_beira.datasets import make_eeg_fmri
-    >>> study = make_eeg_fmri(n_runs=2, duration=120.0, random_state=0)
-    >>> X, y = align(study.raws, study.bolds, trigger="mri", verbose="error")
-    >>> len(X) == len(y)
-    True
-    """
-    several = isinstance(raw, list | tuple)
-    raws, bolds, given = [raw], [bold], [volume_times]
-    if several:
-        raws, bolds = list(raw), _listed("bold", bold, len(raw))
-        given = [None] * len(raw)
-        if volume_times is not None:
-            given = _listed("volume_times", volume_times, len(raw))
-    if subjects is not None:
-        subjects = [subjects] if isinstance(subjects, str | int) else subjects
-        subjects = _listed("subjects", subjects, len(raws))
-    if not raws:
-        raise ValueError("align needs at least one recording.")
-    _alignment.check_span(tmin, tmax)
-    if not tmin < tmax:
-        raise ValueError(f"tmin={tmin} s must lie before tmax={tmax} s.")
-    _alignment.check_timing(t_r, volume_times, trigger, missing)
-    info = _alignment.common_info(raws, picks)
-    bolds = _alignment.check_bolds(bolds)
-    keeps, onsets, bads, account = [], [], [], []
-    for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
-        times, n_markers = _alignment.volume_times(
-            one, len(volumes), known, trigger, missing, t_r, k
-        )
-        bads.append(_alignment.bad_spans(one))
-        slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
-        early = times + tmin < -slack
-        late = times + tmax > one.n_times / info["sfreq"] + slack
-        inside = np.isfinite(times) & ~early & ~late
-        bad = inside & _alignment.overlaps(times + tmin, times + tmax, bads[k])
-        keep = inside & ~bad if reject_by_annotation else inside
-        keeps.append(keep)
-        onsets.append(times[keep])
-        account.append(
-            {
-                "recording": k,
-                "n_volumes": len(volumes),
-                "n_markers": n_markers,
-                "no_marker": int(np.isnan(times).sum()),
-                "no_history": int(early.sum()),
-                "no_future": int((late & ~early).sum()),
-                "bad": int((inside & ~keep).sum()),
-                "kept": int(keep.sum()),
-            }
-        )
-    alignment = pd.DataFrame(account).set_index("recording")
-    with mne.use_log_level(verbose):
-        for k, row in alignment.iterrows():
-            logger.info(_alignment.describe(k, row))
-    if not alignment["kept"].sum():
-        raise ValueError(
-            f"no volume is left of {alignment['n_volumes'].sum()}: "
-            f"{_alignment.describe(0, alignment.iloc[0])} Shorten the window (now tmin={tmin:g}, "
-            f"tmax={tmax:g} s) or check the onsets."
-        )
-
-    X = EEGWindows(
-        [_read_eeg(one, info, folder) for one in raws],
-        np.repeat(np.arange(len(raws)), alignment["kept"]),
-        np.concatenate(onsets),
-        info,
-        tmin=tmin,
-        tmax=tmax,
-        bads=bads,
-        subjects=subjects,
-    )
-    X.alignment = alignment
-    X._cut_by_align = True
-    return X, _alignment.concatenate_bolds(bolds, keeps)
-
-
-def _listed(name, values, n_raws):
-    if not isinstance(values, list | tuple) or len(values) != n_raws:
-        found = len(values) if isinstance(values, list | tuple) else type(values).__name__
-        raise ValueError(f"{n_raws} recording(s) need a list of as many {name}, got {found}.")
-    return list(values)
-
-
-def _read_eeg(raw, info, folder):
-    """Read channels in pieces: no second copy of a long recording in float64."""
-    picks = [raw.ch_names.index(name) for name in info["ch_names"]]
-
-    def read():
-        for start in range(0, raw.n_times, 2**16):
-            piece = raw.get_data(picks, start, min(start + 2**16, raw.n_times))
-            check_magnitude(piece, "the EEG")
-            yield piece
-
-    pieces = read()
-    # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
-    shape, dtype = (len(picks), raw.n_times), np.float32
-    if folder is None:
-        return fill(np.empty(shape, dtype), pieces)
-    return write_recording(
-        folder, shape, dtype, pieces, lambda eeg: recording_path(folder, _digest(eeg, info))
-    )
-
-
 # -- the pieces of EEGWindows -------------------------------------------------------------------
 def _whole_numbers(recording):
     numbers = to_numbers(recording, "recording")
     if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
         raise ValueError("recording must hold whole numbers, the index of each volume's recording.")
     return numbers.astype(np.intp)
-
-
-def _spans(spans):
-    spans = to_numbers(spans, "bads")
-    if spans.size and (spans.ndim != 2 or spans.shape[1] != 2 or np.isnan(spans).any()):
-        raise ValueError(
-            f"bads must hold start and end of every bad stretch in s, shape (n_spans, 2) for each "
-            f"recording, got shape {spans.shape}."
-        )
-    return tuple((float(start), float(stop)) for start, stop in spans)
-
-
-def _digest(array, info):
-    # What is done to a recording depends on its Info too: types, bad channels, positions.
-    digest = hashlib.blake2b(
-        f"{joblib.hash(info)}{array.dtype}{array.shape}".encode(), digest_size=16
-    )
-    for row in array:
-        digest.update(np.ascontiguousarray(row))
-    return digest.hexdigest()
 
 
 def _check_shapes(recordings, info):

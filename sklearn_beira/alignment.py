@@ -1,4 +1,4 @@
-"""The pieces of align: when the volumes were acquired, and what may not go together."""
+"""BOLD volumes and the EEG recorded with them brought together, without guessing."""
 
 from difflib import get_close_matches
 from numbers import Real
@@ -6,11 +6,189 @@ from numbers import Real
 import mne
 import numpy as np
 import pandas as pd
+from mne.utils import logger
 
 from ._numbers import check_magnitude, check_names, to_numbers
+from ._recordings import content_digest, fill, recording_path, write_recording
+from ._spans import check_window, overlaps
+from .windows import EEGWindows
+
+__all__ = ["align"]
 
 
-def volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
+def align(
+    raw,
+    bold,
+    *,
+    t_r=None,
+    volume_times=None,
+    trigger=None,
+    missing=None,
+    tmin=-30.0,
+    tmax=2.0,
+    picks="eeg",
+    reject_by_annotation=True,
+    subjects=None,
+    folder=None,
+    verbose=None,
+):
+    """Bring EEG recordings and BOLD volumes together, without guessing.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw or list of mne.io.Raw
+        Continuous EEG, one object per run.
+    bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), or list of them
+        BOLD of the regions, one row per acquired volume, one table per run.
+    t_r : float, optional
+        Repetition time in s. Alone, it says that the first volume starts with the recording and
+        that volumes follow each other every ``t_r`` s; beside ``trigger`` it is checked.
+    volume_times : array-like of shape (n_volumes,) or list of them, optional
+        Onset of each volume in s from the start of the recording.
+    trigger : str or tuple of (str, int), optional
+        What marks the volume onsets: the description of an annotation (``"mri"``) or the name of
+        a stim channel, with the event's number when the channel carries several.
+    missing : {None, "start", "end"}
+        Which end of the run lacks markers (or volumes) when the two counts differ. Volumes
+        without a marker, and markers without a volume, are left out at that end.
+    tmin, tmax : float
+        Window kept around each volume onset, in s: the history (and the future, for negative
+        delays) that later steps may look at. Volumes whose window leaves the recording are
+        dropped from both sides.
+    picks : "eeg" or list of str
+        The good EEG channels (those in ``raw.info["bads"]`` are left out), or channels by name.
+    reject_by_annotation : bool
+        Drop volumes whose window ``[tmin, tmax)`` touches an annotation that starts with "bad".
+        With False they stay, and ``X.overlaps_bad()`` still finds them.
+    subjects : str, int or list of them, optional
+        Whose each recording is, one per run: ``X.subjects`` then names the
+        subject of every sample.
+    folder : path-like or None
+        With a folder, the EEG is written there piece by piece and read when needed, as after
+        :meth:`EEGWindows.to_folder`: for recordings that do not fit in memory together. Raws that
+        are not preloaded are never read as a whole.
+    verbose : bool, str, int or None
+        MNE's verbosity; at "info" (MNE's default) what was dropped is logged.
+
+    Returns
+    -------
+    X : EEGWindows
+        View of shape ``(n_kept, n_channels, n_times)``, float32, in V.
+        ``X.alignment`` is the account of what was kept and dropped.
+    y : ndarray or DataFrame of shape (n_kept, n_rois), or ndarray of shape (n_kept,)
+        The BOLD rows that stayed. A DataFrame is indexed by recording and volume number.
+
+    Raises
+    ------
+    ValueError
+        If the number of markers is not the number of volumes and ``missing`` does not say which
+        end lacks them, if a marker is missing in the middle, if runs differ in channels or
+        sampling rate, if EEG or BOLD hold NaN or infinite values, or if no volume is left.
+
+    Examples
+    --------
+    >>> from sklearn_beira.datasets import make_eeg_fmri
+    >>> study = make_eeg_fmri(n_runs=2, duration=120.0, random_state=0)
+    >>> X, y = align(study.raws, study.bolds, trigger="mri", verbose="error")
+    >>> len(X) == len(y)
+    True
+    """
+    several = isinstance(raw, list | tuple)
+    raws, bolds, given = [raw], [bold], [volume_times]
+    if several:
+        raws, bolds = list(raw), _listed("bold", bold, len(raw))
+        given = [None] * len(raw)
+        if volume_times is not None:
+            given = _listed("volume_times", volume_times, len(raw))
+    if subjects is not None:
+        subjects = [subjects] if isinstance(subjects, str | int) else subjects
+        subjects = _listed("subjects", subjects, len(raws))
+    if not raws:
+        raise ValueError("align needs at least one recording.")
+    check_window(tmin, tmax)
+    if not tmin < tmax:
+        raise ValueError(f"tmin={tmin} s must lie before tmax={tmax} s.")
+    _check_timing(t_r, volume_times, trigger, missing)
+    info = _common_info(raws, picks)
+    bolds = _check_bolds(bolds)
+    keeps, onsets, bads, account = [], [], [], []
+    for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
+        times, n_markers = _volume_times(one, len(volumes), known, trigger, missing, t_r, k)
+        bads.append(_bad_spans(one))
+        slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
+        early = times + tmin < -slack
+        late = times + tmax > one.n_times / info["sfreq"] + slack
+        inside = np.isfinite(times) & ~early & ~late
+        bad = inside & overlaps(times + tmin, times + tmax, bads[k])
+        keep = inside & ~bad if reject_by_annotation else inside
+        keeps.append(keep)
+        onsets.append(times[keep])
+        account.append(
+            {
+                "recording": k,
+                "n_volumes": len(volumes),
+                "n_markers": n_markers,
+                "no_marker": int(np.isnan(times).sum()),
+                "no_history": int(early.sum()),
+                "no_future": int((late & ~early).sum()),
+                "bad": int((inside & ~keep).sum()),
+                "kept": int(keep.sum()),
+            }
+        )
+    alignment = pd.DataFrame(account).set_index("recording")
+    with mne.use_log_level(verbose):
+        for k, row in alignment.iterrows():
+            logger.info(_describe(k, row))
+    if not alignment["kept"].sum():
+        raise ValueError(
+            f"no volume is left of {alignment['n_volumes'].sum()}: "
+            f"{_describe(0, alignment.iloc[0])} Shorten the window (now tmin={tmin:g}, "
+            f"tmax={tmax:g} s) or check the onsets."
+        )
+
+    X = EEGWindows(
+        [_read_eeg(one, info, folder) for one in raws],
+        np.repeat(np.arange(len(raws)), alignment["kept"]),
+        np.concatenate(onsets),
+        info,
+        tmin=tmin,
+        tmax=tmax,
+        bads=bads,
+        subjects=subjects,
+    )
+    X.alignment = alignment
+    X._cut_by_align = True
+    return X, _concatenate_bolds(bolds, keeps)
+
+
+# -- what is given ------------------------------------------------------------------------------
+def _listed(name, values, n_raws):
+    if not isinstance(values, list | tuple) or len(values) != n_raws:
+        found = len(values) if isinstance(values, list | tuple) else type(values).__name__
+        raise ValueError(f"{n_raws} recording(s) need a list of as many {name}, got {found}.")
+    return list(values)
+
+
+def _check_timing(t_r, volume_times, trigger, missing):
+    """Check what says when the volumes were acquired."""
+    if missing not in (None, "start", "end"):
+        raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
+    if volume_times is not None and trigger is not None:
+        raise ValueError("give either volume_times or trigger, not both.")
+    if volume_times is None and trigger is None and t_r is None:
+        raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
+    # A week is no repetition time, and as a factor stays a number.
+    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < 604800):
+        raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
+    if trigger is not None and not (
+        isinstance(trigger, str)
+        or (isinstance(trigger, tuple) and len(trigger) == 2 and isinstance(trigger[0], str))
+    ):
+        raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
+
+
+# -- when the volumes were acquired -------------------------------------------------------------
+def _volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
     """Find the onset (s) of each volume, NaN where unknown, and count the markers."""
     if given is not None:
         times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
@@ -100,32 +278,8 @@ def _check_intervals(times, t_r, source, k):
         )
 
 
-def check_timing(t_r, volume_times, trigger, missing):
-    """Check what says when the volumes were acquired."""
-    if missing not in (None, "start", "end"):
-        raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
-    if volume_times is not None and trigger is not None:
-        raise ValueError("give either volume_times or trigger, not both.")
-    if volume_times is None and trigger is None and t_r is None:
-        raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
-    # A week is no repetition time, and as a factor stays a number.
-    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < 604800):
-        raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
-    if trigger is not None and not (
-        isinstance(trigger, str)
-        or (isinstance(trigger, tuple) and len(trigger) == 2 and isinstance(trigger[0], str))
-    ):
-        raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
-
-
-def check_span(tmin, tmax):
-    """Check that a window is given in numbers."""
-    for name, value in (("tmin", tmin), ("tmax", tmax)):
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} must be a time in s, got {value!r}.")
-
-
-def common_info(raws, picks):
+# -- the EEG ------------------------------------------------------------------------------------
+def _common_info(raws, picks):
     """Find the channels that all recordings share; the Info of the first one, picked."""
     first = None
     for k, raw in enumerate(raws):
@@ -179,21 +333,35 @@ def _check_continuous(raw, k):
             )
 
 
-def bad_spans(raw):
+def _bad_spans(raw):
     """Start and end (s) of the stretches that are annotated as bad, shape (n_spans, 2)."""
     bad = np.array([d.lower().startswith("bad") for d in raw.annotations.description], dtype=bool)
     onsets, durations = _annotation_onsets(raw)[bad], raw.annotations.duration[bad]
     return np.stack([onsets, onsets + durations], axis=1)
 
 
-def overlaps(starts, stops, spans):
-    """Tell which of the half-open ranges touch a span (n_spans, 2); it may be a single moment."""
-    starts, stops = np.asarray(starts)[:, None], np.asarray(stops)[:, None]
-    begins, ends = np.reshape(spans, (-1, 2)).T
-    return (((starts < ends) | (starts <= begins)) & (stops > begins)).any(axis=1)
+def _read_eeg(raw, info, folder):
+    """Read channels in pieces: no second copy of a long recording in float64."""
+    picks = [raw.ch_names.index(name) for name in info["ch_names"]]
+
+    def read():
+        for start in range(0, raw.n_times, 2**16):
+            piece = raw.get_data(picks, start, min(start + 2**16, raw.n_times))
+            check_magnitude(piece, "the EEG")
+            yield piece
+
+    pieces = read()
+    # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
+    shape, dtype = (len(picks), raw.n_times), np.float32
+    if folder is None:
+        return fill(np.empty(shape, dtype), pieces)
+    return write_recording(
+        folder, shape, dtype, pieces, lambda eeg: recording_path(folder, content_digest(eeg, info))
+    )
 
 
-def check_bolds(bolds):
+# -- the BOLD -----------------------------------------------------------------------------------
+def _check_bolds(bolds):
     """Check the BOLD of every recording; DataFrames stay DataFrames."""
     bolds = [_check_bold(bold, k) for k, bold in enumerate(bolds)]
     first = bolds[0]
@@ -232,7 +400,7 @@ def _check_bold(bold, k):
     return bold if isinstance(bold, pd.DataFrame) else values
 
 
-def concatenate_bolds(bolds, keeps):
+def _concatenate_bolds(bolds, keeps):
     """Put the kept volumes of all recordings into one table."""
     if isinstance(bolds[0], pd.DataFrame):
         kept = [
@@ -243,7 +411,8 @@ def concatenate_bolds(bolds, keeps):
     return np.concatenate([bold[keep] for bold, keep in zip(bolds, keeps, strict=True)])
 
 
-def describe(k, row):
+# -- the account --------------------------------------------------------------------------------
+def _describe(k, row):
     """Say in one line what happened to the volumes of a recording."""
     parts = {
         "without a marker": row["no_marker"],

@@ -1,0 +1,476 @@
+"""align finds the volumes to the sample, or refuses to guess."""
+
+import logging
+from datetime import UTC, datetime
+
+import mne
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from sklearn_beira import align
+
+SFREQ = 100.0
+MEAS_DATE = datetime(2020, 1, 1, tzinfo=UTC)
+N_VOLUMES, T_R, FIRST = 20, 1.95, 3.0
+
+
+# -- volumes are found to the sample ------------------------------------------------------------
+def plant(raw, times):
+    """An impulse at every volume, as high in mV as the volume's number plus one."""
+    eeg = raw.get_data()
+    for i, t in enumerate(times):
+        eeg[0, round(t * raw.info["sfreq"])] = (i + 1) * 1e-3
+    raw._data[:] = eeg
+
+
+def recorded(make_raw, *, meas_date=None, first_samp=0, stim=False, n_volumes=N_VOLUMES):
+    """A recording with an impulse and a marker at each volume; the BOLD is the volume's number."""
+    params = {"n_channels": 3, "ch_names": ["Fz", "Cz", "STI"], "ch_types": ["eeg", "eeg", "stim"]}
+    raw = make_raw(**params, duration=50.0, first_samp=first_samp)
+    raw.set_meas_date(meas_date)
+    times = FIRST + np.arange(n_volumes) * T_R
+    plant(raw, times)
+    raw._data[2] = 0
+    if stim:
+        raw._data[2, np.round(times * SFREQ).astype(int)] = 7
+        raw._data[2, np.round(times * SFREQ).astype(int) + 1] = 7
+    else:
+        raw.set_annotations(mne.Annotations(times, 0.0, "mri"))
+    return raw, np.arange(1.0, n_volumes + 1)
+
+
+def assert_volumes_match(X, y):
+    """The window shows the impulse at the onset, and it is the one of that row of BOLD."""
+    eeg = np.asarray(X)[:, 0]
+    onset = round(-X.tmin * X.sfreq)
+    assert len(y) > 3
+    assert np.abs(eeg.argmax(axis=1) - onset).max() <= 1  # volumes lie between the samples
+    np.testing.assert_allclose(eeg.max(axis=1), np.asarray(y).ravel() * 1e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stim", [False, True], ids=["annotation", "stim"])
+@pytest.mark.parametrize("meas_date", [None, MEAS_DATE], ids=["undated", "dated"])
+@pytest.mark.parametrize("first_samp", [0, 12_345])
+@pytest.mark.parametrize("crop", [None, 10.0, 10.004])
+@pytest.mark.parametrize("save", [False, True], ids=["here", "saved"])
+def test_markers_are_found_to_the_sample(
+    make_raw, tmp_path, stim, meas_date, first_samp, crop, save
+):
+    raw, y = recorded(make_raw, meas_date=meas_date, first_samp=first_samp, stim=stim)
+    if crop:
+        raw.crop(crop, 40.0)
+    if save:
+        raw.save(tmp_path / "a_raw.fif", verbose="error")
+        raw = mne.io.read_raw_fif(tmp_path / "a_raw.fif", verbose="error")
+    trigger = "STI" if stim else "mri"
+    missing = None
+    if crop:  # the first four volumes and the last one were cut off: a gap at both ends
+        y, missing = y[4:-1], None
+        assert (np.diff(y) == 1).all()
+    X, y = align(raw, y, trigger=trigger, missing=missing, tmin=-0.5, tmax=0.5, verbose="error")
+    assert len(X) == (15 if crop else 20)
+    assert_volumes_match(X, y)
+
+
+def test_times_given_by_hand_count_from_the_start_of_the_data(make_raw):
+    raw, y = recorded(make_raw, meas_date=MEAS_DATE, first_samp=777)
+    window = {"tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    times = FIRST + np.arange(N_VOLUMES) * T_R
+    assert_volumes_match(*align(raw, y, volume_times=times, **window))
+    raw.crop(FIRST)
+    X, kept = align(raw, y, t_r=T_R, **window)
+    assert X.alignment.loc[0, "no_history"] == 1
+    assert_volumes_match(X, kept)
+    assert_volumes_match(*align(raw, y, volume_times=times - FIRST, t_r=T_R, **window))
+
+
+def test_a_stim_channel_with_several_codes_needs_a_number(make_raw):
+    raw, y = recorded(make_raw, stim=True)
+    raw._data[2, 10] = 3
+    window = {"tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    with pytest.raises(ValueError, match=r"carries the events \[3, 7\].*trigger=\('STI', number\)"):
+        align(raw, y, trigger="STI", **window)
+    assert_volumes_match(*align(raw, y, trigger=("STI", 7), **window))
+    with pytest.raises(ValueError, match=r"holds no event 5; it carries the events \[3, 7\]"):
+        align(raw, y, trigger=("STI", 5), **window)
+    raw._data[2] = 0
+    with pytest.raises(ValueError, match="holds no event"):
+        align(raw, y, trigger="STI", **window)
+
+
+def test_runs_are_listed(make_raw):
+    runs = [recorded(make_raw, n_volumes=n, first_samp=n) for n in (20, 12)]
+    raws, bolds = zip(*runs, strict=True)
+    window = {"tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    X, y = align(raws, bolds, trigger="mri", **window)
+    assert_volumes_match(X, y)
+    np.testing.assert_array_equal(np.bincount(X.groups), [20, 12])
+    times = [FIRST + np.arange(n) * T_R for n in (20, 12)]
+    assert_volumes_match(*align(list(raws), list(bolds), volume_times=times, **window))
+    alone, _ = align(raws[0], bolds[0], trigger="mri", **window)
+    np.testing.assert_array_equal(X[:20], alone)
+
+
+def test_eeg_is_that_of_the_recording(make_study):
+    study = make_study(n_runs=2)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-12.0, tmax=2.0, verbose="error")
+    assert X.dtype == np.float32
+    for k, raw in enumerate(study.raws):
+        np.testing.assert_array_equal(X.recordings[k], raw.get_data().astype(np.float32))
+        onsets = raw.annotations.onset
+        inside = (onsets >= 12) & (onsets + 2 <= 120)
+        np.testing.assert_allclose(X.times[X.groups == k], onsets[inside])
+        np.testing.assert_array_equal(y.loc[k], study.bolds[k][inside])
+
+
+def test_files_are_read_in_pieces_that_fit_together(make_raw, tmp_path):
+    raw = make_raw(n_channels=2, duration=1500.0)  # longer than two pieces
+    raw.save(tmp_path / "a_raw.fif", verbose="error")
+    raw = mne.io.read_raw_fif(tmp_path / "a_raw.fif", verbose="error")
+    X, _ = align(raw, np.zeros(100), t_r=10.0, verbose="error")
+    np.testing.assert_array_equal(X.recordings[0], raw.get_data().astype(np.float32))
+
+
+# -- it refuses to guess ------------------------------------------------------------------------
+def lose(raw, rows):
+    raw.annotations.delete(rows)
+
+
+@pytest.mark.parametrize(
+    ("missing", "rows", "kept"),
+    [("start", [0, 1, 2], slice(3, None)), ("end", [17, 18, 19], slice(17))],
+)
+def test_fewer_markers_than_volumes(make_raw, missing, rows, kept):
+    raw, y = recorded(make_raw)
+    lose(raw, rows)
+    window = {"trigger": "mri", "tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    with pytest.raises(
+        ValueError, match="17 'mri' triggers but the BOLD has 20 volumes; say which"
+    ):
+        align(raw, y, **window)
+    X, found = align(raw, y, missing=missing, **window)
+    np.testing.assert_array_equal(found, y[kept])
+    assert_volumes_match(X, found)
+    assert X.alignment.loc[0, ["n_markers", "no_marker", "kept"]].tolist() == [17, 3, 17]
+
+
+@pytest.mark.parametrize(("missing", "kept"), [("start", slice(3, None)), ("end", slice(17))])
+def test_more_markers_than_volumes(make_raw, missing, kept):
+    raw, y = recorded(make_raw)
+    window = {"trigger": "mri", "tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    with pytest.raises(
+        ValueError, match="20 'mri' triggers but the BOLD has 17 volumes; say which"
+    ):
+        align(raw, y[kept], **window)
+    X, found = align(raw, y[kept], missing=missing, **window)
+    assert len(found) == 17
+    assert_volumes_match(X, found)
+
+
+def test_the_143_triggers_of_cwl_are_not_laid_on_its_146_volumes_in_silence(make_raw):
+    raw = make_raw(n_channels=2, duration=300.0)
+    onsets = 10 + np.arange(143) * T_R
+    raw.set_annotations(mne.Annotations(onsets, 0.0, "mri"))
+    y = np.arange(146.0)
+    with pytest.raises(ValueError, match="143 'mri' triggers but the BOLD has 146 volumes"):
+        align(raw, y, trigger="mri", t_r=T_R)
+    first = {}
+    for missing in ("start", "end"):
+        X, kept = align(raw, y, trigger="mri", missing=missing, verbose="error")
+        first[missing] = kept[0]
+        np.testing.assert_allclose(X.times, onsets[np.isin(np.arange(143), kept - kept[0] + 11)])
+    assert first == {"start": 14.0, "end": 11.0}
+
+
+def test_volume_times_must_be_one_per_volume(make_raw):
+    raw, y = recorded(make_raw)
+    for missing in (None, "end"):
+        message = "has 19 volume_times but the BOLD has 20 volumes; give one onset per volume"
+        with pytest.raises(ValueError, match=message):
+            align(raw, y, volume_times=np.arange(19) * 2.0, missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda onsets: np.delete(onsets, 8),
+            r"numbers 7 and 8 are 3.900 s apart: a trigger is miss",
+        ),
+        (lambda onsets: np.insert(onsets, 5, onsets[5] - 0.3), "numbers 5 and 6 are 0.300 s apart"),
+        (
+            lambda onsets: np.sort(np.append(onsets, onsets + 0.1)),
+            "missing or doubled in the middle",
+        ),
+        (lambda onsets: np.sort(np.append(onsets, onsets)), "without duplicates"),
+    ],
+    ids=["missing", "extra", "doubled", "duplicate"],
+)
+@pytest.mark.parametrize("missing", [None, "start", "end"])
+def test_a_broken_train_of_triggers_is_refused(make_raw, change, message, missing):
+    raw, y = recorded(make_raw)
+    raw.set_annotations(mne.Annotations(change(raw.annotations.onset), 0.0, "mri"))
+    with pytest.raises(ValueError, match=message):
+        align(raw, y, trigger="mri", missing=missing)
+
+
+def test_t_r_is_checked_against_the_triggers(make_raw):
+    raw, y = recorded(make_raw)
+    align(raw, y, trigger="mri", t_r=1.95, tmin=-1.0, verbose="error")
+    for when in ({"trigger": "mri"}, {"volume_times": FIRST + np.arange(20) * T_R}):
+        with pytest.raises(ValueError, match=r"are 1.9500 s apart, but t_r is 2 s"):
+            align(raw, y, **when, t_r=2.0)
+
+
+def test_unknown_triggers_are_named_and_the_known_ones_listed(make_raw):
+    raw, y = recorded(make_raw)
+    message = (
+        r"neither an annotation nor a stim channel named 'MRI'; its annotations are: 'mri' \(20\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        align(raw, y, trigger="MRI")
+    with pytest.raises(ValueError, match=r"Did you mean 'mri'\?"):
+        align(raw, y, trigger="mri1")
+    with pytest.raises(ValueError, match="nor a stim channel named 'Cz'"):
+        align(raw, y, trigger="Cz")  # EEG is no trigger, whatever edges it has
+    with pytest.raises(
+        ValueError, match="'mri' is an annotation of recording 0, which has no number"
+    ):
+        align(raw, y, trigger=("mri", 1))
+    raw.set_annotations(None)
+    with pytest.raises(ValueError, match="its annotations are: none"):
+        align(raw, y, trigger="mri")
+
+
+def test_a_recording_with_a_seam_is_refused(make_raw):
+    parts = [make_raw(random_state=i) for i in range(2)]
+    raw = mne.concatenate_raws([p.copy() for p in parts], verbose="error")
+    with pytest.raises(
+        ValueError, match=r"recording 0 is not continuous .* at 60.00 s.* list of rec"
+    ):
+        align(raw, np.arange(50.0), t_r=2.0)
+    align(parts, [np.arange(25.0)] * 2, t_r=2.0, verbose="error")
+
+
+# -- what is dropped ----------------------------------------------------------------------------
+def test_volumes_without_history_or_future_are_dropped_from_both_sides(make_raw):
+    raw, y = recorded(make_raw)  # volumes at 3.00, 4.95, … 40.05 s of 50 s
+    X, kept = align(raw, y, trigger="mri", tmin=-4.95, tmax=12.0, verbose="error")
+    np.testing.assert_array_equal(kept, y[1:18])
+    assert_volumes_match(X.window(-0.5, 0.5), kept)
+    expected = {"n_volumes": 20, "n_markers": 20, "no_marker": 0, "no_history": 1, "no_future": 2}
+    assert X.alignment.loc[0].to_dict() == {**expected, "bad": 0, "kept": 17}
+
+
+@pytest.mark.parametrize("crop", [None, 2.0])
+@pytest.mark.parametrize("meas_date", [None, MEAS_DATE])
+def test_volumes_in_bad_stretches_are_dropped_or_marked(make_raw, crop, meas_date):
+    raw, y = recorded(make_raw, meas_date=meas_date, first_samp=50)
+    bad = mne.Annotations([20.0, 30.0], [1.0, 0.0], ["BAD motion", "bad"], orig_time=None)
+    raw.set_annotations(mne.Annotations(FIRST + np.arange(20) * T_R, 0.0, "mri") + bad)
+    if crop:
+        raw.crop(crop)
+    window = {"trigger": "mri", "tmin": -1.0, "tmax": 0.5, "verbose": "error"}
+    times = FIRST + np.arange(20) * T_R
+    touched = ((times + 0.5 > 20.0) & (times - 1.0 < 21.0)) | (
+        (times + 0.5 > 30) & (times - 1 <= 30)
+    )
+    assert touched.sum() == 2
+    history = times - (crop or 0) >= 1
+    X, kept = align(raw, y, **window)
+    np.testing.assert_array_equal(kept, y[history & ~touched])
+    assert_volumes_match(X, kept)
+    assert X.alignment.loc[0, "bad"] == 2
+    assert not X.overlaps_bad().any()
+    X, kept = align(raw, y, reject_by_annotation=False, **window)
+    np.testing.assert_array_equal(kept, y[history])
+    np.testing.assert_array_equal(X.overlaps_bad(), touched[history])
+    assert X.alignment.loc[0, "bad"] == 0
+
+
+def test_nothing_left_is_an_error_that_says_why(make_raw):
+    raw, y = recorded(make_raw)
+    with pytest.raises(ValueError, match=r"no volume is left of 20.*20 without their history.*-45"):
+        align(raw, y, trigger="mri", tmin=-45.0)
+    raw.set_annotations(raw.annotations + mne.Annotations(0.0, 50.0, "BAD"))
+    with pytest.raises(ValueError, match=r"no volume is left of 20.*20 in bad stretches"):
+        align(raw, y, trigger="mri", tmin=-1.0)
+
+
+def test_what_was_dropped_is_logged_once_and_can_be_silenced(make_raw):
+    raw, y = recorded(make_raw)
+    lose(raw, [19])
+    logger = mne.utils.logger
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger.addHandler(handler)
+    level = logger.level
+    try:
+        for verbose in ("info", None, "error", False):
+            messages.append(verbose)
+            align(raw, y, trigger="mri", missing="end", tmin=-4.0, tmax=0.0, verbose=verbose)
+            assert logger.level == level
+        with mne.use_log_level("warning"):
+            align(raw, y, trigger="mri", missing="end", tmin=-4.0, tmax=0.0)
+    finally:
+        logger.removeHandler(handler)
+    line = (
+        "Recording 0: 20 volumes, 19 onsets; kept 18, dropped: 1 without a marker, "
+        "1 without their history."
+    )
+    shown = [line] if level <= logging.INFO else []
+    assert messages == ["info", line, None, *shown, "error", False]
+
+
+# -- tables, channels, types --------------------------------------------------------------------
+def test_a_table_keeps_its_regions_and_gets_recording_and_volume(make_raw):
+    raw, y = recorded(make_raw)
+    table = pd.DataFrame({"Left": y, "Right": -y}, index=np.arange(20) + 100)
+    X, found = align([raw, raw], [table, table], trigger="mri", tmin=-4.0, tmax=0, verbose="error")
+    assert list(found.columns) == ["Left", "Right"]
+    assert found.index.names == ["recording", "volume"]
+    np.testing.assert_array_equal(found.loc[1].index, np.arange(1, 20))
+    np.testing.assert_array_equal(found.loc[(1, 5)], [6.0, -6.0])
+    np.testing.assert_array_equal(found.index.get_level_values("recording"), X.groups)
+    assert list(table.index) == list(np.arange(20) + 100)  # the caller's table is as it was
+    _, array = align(raw, table.to_numpy(), trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
+    np.testing.assert_array_equal(array, table.to_numpy()[1:])
+    _, flat = align(raw, y.tolist(), trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
+    np.testing.assert_array_equal(flat, y[1:])
+    LinearRegression().fit(np.asarray(X).reshape(len(X), -1), found)
+
+
+def test_channels_in_another_order_are_put_in_order(make_raw):
+    first, second = make_raw(4), make_raw(4, random_state=1)
+    shuffled = second.copy().reorder_channels(["E3", "E1", "E4", "E2"])
+    y = np.arange(30.0)
+    X, _ = align([first, shuffled], [y, y], t_r=2.0, verbose="error")
+    assert X.ch_names == ["E1", "E2", "E3", "E4"]
+    np.testing.assert_array_equal(X.recordings[1], second.get_data().astype(np.float32))
+    X, _ = align([first, shuffled], [y, y], t_r=2.0, picks=["E4", "E1"], verbose="error")
+    assert X.ch_names == X.info["ch_names"] == ["E4", "E1"]
+    np.testing.assert_array_equal(X.recordings[1], second.get_data(["E4", "E1"]).astype(np.float32))
+
+
+def test_eeg_means_the_good_eeg_channels(make_raw):
+    raw = make_raw(4, ch_types=["eeg", "eeg", "ecg", "eeg"])
+    raw._data[3] = 0.0  # flat, but marked
+    raw.info["bads"] = ["E4"]
+    y = np.arange(30.0)
+    assert align(raw, y, t_r=2.0, verbose="error")[0].ch_names == ["E1", "E2"]
+    named = ["E3", "E1"]
+    assert align(raw, y, t_r=2.0, picks=named, verbose="error")[0].ch_names == named
+    assert align(raw, y, t_r=2.0, picks="E1", verbose="error")[0].ch_names == ["E1"]
+    with pytest.raises(ValueError, match="channel 'E4' of recording 0 is flat"):
+        align(raw, y, t_r=2.0, picks=["E1", "E4"], verbose="error")
+    with pytest.raises(
+        ValueError, match=r"recording 0 has no channel\(s\) \['Cz'\]; it has \['E1'"
+    ):
+        align(raw, y, t_r=2.0, picks=["E1", "Cz"])
+    with pytest.raises(ValueError, match="names a channel twice"):
+        align(raw, y, t_r=2.0, picks=["E1", "E1"])
+    raw.set_channel_types(dict.fromkeys(raw.ch_names, "misc"), on_unit_change="ignore")
+    with pytest.raises(ValueError, match=r"no good EEG channel; its channel types are \['misc'\]"):
+        align(raw, y, t_r=2.0)
+
+
+def test_runs_that_do_not_belong_together_are_refused(make_raw):
+    y = np.arange(30.0)
+    for other, message in (
+        (make_raw(3), r"recording 1 has other channels .*missing: \['E4'\], extra: \[\]"),
+        (make_raw(5), r"recording 1 has other channels .*missing: \[\], extra: \['E5'\]"),
+        (make_raw(4, sfreq=128.0), "recording 1 is sampled at 128 Hz, recording 0 at 100 Hz"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            align([make_raw(4), other], [y, y], t_r=2.0)
+    marked = make_raw(4)
+    marked.info["bads"] = ["E2"]
+    with pytest.raises(ValueError, match=r"missing: \['E2'\].*interpolate bad channels"):
+        align([make_raw(4), marked], [y, y], t_r=2.0)
+    tables = [pd.DataFrame({"a": y}), pd.DataFrame({"b": y})]
+    for bolds in (tables, [y, y[:, None]], [tables[0], y[:, None]], [np.c_[y, y], y[:, None]]):
+        with pytest.raises(
+            ValueError, match="recording 1 has other regions than that of recording 0"
+        ):
+            align([make_raw(4)] * 2, bolds, t_r=2.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"raw": "run.set"}, TypeError, "raw must be mne.io.Raw or a list of them, got str"),
+        ({"raw": []}, ValueError, "list of as many bold, got ndarray|at least one recording"),
+        ({"raw": [], "bold": []}, ValueError, "at least one recording"),
+        (
+            {"bold": np.zeros((2, 3, 4, 30))},
+            ValueError,
+            r"got shape \(2, 3, 4, 30\); extract regions",
+        ),
+        ({"bold": np.zeros((0, 2))}, ValueError, r"got shape \(0, 2\)"),
+        ({"bold": "bold.nii"}, TypeError, "got str; extract regions from images with ROIExtractor"),
+        (
+            {"bold": nib.Nifti1Image(np.zeros((2, 2, 2, 30)), np.eye(4))},
+            TypeError,
+            "got Nifti1Image; extract regions from images with ROIExtractor",
+        ),
+        ({"t_r": None}, ValueError, "give trigger, volume_times or t_r"),
+        ({"t_r": 0.0}, ValueError, "t_r must be a positive time in s, got 0.0"),
+        ({"t_r": "2"}, ValueError, "t_r must be a positive time in s, got '2'"),
+        ({"trigger": "mri", "volume_times": np.arange(30)}, ValueError, "not both"),
+        ({"trigger": 5}, TypeError, r"trigger must be a name or a tuple \(name, number\), got 5"),
+        ({"missing": "middle"}, ValueError, "missing must be None, 'start' or 'end', got 'middle'"),
+        (
+            {"volume_times": np.zeros((30, 1)), "t_r": None},
+            ValueError,
+            "must be 1-D, finite, sorted",
+        ),
+        ({"volume_times": np.full(30, np.nan), "t_r": None}, ValueError, "must be 1-D, finite"),
+        ({"volume_times": np.arange(30)[::-1], "t_r": None}, ValueError, "sorted and without dupl"),
+        ({"tmin": 3.0}, ValueError, r"tmin=3.0 s must lie before tmax=2.0 s"),
+    ],
+)
+def test_wrong_arguments_are_refused(make_raw, change, error, message):
+    arguments = {"raw": make_raw(), "bold": np.arange(30.0), "t_r": 2.0, **change}
+    with pytest.raises(error, match=message):
+        align(**arguments)
+
+
+def test_lists_go_with_lists(make_raw):
+    raws, y = [make_raw(), make_raw(random_state=1)], np.arange(30.0)
+    with pytest.raises(ValueError, match=r"2 recording\(s\) need a list of as many bold, got 1"):
+        align(raws, [y], t_r=2.0)
+    with pytest.raises(ValueError, match=r"need a list of as many bold, got DataFrame"):
+        align(raws, pd.DataFrame({"a": y, "b": y}), t_r=2.0)
+    with pytest.raises(ValueError, match=r"need a list of as many volume_times, got ndarray"):
+        align(raws, [y, y], volume_times=np.arange(30) * 2.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bold_must_be_finite(make_raw, value):
+    bold = np.zeros((30, 2))
+    bold[[4, 9], 1] = value
+    message = (
+        r"the BOLD of recording 0 holds NaN or infinite values in 2 volumes \(first: volume 4\)"
+    )
+    for table in (bold, pd.DataFrame(bold)):
+        with pytest.raises(ValueError, match=message):
+            align(make_raw(), table, t_r=2.0)
+
+
+def test_real_recording_and_its_bold(shared_data):
+    path = shared_data / "real" / "eeglab_sample"
+    raw = mne.io.read_raw_eeglab(next(path.glob("*.set")), verbose="error")
+    bold = pd.read_csv(shared_data / "semireal" / "bold.csv")
+    X, y = align(raw, bold, t_r=1.89, verbose="error")
+    assert X.dtype == np.float32
+    assert X.sfreq == 128
+    i = 50
+    k = round(X.times[i] * 128)
+    start = k - 30 * 128
+    eeg = raw.get_data(X.ch_names, start, start + 32 * 128)
+    np.testing.assert_allclose(X[i], eeg, atol=1e-12)
+    np.testing.assert_array_equal(y.iloc[i], bold.iloc[y.index[i][1]])
