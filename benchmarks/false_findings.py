@@ -1,21 +1,24 @@
 """How often is something found where there is nothing? Rates of the nulls, p values and intervals.
 
-BOLD is predicted by a lagged ridge from EEG that has nothing to do with it, and the share of tests
-with p <= .05 is counted: per region ("p"), and of repetitions in which any region has a corrected
-p <= .05 ("p_max", family-wise).
+BOLD is predicted, by a lagged ridge if nothing else is said, from EEG that has nothing to do with
+it, and the share of tests with p <= .05 is counted: per region ("p"), and of repetitions in which
+any region has a corrected p <= .05 ("p_max", family-wise).
 
-1. The defaults of ``null_test`` and ``compare`` on real BOLD (six scans of vu_bold; the six null
-   regions of semireal), with band powers of the real EEG of other people (ds003574) at lags of 0
-   to 8 volumes, drawn at random in every repetition, and once with simulated raw EEG.
-2. Every null, refitted or not, beside the p value that takes volumes as independent ("naive"), the
-   one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r that leave out 0,
-   on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the same EEG; in "drift
-   in both" the EEG has linear drifts of its own.
+1. "defaults": those of ``null_test`` and ``compare`` on real BOLD (six scans of vu_bold; the six
+   null regions of semireal), with band powers of the real EEG of other people (ds003574) at lags of
+   0 to 8 volumes, drawn at random in every repetition.
+2. "raw": the same with simulated raw EEG, filtered and all, by the lagged ridge and by
+   ``BEIRARegressor``.
+3. "nulls": every null, refitted or not, beside the p value that takes volumes as independent
+   ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
+   that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
+   same EEG; in "drift in both" the EEG has linear drifts of its own.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
-Run: python benchmarks/false_findings.py [DATA] [--quick]     (DATA: the folder with real/)
+Run: python benchmarks/false_findings.py [DATA] [--quick] [--parts defaults raw nulls]
+DATA is the folder with real/.
 """
 
 import argparse
@@ -33,7 +36,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_beira import EEGFilter, align, compare, null_test
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.linear import BlockedRidgeCV
@@ -47,15 +50,16 @@ T_R, N_LAGS = 2.1, 9
 GAP = (N_LAGS - 1) * T_R
 CV = BlockedKFold(5, gap=GAP, t_r=T_R)
 RIDGE = make_pipeline(StandardScaler(), BlockedRidgeCV())
-# In part 2 the penalties are fewer and the blocks larger, to save time.
+# In part 3 the penalties are fewer and the blocks larger, to save time.
 FAST_RIDGE = make_pipeline(StandardScaler(), BlockedRidgeCV(np.logspace(1, 5, 5), n_splits=3))
 N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
+PARTS = ["defaults", "raw", "nulls"]
 
 
-def main(folder, quick):
+def main(folder, quick, parts):
     warnings.simplefilter("ignore", StationarityWarning)
     warnings.simplefilter("ignore", GapWarning)
     folder = Path(folder)
@@ -70,32 +74,21 @@ def main(folder, quick):
     if not (eeg and scans):
         raise SystemExit(f"no real/ds003574 and real/vu_bold in {folder}")
     started = time.perf_counter()
-    defaults(folder, eeg, scans, quick)
-    every_null(eeg, scans, quick)
+    if "defaults" in parts:
+        defaults(folder, eeg, scans, quick)
+    if "raw" in parts:
+        from_raw_eeg(folder, quick)
+    if "nulls" in parts:
+        every_null(eeg, scans, quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
-# -- 1. the defaults ----------------------------------------------------------------------------
+# -- 1. the defaults, and 2. from raw EEG -------------------------------------------------------
 def defaults(folder, eeg, scans, quick):
     """Print the rates of null_test and compare as they come, on real BOLD."""
     rng = np.random.default_rng(0)
     n_reps, n_draws = (4, 39) if quick else (60, 99)
-    print(f"1. Defaults on real BOLD, {n_draws} draws; refit: null_test, kept: compare")
-    print(f"{'':52s}{'refit':^32s}{'kept':^32s}")
-    print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
-
-    def show(name, cases):
-        # The draws of the null are seeded anew for each case.
-        outcomes = [[], []]
-        for seed, (model, X, y, cv, groups) in enumerate(cases):
-            options = {"cv": cv, "groups": groups, "n_draws": n_draws, "random_state": seed}
-            test = null_test(model, X, y, **options, verbose=False)
-            table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
-            outcomes[0].append(test.table[["p", "p_max"]].to_numpy())
-            outcomes[1].append(table[["p", "p_max"]].to_numpy(dtype=float))
-        n_tests = len(outcomes[0]) * len(outcomes[0][0])
-        columns = "  ".join(rates(np.array(outcome)) for outcome in outcomes)
-        print(f"{name:40s}{test.null:>6s}{n_tests:6d} {columns}", flush=True)
+    print_head(f"1. Defaults on real BOLD, {n_draws} draws")
 
     def several(cv):
         for _ in range(n_reps):
@@ -110,19 +103,23 @@ def defaults(folder, eeg, scans, quick):
             start = rng.integers(len(scan) - n + 1)
             yield RIDGE, stretches(eeg, n, 1, rng)[0], scan[start : start + n], CV, None
 
-    show("six scans of 575, blocks", several(CV))
-    show("six scans of 575, leave one out", several(LeaveOneGroupOut()))
+    show("six scans of 575, blocks", several(CV), n_draws)
+    show("six scans of 575, leave one out", several(LeaveOneGroupOut()), n_draws)
     for n in (300, 575):
-        show(f"one scan, {n} volumes, blocks", single(n))
+        show(f"one scan, {n} volumes, blocks", single(n), n_draws)
     bold = null_regions(folder)
-    show(
-        f"semireal, {len(bold)} volumes, blocks",
-        ((RIDGE, stretches(eeg, len(bold), 1, rng)[0], bold, CV, None) for _ in range(n_reps)),
-    )
-    show(
-        f"semireal, {len(bold)} volumes, raw EEG",
-        ((RAW_RIDGE, *raw_eeg(bold, seed), None, None) for seed in range(2 if quick else 15)),
-    )
+    cases = ((RIDGE, stretches(eeg, len(bold), 1, rng)[0], bold, CV, None) for _ in range(n_reps))
+    show(f"semireal, {len(bold)} volumes, blocks", cases, n_draws)
+
+
+def from_raw_eeg(folder, quick):
+    """Print the same for whole pipelines."""
+    n_reps, n_draws = (2, 9) if quick else (15, 39)
+    bold = null_regions(folder)
+    print_head(f"2. Whole pipelines on {len(bold)} volumes of semireal, {n_draws} draws")
+    for name, model in (("lagged ridge", RAW_RIDGE), ("BEIRARegressor", RAW_BEIRA)):
+        cases = ((model, *raw_eeg(bold, seed), None, None) for seed in range(n_reps))
+        show(name, cases, n_draws)
     X, y = raw_eeg(bold, 0)
     features = RAW_RIDGE[:3].fit_transform(X)
     groups = np.zeros(len(y))
@@ -134,7 +131,36 @@ def defaults(folder, eeg, scans, quick):
     print(f"p from raw EEG and from its features, largest difference: {np.ptp(tests, 0).max():.3f}")
 
 
+def print_head(title):
+    """Print the head of a table of rates."""
+    print(f"\n{title}; refit: null_test, kept: compare")
+    print(f"{'':52s}{'refit':^32s}{'kept':^32s}")
+    print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
+
+
+def show(name, cases, n_draws):
+    """Print the rates of null_test and compare over cases."""
+    # The draws of the null are seeded anew for each case.
+    outcomes = [[], []]
+    for seed, (model, X, y, cv, groups) in enumerate(cases):
+        options = {"cv": cv, "groups": groups, "n_draws": n_draws, "random_state": seed}
+        test = null_test(model, X, y, **options, verbose=False)
+        table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
+        outcomes[0].append(test.table[["p", "p_max"]].to_numpy())
+        outcomes[1].append(table[["p", "p_max"]].to_numpy(dtype=float))
+    n_tests = len(outcomes[0]) * len(outcomes[0][0])
+    columns = "  ".join(rates(np.array(outcome)) for outcome in outcomes)
+    print(f"{name:40s}{test.null:>6s}{n_tests:6d} {columns}", flush=True)
+
+
 RAW_RIDGE = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge().steps])
+RAW_BEIRA = Pipeline(
+    [
+        ("filter", EEGFilter(1, 45, sfreq=100)),
+        ("window", Windower(16.0)),
+        ("beira", BEIRARegressor(verbose=False)),
+    ]
+)
 
 
 def null_regions(folder):
@@ -152,7 +178,7 @@ def raw_eeg(bold, seed):
     return align(simulated.raws[0], bold, volume_times=times, tmin=-16.0, tmax=0.0, verbose="error")
 
 
-# -- 2. every null ------------------------------------------------------------------------------
+# -- 3. every null ------------------------------------------------------------------------------
 def every_null(eeg, scans, quick):
     """Print the rates of all nulls and of the parametric p values, by kind of BOLD."""
     n_reps, n_draws = (3 if quick else 40), 39
@@ -161,7 +187,7 @@ def every_null(eeg, scans, quick):
     kinds["vu_bold"] = cut_from(scans)
     if quick:
         kinds = {name: kinds[name] for name in ("drift in both", "vu_bold")}
-    print(f"\n2. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws (shift: 98)")
+    print(f"\n3. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws (shift: 98)")
     for n, n_recordings in DESIGNS:
         print(f"\n{n_recordings} recording(s) of {n} volumes, 5 blocks; p and p_max")
         rng, rows = np.random.default_rng(1), {}
@@ -256,7 +282,7 @@ def cut_from(scans):
     return make
 
 
-# -- both ---------------------------------------------------------------------------------------
+# -- all of them ------------------------------------------------------------------------------
 def stretches(series, n, count, rng, lag=True):
     """Random stretches of n rows that do not overlap; with lag, each row with the 8 before it."""
     length = n + (N_LAGS - 1 if lag else 0)
@@ -289,5 +315,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", default=DATA)
     parser.add_argument("--quick", action="store_true", help="few repetitions, below a minute")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all of it)"
+    )
     arguments = parser.parse_args()
-    main(arguments.data, arguments.quick)
+    main(arguments.data, arguments.quick, arguments.parts)
