@@ -115,7 +115,8 @@ def null_test(
 
     The model is cross-validated on the measured BOLD, and again on every draw of surrogate BOLD:
     scaling, inner selection, fitting and scoring alike. p is the share of draws whose r is at least
-    as high. r is centred within test blocks (:func:`~sklearn_beira.metrics.pearson_r`).
+    as high, with the measured BOLD counted as one of them. r is centred within test blocks
+    (:func:`~sklearn_beira.metrics.pearson_r`).
 
     Parameters
     ----------
