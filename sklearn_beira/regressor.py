@@ -389,6 +389,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
         self._check_window(X)
+        self._check_scale(X)
         y = self._estimate(X) * self.target_scale_ + self.target_mean_
         return y[:, 0] if self._target_is_1d else y
 
@@ -486,6 +487,17 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         expected, found = self._window, _describe_window(X)
         if expected != found:
             raise ValueError(f"X has {found}, but BEIRARegressor was fitted with {expected}.")
+
+    def _check_scale(self, X):
+        """Notice EEG in another unit than that of the training; the first windows tell."""
+        if X.shape[2] == 1:  # a table of features, which have no unit
+            return
+        found = float(np.sqrt(np.square(np.asarray(X[:16]), dtype=np.float64).mean()))
+        if found and not 1e-2 < found / self.eeg_scale_ < 1e2:
+            warn_user(
+                f"X has an SD of {found:.3g}, the training EEG had {self.eeg_scale_:.3g}: check the "
+                f"unit and the cleaning of X, which should be those of the training."
+            )
 
     def _check_init(self, init, n_rois):
         if init is None:

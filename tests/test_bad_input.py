@@ -343,6 +343,9 @@ WARNINGS = {
         n_branches=1, array_sfreq=250.0, verbose=False
     ).fit(_rng.standard_normal((12, 2, 500)), BOLD),
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
+    "another unit than in the training": lambda: (
+        beira().fit(windows(), BOLD).predict(windows(eeg=1e3 * EEG))
+    ),
     "training and test volumes next to each other": lambda: compared(cv=KFold(2), null=None),
     "few swaps": lambda: compared(groups=np.repeat([0, 1], 6), null="swap"),
 }
