@@ -1,8 +1,11 @@
 """Empirical Bayes for linear read-outs of autocorrelated targets: arrays in, arrays out."""
 
+from contextlib import contextmanager
+from functools import cached_property
+
 import numpy as np
 from scipy import linalg, optimize
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, gen_batches
 
 # First-order autocorrelations of the noise that are tried.
 _AUTOCORRELATIONS = (0.0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94)
@@ -20,6 +23,13 @@ _ROUNDING = 1e-12
 # Squared length of the features along a direction, relative to that of white noise of variance 1,
 # below which the direction is left out. At the variances found it adds less than the noise does.
 _BURIED = 0.05
+
+# Rows whitened at the same time: of a long study, the features fit in memory once.
+_ROWS = 2048
+
+# Bytes that the kernels of all autocorrelations may take together. Where they are larger, those of
+# one are kept, and made again when it is their turn again.
+_KERNELS = 2**29
 
 
 def fit_readout(blocks, y, elapsed, constants, expected=_START):
@@ -71,27 +81,42 @@ def fit_readout(blocks, y, elapsed, constants, expected=_START):
         return fit
     left = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
     # What rounding leaves of a constant is no target.
-    varies = np.abs(left).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
+    active = np.flatnonzero(np.abs(left).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0))
+    if not len(active):
+        return fit
+    kernels = 8 * len(blocks) * min(len(y), ends[-1]) ** 2
+    keep = len(_AUTOCORRELATIONS) * kernels <= _KERNELS
     models = {}
 
+    @contextmanager
     def model(rho):
         if rho not in models:
             models[rho] = _Whitened(blocks, y, elapsed, constants, rho, expected)
-        return models[rho]
+        yield models[rho]
+        if not keep:
+            del models[rho].kernels
 
-    for target in np.flatnonzero(varies):
-        rho, theta = 0.5, np.full(len(blocks), expected)
-        theta = model(rho).maximise(target, theta, _LOOK)
-        for _ in range(_ROUNDS):
-            before = rho
-            rho = min(
-                _AUTOCORRELATIONS, key=lambda r: model(r).cost(target, theta)[0] + model(r).offset
-            )
-            theta = model(rho).maximise(target, theta, _STEPS)
-            if rho == before:
-                break
-        fit.coef[:, target] = model(rho).weights(target, theta)
-        fit.autocorrelation[target], fit.log_variance[:, target] = rho, theta
+    # Targets do not know of each other: each goes its own way through the autocorrelations.
+    rho, theta = np.full(n_targets, 0.5), np.full((n_targets, len(blocks)), expected)
+    with model(0.5) as at:
+        for target in active:
+            theta[target] = at.maximise(target, theta[target], _LOOK)
+    for _ in range(_ROUNDS):
+        costs = np.empty((len(_AUTOCORRELATIONS), len(active)))
+        for i, tried in enumerate(_AUTOCORRELATIONS):
+            with model(tried) as at:
+                costs[i] = [at.cost(target, theta[target])[0] + at.offset for target in active]
+        before = rho[active]
+        rho[active] = np.take(_AUTOCORRELATIONS, costs.argmin(axis=0))
+        for chosen in np.unique(rho[active]):
+            with model(chosen) as at:
+                for target in active[rho[active] == chosen]:
+                    theta[target] = at.maximise(target, theta[target], _STEPS)
+                    fit.coef[:, target] = at.weights(target, theta[target])
+                    fit.autocorrelation[target], fit.log_variance[:, target] = chosen, theta[target]
+        active = active[rho[active] != before]
+        if not len(active):
+            break
     return fit
 
 
@@ -105,38 +130,54 @@ class _Whitened:
         follows = np.isfinite(elapsed) & (elapsed > 0)
         decay = np.where(follows, rho ** np.where(follows, elapsed, 1), 0)
         innovation = np.sqrt(1 - decay**2)
+        everything = slice(0, len(y))
 
-        def whiten(a):
-            white = a.copy()
-            white[1:] -= decay[1:, None] * a[:-1]
-            return white / innovation[:, None]
+        def whiten(arrays, rows):
+            # With the row before, which is then left out: it does not know what it follows.
+            first = max(rows.start - 1, 0)
+            white = np.concatenate([a[first : rows.stop] for a in arrays], axis=1)
+            white[1:] -= decay[first + 1 : rows.stop, None] * white[:-1]
+            white /= innovation[first : rows.stop, None]
+            return white[rows.start - first :]
 
-        constants = whiten(constants)
-        axes, triangle = np.linalg.qr(constants)
+        axes, triangle = np.linalg.qr(whiten([constants], everything))
         # What depends on the autocorrelation alone: the determinants of noise and constants.
         self.offset = np.log(innovation).sum() + np.log(np.abs(np.diag(triangle))).sum()
-        features, y = (
-            a - axes @ (axes.T @ a) for a in (whiten(np.concatenate(blocks, axis=1)), whiten(y))
-        )
+        y = whiten([y], everything)
+        y -= axes @ (axes.T @ y)
         self.dof = len(y) - constants.shape[1]
         total = np.square(y).sum(axis=0)
         # The degrees of freedom over the least stay a number.
         self.least = np.maximum(_ROUNDING**2 * total, 1e-250)
-        # The features are smooth: in most directions they do not rise above the noise.
-        wide = features.shape[1] > len(y)
-        values, vectors = np.linalg.eigh(features @ features.T if wide else features.T @ features)
-        keep = values > min(_BURIED, max(values[-1], np.finfo(float).tiny) / 2)
-        values, vectors = values[keep], vectors[:, keep]
-        axes = vectors if wide else features @ (vectors / np.sqrt(values))
-        y = axes.T @ y
-        features = axes.T @ features if wide else (vectors * np.sqrt(values)).T
-        self.features, self.y = features, y
-        self.rest = np.maximum(total - np.square(y).sum(axis=0), 0.0)
-        kernels = [
-            features[:, a:b] @ features[:, a:b].T
-            for a, b in zip(self.cuts[:-1], self.cuts[1:], strict=True)
-        ]
-        self.kernels = np.array(kernels).reshape(len(blocks), -1)
+        n_features = self.cuts[-1]
+        if n_features > len(y):
+            features = whiten(blocks, everything)
+            features -= axes @ (axes.T @ features)
+            _, vectors = _directions(features @ features.T)
+            self.features, self.y = vectors.T @ features, vectors.T @ y
+        else:
+            constant = sum(
+                axes[rows].T @ whiten(blocks, rows) for rows in gen_batches(len(y), _ROWS)
+            )
+            gram, with_y = np.zeros((n_features, n_features)), np.zeros((n_features, y.shape[1]))
+            for rows in gen_batches(len(y), _ROWS):
+                features = whiten(blocks, rows)
+                features -= axes[rows] @ constant
+                gram += features.T @ features
+                with_y += features.T @ y[rows]
+            values, vectors = _directions(gram)
+            self.features = (vectors * np.sqrt(values)).T
+            self.y = (vectors / np.sqrt(values)).T @ with_y
+        self.rest = np.maximum(total - np.square(self.y).sum(axis=0), 0.0)
+
+    @cached_property
+    def kernels(self):
+        """Inner products of what is left of each block, (n_blocks, n_directions**2)."""
+        n = len(self.y)
+        kernels = np.empty((len(self.cuts) - 1, n, n))
+        for kernel, start, stop in zip(kernels, self.cuts[:-1], self.cuts[1:], strict=True):
+            np.matmul(self.features[:, start:stop], self.features[:, start:stop].T, out=kernel)
+        return kernels.reshape(len(kernels), -1)
 
     def cost(self, target, theta):
         """Minus the log restricted likelihood and log prior, its gradient, and the dual weights."""
@@ -177,3 +218,13 @@ class _Whitened:
         dual = self.cost(target, theta)[2]
         variances = np.repeat(np.exp(theta), np.diff(self.cuts))
         return variances * (self.features.T @ dual)
+
+
+def _directions(gram):
+    """Eigenvalues and eigenvectors along which the features rise above the noise.
+
+    The features are smooth: in most directions they do not.
+    """
+    values, vectors = np.linalg.eigh(gram)
+    keep = values > min(_BURIED, max(values[-1], np.finfo(float).tiny) / 2)
+    return values[keep], vectors[:, keep]

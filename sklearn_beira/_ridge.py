@@ -1,11 +1,15 @@
 """Numerics of ridge regression: penalties along a path, chosen on blocks."""
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_consistent_length
 
 # Targets worked on at the same time: predictions of thousands of them need not fit in memory.
 _TARGETS = 2048
+
+# Rows centred at the same time, where there are more rows than features: of a long study, the
+# features fit in memory once.
+_ROWS = 2048
 
 # Errors closer than this, relative to the spread of the target, are equal.
 _TIE = 1e-10
@@ -119,17 +123,26 @@ def choose_alphas(X, y, alphas, blocks):
     score : ndarray, shape (n_targets,)
         R² over all blocks, against the mean of the rows that predict a block.
     """
-    X = X - X.mean(axis=0)
-    wide = X.shape[1] > len(X)
-    gram = X @ X.T if wide else None
     errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
+    wide = X.shape[1] > len(X)
+    if wide:
+        X = X - X.mean(axis=0)
+        gram = X @ X.T
     for train, test in blocks:
         if wide:
             path = _dual_path(gram[np.ix_(train, train)], gram[np.ix_(test, train)])
+            add_errors(errors, spread, path, y[train], y[test], alphas)
         else:
-            path = _primal_path(X[train], X[test])
-        add_errors(errors, spread, path, y[train], y[test], alphas)
+            _add_tall_errors(errors, spread, X, y, train, test, alphas)
     return pick_alphas(errors, spread, alphas)
+
+
+def _add_tall_errors(errors, spread, X, y, train, test, alphas):
+    """Add the squared errors of a block as :func:`add_errors` does, without copies of all X."""
+    mean, offset, values, vectors, scores = _decompose(X, y, train)
+    for rows in gen_batches(len(test), _ROWS):
+        left = (X[test[rows]] - mean) @ vectors
+        _add_part(errors, spread, left, values, scores, y[test[rows]] - offset, alphas)
 
 
 def add_errors(errors, spread, path, y_train, y_test, alphas):
@@ -157,10 +170,14 @@ def add_errors(errors, spread, path, y_train, y_test, alphas):
         offset = y_train[:, part].mean(axis=0)
         scores = right.T @ (y_train[:, part] - offset)
         truth = y_test[:, part] - offset
-        spread[part] += np.square(truth).sum(axis=0)
-        for a, alpha in enumerate(alphas):
-            error = truth - (left / (values + alpha)) @ scores
-            errors[a, part] += np.einsum("ij,ij->j", error, error)
+        _add_part(errors[:, part], spread[part], left, values, scores, truth, alphas)
+
+
+def _add_part(errors, spread, left, values, scores, truth, alphas):
+    spread += np.square(truth).sum(axis=0)
+    for a, alpha in enumerate(alphas):
+        error = truth - (left / (values + alpha)) @ scores
+        errors[a] += np.einsum("ij,ij->j", error, error)
 
 
 def ridge_path(X_train, X_test):
@@ -236,14 +253,13 @@ def fit_ridge(X, y, alpha):
     intercept : ndarray, shape (n_targets,)
         Intercepts.
     """
-    mean, offset = X.mean(axis=0), y.mean(axis=0)
-    X, y = X - mean, y - offset
     if X.shape[1] > len(X):
+        mean, offset = X.mean(axis=0), y.mean(axis=0)
+        X = X - mean
         values, vectors = _eigh(X @ X.T)
-        scores, back = vectors.T @ y, X.T @ vectors
+        scores, back = vectors.T @ (y - offset), X.T @ vectors
     else:
-        values, vectors = _eigh(X.T @ X)
-        scores, back = vectors.T @ (X.T @ y), vectors
+        mean, offset, values, back, scores = _decompose(X, y, np.arange(len(X)))
     coef = (back @ (scores / (values[:, None] + alpha))).T
     return coef, offset - coef @ mean
 
@@ -251,6 +267,43 @@ def fit_ridge(X, y, alpha):
 def _eigh(matrix):
     values, vectors = np.linalg.eigh(matrix)
     return np.maximum(values, 0.0), vectors  # what lies below zero is rounding
+
+
+def _decompose(X, y, rows):
+    r"""Decompose tall features, a few rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    rows : ndarray of int, shape (n_rows,)
+        What is decomposed.
+
+    Returns
+    -------
+    mean : ndarray, shape (n_features,)
+        Mean of the features.
+    offset : ndarray, shape (n_targets,)
+        Mean of the targets.
+    values : ndarray, shape (n_features,)
+        Eigenvalues of :math:`X^\top X` of centred X.
+    vectors : ndarray, shape (n_features, n_features)
+        Its eigenvectors.
+    scores : ndarray, shape (n_features, n_targets)
+        :math:`X^\top y` along them.
+    """
+    batches = [rows[batch] for batch in gen_batches(len(rows), _ROWS)]
+    mean = sum(X[batch].sum(axis=0) for batch in batches) / len(rows)
+    offset = y[rows].mean(axis=0)
+    gram, with_y = np.zeros((X.shape[1], X.shape[1])), np.zeros((X.shape[1], y.shape[1]))
+    for batch in batches:
+        centred = X[batch] - mean
+        gram += centred.T @ centred
+        with_y += centred.T @ (y[batch] - offset)
+    values, vectors = _eigh(gram)
+    return mean, offset, values, vectors, vectors.T @ with_y
 
 
 def _primal_path(X_train, X_test):

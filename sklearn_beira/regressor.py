@@ -495,8 +495,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         found = float(np.sqrt(np.square(np.asarray(X[:16]), dtype=np.float64).mean()))
         if found and not 1e-2 < found / self.eeg_scale_ < 1e2:
             warn_user(
-                f"X has an SD of {found:.3g}, the training EEG had {self.eeg_scale_:.3g}: check the "
-                f"unit and the cleaning of X, which should be those of the training."
+                f"X has an SD of {found:.3g}, the training EEG had {self.eeg_scale_:.3g}: check "
+                f"the unit and the cleaning of X, which should be those of the training."
             )
 
     def _check_init(self, init, n_rois):

@@ -1,11 +1,14 @@
 """Variances chosen by evidence: against dense matrices, and against planted truth."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.linalg import null_space
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
+from sklearn_beira import _evidence
 from sklearn_beira._evidence import (
     _AUTOCORRELATIONS,
     _HOLD,
@@ -95,6 +98,73 @@ def test_both_sides_of_the_features_give_the_same_cost_gradient_and_weights():
     same = np.concatenate([wide[a : a + p] for a, p in zip(cuts[:-1], SIZES, strict=True)])
     np.testing.assert_allclose(few.weights(0, theta), same, rtol=1e-7)
     assert np.count_nonzero(wide) == sum(SIZES)
+
+
+def whitened_at_once(blocks, y, elapsed, constants, rho):
+    """Kernels of the blocks and products with y, among directions of samples, without batches."""
+    axes = null_space(constants.T)
+    root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, rho) @ axes)
+    features, y = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y))
+    return features.T @ features, features.T @ y, np.square(y).sum(axis=0)
+
+
+@pytest.mark.parametrize("rows", [1, 7, N - 1, N])
+def test_tall_features_read_in_batches_are_those_read_at_once(monkeypatch, rows):
+    monkeypatch.setattr(_evidence, "_ROWS", rows)
+    blocks, y, elapsed, constants = problem()
+    model = _Whitened(blocks, y, elapsed, constants, 0.5)
+    # No direction of these features is buried in the noise: nothing of them may be lost.
+    assert len(model.y) == sum(SIZES)
+    gram, with_y, squares = whitened_at_once(blocks, y, elapsed, constants, 0.5)
+    np.testing.assert_allclose(model.features.T @ model.features, gram, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.features.T @ model.y, with_y, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(model.rest + np.square(model.y).sum(axis=0), squares, rtol=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
+def test_kernels_made_again_and_again_change_nothing(monkeypatch, sizes):
+    data = problem(sizes=sizes, n_targets=4)
+    kept = fit_readout(*data)
+    monkeypatch.setattr(_evidence, "_KERNELS", 0)
+    again = fit_readout(*data)
+    for name in ("coef", "autocorrelation", "log_variance"):
+        np.testing.assert_array_equal(again[name], kept[name])
+
+
+def test_a_target_goes_its_own_way_beside_others():
+    blocks, y, elapsed, constants = problem(n_targets=6)
+    together = fit_readout(blocks, y, elapsed, constants)
+    assert len(set(together.autocorrelation)) > 1
+    for target in range(6):
+        alone = fit_readout(blocks, y[:, [target]], elapsed, constants)
+        assert alone.autocorrelation[0] == together.autocorrelation[target]
+        np.testing.assert_allclose(alone.coef[:, 0], together.coef[:, target], rtol=1e-4, atol=1e-7)
+
+
+def test_the_memory_of_a_long_study_does_not_hold_its_features_again():
+    rng = np.random.default_rng(9)
+    n = 40_000
+    blocks = [rng.standard_normal((n, 40)) for _ in range(3)]
+    y = ar_noise(rng, n, 0.5, 1) + blocks[0][:, :1]
+    size = sum(block.nbytes for block in blocks)
+    tracemalloc.start()
+    fit = fit_readout(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert fit.coef[0, 0] == pytest.approx(1.0, abs=0.05)
+    assert peak < 0.5 * size
+
+
+def test_the_kernels_of_one_autocorrelation_are_held_at_a_time_where_they_are_large(monkeypatch):
+    blocks, y, elapsed, constants = problem(n=300, sizes=(60, 60, 60, 60))
+    kernels = 8 * 4 * 240**2
+    monkeypatch.setattr(_evidence, "_KERNELS", kernels)
+    tracemalloc.start()
+    fit_readout(blocks, y, elapsed, constants)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Beside them nine times the features of 240 directions, and what a cost needs.
+    assert peak < 6 * kernels
 
 
 @pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])

@@ -1,11 +1,14 @@
 """BlockedRidgeCV against scikit-learn's Ridge and a plain loop over its blocks."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 from sklearn.base import clone
 from sklearn.linear_model import Ridge, RidgeCV
 
+from sklearn_beira import _ridge
 from sklearn_beira._ridge import inner_blocks, ridge_path
 from sklearn_beira.linear import BlockedRidgeCV
 
@@ -142,3 +145,25 @@ def test_the_path_of_an_uncentred_block_is_that_of_ridge():
 def test_parameters_that_cannot_work_are_refused_in_fit(params, message):
     with pytest.raises(ValueError, match=message):
         BlockedRidgeCV(**params).fit(*make_data(7))
+
+
+# -- long tables ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("n_features", [3, 30, 89])
+def test_a_tall_table_read_in_batches_is_fitted_as_in_one_piece(monkeypatch, n_features):
+    X, y = make_data(n_features)
+    whole = BlockedRidgeCV(ALPHAS, n_splits=4, gap=6).fit(X, y)
+    monkeypatch.setattr(_ridge, "_ROWS", 7)
+    batches = BlockedRidgeCV(ALPHAS, n_splits=4, gap=6).fit(X, y)
+    np.testing.assert_array_equal(batches.alpha_, whole.alpha_)
+    np.testing.assert_allclose(batches.best_score_, whole.best_score_, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(batches.coef_, whole.coef_, rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(batches.intercept_, whole.intercept_, rtol=1e-9)
+
+
+def test_a_long_table_is_not_copied():
+    X, y = make_data(50, n_samples=20_000)
+    tracemalloc.start()
+    BlockedRidgeCV(ALPHAS).fit(X, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.9 * X.nbytes
