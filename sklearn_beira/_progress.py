@@ -5,6 +5,9 @@ import multiprocessing
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
+# Time in s before a bar is shown.
+DELAY = 5.0
+
 
 class EpochProgress(Callback):
     """A bar over epochs, shown only when training lasts longer than a moment.
@@ -13,19 +16,16 @@ class EpochProgress(Callback):
     ----------
     max_epochs : int
         Length of the bar.
-    delay : float
-        Time in s before it is shown.
     """
 
-    def __init__(self, max_epochs, delay=5.0):
+    def __init__(self, max_epochs):
         self.max_epochs = max_epochs
-        self.delay = delay
 
     def on_train_begin(self, net, **kwargs):
         """Start the bar, silent in worker processes, whose bars would write over each other."""
         silent = multiprocessing.current_process().name != "MainProcess"
         self.bar_ = tqdm(
-            total=self.max_epochs, delay=self.delay, leave=False, unit="epoch", disable=silent
+            total=self.max_epochs, delay=DELAY, leave=False, unit="epoch", disable=silent
         )
 
     def on_epoch_end(self, net, **kwargs):

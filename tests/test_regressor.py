@@ -431,11 +431,13 @@ def test_the_network_runs_where_it_is_told(model, windows):
 
 
 @both
-def test_progress_is_shown_only_in_long_fits(model, windows, capsys):
+@pytest.mark.parametrize("delay", [0.0, 3600.0])
+def test_progress_is_shown_only_in_long_fits(model, delay, windows, capsys, monkeypatch):
     X, y = windows
+    monkeypatch.setattr("sklearn_beira._progress.DELAY", delay)
     assert multiprocessing.current_process().name == "MainProcess"
-    clone(model).set_params(verbose=True).fit(X, y)
-    assert "epoch" not in capsys.readouterr().err
+    model = clone(model).set_params(verbose=True).fit(X, y)
+    assert ("epoch" in capsys.readouterr().err) == (delay == 0.0 and len(model.history_) > 0)
 
 
 @pytest.mark.parametrize(
