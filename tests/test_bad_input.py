@@ -478,7 +478,7 @@ ONCE = settings(
     max_examples=40,
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(ONCE, max_examples=1000)
+LONG = settings(ONCE, max_examples=300)
 
 
 def result_or_refusal(use, *args):

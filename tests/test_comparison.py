@@ -305,7 +305,7 @@ def test_workers_of_dask_give_the_same_table_and_null():
     models = {"ridge": Ridge(), "search": search}
     options = {"cv": CV, "null": "phase", "n_draws": 19, "verbose": False}
     here = run(models, X, y, **options), null_test(search, X, y, **options)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster), parallel_config("dask"):
         there = run(models, X, y, **options), null_test(search, X, y, **options)
     assert there[0].drop(columns="fit_time").equals(here[0].drop(columns="fit_time"))

@@ -64,7 +64,7 @@ def study(make_study):
 @contextlib.contextmanager
 def two_processes():
     """Two workers of one thread, each under a nanny that starts it again."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 

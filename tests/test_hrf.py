@@ -25,7 +25,8 @@ def rows(monkeypatch):
 def windows(raws, tmin=-20.0, tmax=0.0):
     raws = raws if isinstance(raws, list) else [raws]
     y = [np.arange(30.0)] * len(raws)
-    return align(raws, y, t_r=2.0, tmin=tmin, tmax=tmax, verbose="error")[0]
+    X = align(raws, y, t_r=2.0, tmin=tmin, tmax=tmax, verbose="error")[0]
+    return X.window(tmin, tmax)  # all of it, on purpose
 
 
 def test_the_response_is_the_difference_of_the_two_gamma_densities_of_nilearn():
