@@ -57,7 +57,7 @@ print("shape of X:", X.shape, " shape of y:", y.shape)
 # A model and its rivals
 # ----------------------
 # BEIRA finds spatial filters, bands and delays in the data and reads the power behind them; the
-# ridge reads the log power of every channel in fixed bands over the last 16 s, its default; the
+# ridge reads the log power of every channel in fixed bands over the same 20 s; the
 # last rival reads nothing but the clock, because BOLD drifts.
 
 eeg_filter = EEGFilter(1.0, 45.0, sfreq=100.0)
@@ -69,7 +69,7 @@ models = {
             ("beira", BEIRARegressor(verbose=False)),
         ]
     ),
-    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge().steps]),
+    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
     "time": make_time_polynomial(),
 }
 models["BEIRA"]
@@ -92,7 +92,7 @@ format_comparison(table, ceiling=run.truth.noise_ceiling)
 
 # %%
 # The interval counts neighbouring volumes for what they are worth: ``n_eff`` independent ones
-# instead of ``n``. ``p`` is the share of draws with such an r.
+# instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have an r as high.
 
 table.query("scope == 'pooled'")[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
 

@@ -102,7 +102,8 @@ ax = plot_predictions(
 # In the head
 # -----------
 # r of every region, painted into its voxels by the extractor. There is no anatomy behind this head
-# of cubes, so the mean of the image stands in; for BOLD in MNI space, leave ``background`` out.
+# of cubes, so the mean of the image stands in, which is dark outside of them; for BOLD in MNI
+# space, leave ``background`` out.
 
 fig = plot_rois(r, roi, vmax=1.0, background=image.mean_img(bold_img))
 
@@ -127,7 +128,7 @@ for ax, (name, change) in zip(axes, shown.items(), strict=True):
     drawn = ax.imshow(change[slice_].T, origin="lower", cmap="RdBu_r", vmin=-4, vmax=4)
     ax.set(title=f"{name}, {X.times[test][at]:.0f} s", xticks=[], yticks=[])
     ax.set(xlabel="back to front", ylabel="bottom to top")
-fig.colorbar(drawn, ax=axes, label="BOLD, change from the training mean (%)")
+_ = fig.colorbar(drawn, ax=axes, label="BOLD, change from the training mean (%)")
 
 # %%
 # With your own files the atlas has a name (``atlas="harvard-oxford-subcortical"``), and the image

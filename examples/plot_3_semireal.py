@@ -8,9 +8,9 @@ size is planted in four of ten regions: the band power of a few electrodes, conv
 hemodynamic response, is mixed into the BOLD series.
 
 So the page can ask three questions that real data cannot answer. Are the four planted regions
-predicted? Do the six others stay near zero? And do the branches show the electrodes and frequencies
-that were planted? **It says nothing about which brain regions EEG predicts**: the answer was put in
-by hand.
+predicted? Is none of the six others taken for a finding? And do the branches show the electrodes
+and frequencies that were planted? **It says nothing about which brain regions EEG predicts**: the
+answer was put in by hand.
 """
 
 # %%
@@ -97,7 +97,7 @@ print(X.alignment.T.to_string(header=False))
 # %%
 # Five blocks, a gap of 20 s
 # --------------------------
-# Both models have the settings they come with. BEIRA looks back 20 s, the ridge 16 s.
+# Both models have the settings they come with, and look back 20 s.
 
 eeg_filter = EEGFilter(1.0, 45.0, sfreq=100.0)
 models = {
@@ -108,7 +108,7 @@ models = {
             ("beira", BEIRARegressor(verbose=False)),
         ]
     ),
-    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge().steps]),
+    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
 }
 table, predictions = compare(
     models, X, y, cv=BlockedKFold(5), null="phase", return_predictions=True, verbose=False
@@ -131,7 +131,9 @@ print(f"largest |r| among the {len(nulls)} nulls and both models: {largest:.2f}"
 
 # %%
 # The r of the nulls is what chance does on this many autocorrelated volumes: look at how far it
-# strays from zero before you believe an r of that size in your own data.
+# strays from zero before you believe an r of that size in your own data. Six nulls and two models
+# are twelve chances, so an interval that leaves out 0 or a p below .05 among them is no surprise:
+# ``p_max`` is what counts the chances.
 
 fig = plot_comparison(table, n_columns=5)
 _ = fig.suptitle(f"planted: {', '.join(planted)}", fontsize="medium")
@@ -187,5 +189,6 @@ pd.DataFrame(rows).T
 # Read this table with suspicion. Four minutes are short, and the bands are more certain than the
 # maps: a region can be predicted while the strongest electrodes of its most important branch are
 # not those that were planted. Where the peak lies outside the planted band, the map is no evidence
-# either. In your own data nobody tells you which case it is. So look at several branches, and fit
+# either. The other branches of a region may have bands in which nothing was planted, too. In your
+# own data nobody tells you which case it is. So look at several branches, and fit
 # again to the other half of the recording: what does not come back is no finding.

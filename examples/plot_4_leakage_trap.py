@@ -10,8 +10,8 @@ All data are **simulated**.
 """
 
 # %%
-# EEG and BOLD that are strangers
-# -------------------------------
+# EEG and BOLD that have nothing to do with each other
+# ----------------------------------------------------
 # Both are smooth, as in a scanner: EEG power waxes and wanes over seconds, and so does BOLD. Each
 # volume is predicted from the power of the 16 s of EEG before it, by a very flexible model: the
 # mean BOLD of the three training volumes whose EEG is most alike.
@@ -37,7 +37,7 @@ T_R, SFREQ, HISTORY = 2.0, 20.0, 16.0
 N_VOLUMES = 300
 
 
-def make_strangers(seed):
+def make_unrelated(seed):
     """Make EEG with smooth power, and smooth BOLD that has nothing to do with it."""
     rng = np.random.default_rng(seed)
     info = mne.create_info(4, SFREQ, "eeg")
@@ -66,7 +66,7 @@ splitters = {
 
 rows = []
 for seed in range(20):
-    X, y = make_strangers(seed)
+    X, y = make_unrelated(seed)
     for name, cv in splitters.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", GapWarning)
@@ -86,7 +86,7 @@ r.agg(["mean", "std", "min", "max"]).round(2)
 # With blocks, only the volumes at the two edges of a block have such neighbours, and the gap takes
 # those away as well.
 
-X, y = make_strangers(0)
+X, y = make_unrelated(0)
 shuffled = cross_val_predict(model, X, y, cv=splitters["shuffled K-fold"])
 blocked = cross_val_predict(model, X, y, cv=splitters["blocks, gap of 16 s"])
 fig, axes = plt.subplots(

@@ -59,8 +59,9 @@ pooled = pooled.assign(p_naive=r_p_value(pooled["r"], pooled["n"]))
 pooled[["r", "ci_low", "ci_high", "n", "n_eff", "p_naive", "p_neff", "p", "p_max"]].round(4)
 
 # %%
-# One table shows one draw of chance. How often does each p cry wolf? Take pairs of series that have
-# nothing to do with each other, as smooth as BOLD, and count how often p is below .05.
+# One table shows one draw of chance. How often does each p find something in nothing? Take pairs
+# of series that have nothing to do with each other, as smooth as BOLD, and count how often p is
+# below .05.
 
 noise = np.random.default_rng(0).standard_normal((2, 300, 1000))
 one, other = lfilter([1], [1, -0.75], noise, axis=1)

@@ -16,8 +16,8 @@ wins here says nothing about which wins on your data.
 # :func:`~sklearn_beira.baselines.make_rivals` makes all linear rivals that can run on this
 # computer. Three of them rest on packages of the extra ``rivals`` and are left out where these are
 # missing; ``extras="all"`` would say which. The sparse group lasso is left out of this page: it
-# compiles itself first, and takes longer than all others together. All have the settings they come
-# with: BEIRA looks back 20 s, the rivals 16 s.
+# compiles itself first, and takes longer than all others together. All look back
+# 20 s, and have otherwise the settings they come with.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -34,7 +34,7 @@ run = make_eeg_fmri(duration=240.0, n_channels=8, n_rois=2, random_state=0)
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
 
-rivals = make_rivals()
+rivals = make_rivals(duration=HISTORY)
 rivals.pop("sparse_group_lasso", None)
 models = {
     "BEIRA": Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))]),

@@ -212,11 +212,13 @@ axes[1].legend(frameon=False, fontsize="small")
 axes[1].spines[["top", "right"]].set_visible(False)
 
 # %%
-# Only the alpha band is worth much, and a little the band beside it, as filters overlap. For the
-# putamen, which is not predicted, losses scatter around 0 and mean nothing.
+# Only the alpha band is worth much, and a little the band beside it, as filters overlap. The
+# putamen is not predicted: where a model is wrong, losses of either sign mean nothing, and taking
+# a band away may even raise r. The SD is that of the repeated permutations, not of the volumes.
 #
-# A single channel costs little, as its neighbours stand in for it. Weights give importance, too, to
-# channels that only cancel noise: this map answers another question than a pattern does.
+# A channel costs as much as the model leans on it: few weigh much here, and most are replaced by
+# their neighbours. Weights give importance, too, to channels that only cancel noise: this map
+# answers another question than a pattern does.
 #
 # Does it come back?
 # ------------------
@@ -276,6 +278,6 @@ fig = plot_branches(copy, "Left Caudate", n_branches=2)
 # Random weights give maps that are alike to some degree, because scalp maps are smooth; the spectra
 # go apart. Where stability is no higher than what random copies reach, there is no reason to
 # believe a branch. Where it is higher, the branch comes from the fit. Whether the fit found a
-# coupling, only r tells: the putamen passes this check, with a kernel that comes back as well, and
-# is not predicted. (Kernels of such regions are as often opposite as alike; with two runs, that is
-# one throw of a coin.)
+# coupling, only r tells: the map of the putamen passes this check, and the putamen is not
+# predicted. The stability of kernels is worth a look, too: in a region that nothing drives they are
+# as often opposite as alike, which with two runs is one throw of a coin.

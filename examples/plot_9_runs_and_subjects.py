@@ -70,7 +70,7 @@ X, y = align(
     verbose="error",
 )  # fmt: skip
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
-X.alignment[["n_volumes", "n_markers", "no_history", "kept"]]
+X.alignment[["n_volumes", "n_onsets", "no_history", "kept"]]
 
 # %%
 beira = Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))])
@@ -186,7 +186,7 @@ pd.DataFrame(known, index=y.columns).T.rename_axis("minutes of C").round(2)
 # sphinx_gallery_thumbnail_number = 1
 fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 ax.axhline(score(others), color="0.4", ls="--", label="model of A and B as it is")
-ax.plot(rows.index, rows["init"], "o-", color="#0072B2", label="gone on from it")
+ax.plot(rows.index, rows["init"], "o-", color="#0072B2", label="fine-tuned on minutes of C")
 ax.plot(rows.index, rows["alone"], "s-", color="#E69F00", label="minutes of C alone")
 ax.set(xlabel="EEG and BOLD of C (min)", ylabel="Pearson's r on the other run of C")
 ax.legend(frameon=False, loc="lower right")

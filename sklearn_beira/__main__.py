@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
 
@@ -86,7 +87,9 @@ def run(args):
     duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     tmin = -(duration + delay)
     load = _simulate if args.eeg is None else _load
-    X, y, data, ceiling, extractor = load(args, tmin)
+    notes = []
+    with _noting(notes):
+        X, y, data, ceiling, extractor = load(args, tmin)
     cv = BlockedKFold(args.folds, gap=-tmin)
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
     # In a log, a progress bar leaves fragments.
@@ -116,14 +119,13 @@ def run(args):
         f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
         f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
-        f"are the lagged band-power ridge (the honest bar), the EEG finger-print (one electrode), "
-        f"and alpha power with the hemodynamic response. {reads} 'time' is a polynomial of time, "
+        f"are the lagged band-power ridge (the baseline to beat), the EEG finger-print (one "
+        f"electrode), and alpha power with the hemodynamic response. {reads} 'time' is a polynomial of time, "
         f"which reads no EEG."
     )
     print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with _noting(notes):
         table, predictions = compare(
             models,
             X,
@@ -133,11 +135,10 @@ def run(args):
             return_predictions=True,
             verbose=sys.stderr.isatty(),
         )
-    notes = [f"Note: {note}" for note in dict.fromkeys(str(w.message) for w in caught)]
     scores = format_comparison(table, ceiling=ceiling)
     print(
         "r of BEIRA with its 95 % interval and p; r of its rivals. * where p_max (p corrected\n"
-        "over regions) is at most .05; ≤ where no p from so many draws is lower.\n"
+        "over regions) is at most .05; ≤ marks the smallest p that so many draws allow.\n"
     )
     print(f"{scores.rename_axis(None).to_string()}\n")
     print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes]))
@@ -160,6 +161,16 @@ def run(args):
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
+
+
+@contextmanager
+def _noting(notes):
+    """Collect what is warned of, each sentence once, for the terminal and the report."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    new = dict.fromkeys(f"Note: {w.message}" for w in caught)
+    notes.extend(note for note in new if note not in notes)
 
 
 def _code(args, eeg_filter, window):
@@ -213,12 +224,20 @@ def _simulate(args, tmin):
 
 
 def _load(args, tmin):
+    for option, path in (("--eeg", args.eeg), ("--bold", args.bold)):
+        if not Path(path).exists():  # EEG may be a folder
+            raise ValueError(f"{option}: there is no file {path}; check the path.")
     raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
     unknown = sorted(set(args.exclude) - set(raw.ch_names))
     if unknown:
         raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
     raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
-    bold, volume_times, extractor = _read_bold(args)
+    bold, volume_times, extractor, left_out = _read_bold(args)
+    if args.trigger is None and volume_times is None and args.t_r is None:
+        raise ValueError(
+            "say when the volumes were acquired: give --trigger, a column time_s in the table of "
+            "--bold, or --t-r."
+        )
     if args.trigger:
         onsets, volume_times = f"the markers {args.trigger!r}", None
     elif volume_times is not None:
@@ -241,22 +260,29 @@ def _load(args, tmin):
     if looks_other:
         names = " ".join(looks_other)
         print(f"Note: {names} go in as EEG; leave them out with --exclude {names}\n")
+    reasons = {
+        "without a trigger": row["no_marker"],
+        f"without {-tmin:g} s of EEG history": row["no_history"],
+        "after the EEG": row["no_future"],
+        "in bad stretches": row["bad"],
+    }
+    dropped = ", ".join(f"{n} {why}" for why, n in reasons.items() if n)
+    no_region = f" (not regions: {', '.join(map(str, left_out))})" if left_out else ""
     data = (
         f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
         f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
-        f"used ({row['no_marker']} without a trigger, {row['no_history']} without {-tmin:g} s of "
-        f"EEG history, {row['no_future']} after the EEG, {row['bad']} in bad stretches left out). "
-        f"Volume onsets: {onsets}. Regions: {', '.join(map(str, y.columns))}."
+        f"used{f' (left out: {dropped})' if dropped else ''}. Volume onsets: {onsets}. Regions: "
+        f"{', '.join(map(str, y.columns))}{no_region}."
     )
     return X, y, data, None, extractor
 
 
 def _read_bold(args):
-    """Table of regions, onset of each volume where the table tells it, extractor of an image."""
+    """Regions, onset of each volume if the table tells it, extractor of an image, other columns."""
     path = Path(args.bold)
     if path.name.endswith((".nii", ".nii.gz")):
         extractor = ROIExtractor(args.atlas, labels=args.labels, confounds=args.confounds)
-        return extractor.fit_transform(str(path)), None, extractor
+        return extractor.fit_transform(str(path)), None, extractor, []
     with path.open(encoding="utf-8-sig") as lines:
         header = lines.readline()
     # Not left to pandas: in a table of one region it takes a digit for the separator.
@@ -270,7 +296,7 @@ def _read_bold(args):
             f"{', '.join(map(str, text)) or 'none, but no other column either'}."
         )
     seconds = [name for name in when if name in TIME_COLUMNS[:3]]
-    return regions, (table[seconds[0]].to_numpy() if seconds else None), None
+    return regions, (table[seconds[0]].to_numpy() if seconds else None), None, when
 
 
 def _parse(argv):

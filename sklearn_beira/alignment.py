@@ -11,9 +11,13 @@ from mne.utils import logger
 from ._numbers import check_magnitude, check_names, to_numbers
 from ._recordings import content_digest, fill, recording_path, write_recording
 from ._spans import check_window, overlaps
+from ._warn import warn_user
 from .windows import EEGWindows
 
 __all__ = ["align"]
+
+# Columns of a table that tell when, not what.
+_CLOCKS = {"time", "time_s", "onset", "volume", "index"}
 
 
 def align(
@@ -113,7 +117,7 @@ def align(
     bolds = _check_bolds(bolds)
     keeps, onsets, bads, account = [], [], [], []
     for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
-        times, n_markers = _volume_times(one, len(volumes), known, trigger, missing, t_r, k)
+        times, n_onsets = _volume_times(one, len(volumes), known, trigger, missing, t_r, k)
         bads.append(_bad_spans(one))
         slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
         early = times + tmin < -slack
@@ -127,7 +131,7 @@ def align(
             {
                 "recording": k,
                 "n_volumes": len(volumes),
-                "n_markers": n_markers,
+                "n_onsets": n_onsets,
                 "no_marker": int(np.isnan(times).sum()),
                 "no_history": int(early.sum()),
                 "no_future": int((late & ~early).sum()),
@@ -196,14 +200,15 @@ def _volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
         times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
     else:
         times, source = np.arange(n_volumes) * float(t_r), "t_r"
+        _warn_of_unused_markers(raw, n_volumes, t_r, k)
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(
             f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
             f"duplicates."
         )
     _check_intervals(times, None if source == "t_r" else t_r, source, k)
-    n_markers = len(times)
-    if n_markers != n_volumes and (missing is None or given is not None):
+    n_onsets = len(times)
+    if n_onsets != n_volumes and (missing is None or given is not None):
         hint = (
             "give one onset per volume"
             if given is not None
@@ -211,12 +216,12 @@ def _volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
             "volume_times"
         )
         raise ValueError(
-            f"recording {k} has {n_markers} {source} but the BOLD has {n_volumes} volumes; {hint}."
+            f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {hint}."
         )
-    if n_markers > n_volumes:
+    if n_onsets > n_volumes:
         times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
     lacking = np.full(n_volumes - len(times), np.nan)
-    return np.concatenate([lacking, times] if missing == "start" else [times, lacking]), n_markers
+    return np.concatenate([lacking, times] if missing == "start" else [times, lacking]), n_onsets
 
 
 def _trigger_times(raw, trigger, k):
@@ -253,6 +258,29 @@ def _trigger_times(raw, trigger, k):
             f"trigger={name!r}."
         )
     return _annotation_onsets(raw)[here]
+
+
+def _warn_of_unused_markers(raw, n_volumes, t_r, k):
+    """Notice markers at the pace of the volumes, where the start of the recording is taken."""
+    onsets = _annotation_onsets(raw)
+    markers = {
+        repr(str(name)): onsets[raw.annotations.description == name]
+        for name in set(raw.annotations.description)
+    }
+    for name in mne.pick_info(raw.info, mne.pick_types(raw.info, stim=True))["ch_names"]:
+        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
+        for code in np.unique(events[:, 2]).tolist():
+            at = events[events[:, 2] == code, 0] - raw.first_samp
+            markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
+    for name, times in markers.items():
+        if len(times) < max(5, n_volumes // 2) or times[0] < 0.5 / raw.info["sfreq"]:
+            continue
+        if abs(np.median(np.diff(times)) - t_r) <= 0.01 * t_r:
+            warn_user(
+                f"recording {k} has {len(times)} markers {name} that follow each other every "
+                f"{t_r:g} s, the first at {times[0]:.2f} s, but t_r alone lets the first volume "
+                f"start with the recording; give trigger={name} if they mark the volumes."
+            )
 
 
 def _annotation_onsets(raw):
@@ -397,7 +425,19 @@ def _check_bold(bold, k):
         )
     check_magnitude(values, name)
     check_names(bold, name)
+    _warn_of_clocks(bold, name)
     return bold if isinstance(bold, pd.DataFrame) else values
+
+
+def _warn_of_clocks(bold, name):
+    """Notice columns that tell when a volume was acquired, and would be taken for regions."""
+    names = map(str, getattr(bold, "columns", []))
+    clocks = [n for n in names if n.lower() in _CLOCKS or n.startswith("Unnamed: ")]
+    if clocks:
+        warn_user(
+            f"{name} has a column {clocks[0]!r}, which is taken for a region; leave it out: "
+            f"bold.drop(columns={clocks}), or read the table with index_col."
+        )
 
 
 def _concatenate_bolds(bolds, keeps):
@@ -422,6 +462,6 @@ def _describe(k, row):
     }
     dropped = ", ".join(f"{n} {why}" for why, n in parts.items() if n) or "none"
     return (
-        f"Recording {k}: {row['n_volumes']} volumes, {row['n_markers']} onsets; kept "
+        f"Recording {k}: {row['n_volumes']} volumes, {row['n_onsets']} onsets; kept "
         f"{row['kept']}, dropped: {dropped}."
     )

@@ -147,7 +147,7 @@ def make_band_power_ridge(
 ):
     """Make the lagged band-power ridge, with a penalty of its own for every region.
 
-    Log power of every channel, in every band, at every lag: the honest bar for any network.
+    Log power of every channel, in every band, at every lag: the baseline to beat.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ __all__ = ["make_report"]
 _READING = (
     "r is that of out-of-fold predictions, centred within test blocks. The interval (95 % unless "
     "another level was asked for), p and p_max (p corrected over regions) are those of the first "
-    "model; * marks p_max of at most .05, ≤ a p that so many draws cannot make lower. mean: over "
+    "model; * marks p_max of at most .05, ≤ the smallest p that so many draws allow. mean: over "
     "regions."
 )
 _FOREST = (
@@ -140,7 +140,9 @@ def make_report(
                     fig,
                     title=region,
                     section="Branches",
-                    caption=_BRANCHES if k == 0 else "As above.",
+                    caption=_BRANCHES
+                    if k == 0
+                    else "Read as the first region.",
                     tags=("branches",),
                 )
     if extractor is not None:
@@ -220,7 +222,7 @@ def _add_preprocessing(report, X, model):
 def _add_model(report, model):
     # The recipe: what a fitted model has learned, scikit-learn would write down number by number.
     drawn = estimator_html_repr(clone(model))
-    report.add_html(drawn, title="Estimator", section="Model", tags=("model",))
+    report.add_html(drawn, title="Settings, before the fit", section="Model", tags=("model",))
     try:
         ax = plot_training(model)
     except (TypeError, NotFittedError):
@@ -228,7 +230,7 @@ def _add_model(report, model):
     with _figure(ax) as fig:
         report.add_figure(
             fig,
-            title="Training",
+            title="How it was trained",
             section="Model",
             caption="Of the model that was fitted to all data, whose branches are shown below.",
             tags=("model",),

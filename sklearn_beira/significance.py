@@ -37,7 +37,7 @@ _MOST_TARGETS = 2000
 KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
 
 _WITH = {
-    "swap": "the BOLD of another recording, drawn among those given",
+    "swap": "the BOLD of another recording of those given",
     "shift": "its own BOLD, shifted in time with nothing wrapped around",
     "circular": "its own BOLD, rolled around in time",
     "phase": "its own BOLD with randomised phases",
@@ -461,7 +461,7 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         },
         index=pd.Index(region_names, name="region"),
     )
-    trend = " around its own slow trend" if keep_trend else ""
+    trend = " on top of its own slow trend" if keep_trend else ""
     # Of 2 M shifts, M + 1 in a row are what p counts among.
     of = "n / 2" if null == "shift" else "n"
     repeated = (

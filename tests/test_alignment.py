@@ -154,7 +154,7 @@ def test_fewer_markers_than_volumes(make_raw, missing, rows, kept):
     X, found = align(raw, y, missing=missing, **window)
     np.testing.assert_array_equal(found, y[kept])
     assert_volumes_match(X, found)
-    assert X.alignment.loc[0, ["n_markers", "no_marker", "kept"]].tolist() == [17, 3, 17]
+    assert X.alignment.loc[0, ["n_onsets", "no_marker", "kept"]].tolist() == [17, 3, 17]
 
 
 @pytest.mark.parametrize(("missing", "kept"), [("start", slice(3, None)), ("end", slice(17))])
@@ -261,7 +261,7 @@ def test_volumes_without_history_or_future_are_dropped_from_both_sides(make_raw)
     X, kept = align(raw, y, trigger="mri", tmin=-4.95, tmax=12.0, verbose="error")
     np.testing.assert_array_equal(kept, y[1:18])
     assert_volumes_match(X.window(-0.5, 0.5), kept)
-    expected = {"n_volumes": 20, "n_markers": 20, "no_marker": 0, "no_history": 1, "no_future": 2}
+    expected = {"n_volumes": 20, "n_onsets": 20, "no_marker": 0, "no_history": 1, "no_future": 2}
     assert X.alignment.loc[0].to_dict() == {**expected, "bad": 0, "kept": 17}
 
 

@@ -149,7 +149,7 @@ CASES = {
         "lists of different length": lambda: aligned([make_raw()] * 2, [BOLD]),
         "nothing that tells when volumes were acquired": lambda: align(make_raw(), BOLD),
         "two things that tell it": lambda: aligned(volume_times=TIMES, trigger="mri"),
-        "a repetition time that is none": lambda: aligned(t_r=float("nan")),
+        "an invalid repetition time": lambda: aligned(t_r=float("nan")),
         "more triggers than volumes": lambda: by_trigger(BOLD[:10]),
         "a trigger that is not there": lambda: by_trigger(trigger="mr"),
         "a trigger lost in the middle": lambda: by_trigger(
@@ -235,7 +235,7 @@ CASES = {
         "an even filter": lambda: beira(n_taps=20).fit(windows(), BOLD),
     },
     "``BandPower`` and what reads it": {
-        "a band that is none": lambda: BandPower({"alpha": (12, 8)}).fit(windows()),
+        "an invalid band": lambda: BandPower({"alpha": (12, 8)}).fit(windows()),
         "a band beyond the Nyquist frequency": lambda: BandPower({"gamma": (30, 80)}).fit(
             windows()
         ),
@@ -251,7 +251,9 @@ CASES = {
         "a gap that is no time": lambda: list(BlockedKFold(gap="long").split(TABLE)),
         "a plain array without a gap": lambda: list(BlockedKFold().split(TABLE)),
         "a plain array without a pace": lambda: list(BlockedKFold(gap=4.0).split(TABLE)),
-        "a pace that is none": lambda: list(BlockedKFold(gap=4.0, t_r=-2.0).split(TABLE)),
+        "an invalid repetition time of an array": lambda: list(
+            BlockedKFold(gap=4.0, t_r=-2.0).split(TABLE)
+        ),
         "more folds than volumes": lambda: list(BlockedKFold(13, gap=0).split(TABLE)),
         "a gap that leaves nothing": lambda: list(BlockedKFold(2, gap=30.0).split(windows())),
         "groups without a name": lambda: list(
@@ -270,9 +272,9 @@ CASES = {
         "volumes tested twice": lambda: compared(cv=[(np.arange(6), np.arange(4, 12))]),
         "a recording that is there twice": lambda: compared(X=twice()),
         "no draw": lambda: compared(n_draws=0),
-        "a null that is none": lambda: compared(null="shuffle"),
+        "an unknown null": lambda: compared(null="shuffle"),
         "a swap of one recording": lambda: compared(null="swap"),
-        "a level that is none": lambda: compared(level=95),
+        "an invalid level": lambda: compared(level=95),
         "shuffled folds without a refit": lambda: compared(
             cv=KFold(3, shuffle=True, random_state=0)
         ),
@@ -282,7 +284,7 @@ CASES = {
         "regions in another order": lambda: pearson_r(frame("ab"), frame("ba")),
         "blocks of another length": lambda: effective_n(BOLD, BOLD, blocks=[0, 1, 2]),
         "a volume without a block": lambda: pearson_r(BOLD, BOLD, blocks=[None] + [1] * 11),
-        "weights that are none": lambda: pearson_r(BOLD, BOLD, multioutput=[0, 0]),
+        "invalid weights": lambda: pearson_r(BOLD, BOLD, multioutput=[0, 0]),
         "scores of one volume": lambda: region_scores(BOLD[:1], BOLD[:1]),
         "a correlation above 1": lambda: r_p_value(2.0, 10),
         "shapes that do not fit": lambda: r_interval([0.1, 0.2], [5, 6, 7]),
@@ -343,6 +345,12 @@ WARNINGS = {
         n_branches=1, array_sfreq=250.0, verbose=False
     ).fit(_rng.standard_normal((12, 2, 500)), BOLD),
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
+    "a column of times among the regions": lambda: aligned(
+        bold=frame(["time_s", "putamen"], np.random.default_rng(1).standard_normal((12, 2)))
+    ),
+    "markers that ``t_r`` alone does not use": lambda: aligned(
+        make_raw().set_annotations(mne.Annotations(3.0 + 2.0 * np.arange(12), 0.0, ["mri"] * 12))
+    ),
     "another unit than in the training": lambda: (
         beira().fit(windows(), BOLD).predict(windows(eeg=1e3 * EEG))
     ),

@@ -132,7 +132,7 @@ def test_a_table_is_read_whatever_separates_its_columns(files, separator, n_regi
     study, _eeg, bold, _report = files
     table = study.bolds[0].iloc[:, :n_regions]
     table.to_csv(bold, index=False, sep=separator)
-    found, times, extractor = command._read_bold(argparse.Namespace(bold=str(bold)))
+    found, times, extractor, _ = command._read_bold(argparse.Namespace(bold=str(bold)))
     pd.testing.assert_frame_equal(found, table.reset_index(drop=True))
     assert times is None
     assert extractor is None

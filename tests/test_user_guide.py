@@ -111,8 +111,10 @@ def test_the_page_on_interpretation_reads_a_fitted_model():
 def test_the_page_on_clusters_keeps_results_and_gives_the_same_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the page keeps results in a folder
     X, y = small_study()
-    names = {"X": X, "y": y, "models": {"ridge": make_band_power_ridge()}}
+    model = make_band_power_ridge()
+    names = {"X": X, "y": y, "model": model, "models": {"mine": model}, "__name__": "__main__"}
     run_page("clusters.rst", names)
+    assert names["search"].best_params_["window__duration"] in (12.0, 16.0)
     assert list((tmp_path / "results").iterdir())
     expected = compare(names["models"], X, y, null=None, verbose=False)
     np.testing.assert_allclose(names["table"]["r"], expected["r"], rtol=1e-6)
@@ -130,10 +132,12 @@ def test_the_page_on_networks_trains_and_predicts():
     assert names["r"] > 0.2
 
 
-def test_the_first_code_of_the_readme_runs():
+def test_the_first_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it saves a figure
     text = (PAGES.parents[1] / "README.md").read_text()
     code = re.search(r"^```python\n(.*?)^```", text, re.M | re.S)[1]
     assert "duration=600" in code
     namespace = {}
     exec(compile(code.replace("duration=600", "duration=200"), "README.md", "exec"), namespace)
     assert set(namespace["table"]["model"]) == {"BEIRA", "ridge"}
+    assert (tmp_path / "left_caudate.png").exists()

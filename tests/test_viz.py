@@ -307,7 +307,7 @@ def test_the_spectrum_is_that_of_the_eeg(make_raw):
 def test_a_model_without_epochs_shows_the_shares_of_its_bands(fitted):
     _, y, model = fitted
     ax = plot_training(model)
-    assert ax.get_title() == "no epochs: started from the data"
+    assert ax.get_title() == "no epochs: bands that the data chose"
     assert [t.get_text() for t in ax.get_yticklabels()] == list(y.columns)
     assert [t.get_text() for t in ax.get_xticklabels()] == model[-1].start_.bands
     shown = np.array([float(t.get_text()) for t in ax.texts]).reshape(model[-1].start_.shares.shape)

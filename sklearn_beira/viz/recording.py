@@ -109,7 +109,7 @@ def _account(X, k, times):
     row = X.alignment.loc[k]
     dropped = [f"{row[key]} {why}" for key, why in _WHY.items() if row[key]]
     lines = [
-        f"{row['n_volumes']} volumes, {row['n_markers']} onsets",
+        f"{row['n_volumes']} volumes, {row['n_onsets']} onsets",
         f"kept {row['kept']}, {spacing}",
         f"dropped {', '.join(dropped)}" if dropped else "none dropped",
     ]

@@ -80,5 +80,5 @@ def _draw_shares(regressor, ax):
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlabel("share in the variance of the prediction (%)")
-    ax.set_title("no epochs: started from the data", fontsize="medium")
+    ax.set_title("no epochs: bands that the data chose", fontsize="medium")
     return ax
