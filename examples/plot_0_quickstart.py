@@ -92,7 +92,7 @@ format_comparison(table, ceiling=run.truth.noise_ceiling)
 
 # %%
 # The interval counts neighbouring volumes for what they are worth: ``n_eff`` independent ones
-# instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have an r as high.
+# instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have such an r.
 
 table.query("scope == 'pooled'")[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
 

@@ -120,8 +120,8 @@ def run(args):
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
         f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
         f"are the lagged band-power ridge (the baseline to beat), the EEG finger-print (one "
-        f"electrode), and alpha power with the hemodynamic response. {reads} 'time' is a polynomial of time, "
-        f"which reads no EEG."
+        f"electrode), and alpha power with the hemodynamic response. {reads} 'time' is a "
+        f"polynomial of time, which reads no EEG."
     )
     print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
 

@@ -140,9 +140,7 @@ def make_report(
                     fig,
                     title=region,
                     section="Branches",
-                    caption=_BRANCHES
-                    if k == 0
-                    else "Read as the first region.",
+                    caption=_BRANCHES if k == 0 else "Read as the first region.",
                     tags=("branches",),
                 )
     if extractor is not None:

@@ -381,7 +381,7 @@ class EEGWindows:
         n, n_channels, n_times = self.shape
         mb = sum(r.nbytes for r in self._recordings) / 1e6
         return (
-            f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} times, "
+            f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} time points, "
             f"window [{self.tmin:g}, {self.tmax:g}) s, {self.sfreq:g} Hz, "
             f"{len(self._recordings)} recording(s), {mb:.1f} MB>"
         )
@@ -393,7 +393,7 @@ class EEGWindows:
             "Samples": f"{n} BOLD volumes",
             "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
             f"{', …' if n_channels > 6 else ''})",
-            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the volume onset, {n_times} times",
+            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the volume onset, {n_times} time points",
             "Sampling rate": f"{self.sfreq:g} Hz",
             "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
             "Memory": f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "

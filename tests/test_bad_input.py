@@ -251,9 +251,7 @@ CASES = {
         "a gap that is no time": lambda: list(BlockedKFold(gap="long").split(TABLE)),
         "a plain array without a gap": lambda: list(BlockedKFold().split(TABLE)),
         "a plain array without a pace": lambda: list(BlockedKFold(gap=4.0).split(TABLE)),
-        "an invalid repetition time of an array": lambda: list(
-            BlockedKFold(gap=4.0, t_r=-2.0).split(TABLE)
-        ),
+        "an invalid pace of an array": lambda: list(BlockedKFold(gap=4.0, t_r=-2.0).split(TABLE)),
         "more folds than volumes": lambda: list(BlockedKFold(13, gap=0).split(TABLE)),
         "a gap that leaves nothing": lambda: list(BlockedKFold(2, gap=30.0).split(windows())),
         "groups without a name": lambda: list(
