@@ -393,7 +393,7 @@ class EEGWindows:
             "Samples": f"{n} BOLD volumes",
             "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
             f"{', …' if n_channels > 6 else ''})",
-            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the volume onset, {n_times} time points",
+            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points",
             "Sampling rate": f"{self.sfreq:g} Hz",
             "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
             "Memory": f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "
