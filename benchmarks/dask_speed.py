@@ -2,8 +2,14 @@
 
 The same search, spread by joblib, in turn on a cluster of one worker and on a cluster of two, each
 worker a process with one thread. Beside it, what two processors of this machine are worth when
-nothing has to be shared out: the search in this process, once alone, and once beside a second
-process that does the same. Less than twice means that they share a cache, a core or a memory bus.
+nothing has to be shared out: the search in a process of its own, once alone, and once beside a
+second one that does the same. Less than twice means that they share a cache, a core or a memory
+bus.
+
+By default dask makes workers give memory back to the system as soon as it is free
+(``MALLOC_TRIM_THRESHOLD_``), and fetch it again, page by page, for the next array. Here they do
+not, unless ``--trim`` is given.
+
 Printed are the seconds of every round, the median ratios, and the load of the machine: on a busy
 one they say nothing.
 
@@ -16,6 +22,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import dask
 import numpy as np
 from distributed import Client, LocalCluster
 from joblib import parallel_config
@@ -36,7 +43,12 @@ def main():
     parser.add_argument("--model", choices=["beira", "ridge"], default="beira")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--trim", action="store_true", help="give memory back as dask does")
     args = parser.parse_args()
+    if not args.trim:
+        environ = dict(dask.config.get("distributed.nanny.pre-spawn-environ"))
+        environ.pop("MALLOC_TRIM_THRESHOLD_", None)
+        dask.config.set({"distributed.nanny.pre-spawn-environ": environ})
     job = args.model, args.minutes
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.2f}; {args.model}, 16 fits")
     # Processes that start afresh, as workers of dask do.
