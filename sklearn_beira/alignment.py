@@ -267,7 +267,7 @@ def _warn_of_unused_markers(raw, n_volumes, t_r, k):
         repr(str(name)): onsets[raw.annotations.description == name]
         for name in set(raw.annotations.description)
     }
-    for name in mne.pick_info(raw.info, mne.pick_types(raw.info, stim=True))["ch_names"]:
+    for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
         events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
         for code in np.unique(events[:, 2]).tolist():
             at = events[events[:, 2] == code, 0] - raw.first_samp

@@ -464,7 +464,7 @@ def test_bold_must_be_finite(make_raw, value):
 def test_real_recording_and_its_bold(shared_data):
     path = shared_data / "real" / "eeglab_sample"
     raw = mne.io.read_raw_eeglab(next(path.glob("*.set")), verbose="error")
-    bold = pd.read_csv(shared_data / "semireal" / "bold.csv")
+    bold = pd.read_csv(shared_data / "semireal" / "bold.csv", index_col="time_s")
     X, y = align(raw, bold, t_r=1.89, verbose="error")
     assert X.dtype == np.float32
     assert X.sfreq == 128

@@ -140,7 +140,7 @@ def test_whole_recordings_can_be_swapped_with_their_trends():
         assert {tuple(piece.ravel()) for piece in draws.bold(k).reshape(6, 50, 4)} == pieces
     options = {"groups": study.groups, "cv": LeaveOneGroupOut(), "null": "swap"}
     with_trend, without = (run(RIDGE, X, y, keep_trend=k, **options) for k in (True, False))
-    assert "around its own slow trend" in with_trend.question
+    assert "on top of its own slow trend" in with_trend.question
     assert "trend" not in without.question
     assert (without.table["p_max"][:2] <= 0.05).all()
 
