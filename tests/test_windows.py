@@ -261,8 +261,9 @@ def test_reprs_say_what_it_is(info):
     mne.rename_channels(info, {"Cz": "<Cz>"})
     X = EEGWindows([eeg], [0, 0], [4.0, 6.0], info, tmin=-3.0, tmax=-0.0)
     text, html = repr(X), X._repr_html_()
-    for part in ("2 volumes", "3 channels", "300 time points", "[-3, 0) s", "100 Hz", "1 recording"):
+    for part in ("2 volumes", "3 channels", "300 time points", "[-3, 0) s", "100 Hz"):
         assert part in text
+    assert "1 recording" in text
     for part in ("2 BOLD volumes", "Fz, &lt;Cz&gt;, Oz", "[-3, 0) s", "20.0 s in all"):
         assert part in html
 
