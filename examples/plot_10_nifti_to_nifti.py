@@ -40,9 +40,9 @@ print("image:", bold_img.shape, " atlas:", run.atlas_img.shape, " regions:", run
 # the table, and ``y`` tells which volumes of the image are kept. The image becomes an array with
 # time first, as scikit-learn indexes samples along the first axis.
 
-numbers = pd.DataFrame({"volume": np.arange(bold_img.shape[-1])})
+numbers = pd.DataFrame({"row": np.arange(bold_img.shape[-1])})
 X, kept = align(run.raws[0], numbers, trigger="mri", tmin=-HISTORY, tmax=0.0)
-volumes = np.moveaxis(np.asarray(bold_img.dataobj), -1, 0)[kept["volume"]]
+volumes = np.moveaxis(np.asarray(bold_img.dataobj), -1, 0)[kept["row"]]
 print("X:", X.shape, " y:", volumes.shape)
 
 # %%
