@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._files import read_table
-from .alignment import align
+from .alignment import TIME_COLUMNS, align
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -33,8 +33,6 @@ from .preprocessing import EEGFilter, Windower
 from .regressor import BEIRARegressor, make_paper_beira
 from .roi import ROIExtractor
 
-# Columns of a BOLD table that tell when, not what.
-TIME_COLUMNS = ("time_s", "time", "onset", "volume")
 # What models read of the EEG before a volume, in s; the paper's window ends some time before it.
 HISTORY = 20.0
 MINUTES = 10  # of the simulated run

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+from sklearn.utils import check_array
 
 # Squares of what is larger, or differences of what is smaller, do not fit into float32. EEG and
 # BOLD are far from both, in whatever unit.
@@ -41,6 +42,30 @@ def to_numbers(values, name):
             f"{name} must hold real numbers, in rows of one length; found something else in "
             f"{type(values).__name__}."
         ) from None
+
+
+def check_bold(y, name="y", **options):
+    """Check BOLD that goes into a fit or a score.
+
+    Parameters
+    ----------
+    y : array-like or DataFrame, shape (n_volumes, ...)
+        As given.
+    name : str
+        What it is, for the error.
+    **options
+        Further options of :func:`sklearn.utils.check_array`.
+
+    Returns
+    -------
+    y : ndarray of float64
+        The same numbers.
+    """
+    check_kind(y, name)
+    check_names(y, name)
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name, **options)
+    check_magnitude(y, name)
+    return y
 
 
 def check_kind(values, name):

@@ -22,11 +22,11 @@ from sklearn.preprocessing import (
     SplineTransformer,
     StandardScaler,
 )
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
 from tqdm import tqdm
 
-from ._numbers import check_kind, check_magnitude, check_names
+from ._numbers import check_bold, check_kind
 from ._warn import warn_user
 from .covariances import BandCovariance, BandTangentSpace
 from .drift import TimePolynomial
@@ -169,11 +169,9 @@ def make_study(X, y, cv, groups):
     """
     n = _num_samples(X)
     check_kind(X, "X")
-    check_kind(y, "y")
-    check_names(y, "y")
     columns = getattr(y, "columns", None)
     name = getattr(y, "name", None)
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_all_finite=False)
+    y = check_bold(y, ensure_all_finite=False)
     check_consistent_length(X, y, groups)
     y = y.reshape(n, -1)
     if columns is not None:
@@ -187,7 +185,6 @@ def make_study(X, y, cv, groups):
             f"Input y contains NaN or infinity in {', '.join(bad)}, first in row "
             f"{int(np.argmin(finite.all(axis=1)))}; leave these volumes out of X and y."
         )
-    check_magnitude(y, "y")
     if isinstance(X, EEGWindows):
         _check_twins(X)
         recordings = X.groups

@@ -16,8 +16,8 @@ from .windows import EEGWindows
 
 __all__ = ["align"]
 
-# Columns of a table that tell when, not what.
-_CLOCKS = {"time", "time_s", "onset", "volume", "index"}
+# Columns of a table that tell when, not what; the first three in s.
+TIME_COLUMNS = ("time_s", "time", "onset", "volume")
 
 
 def align(
@@ -432,7 +432,9 @@ def _check_bold(bold, k):
 def _warn_of_clocks(bold, name):
     """Notice columns that tell when a volume was acquired, and would be taken for regions."""
     names = map(str, getattr(bold, "columns", []))
-    clocks = [n for n in names if n.lower() in _CLOCKS or n.startswith("Unnamed: ")]
+    clocks = [
+        n for n in names if n.lower() in (*TIME_COLUMNS, "index") or n.startswith("Unnamed: ")
+    ]
     if clocks:
         warn_user(
             f"{name} has a column {clocks[0]!r}, which is taken for a region; leave it out: "

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
 from ._effective_n import independent_volumes
-from ._numbers import check_kind, check_magnitude, check_names, to_numbers
+from ._numbers import check_bold, check_names, to_numbers
 
 __all__ = [
     "effective_n",
@@ -371,15 +371,7 @@ def _unit_pair(y_true, y_pred, blocks):
         raise ValueError(
             f"y_pred has the regions of y_true in another order; take y_pred[{names}]."
         )
-    for name, y in (("y_true", y_true), ("y_pred", y_pred)):
-        check_kind(y, name)
-        check_names(y, name)
-    y_true, y_pred = (
-        check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
-        for name, y in (("y_true", y_true), ("y_pred", y_pred))
-    )
-    for name, y in (("y_true", y_true), ("y_pred", y_pred)):
-        check_magnitude(y, name)
+    y_true, y_pred = check_bold(y_true, "y_true"), check_bold(y_pred, "y_pred")
     check_consistent_length(y_true, y_pred)
     y_true, y_pred = (y.reshape(len(y), -1) for y in (y_true, y_pred))
     if y_true.shape != y_pred.shape:

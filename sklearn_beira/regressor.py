@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -30,7 +30,7 @@ from ._composition import (
     network_class,
     resolve_device,
 )
-from ._numbers import check_kind, check_magnitude, check_names
+from ._numbers import check_bold
 from ._start import BANDS, start_from_data
 from ._validation import array_sampling_rate, check_eeg
 from ._warn import warn_user
@@ -429,10 +429,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
         columns = getattr(y, "columns", None)
         self.region_names_ = None if columns is None else [str(c) for c in columns]
-        check_kind(y, "y")
-        check_names(y, "y")
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="y")
-        check_magnitude(y, "y")
+        y = check_bold(y, allow_nd=True)
         if y.ndim > 2:
             raise ValueError(
                 f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from "
