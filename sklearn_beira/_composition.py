@@ -13,22 +13,6 @@ from ._batches import keep_batch
 from ._progress import EpochProgress
 from .nets import ARCHITECTURES, estimates_own_volume_only
 
-# What fit sets on the net itself: net_params may not set it a second time, with another meaning.
-_OWN_NET_PARAMS = {
-    "module": "architecture",
-    "criterion": "loss",
-    "max_epochs": "max_epochs",
-    "batch_size": "batch_size",
-    "lr": "lr",
-    "optimizer__lr": "lr",
-    "optimizer__weight_decay": "weight_decay",
-    "device": "device",
-    "train_split": "validation_fraction",
-    "verbose": "verbose",
-    "iterator_train__collate_fn": None,
-    "iterator_valid__collate_fn": None,
-}
-
 
 def network_class(model):
     """Find the class of a model's network.
@@ -168,31 +152,6 @@ def make_net(model, module, criterion, batch_size, validation=None, tiles=None, 
         verbose=max(int(model.verbose) - 1, 0),
         **params,
     )
-
-
-def check_net_params(model):
-    """Check what a model hands to skorch.
-
-    Parameters
-    ----------
-    model : BEIRARegressor
-        Only its parameters are read.
-
-    Raises
-    ------
-    ValueError
-        If something is set twice, or cannot be continued from a checkpoint.
-    """
-    if model.checkpoint is not None and (model.net_params or {}).get("callbacks"):
-        raise ValueError(
-            "checkpoint cannot continue what the callbacks in net_params remember; leave out "
-            "one of the two."
-        )
-    for name in model.net_params or {}:
-        if name in _OWN_NET_PARAMS or name.startswith(("module__", "criterion__")):
-            own = _OWN_NET_PARAMS.get(name)
-            hint = f"set {own} of BEIRARegressor instead" if own else "it is set by fit"
-            raise ValueError(f"net_params may not hold {name!r}; {hint}.")
 
 
 def even_batches(n_windows, batch_size):

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import numpy as np
-from joblib import Parallel
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
@@ -80,6 +80,8 @@ class Study:
                 (np.asarray(train), np.asarray(test))
                 for train, test in self.cv.split(self.X, self.y, self.groups)
             ]
+        if not self.folds:
+            raise ValueError("cv gave no split; an evaluation needs at least one.")
         fold = np.full(n, -1)
         for k, (train, test) in enumerate(self.folds):
             for rows in (train, test):
@@ -366,7 +368,7 @@ def fit_predict(model, study, y, fold):
     return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
 
 
-def out_of_fold(model, study, y):
+def out_of_fold(model, study, y, n_jobs=None):
     """Predict every tested row by a model that has not seen it.
 
     Parameters
@@ -377,6 +379,8 @@ def out_of_fold(model, study, y):
         Samples and folds.
     y : ndarray, shape (n_volumes, n_targets)
         BOLD, or draws of it beside each other.
+    n_jobs : int or None
+        Processes that share the folds, as in joblib.
 
     Returns
     -------
@@ -384,12 +388,13 @@ def out_of_fold(model, study, y):
         Predictions, NaN in rows that no fold tests.
     """
     out = np.full(y.shape, np.nan)
-    for k, (_, test) in enumerate(study.folds):
-        out[test] = fit_predict(model, study, y, k)[0]
+    tasks = [delayed(fit_predict)(model, study, y, k) for k in range(len(study.folds))]
+    for (_, test), (y_pred, _) in zip(study.folds, run_tasks(tasks, n_jobs), strict=True):
+        out[test] = y_pred
     return out
 
 
-def run_tasks(tasks, n_jobs, description, verbose):
+def run_tasks(tasks, n_jobs, description="", verbose=False):
     """Run delayed calls with a progress bar, in order.
 
     Parameters

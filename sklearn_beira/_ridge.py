@@ -1,8 +1,10 @@
 """Numerics of ridge regression: penalties along a path, chosen on blocks."""
 
 import numpy as np
-from sklearn.utils import check_array, gen_batches
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_consistent_length
+
+from ._numbers import check_bold
 
 # Targets worked on at the same time: predictions of thousands of them need not fit in memory.
 _TARGETS = 2048
@@ -37,14 +39,7 @@ def check_targets(estimator, X, y):
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    y = check_array(
-        y,
-        ensure_2d=False,
-        allow_nd=True,
-        dtype=np.float64,
-        input_name="y",
-        estimator=estimator,
-    )
+    y = check_bold(y, allow_nd=True, estimator=estimator)
     check_consistent_length(X, y)
     if y.ndim > 2:
         raise ValueError(f"y must be (n_volumes,) or (n_volumes, n_rois), got shape {y.shape}.")

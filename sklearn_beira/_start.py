@@ -19,6 +19,7 @@ from ._evidence import fit_readout
 from .covariances import principal_axes
 from .hrf import response_basis
 from .nets.branches import fir_filter, segment_means
+from .windows import EEGWindows
 
 # Bands that a model starts from by default, edges in Hz.
 BANDS = {
@@ -104,6 +105,34 @@ class _Branch(NamedTuple):
     def share(self):
         """Variance of what the branch adds to the prediction."""
         return (self.features @ self.weights).var()
+
+
+def time_of_volumes(X, rows):
+    """Lay out in time the volumes that a network starts from.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+        Training EEG. Rows of an array are volumes one after another.
+    rows : ndarray of int, shape (n_volumes,)
+        Order of the volumes.
+
+    Returns
+    -------
+    elapsed : ndarray, shape (n_volumes,)
+        Time since the volume before, in volumes; infinite where a recording begins.
+    constants : ndarray, shape (n_volumes, n_recordings)
+        1 in the column of the volume's recording, else 0.
+    """
+    elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
+    if not isinstance(X, EEGWindows):
+        return elapsed, np.ones((len(rows), 1))
+    recording, steps = X.groups[rows], np.diff(X.times[rows])
+    same = np.diff(recording) == 0
+    forward = steps[same & (steps > 0)]
+    t_r = np.median(forward) if len(forward) else 1.0
+    elapsed[1:] = np.where(same, steps / t_r, np.inf)
+    return elapsed, (recording[:, None] == np.unique(recording)).astype(float)
 
 
 # Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._numbers import check_magnitude
+from ._numbers import check_kind, check_magnitude, check_names
 from ._ridge import check_alphas, choose_alphas, fit_ridge, inner_blocks
 
 __all__ = ["BlockedRidgeCV"]
@@ -102,6 +102,8 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
+        check_kind(y, "y")
+        check_names(y, "y")
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
         )

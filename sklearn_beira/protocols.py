@@ -4,18 +4,16 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.interpolate import CubicSpline
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_array
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils import _safe_indexing
 
+from ._procedure import check_folds, check_models, make_study, out_of_fold
 from .metrics import pearson_r, r_interval, r_p_value, region_scores
-from .model_selection import BlockedKFold, recordings_and_times
+from .model_selection import recordings_and_times
 from .regressor import BEIRARegressor
 from .windows import EEGWindows
 
@@ -69,7 +67,7 @@ def paper_protocol(
         Repetition time in s of the rows of a plain array.
     groups : array-like of shape (n_volumes,) or None
         Recording of each row of a plain array; None stands for a single one. EEGWindows know
-        theirs.
+        theirs; for them, groups are those of ``cv``.
     n_jobs : int or None
         Folds of the honest evaluation worked on at the same time.
     verbose : bool
@@ -90,6 +88,11 @@ def paper_protocol(
     ValueError
         If the time of the rows is not known, if a recording is too short for the test, or if the
         honest evaluation has no splits.
+
+    Warns
+    -----
+    GapWarning
+        If ``cv`` leaves training and test volumes so close that the honest figure would not be one.
 
     Notes
     -----
@@ -112,10 +115,10 @@ def paper_protocol(
     >>> X, y = rng.standard_normal((150, 5)), rng.standard_normal((150, 2))
     >>> cv = BlockedKFold(5, gap=10.0, t_r=2.0)
     >>> table = paper_protocol(Ridge(), X, y, cv=cv, t_r=2.0, verbose=False)
-    >>> table[["paper_n", "n"]].loc[0].tolist()
+    >>> table[["paper_n", "n"]].loc["ROI 0"].tolist()
     [5801.0, 150.0]
     """
-    names, values = _check_target(X, y)
+    check_models({type(model).__name__: model})
     recordings, times = _check_times(X, groups, t_r)
     if cv is None and not isinstance(X, EEGWindows):
         raise ValueError(
@@ -126,9 +129,12 @@ def paper_protocol(
         raise ValueError(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
+    study = make_study(X, y, cv, groups)
+    check_folds({type(model).__name__: model}, study, needs_apart=False)
+    names = study.region_names
     train, test = _last_seconds(recordings, times, test_duration)
 
-    scaled = _scale_whole_recordings(values, recordings).reshape(np.shape(y))
+    scaled = _scale_whole_recordings(study.y, recordings).reshape(np.shape(y))
     fitted, choices = _fit_with_test_in_sight(model, X, scaled, train, test, recordings)
     y_pred = _columns(fitted.predict(_safe_indexing(X, test)))
     truth, guess = _interpolate(_columns(scaled), y_pred, test, recordings, times, sfreq)
@@ -137,8 +143,9 @@ def paper_protocol(
         _columns(scaled)[test], y_pred, blocks=recordings[test], region_names=names
     )
 
-    rows, blocks, y_out, n_folds = _predict_out_of_fold(model, X, y, cv, recordings, n_jobs)
-    honest = region_scores(values[rows], y_out, blocks=blocks, region_names=names)
+    rows = study.tested
+    y_out = out_of_fold(model, study, study.y, n_jobs)[rows]
+    honest = region_scores(study.y[rows], y_out, blocks=study.blocks[rows], region_names=names)
 
     table = pd.DataFrame(
         {
@@ -152,7 +159,7 @@ def paper_protocol(
         index=honest.index,
     )
     table.loc["mean"] = table[["paper_r", "r", "inflation"]].mean()
-    words = _in_words(table, short["n"].iloc[0], test_duration, sfreq, choices, n_folds)
+    words = _in_words(table, short["n"].iloc[0], test_duration, sfreq, choices, len(study.folds))
     table.attrs["words"] = words
     if verbose:
         print(table.to_string(float_format="%.2f", formatters=_FORMATS))
@@ -167,14 +174,6 @@ _FORMATS = {
 
 
 # -- checks -------------------------------------------------------------------------------------
-def _check_target(X, y):
-    """Names of the regions, or None, and y as an array (n_volumes, n_rois)."""
-    columns = getattr(y, "columns", None)
-    values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    check_consistent_length(X, values)
-    return None if columns is None else [str(c) for c in columns], _columns(values)
-
-
 def _columns(y):
     return np.asarray(y, dtype=float).reshape(len(y), -1)
 
@@ -316,27 +315,6 @@ def _test_share(recordings, test, X):
             f"evaluate recordings of one length at a time."
         )
     return float((low + high) / 2)
-
-
-# -- the honest evaluation ----------------------------------------------------------------------
-def _predict_out_of_fold(model, X, y, cv, recordings, n_jobs):
-    """Rows tested, their blocks (fold and recording), predictions, and the number of folds."""
-    cv = BlockedKFold(5) if cv is None else check_cv(cv)
-    folds = list(cv.split(X, y, recordings))
-    if not folds:
-        raise ValueError("cv gave no split; the honest evaluation needs at least one.")
-    predictions = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_predict)(clone(model), X, y, train, test) for train, test in folds
-    )
-    rows = np.concatenate([np.arange(len(recordings))[test] for _, test in folds])
-    fold = np.repeat(np.arange(len(folds)), [len(p) for p in predictions])
-    blocks = [f"{f} {k}" for f, k in zip(fold, recordings[rows], strict=True)]
-    return rows, blocks, np.concatenate(predictions), len(folds)
-
-
-def _fit_and_predict(model, X, y, train, test):
-    model.fit(_safe_indexing(X, train), _safe_indexing(y, train))
-    return _columns(model.predict(_safe_indexing(X, test)))
 
 
 # -- both, in words -----------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""BEIRARegressor: validation, fit and prediction. ``_composition.py`` makes its net."""
+"""BEIRARegressor: fit and prediction.
+
+``_settings.py`` checks its parameters, ``_composition.py`` makes its net, ``_start.py`` its start.
+"""
 
 import copy
 from numbers import Integral, Real
@@ -22,22 +25,16 @@ from ._batches import (
     volumes_in_windows,
 )
 from ._checkpoint import Checkpoint, find_state
-from ._composition import (
-    build_network,
-    check_net_params,
-    even_batches,
-    make_net,
-    network_class,
-    resolve_device,
-)
+from ._composition import build_network, even_batches, make_net, resolve_device
 from ._numbers import check_bold
-from ._start import BANDS, start_from_data
-from ._validation import array_sampling_rate, check_eeg
+from ._settings import check_settings, rate_to_start
+from ._start import BANDS, start_from_data, time_of_volumes
+from ._validation import check_eeg
 from ._warn import warn_user
 from .features import bands_within
 from .losses import WeightedLoss, parse_loss
 from .model_selection import tail_split, window_reach
-from .nets import ARCHITECTURES, AtVolumes, estimates_own_volume_only, starts_from_data
+from .nets import ARCHITECTURES, AtVolumes, starts_from_data
 from .nets.calibration import calibrating
 from .windows import EEGWindows
 
@@ -320,12 +317,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         loss = parse_loss(self.loss)
-        self._check_network()
-        self._check_sizes()
-        check_net_params(self)
+        check_settings(self)
         X = check_eeg(self, X, reset=True, ensure_min_samples=2)
         y = self._check_target(X, y)
-        sfreq = self._check_start(X)
+        sfreq = rate_to_start(self, X)
         self._check_init(init, y.shape[1])
 
         head, tail = self._split(X)
@@ -440,46 +435,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self._window, self._n_times = _describe_window(X), X.shape[2]
         return y.reshape(len(y), -1)
 
-    def _check_sizes(self):
-        for name in ("kernel_sizes", "pool_sizes"):
-            sizes = getattr(self, name)
-            if not all(isinstance(s, Integral) and s >= 1 for s in sizes):
-                raise ValueError(f"{name} must hold whole numbers of at least 1, got {sizes!r}.")
-        if len(self.kernel_sizes) != len(self.pool_sizes) + 1:
-            raise ValueError(
-                f"kernel_sizes needs one entry more than pool_sizes, got "
-                f"{len(self.kernel_sizes)} and {len(self.pool_sizes)}."
-            )
-        for name, sizes in (("n_taps", [self.n_taps]), ("kernel_sizes", self.kernel_sizes)):
-            if any(size % 2 == 0 for size in sizes):
-                raise ValueError(f"{name} must be odd, got {getattr(self, name)!r}.")
-
-    def _check_network(self):
-        network = network_class(self)
-        if not issubclass(network, torch.nn.Module):
-            raise TypeError(
-                f"architecture must be one of {', '.join(map(repr, ARCHITECTURES))} or a class "
-                f"derived from torch.nn.Module, got the class {network.__name__}."
-            )
-        if self.mode == "many_to_many" and estimates_own_volume_only(network):
-            raise ValueError(
-                f"{network.__name__} estimates only the volume of a window, but "
-                f"mode='many_to_many' asks for every volume inside it; set mode='many_to_one'."
-            )
-        if self.stride == "window" and self.mode != "many_to_many":
-            raise ValueError(
-                f"stride='window' leaves out the windows of most volumes, but mode={self.mode!r} "
-                f"needs the window of each; set mode='many_to_many'."
-            )
-        own = self.get_params(deep=False)
-        for name in self.network_params or {}:
-            if name in own:
-                raise ValueError(
-                    f"network_params may not hold {name!r}; set {name} of BEIRARegressor instead."
-                )
-            if name in ("n_channels", "n_rois", "n_times"):
-                raise ValueError(f"network_params may not hold {name!r}; it is set by fit.")
-
     def _check_window(self, X):
         expected, found = self._window, _describe_window(X)
         if expected != found:
@@ -527,33 +482,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 f"they are in different units; give both in V."
             )
 
-    def _check_start(self, X):
-        """Sampling rate that a start from the data needs; None where nothing is filtered."""
-        starts = starts_from_data(network_class(self))
-        if not starts and not self.max_epochs:
-            raise ValueError(
-                f"max_epochs=0 would leave {network_class(self).__name__} untrained; give "
-                f"max_epochs, or take make_paper_beira() for the published network and its "
-                f"training."
-            )
-        # A table of features has no time to filter in.
-        if starts and X.shape[2] > 1:
-            sfreq = array_sampling_rate(X, self.array_sfreq, self)
-            self._check_rate(sfreq)
-            return sfreq
-        return None
-
-    def _check_rate(self, sfreq):
-        default = BEIRARegressor()
-        kept = (self.n_taps, self.segment) == (default.n_taps, default.segment)
-        if kept and not 75 <= sfreq <= 150:
-            warn_user(
-                f"X is sampled at {sfreq:g} Hz, but n_taps={self.n_taps} and "
-                f"segment={self.segment} count samples and are made for 100 Hz: filters are "
-                f"{self.n_taps / sfreq:.2f} s long and segments {self.segment / sfreq:.2f} s. Put "
-                f"EEGFilter(sfreq=100) in front, or set both."
-            )
-
     # -- pieces of fit --------------------------------------------------------------------------
     def _start(self, network, X, y, sfreq, init):
         """Set weights from the data, where the network has such a start, and from another model."""
@@ -565,15 +493,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         bands = None if sfreq is None else bands_within(self.bands, sfreq, BANDS)
         pieces = cut_pieces(X)
         rows = np.concatenate([piece.rows for piece in pieces])
-        recording = X.groups[rows] if isinstance(X, EEGWindows) else np.zeros(len(rows), int)
-        elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
-        if isinstance(X, EEGWindows):
-            steps = np.diff(X.times[rows])
-            same = np.diff(recording) == 0
-            forward = steps[same & (steps > 0)]
-            t_r = np.median(forward) if len(forward) else 1.0
-            elapsed[1:] = np.where(same, steps / t_r, np.inf)
-        constants = (recording[:, None] == np.unique(recording)).astype(float)
+        elapsed, constants = time_of_volumes(X, rows)
         return start_from_data(
             network,
             pieces,

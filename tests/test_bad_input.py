@@ -39,6 +39,9 @@ from sklearn_beira.metrics import (
 )
 from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.persistence import load_model, save_model
+from sklearn_beira.sparse import SparseGroupLassoCV
+from sklearn_beira.spoc import SPoCRidgeCV
+from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
 
 PAGE = Path(__file__).parents[1] / "docs" / "user_guide" / "refusals.rst"
 SFREQ = 100.0
@@ -590,6 +593,30 @@ def test_spoiled_bold_is_refused_as_the_page_says_or_works(use, of_y):
 def test_a_network_refuses_spoiled_eeg_as_the_page_says_or_works(of_x, capfd):
     check_spoiled("network", of_x, "nothing")
     assert capfd.readouterr() == ("", "")  # LAPACK complains there, not by an exception
+
+
+ALPHA = {"alpha": (8, 12)}
+RIVALS = {
+    "BEIRARegressor": lambda: beira(),
+    "BlockedRidgeCV": lambda: BlockedRidgeCV(),
+    "FingerprintRidgeCV": lambda: FingerprintRidgeCV(ALPHA, duration=1.0),
+    "BandedRidgeCV": lambda: BandedRidgeCV(ALPHA, duration=1.0, n_iter=2),
+    "SPoCRidgeCV": lambda: SPoCRidgeCV(ALPHA),
+    "SparseGroupLassoCV": lambda: SparseGroupLassoCV(ALPHA, duration=1.0, n_alphas=2),
+}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_refuse_the_bold_that_beira_refuses(name):
+    X = TABLE if name == "BlockedRidgeCV" else windows()
+    model = RIVALS[name]()
+    twice = pd.DataFrame(BOLD, columns=["Thalamus", "Thalamus"])
+    with pytest.raises(ValueError, match="y has several columns named 'Thalamus'"):
+        model.fit(X, twice)
+    with pytest.raises(TypeError, match="y is a masked array"):
+        model.fit(X, np.ma.masked_greater(BOLD, 1.0))
+    with pytest.raises(ValueError, match=r"y holds values up to 1e\+18"):
+        model.fit(X, np.full_like(BOLD, 1e18))
 
 
 # -- when volumes were acquired -----------------------------------------------------------------

@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGWindows
+from sklearn_beira import BEIRARegressor, EEGWindows, Windower
 from sklearn_beira.metrics import region_scores
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.model_selection import BlockedKFold, GapWarning
 from sklearn_beira.protocols import paper_protocol
 
 CV = BlockedKFold(5, gap=10.0, t_r=2.0)
@@ -92,7 +92,7 @@ def test_the_published_figure_is_that_of_its_recipe_step_by_step():
         truth = CubicSpline(times, z[:, region])(grid)
         guess = CubicSpline(times[120:], y_pred[:, region])(grid)
         expected = stats.pearsonr(truth, guess)
-        row = table.loc[region]
+        row = table.loc[f"ROI {region}"]
         assert row["paper_r"] == pytest.approx(expected.statistic)
         assert row["paper_p"] == pytest.approx(expected.pvalue, rel=1e-6)
         assert row["paper_n"] == 5801
@@ -108,10 +108,21 @@ def test_the_honest_figure_is_out_of_fold_within_blocks():
     expected = region_scores(y, y_pred, blocks=blocks)
     columns = ["r", "ci_low", "ci_high", "n", "n_eff", "p"]
     pd.testing.assert_frame_equal(
-        table.loc[[0], columns].reset_index(drop=True),
+        table.loc[["ROI 0"], columns].reset_index(drop=True),
         expected[columns].reset_index(drop=True),
         check_dtype=False,
     )
+
+
+def test_an_honest_figure_from_mixed_folds_is_warned_of(windows):
+    X, y = windows
+    with pytest.warns(GapWarning, match="mix training and test volumes in time"):
+        paper_protocol(
+            make_net(max_epochs=1), X, y, cv=KFold(5, shuffle=True, random_state=0), verbose=False
+        )
+    looks_back = Pipeline([("window", Windower(4.0)), ("net", make_net(max_epochs=1))])
+    with pytest.warns(GapWarning, match="only 2 s apart .* looks back 4 s"):
+        paper_protocol(looks_back, X, y, cv=BlockedKFold(5, gap=0.5), verbose=False)
 
 
 def test_the_mean_row_holds_the_means_and_inflation_is_the_difference(windows):
@@ -129,7 +140,7 @@ def test_on_a_null_the_published_figure_scatters_and_its_naive_p_claims_findings
     for seed in range(60):
         X, y = smooth(200, 12, 2 * seed), smooth(200, 1, 2 * seed + 1)
         table = paper_protocol(Ridge(), X, y, cv=CV, t_r=2.0, verbose=False)
-        figures.append(table.loc[0, ["paper_r", "r", "paper_p", "p"]].to_numpy(dtype=float))
+        figures.append(table.loc["ROI 0", ["paper_r", "r", "paper_p", "p"]].to_numpy(dtype=float))
     paper, honest, naive_p, honest_p = np.array(figures).T
     for r in (paper, honest):
         assert abs(r.mean()) < 3 * r.std() / np.sqrt(60)
@@ -144,7 +155,7 @@ def test_a_candidate_chosen_on_the_test_lifts_the_published_figure_on_a_null_onl
         X, y = smooth(200, 8, 2 * seed), smooth(200, 1, 2 * seed + 1)
         cv = BlockedKFold(2, gap=10.0, t_r=2.0)
         table = paper_protocol(make_search(8), X, y, cv=cv, t_r=2.0, verbose=False)
-        figures.append(table.loc[0, ["paper_r", "r"]].to_numpy(dtype=float))
+        figures.append(table.loc["ROI 0", ["paper_r", "r"]].to_numpy(dtype=float))
     paper, honest = np.array(figures).T
     assert paper.mean() > 4 * paper.std() / np.sqrt(20)
     assert abs(honest.mean()) < 3 * honest.std() / np.sqrt(20)
@@ -158,7 +169,7 @@ def test_an_epoch_chosen_on_the_test_lifts_the_published_figure_on_a_null():
         one = [(np.arange(160), np.arange(170, 200))]  # the honest side is not the question here
         table = paper_protocol(model, X, y, cv=one, t_r=2.0, verbose=False)
         last = model.fit(X[:170], stats.zscore(y)[:170]).predict(X[170:])
-        figures.append([table.loc[0, "paper_r"], np.corrcoef(last.T, y[170:].T)[0, 1]])
+        figures.append([table.loc["ROI 0", "paper_r"], np.corrcoef(last.T, y[170:].T)[0, 1]])
     best, last = np.array(figures).T
     # The best epoch cannot be worse than the last, but for what interpolation does to r.
     assert (best - last).min() > -0.1
@@ -198,7 +209,7 @@ def test_the_candidate_kept_is_the_best_on_the_test():
     )
     for model in (make_search(6), Pipeline([("scale", StandardScaler()), ("s", make_search(6))])):
         table = paper_protocol(model, X, y, cv=CV, t_r=2.0, verbose=False)
-        assert table.loc[0, "paper_r"] == pytest.approx(expected.loc[0, "paper_r"])
+        assert table.loc["ROI 0", "paper_r"] == pytest.approx(expected.loc["ROI 0", "paper_r"])
         assert "the candidate with the best score on it, of 6" in words(table)
 
 
@@ -227,8 +238,8 @@ def test_arrays_of_several_recordings_are_cut_at_the_end_of_each():
     table = paper_protocol(
         make_net(max_epochs=3), X, y, cv=cv, t_r=2.0, groups=groups, verbose=False
     )
-    assert table.loc[0, "paper_n"] == 2 * 5801
-    assert table.loc[0, "n"] == 200
+    assert table.loc["ROI 0", "paper_n"] == 2 * 5801
+    assert table.loc["ROI 0", "n"] == 200
 
 
 def words(table):

@@ -4,9 +4,10 @@ import uuid
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import Bunch, check_array, check_random_state
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from .._numbers import check_bold
 from ..features import bands_within, check_filters, filter_bands
 from ..metrics import pearson_r
 from ..windows import EEGWindows
@@ -232,7 +233,7 @@ def _check(model, X, y, n_repeats, block):
         raise TypeError(f"model must be a fitted estimator with predict, got {model!r}.")
     check_is_fitted(model)
     names = [str(name) for name in getattr(y, "columns", [])]
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = check_bold(y)
     y = y.reshape(len(y), -1)
     X = X if isinstance(X, EEGWindows) else np.asarray(X)
     check_consistent_length(X, y)
