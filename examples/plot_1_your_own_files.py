@@ -123,7 +123,7 @@ y.head(3).round(2)
 # Look before you model
 # ---------------------
 # :func:`~sklearn_beira.viz.plot_alignment` draws the recording, the volumes that are kept, and why
-# others are not: without a trigger, without 20 s of EEG before them, or with EEG that touches a
+# others are not: without a marker, without 20 s of EEG before them, or with EEG that touches a
 # stretch annotated as bad.
 
 ax = plot_alignment(X)

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._files import read_table
-from .alignment import TIME_COLUMNS, align
+from .alignment import TIME_COLUMNS, align, dropped_in_words
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -258,18 +258,11 @@ def _load(args, tmin):
     if looks_other:
         names = " ".join(looks_other)
         print(f"Note: {names} go in as EEG; leave them out with --exclude {names}\n")
-    reasons = {
-        "without a trigger": row["no_marker"],
-        f"without {-tmin:g} s of EEG history": row["no_history"],
-        "after the EEG": row["no_future"],
-        "in bad stretches": row["bad"],
-    }
-    dropped = ", ".join(f"{n} {why}" for why, n in reasons.items() if n)
     no_region = f" (not regions: {', '.join(map(str, left_out))})" if left_out else ""
     data = (
         f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
         f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
-        f"used{f' (left out: {dropped})' if dropped else ''}. Volume onsets: {onsets}. Regions: "
+        f"used (dropped: {dropped_in_words(row)}). Volume onsets: {onsets}. Regions: "
         f"{', '.join(map(str, y.columns))}{no_region}."
     )
     return X, y, data, None, extractor

@@ -19,6 +19,14 @@ __all__ = ["align"]
 # Columns of a table that tell when, not what; the first three in s.
 TIME_COLUMNS = ("time_s", "time", "onset", "volume")
 
+# Why volumes are dropped, by column of the account.
+_WHY = {
+    "no_marker": "without a marker",
+    "no_history": "without their history",
+    "no_future": "without EEG behind them",
+    "bad": "in bad stretches",
+}
+
 
 def align(
     raw,
@@ -454,16 +462,25 @@ def _concatenate_bolds(bolds, keeps):
 
 
 # -- the account --------------------------------------------------------------------------------
+def dropped_in_words(row):
+    """Say how many volumes of a recording were dropped, and why.
+
+    Parameters
+    ----------
+    row : Series or dict
+        A row of the account that :func:`align` keeps of its recordings.
+
+    Returns
+    -------
+    dropped : str
+        "none" where nothing was dropped.
+    """
+    return ", ".join(f"{row[key]} {why}" for key, why in _WHY.items() if row[key]) or "none"
+
+
 def _describe(k, row):
     """Say in one line what happened to the volumes of a recording."""
-    parts = {
-        "without a marker": row["no_marker"],
-        "without their history": row["no_history"],
-        "without EEG behind them": row["no_future"],
-        "in bad stretches": row["bad"],
-    }
-    dropped = ", ".join(f"{n} {why}" for why, n in parts.items() if n) or "none"
     return (
         f"Recording {k}: {row['n_volumes']} volumes, {row['n_onsets']} onsets; kept "
-        f"{row['kept']}, dropped: {dropped}."
+        f"{row['kept']}, dropped: {dropped_in_words(row)}."
     )

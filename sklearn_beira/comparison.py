@@ -266,9 +266,9 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     Returns
     -------
     result : DataFrame, indexed by region
-        ``difference`` (mean difference of z), ``ci_low`` and ``ci_high``, ``t``, ``df``, ``p``
-        (two-sided), ``unit``. The last row, "mean", is the mean over regions. Where all differences
-        are the same, t is not defined and NaN is returned.
+        ``difference_z`` (mean difference of z), ``ci_low`` and ``ci_high`` of it, ``t``, ``df``,
+        ``p`` (two-sided), ``unit``. The last row, "mean", is the mean over regions. Where all
+        differences are the same, t is not defined and NaN is returned.
 
     References
     ----------
@@ -306,7 +306,7 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     half = stats.t.ppf((1 + level) / 2, k - 1) * error
     return pd.DataFrame(
         {
-            "difference": mean,
+            "difference_z": mean,
             "ci_low": mean - half,
             "ci_high": mean + half,
             "t": t,

@@ -329,7 +329,7 @@ def test_over_subjects_the_paired_test_is_the_t_test():
     low, high = expected.confidence_interval()
     np.testing.assert_allclose(result[["ci_low", "ci_high"]][:3], np.transpose([low, high]))
     assert result.index[-1] == "mean"
-    np.testing.assert_allclose(result["difference"].iloc[-1], result["difference"][:3].mean())
+    np.testing.assert_allclose(result["difference_z"].iloc[-1], result["difference_z"][:3].mean())
 
 
 def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
@@ -348,7 +348,7 @@ def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
     naive = stats.ttest_1samp(d, 0)
     assert (result["p"][:3] > naive.pvalue).all()
     swapped = paired_test(table, "strong", "ridge")
-    np.testing.assert_allclose(swapped["difference"], -result["difference"])
+    np.testing.assert_allclose(swapped["difference_z"], -result["difference_z"])
 
 
 @pytest.mark.parametrize(

@@ -275,12 +275,12 @@ def fitted(make_study):
 def test_the_alignment_shows_what_align_kept_and_dropped(fitted):
     X, _, _ = fitted
     ax = plot_alignment(X)
-    told = [text.get_text() for text in ax.texts]
+    told = [" ".join(text.get_text().split()) for text in ax.texts]
     for k in (0, 1):
         row = X.alignment.loc[k]
         assert f"kept {row['kept']}, every 1.950 s" in told[k]
-        assert f"dropped {row['no_history']} without history" in told[k]
-    assert "in bad EEG" in told[1]
+        assert f"{row['no_history']} without their history" in told[k]
+    assert "in bad stretches" in told[1]
     assert "bad" not in told[0]
     assert ax.get_xlabel() == "time in the recording (s)"
     blue = [p for p in ax.patches if p.get_facecolor() == mpl.colors.to_rgba(BLUE, 0.6)]

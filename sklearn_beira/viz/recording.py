@@ -1,20 +1,16 @@
 """What is there to learn from: EEG, its bad stretches, and the volumes that have a history."""
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import welch
 
+from ..alignment import dropped_in_words
 from ..windows import EEGWindows
 from ._style import COLOURS, DASHES, clean, legend_beside
 
 __all__ = ["plot_alignment", "plot_spectrum"]
-
-_WHY = {
-    "no_marker": "without a trigger",
-    "no_history": "without history",
-    "no_future": "after the EEG",
-    "bad": "in bad EEG",
-}
 
 
 def plot_alignment(X, *, ax=None):
@@ -97,7 +93,7 @@ def _runs(times):
 
 
 def _account(X, k, times):
-    """What is in X, and what was dropped, in two or three lines."""
+    """What is in X, and what was dropped, in two to four lines."""
     steps = np.diff(times)
     # Dropped volumes leave longer steps; the spacing of the others is that of the triggers.
     usual = steps[steps < 1.5 * np.median(steps)] if len(steps) else steps
@@ -107,11 +103,10 @@ def _account(X, k, times):
     if X.alignment is None or k not in X.alignment.index:
         return f"{len(times)} volumes\n{spacing}"
     row = X.alignment.loc[k]
-    dropped = [f"{row[key]} {why}" for key, why in _WHY.items() if row[key]]
     lines = [
         f"{row['n_volumes']} volumes, {row['n_onsets']} onsets",
         f"kept {row['kept']}, {spacing}",
-        f"dropped {', '.join(dropped)}" if dropped else "none dropped",
+        fill(f"dropped: {dropped_in_words(row)}", 44),
     ]
     return "\n".join(lines)
 
