@@ -4,7 +4,10 @@ Everything that is compared is run in turn in one process, and the medians are p
 what else the machine does hits all alike. Ratios are those of medians, by the clock and in
 processor time. With one thread the second is the fairer one on a busy machine.
 
+On a GPU, seconds end when it has done its work; processor time is that of the CPU beside it.
+
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py [section ...] [--quick] [--threads 2]
+         [--device cuda]
 """
 
 import argparse
@@ -26,10 +29,11 @@ def training_step(args):
     n_rois, n_windows, n_runs = (2, 4, 3) if args.quick else (N_ROIS, BATCH_SIZE, 5)
     print(f"{n_rois} regions, {N_CHANNELS} channels, batch of {n_windows} x {WINDOW}, AdamW")
     torch.manual_seed(0)
-    eeg, bold = torch.randn(n_windows, N_CHANNELS, WINDOW), torch.randn(n_windows, n_rois, WINDOW)
+    eeg = torch.randn(n_windows, N_CHANNELS, WINDOW).to(args.device)
+    bold = torch.randn(n_windows, n_rois, WINDOW).to(args.device)
     nets = {
-        "published": PublishedNets(N_CHANNELS, n_rois),
-        "BEIRANet": BEIRANet(N_CHANNELS, n_rois),
+        "published": PublishedNets(N_CHANNELS, n_rois).to(args.device),
+        "BEIRANet": BEIRANet(N_CHANNELS, n_rois).to(args.device),
     }
     steps, products = {}, {}
     for name, net in nets.items():
@@ -42,9 +46,9 @@ def training_step(args):
         products[name] = counter.get_total_flops() / 1e9
     # Products of matrices: a large one, and those that most of the work of a step comes in.
     rates = {
-        "product 2048^3": _product(1, 2048, 2048, 2048),
-        "products 8 x (512 x 128 x 128)": _product(8, WINDOW // 4, 128, 128),
-        "products 8 x (128 x 512 x 128)": _product(8, 128, WINDOW // 4, 128),
+        "product 2048^3": _product(args.device, 1, 2048, 2048, 2048),
+        "products 8 x (512 x 128 x 128)": _product(args.device, 8, WINDOW // 4, 128, 128),
+        "products 8 x (128 x 512 x 128)": _product(args.device, 8, 128, WINDOW // 4, 128),
     }
     clock, processor = interleaved({**steps, **{k: run for k, (run, _) in rates.items()}}, n_runs)
 
@@ -72,15 +76,18 @@ def _step(net, optimizer, eeg, bold):
     return lambda: train_step(net, optimizer, eeg, bold)
 
 
-def _product(n_products, n_rows, n_inner, n_columns):
+def _product(device, n_products, n_rows, n_inner, n_columns):
     """A run of a batch of matrix products, and its GFLOP."""
-    a, b = torch.randn(n_products, n_rows, n_inner), torch.randn(n_products, n_inner, n_columns)
-    out = torch.empty(n_products, n_rows, n_columns)
+    a = torch.randn(n_products, n_rows, n_inner, device=device)
+    b = torch.randn(n_products, n_inner, n_columns, device=device)
+    out = torch.empty(n_products, n_rows, n_columns, device=device)
     n_repeats = max(1, round(10e9 / (2 * a.numel() * n_columns)))
 
     def run():
         for _ in range(n_repeats):
             torch.bmm(a, b, out=out)
+        if out.is_cuda:
+            torch.cuda.synchronize()
 
     return run, 2e-9 * a.numel() * n_columns * n_repeats
 
@@ -97,8 +104,8 @@ def differences(dtype, eeg, bold):
         are those of a max-pool that takes another one of two nearly equal samples.
     """
     n_rois = bold.shape[1]
-    plain = PublishedNets(N_CHANNELS, n_rois, dropout=0.0).to(dtype)
-    net = BEIRANet(N_CHANNELS, n_rois, dropout=0.0).to(dtype)
+    plain = PublishedNets(N_CHANNELS, n_rois, dropout=0.0).to(bold.device, dtype)
+    net = BEIRANet(N_CHANNELS, n_rois, dropout=0.0).to(bold.device, dtype)
     with torch.no_grad():
         for mine, theirs in zip(net.parameters(), stacked(plain, "data", net), strict=True):
             mine.copy_(theirs)
@@ -182,9 +189,15 @@ LAST = "time_to_accuracy"  # needs a file of published_recipe.py, so it runs on 
 SECTIONS = [training_step, *speed_default.SECTIONS]
 
 
+def name_of(device):
+    """Name of a device, as its maker calls it where that is known."""
+    cuda = torch.device(device).type == "cuda"
+    return torch.cuda.get_device_name(device) if cuda else device
+
+
 def main(args):
     torch.set_num_threads(args.threads)
-    print(f"torch {torch.__version__}, {args.threads} thread(s)")
+    print(f"torch {torch.__version__}, {args.threads} thread(s), {name_of(args.device)}")
     for section in SECTIONS:
         wanted = section.__name__ in args.sections if args.sections else section.__name__ != LAST
         if wanted:
@@ -198,6 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="of all networks, such as cuda")
     parser.add_argument("--published", help="time_to_accuracy: file that published_recipe.py wrote")
     parser.add_argument(
         "--step-seconds",

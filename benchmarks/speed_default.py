@@ -24,7 +24,7 @@ def fit(args):
     seconds = []
     for _ in range(3):
         started = time.perf_counter(), time.process_time()
-        model = default().fit(X, y)
+        model = default(args.device).fit(X, y)
         seconds.append((time.perf_counter() - started[0], time.process_time() - started[1]))
     clock, processor = np.median(seconds, axis=0)
     print(
@@ -32,15 +32,15 @@ def fit(args):
         f"branches follow the whole bank with r {model.start_.kept.min():.3f} at least"
     )
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        before, after = pool.apply(_peaks, (3 if args.quick else 10, args.threads))
+        before, after = pool.apply(_peaks, (3 if args.quick else 10, args.threads, args.device))
     print(f"peak resident memory {after:.2f} GB, {before:.2f} GB of it before fit")
 
 
-def _peaks(minutes, threads):
+def _peaks(minutes, threads, device):
     with threadpool_limits(threads):
         X, y = simulated_windows(minutes)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        default().fit(X, y)
+        default(device).fit(X, y)
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
@@ -48,7 +48,7 @@ def prediction(args):
     """Prediction of an hour of filtered 64-channel EEG, 8 regions, a volume every 1.95 s."""
     hours = 0.2 if args.quick else 1.0
     X, y = noise_windows(hours, 64, 8)
-    model = default().fit(X[:300], y[:300])
+    model = default(args.device).fit(X[:300], y[:300])
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
@@ -63,9 +63,9 @@ def streaming(args):
     X, y = simulated_windows(3 if args.quick else 10)
     windows = np.asarray(X)
     models = {
-        "EEGWindows": (default().fit(X, y), [X[[i]] for i in range(len(X))]),
+        "EEGWindows": (default(args.device).fit(X, y), [X[[i]] for i in range(len(X))]),
         "array": (
-            default().set_params(array_sfreq=SFREQ).fit(windows, y),
+            default(args.device).set_params(array_sfreq=SFREQ).fit(windows, y),
             [windows[[i]] for i in range(len(X))],
         ),
     }
@@ -84,15 +84,15 @@ def growth(args):
     lengths = (0.2, 0.4) if args.quick else (1, 3, 10)
     for hours in lengths:
         X, y = noise_windows(hours, 30, 8)
-        print(f"{hours:5g} h,   8 regions: {_fit_predict(X, y)}", flush=True)
+        print(f"{hours:5g} h,   8 regions: {_fit_predict(X, y, args.device)}", flush=True)
     for n_rois in (8, 24) if args.quick else (8, 25, 100):
         X, y = noise_windows(1 / 6, 30, n_rois)
-        print(f" 1/6 h, {n_rois:3d} regions: {_fit_predict(X, y)}", flush=True)
+        print(f" 1/6 h, {n_rois:3d} regions: {_fit_predict(X, y, args.device)}", flush=True)
 
 
-def _fit_predict(X, y):
+def _fit_predict(X, y, device):
     started = time.process_time()
-    model = default().fit(X, y)
+    model = default(device).fit(X, y)
     fitted = time.process_time()
     model.predict(X)
     done = time.process_time()
@@ -123,7 +123,7 @@ def time_to_accuracy(args):
     first_test = len(y) - recipe["n_test_volumes"]
     n_train = np.searchsorted(X.times, X.times[first_test] - GAP)
     started = time.process_time()
-    model = default().fit(X[:n_train], y[:n_train])
+    model = default(args.device).fit(X[:n_train], y[:n_train])
     seconds = time.process_time() - started
     y_pred = model.predict(X[first_test:])
     r = pearson_r(y[first_test:], y_pred, multioutput="raw_values")
@@ -142,9 +142,9 @@ def time_to_accuracy(args):
     )
 
 
-def default():
+def default(device):
     """Make the default estimator."""
-    return BEIRARegressor(verbose=False)
+    return BEIRARegressor(device=device, verbose=False)
 
 
 def simulated_windows(minutes):

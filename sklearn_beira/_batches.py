@@ -1,16 +1,59 @@
 """Windows of EEG and the volumes they are answerable for, as batches of tensors."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from .nets.devices import has_room, send
 from .windows import EEGWindows
 
 
 class VolumeBatches(Dataset):
-    """Batches cut from the recordings when asked for.
+    """Batches of windows, cut when asked for, and the BOLD of the volumes that they estimate.
+
+    Parameters
+    ----------
+    eeg : HostWindows or DeviceWindows
+        Windows of EEG.
+    rows, samples : ndarray of int, shape (n_windows, n_slots)
+        The volumes of each window and the output samples they are read at, as
+        :func:`volumes_in_windows` gives them; -1 marks an empty slot.
+    y : ndarray of shape (n_volumes, n_rois) or None
+        BOLD, scaled; None in prediction.
+    """
+
+    def __init__(self, eeg, rows, samples, y=None):
+        self.eeg, self.rows, self.samples = eeg, rows, samples
+        self.y = None if y is None else torch.from_numpy(y.astype(np.float32)).to(eeg.device)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.__getitems__([i])
+
+    def __getitems__(self, indices):
+        # A whole batch at once: one call instead of one per window, and nothing left to collate.
+        indices = np.asarray(indices)
+        rows = self.rows[indices]
+        filled = rows >= 0
+        batch = {
+            "eeg": self.eeg(indices),
+            "window": self._send(np.nonzero(filled)[0]),
+            "sample": self._send(self.samples[indices][filled]),
+        }
+        y = torch.zeros(len(indices)) if self.y is None else self.y[self._send(rows[filled])]
+        return batch, y
+
+    def _send(self, numbers):
+        return send(torch.from_numpy(numbers), self.eeg.device)
+
+
+class HostWindows:
+    """Windows cut from the recordings and sent to the device, a batch at a time.
 
     Parameters
     ----------
@@ -18,33 +61,83 @@ class VolumeBatches(Dataset):
         Windows.
     scale : float
         What the EEG is divided by.
-    rows, samples : ndarray of int, shape (n_windows, n_slots)
-        The volumes of each window and the output samples they are read at, as
-        :func:`volumes_in_windows` gives them; -1 marks an empty slot.
-    y : ndarray of shape (n_windows, n_rois) or None
-        BOLD, scaled; None in prediction.
+    device : str
+        Where batches go.
     """
 
-    def __init__(self, X, scale, rows, samples, y=None):
-        self.X, self.scale, self.rows = X, scale, rows
-        self.samples = torch.from_numpy(np.maximum(samples, 0))
-        self.y = None if y is None else _padded(y, rows)
+    def __init__(self, X, scale, device):
+        self.X, self.scale, self.device = X, scale, device
 
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, i):
-        batch, y = self.__getitems__([i])
-        return {name: values[0] for name, values in batch.items()}, y[0]
-
-    def __getitems__(self, indices):
-        # A whole batch at once: one call instead of one per window, and nothing left to collate.
-        indices = np.asarray(indices)
+    def __call__(self, indices):
         eeg = np.array(self.X[indices], dtype=np.float32)
         eeg /= self.scale
-        batch = {"eeg": torch.from_numpy(eeg), "samples": self.samples[indices]}
-        y = torch.zeros(len(indices)) if self.y is None else self.y[indices]
-        return batch, y
+        return send(torch.from_numpy(eeg), self.device)
+
+    def at(self, rows):
+        """The same of some rows of X."""
+        return HostWindows(self.X[rows], self.scale, self.device)
+
+
+class DeviceWindows:
+    """Recordings that lie on the device, where windows are cut from them.
+
+    Parameters
+    ----------
+    X, scale, device
+        As of :class:`HostWindows`.
+    """
+
+    def __init__(self, X, scale, device):
+        self.device = device
+        n_channels, n_times = X.shape[1:]
+        self.eeg = torch.empty(n_channels, count_samples(X), device=device)
+        self.starts = np.empty(len(X), dtype=np.int64)
+        done = 0
+        for piece in cut_pieces(X):
+            span = slice(done, done + piece.eeg.shape[1])
+            self.eeg[:, span] = piece.scaled_eeg(scale, self.eeg)
+            self.starts[piece.rows] = done + piece.stops - n_times
+            done = span.stop
+        self.window = torch.arange(n_times, device=device)
+
+    def __call__(self, indices):
+        starts = send(torch.from_numpy(self.starts[indices]), self.device)
+        at = starts[:, None] + self.window
+        return self.eeg[:, at].transpose(0, 1).contiguous()
+
+    def at(self, rows):
+        """The same of some rows of X."""
+        some = copy.copy(self)
+        some.starts = self.starts[rows]
+        return some
+
+
+def place_eeg(X, scale, device):
+    """Keep EEG on the device where it has room for it, else on the host.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows.
+    scale : float
+        What the EEG is divided by.
+    device : str
+        Where batches are needed.
+
+    Returns
+    -------
+    eeg : HostWindows or DeviceWindows
+        Called with numbers of rows, it gives (n_rows, n_channels, n_times) in float32 on the
+        device.
+    """
+    n_bytes = 4 * X.shape[1] * count_samples(X)
+    windows = DeviceWindows if has_room(device, n_bytes) else HostWindows
+    return windows(X, scale, device)
+
+
+def count_samples(X):
+    """Samples that the pieces of :func:`cut_pieces` hold in all."""
+    return sum(piece.eeg.shape[1] for piece in cut_pieces(X))
 
 
 class Piece(NamedTuple):
@@ -213,10 +306,10 @@ def average_overlaps(estimates, rows, n_volumes):
 
     Parameters
     ----------
-    estimates : ndarray, shape (n_windows, n_slots, n_rois)
+    estimates : ndarray, shape (n_estimates, n_rois)
         Output of the network at the volumes.
-    rows : ndarray of int, shape (n_windows, n_slots)
-        Volume of each slot, -1 for none.
+    rows : ndarray of int, shape (n_estimates,)
+        Volume of each.
     n_volumes : int
         Number of volumes.
 
@@ -225,11 +318,9 @@ def average_overlaps(estimates, rows, n_volumes):
     y : ndarray of float64, shape (n_volumes, n_rois)
         Mean estimate of every volume.
     """
-    valid = rows >= 0
     total = np.zeros((n_volumes, estimates.shape[-1]))
-    np.add.at(total, rows[valid], estimates[valid])
-    count = np.bincount(rows[valid], minlength=n_volumes)
-    return total / count[:, None]
+    np.add.at(total, rows, estimates)
+    return total / np.bincount(rows, minlength=n_volumes)[:, None]
 
 
 def eeg_scale(X):
@@ -258,10 +349,3 @@ def eeg_scale(X):
 
 def _samples_between(times, later, sfreq):
     return np.round((later - times) * sfreq).astype(int)
-
-
-def _padded(y, rows):
-    """Targets (n_windows, n_slots, n_rois) with NaN where a slot is empty."""
-    padded = y[np.maximum(rows, 0)].astype(np.float32)
-    padded[rows < 0] = np.nan
-    return torch.from_numpy(padded)

@@ -90,6 +90,32 @@ def build_network(model, X, n_rois):
     return network
 
 
+class Net(skorch.NeuralNet):
+    """The net of skorch, with epochs that do not wait for the device after every step."""
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train or validate for an epoch; losses are read from the device when it is over."""
+        if iterator is None:
+            return
+        records, losses = [], []
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                records.append(self.history_[-1]["batches"][-1])
+                losses.append(step["loss"].detach())
+                self.history_.record_batch(f"{prefix}_batch_size", len(batch[0]["eeg"]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:  # an epoch that is interrupted has losses, too
+            for record, loss in zip(records, _to_floats(losses), strict=True):
+                record[f"{prefix}_loss"] = loss
+        self.history_.record(f"{prefix}_batch_count", len(losses))
+
+
+def _to_floats(scalars):
+    return torch.stack(scalars).tolist() if scalars else []
+
+
 def make_net(model, module, criterion, batch_size, validation=None, tiles=None, checkpoint=None):
     """Compose the skorch net of a BEIRARegressor.
 
@@ -112,7 +138,7 @@ def make_net(model, module, criterion, batch_size, validation=None, tiles=None, 
 
     Returns
     -------
-    net : skorch.NeuralNet
+    net : Net
         Not initialised.
     """
     callbacks = list((model.net_params or {}).get("callbacks") or [])
@@ -138,7 +164,7 @@ def make_net(model, module, criterion, batch_size, validation=None, tiles=None, 
         **(model.net_params or {}),
         "callbacks": callbacks,
     }
-    return skorch.NeuralNet(
+    return Net(
         module,
         criterion,
         lr=model.lr,

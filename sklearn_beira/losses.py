@@ -79,7 +79,7 @@ def riemannian(y_pred, y_true):
     1.95
     """
     a, b = _covariance(y_true), _covariance(y_pred)
-    factor = torch.linalg.cholesky(a)
+    factor = torch.linalg.cholesky_ex(a).L  # positive definite: there is no error to wait for
     half = torch.linalg.solve_triangular(factor, b, upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
     eigenvalues = torch.linalg.eigvalsh((whitened + whitened.mT) / 2)
@@ -98,7 +98,7 @@ LOSSES = {"mse": mse, "mae": mae, "correlation": correlation, "riemannian": riem
 
 
 class WeightedLoss(nn.Module):
-    """Sum of weighted losses over the volumes that count.
+    """Sum of weighted losses.
 
     Parameters
     ----------
@@ -119,9 +119,7 @@ class WeightedLoss(nn.Module):
         self.weights = dict(weights)
 
     def forward(self, y_pred, y_true):
-        """Compute the loss; shapes (..., n_rois), where NaN in ``y_true`` marks padding."""
-        valid = ~torch.isnan(y_true[..., 0])
-        y_pred, y_true = y_pred[valid], y_true[valid]
+        """Compute the loss; both of shape (n_volumes, n_rois)."""
         return sum(weight * LOSSES[name](y_pred, y_true) for name, weight in self.weights.items())
 
 

@@ -21,6 +21,7 @@ from ._batches import (
     average_overlaps,
     cut_pieces,
     eeg_scale,
+    place_eeg,
     tile,
     volumes_in_windows,
 )
@@ -333,7 +334,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.target_scale_ = np.where(spread > 0, spread, 1.0)
         y = (y - self.target_mean_) / self.target_scale_
         checkpoint = self._checkpoint(X, y, init)
-        training = self._batches(X[head], y[head], every_window=True)
+        eeg = self._place(X[head])
+        training = self._batches(X[head], y[head], eeg=eeg, every_window=True)
         validation = self._batches(X[tail], y[tail]) if len(tail) else None
 
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -358,7 +360,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 n_epochs = 0 if finished else self.max_epochs - done
                 self.net_.partial_fit(training, None, epochs=n_epochs)
                 with calibrating(module), torch.no_grad():
-                    for batch, _ in self.net_.get_iterator(self._batches(X[head])):
+                    for batch, _ in self.net_.get_iterator(self._batches(X[head], eeg=eeg)):
                         self.net_.infer(batch)
         # These hold EEG, which no saved model should.
         self.net_.train_split = None
@@ -397,7 +399,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         # A data loader draws a seed from the global generator even when it needs none.
         with torch.random.fork_rng(devices=[]):
             estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
-        return average_overlaps(np.concatenate(estimates), batches.rows, len(X))
+        rows = batches.rows[batches.rows >= 0]
+        return average_overlaps(np.concatenate(estimates), rows, len(X))
 
     def _estimate_pieces(self, network, X):
         """The same from continuous EEG, without reading overlapping windows one by one."""
@@ -521,12 +524,21 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             gap = window_reach(X) if isinstance(X, EEGWindows) else 0.0
         return tail_split(X, self.validation_fraction, gap)
 
-    def _batches(self, X, y=None, *, every_window=False):
+    def _batches(self, X, y=None, *, eeg=None, every_window=False):
         rows, samples = volumes_in_windows(X, self.mode)
+        eeg = self._place(X) if eeg is None else eeg
         if self.stride == "window" and not every_window:
             some = tile(X)
-            X, rows, samples = X[some], rows[some], samples[some]
-        return VolumeBatches(X, self.eeg_scale_, rows, samples, y)
+            eeg, rows, samples = eeg.at(some), rows[some], samples[some]
+        return VolumeBatches(eeg, rows, samples, y)
+
+    def _place(self, X):
+        """EEG of X, where batches are cut from it."""
+        # What loads batches in other processes cannot reach the device; what reads the EEG once
+        # need not keep it there.
+        workers = any(name.endswith("__num_workers") for name in self.net_params or {})
+        near = self.max_epochs and not workers
+        return place_eeg(X, self.eeg_scale_, self.device_ if near else "cpu")
 
     def _checkpoint(self, X, y, init):
         """Where the training left off, or None where nothing is to be kept."""

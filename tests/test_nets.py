@@ -148,19 +148,19 @@ def test_windows_shorter_than_a_filter_and_a_segment_are_refused():
 
 def test_networks_are_read_at_the_volumes_asked_for():
     net = BEIRANet(4, 3, n_branches=2, encoder_width=8, decoder_width=4).eval()
-    eeg, samples = torch.randn(2, 4, 256), torch.tensor([[255, 10], [30, 40]])
+    eeg, window, sample = torch.randn(2, 4, 256), [0, 1, 1], [255, 10, 30]
     full = net(eeg)
-    found = AtVolumes(net)(eeg, samples)
-    for window in range(2):
-        for slot in range(2):
-            torch.testing.assert_close(found[window, slot], full[window, :, samples[window, slot]])
+    found = AtVolumes(net)(eeg, torch.tensor(window), torch.tensor(sample))
+    assert found.shape == (3, 3)
+    for estimate, w, s in zip(found, window, sample, strict=True):
+        torch.testing.assert_close(estimate, full[w, :, s])
 
 
 def test_networks_of_the_own_volume_are_read_as_they_are():
     net = BrainWaveLinkerNet(4, 3, 256).eval()
     eeg = torch.randn(2, 4, 256)
-    found = AtVolumes(net)(eeg, torch.tensor([[255], [255]]))
-    torch.testing.assert_close(found, net(eeg)[:, None])
+    found = AtVolumes(net)(eeg, torch.arange(2), torch.tensor([255, 255]))
+    torch.testing.assert_close(found, net(eeg))
 
 
 def test_every_architecture_estimates_the_own_volume_or_every_sample():

@@ -76,7 +76,7 @@ class WindowCounter(Callback):
         return self
 
     def on_batch_begin(self, net, batch=None, training=False, **kwargs):
-        self.n_windows_ += len(batch[1]) if training else 0
+        self.n_windows_ += len(batch[0]["eeg"]) if training else 0
 
 
 class EverySample(nn.Module):
@@ -174,10 +174,12 @@ def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
     rows, samples = volumes_in_windows(X, "many_to_many")
     tiles = tile(X)
     module = model.net_.module_.eval()
+    window, slot = np.nonzero(rows[tiles] >= 0)
+    sample = samples[tiles][window, slot]
     with torch.no_grad():
         eeg = torch.from_numpy(np.asarray(X[tiles], dtype=np.float32)) / model.eeg_scale_
-        estimates = module(eeg, torch.from_numpy(np.maximum(samples[tiles], 0))).numpy()
-    expected = average_overlaps(estimates, rows[tiles], len(X))
+        estimates = module(eeg, torch.from_numpy(window), torch.from_numpy(sample)).numpy()
+    expected = average_overlaps(estimates, rows[tiles][window, slot], len(X))
     expected = expected * model.target_scale_ + model.target_mean_
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
     # The sampler held the training EEG.
@@ -206,8 +208,8 @@ def test_many_to_one_and_arrays_know_only_their_own_volume(windows):
 
 
 def test_estimates_of_overlapping_windows_are_averaged():
-    estimates = np.array([[[1.0], [9.0]], [[3.0], [5.0]]])
-    rows = np.array([[0, -1], [0, 1]])
+    estimates = np.array([[1.0], [3.0], [5.0]])
+    rows = np.array([0, 0, 1])
     np.testing.assert_array_equal(average_overlaps(estimates, rows, 2), [[2.0], [5.0]])
 
 
@@ -237,9 +239,10 @@ def test_recordings_are_predicted_in_one_go_as_window_by_window(model, windows):
     X, y = windows
     model = clone(model).fit(X, y)
     y_pred = model.predict(X)
-    module, eeg = model.net_.module_.cpu(), np.asarray(X, dtype=np.float32) / model.eeg_scale_
+    network = model.net_.module_.network.cpu()
+    eeg = torch.from_numpy(np.asarray(X, dtype=np.float32) / model.eeg_scale_)
     with torch.no_grad():
-        one_by_one = torch.cat([module(e[None], None)[:, 0] for e in torch.from_numpy(eeg)])
+        one_by_one = torch.cat([network(window[None]) for window in eeg])
     expected = one_by_one.numpy() * model.target_scale_ + model.target_mean_
     np.testing.assert_allclose(y_pred, expected, atol=1e-5 * y_pred.std())
 
@@ -650,9 +653,9 @@ def test_a_network_of_a_user_may_estimate_every_sample(windows):
     X, y = windows
     model = BEIRARegressor(EverySample, mode="many_to_many", **SMALL).fit(X, y)
     assert model.predict(X).shape == y.shape
-    assert model.net_.module_(
-        torch.zeros(1, X.shape[1], X.shape[2]), torch.tensor([[3, 5, 900]])
-    ).shape == (1, 3, 3)
+    eeg = torch.zeros(1, X.shape[1], X.shape[2])
+    found = model.net_.module_(eeg, torch.zeros(3, dtype=int), torch.tensor([3, 5, 900]))
+    assert found.shape == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,21 @@ class AtVolumes(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, eeg, samples):
-        """Map EEG and output samples (n_windows, n_slots) to BOLD (n_windows, n_slots, n_rois)."""
+    def forward(self, eeg, window, sample):
+        """Map EEG to the BOLD (n_estimates, n_rois) of volumes.
+
+        Parameters
+        ----------
+        eeg : tensor, shape (n_windows, n_channels, n_times)
+            Windows.
+        window, sample : tensor of int, shape (n_estimates,)
+            Window that a volume is estimated in, and sample of the output. A network that
+            estimates only the volume of a window gives one estimate per window, in their order.
+        """
         bold = self.network(eeg)
         if estimates_own_volume_only(self.network):
-            return bold[:, None]
-        bold = bold.transpose(1, 2)
-        at = samples[:, :, None].expand(-1, -1, bold.shape[2])
-        return bold.gather(1, at)
+            return bold
+        return bold[window, :, sample]
 
 
 def estimates_own_volume_only(network):

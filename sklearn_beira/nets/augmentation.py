@@ -2,6 +2,8 @@
 
 import torch
 
+from .devices import send
+
 
 def vary_windows(eeg, max_shift):
     """Turn the sign of windows at random, and move all by a random time.
@@ -25,4 +27,4 @@ def vary_windows(eeg, max_shift):
     # Drawn on the CPU: there a seed means the same for every device.
     sign = 2 * torch.randint(2, (len(eeg), 1, 1)) - 1
     shift = int(torch.randint(max(max_shift, 1), ()))
-    return torch.roll(eeg * sign.to(eeg), shift, dims=-1)
+    return torch.roll(eeg * send(sign.to(eeg.dtype), eeg.device), shift, dims=-1)

@@ -1,0 +1,49 @@
+"""Data on the device, and copies to it that nobody waits for."""
+
+import torch
+
+
+def send(tensor, device):
+    """Send a tensor to a device, without waiting for what the device has to do before.
+
+    Parameters
+    ----------
+    tensor : tensor
+        On the host.
+    device : str or torch.device
+        Where to.
+
+    Returns
+    -------
+    tensor : tensor
+        On the device.
+    """
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return tensor
+    if kind == "cuda":
+        # Only from pinned memory does a copy run while the host goes on.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def has_room(device, n_bytes):
+    """Tell whether a device with memory of its own can keep data beside a network.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Device.
+    n_bytes : int
+        Size of the data.
+
+    Returns
+    -------
+    room : bool
+        True if they take at most half of the free memory; False on the CPU, where a copy of the
+        data is no use.
+    """
+    if torch.device(device).type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= free // 2

@@ -1,0 +1,196 @@
+"""Training on a device: data that lie there are the same, and no step waits for it.
+
+A meta tensor has a shape and no numbers, so that whatever asks for one fails, as does a sum of
+tensors on two devices: an epoch that runs there would never wait for a GPU. What needs the numbers
+of a GPU is skipped where there is none.
+"""
+
+import mne
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from sklearn_beira import BEIRARegressor, EEGWindows
+from sklearn_beira._batches import (
+    DeviceWindows,
+    HostWindows,
+    VolumeBatches,
+    count_samples,
+    place_eeg,
+    volumes_in_windows,
+)
+from sklearn_beira._composition import build_network, make_net
+from sklearn_beira.losses import LOSSES, WeightedLoss
+from sklearn_beira.nets import ARCHITECTURES, AtVolumes
+from sklearn_beira.nets.devices import has_room, send
+
+SFREQ, SCALE = 100.0, 1e-5
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+
+
+def make_windows(dtype=np.float64):
+    """Two recordings, volumes out of order, one twice, and a stretch that no window covers."""
+    rng = np.random.default_rng(0)
+    recordings = [SCALE * rng.standard_normal((3, n)).astype(dtype) for n in (6000, 3000)]
+    onsets = np.r_[np.arange(6.0, 28.0, 1.95), np.arange(45.0, 59.0, 1.95), 6.0, 12.0, 12.0, 8.0]
+    recording = np.r_[np.zeros(len(onsets) - 4, int), 1, 1, 1, 1]
+    info = mne.create_info(3, SFREQ, "eeg")
+    return EEGWindows(recordings, recording, onsets, info, tmin=-5.12, tmax=0.0)
+
+
+X = make_windows()
+Y = np.random.default_rng(1).standard_normal((len(X), 2))
+INPUTS = {"EEGWindows": X, "float32": make_windows(np.float32), "array": np.asarray(X)}
+SMALL = {
+    "n_branches": 2,
+    "n_taps": 15,
+    "encoder_width": 4,
+    "decoder_width": 4,
+    "kernel_sizes": (3, 3),
+    "pool_sizes": (8,),
+    "max_epochs": 2,
+    "batch_size": 4,
+    "lr": 1e-3,
+    "verbose": False,
+    "random_state": 0,
+}
+
+
+class BatchCounter(Callback):
+    def on_train_begin(self, net, **kwargs):
+        self.n_batches_ = 0
+
+    def on_batch_end(self, net, **kwargs):
+        self.n_batches_ += 1
+
+
+# -- where the EEG lies -------------------------------------------------------------------------
+@pytest.mark.parametrize("data", INPUTS.values(), ids=INPUTS)
+def test_windows_cut_on_the_device_are_those_of_the_host_bit_for_bit(data):
+    rng = np.random.default_rng(2)
+    host, device = HostWindows(data, SCALE, "cpu"), DeviceWindows(data, SCALE, "cpu")
+    some = rng.permutation(len(data))[:9]
+    for indices in (np.arange(len(data)), some, np.array([3, 3]), np.array([], dtype=int)):
+        assert torch.equal(host(indices), device(indices))
+        assert torch.equal(host.at(some)(indices[:1] % 9), device.at(some)(indices[:1] % 9))
+    assert device(some).dtype == torch.float32
+
+
+def test_a_device_holds_a_sample_once_and_none_that_is_not_read():
+    n_read = sum(stop - start for _, start, stop in X.stretches())
+    assert DeviceWindows(X, SCALE, "cpu").eeg.shape == (3, n_read) == (3, count_samples(X))
+    assert n_read < 0.8 * sum(recording.shape[1] for recording in X.recordings)
+
+
+def test_without_memory_of_its_own_a_device_gets_no_copy():
+    assert not has_room("cpu", 1)
+    assert isinstance(place_eeg(X, SCALE, "cpu"), HostWindows)
+
+
+@pytest.mark.parametrize("mode", ["many_to_one", "many_to_many"])
+def test_a_batch_holds_the_volumes_of_its_windows_and_nothing_else(mode):
+    rows, samples = volumes_in_windows(X, mode)
+    batches = VolumeBatches(HostWindows(X, SCALE, "cpu"), rows, samples, Y)
+    indices = [4, 0, len(X) - 1]
+    batch, y = batches.__getitems__(indices)
+    estimated = list(zip(batch["window"].tolist(), batch["sample"].tolist(), strict=True))
+    expected = [
+        (window, sample, row)
+        for window, i in enumerate(indices)
+        for row, sample in zip(rows[i], samples[i], strict=True)
+        if row >= 0
+    ]
+    assert estimated == [(window, sample) for window, sample, _ in expected]
+    np.testing.assert_array_equal(y, Y[[row for _, _, row in expected]].astype(np.float32))
+    assert len(expected) == 3 if mode == "many_to_one" else len(expected) > 3
+
+
+# -- no step waits ------------------------------------------------------------------------------
+@pytest.mark.parametrize("windows", [HostWindows, DeviceWindows])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_epoch_asks_the_device_for_nothing_before_its_end(architecture, loss, windows):
+    mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
+    counter = BatchCounter()
+    settings = {**SMALL, "mode": mode, "loss": loss, "net_params": {"callbacks": [counter]}}
+    model = BEIRARegressor(architecture, **settings)
+    model.eeg_scale_ = SCALE
+    module = AtVolumes(build_network(model, X, 2))
+    model.device_ = "meta"
+    rows, samples = volumes_in_windows(X, mode)
+    batches = VolumeBatches(windows(X, SCALE, "meta"), rows, samples, Y)
+    net = make_net(model, module, WeightedLoss({loss: 1.0}), 4).initialize()
+    for step, training in ((net.train_step, True), (net.validation_step, False)):
+        counter.on_train_begin(net)
+        net.history_.new_epoch()
+        with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+            net.run_single_epoch(net.get_iterator(batches), training, "any", step)
+        assert counter.n_batches_ == -(-len(X) // 4)
+
+
+def test_losses_of_batches_are_in_the_history_also_of_an_epoch_that_was_interrupted():
+    class Interrupt(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            batches = net.history[-1]["batches"]
+            if training and len(net.history) == 2 and len(batches) == 3:
+                raise KeyboardInterrupt
+
+    model = BEIRARegressor("eegnet", **SMALL, net_params={"callbacks": [Interrupt()]}).fit(X, Y)
+    whole, part = model.history_[:, "batches"]
+    assert len(whole) == -(-len(X) // 4)
+    assert len(part) == 3
+    losses = [batch["train_loss"] for batch in whole]
+    sizes = [batch["train_batch_size"] for batch in whole]
+    assert model.history_[0, "train_loss"] == pytest.approx(np.average(losses, weights=sizes))
+    assert np.isfinite([batch["train_loss"] for batch in part]).all()
+
+
+def test_batches_may_be_loaded_in_other_processes():
+    plain = BEIRARegressor("eegnet", **SMALL).fit(X, Y)
+    workers = {"iterator_train__num_workers": 1}
+    loaded = BEIRARegressor("eegnet", **SMALL, net_params=workers).fit(X, Y)
+    np.testing.assert_array_equal(plain.predict(X), loaded.predict(X))
+
+
+# -- with the numbers of a GPU ------------------------------------------------------------------
+class NoWaiting(Callback):
+    """From the end of the first batch to that of the last, waiting for the GPU is an error."""
+
+    def on_batch_end(self, net, training, **kwargs):
+        n_batches = len(net.history[-1]["batches"])
+        last = n_batches == -(-len(X) // 4)
+        torch.cuda.set_sync_debug_mode("default" if last else "error")
+
+
+@needs_cuda
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_cuda_and_the_cpu_agree(architecture):
+    mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
+    epochs = 0 if architecture == "compact" else 2
+    settings = {**SMALL, "mode": mode, "max_epochs": epochs, "dropout": 0.0}
+    model = BEIRARegressor(architecture, **settings)
+    cpu = clone(model).set_params(device="cpu").fit(X, Y)
+    gpu = clone(model).set_params(device="cuda").fit(X, Y)
+    assert gpu.device_ == "cuda"
+    np.testing.assert_allclose(gpu.predict(X), cpu.predict(X), rtol=1e-2, atol=1e-3)
+
+
+@needs_cuda
+@pytest.mark.parametrize("architecture", ["autoencoder", "brainwavelinker", "eegnet"])
+def test_no_step_waits_for_cuda(architecture):
+    mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
+    settings = {**SMALL, "mode": mode, "device": "cuda", "net_params": {"callbacks": [NoWaiting()]}}
+    assert np.isfinite(BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)).all()
+
+
+@needs_cuda
+def test_eeg_that_fits_lies_on_cuda():
+    assert has_room("cuda", 1000)
+    assert not has_room("cuda", 10**15)
+    windows = place_eeg(X, SCALE, "cuda")
+    assert isinstance(windows, DeviceWindows)
+    indices = np.arange(len(X))
+    assert torch.equal(windows(indices).cpu(), HostWindows(X, SCALE, "cpu")(indices))
+    assert send(torch.arange(3), "cuda").tolist() == [0, 1, 2]
