@@ -14,7 +14,8 @@ def independent_volumes(x, y, codes, r=None):
     codes : ndarray of int, shape (n_volumes,)
         Block of each row, from 0, ascending.
     r : ndarray of shape (n_rois,) or None
-        Correlations, for the variance of coupled series (xDF); None takes Bartlett's.
+        Correlations, for the variance of coupled series (xDF) and of series that are not Gaussian;
+        None takes Bartlett's.
 
     Returns
     -------
@@ -36,6 +37,8 @@ def independent_volumes(x, y, codes, r=None):
     if r is not None:
         rho_xy, rho_yx = covariances[2:] / (scale[0] * scale[1])
         n_eff /= np.maximum(1, _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths))
+        # The ratio of Gaussian series has an SD of about sqrt(8 / n).
+        n_eff /= np.maximum(1, influence_ratio(x, y, r) - np.sqrt(8 / len(x)))
     return np.clip(np.where(known & known_n, n_eff, 3.0), 3.0, len(x) - len(lengths) + 1)
 
 
@@ -120,3 +123,16 @@ def _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths):
     # Of series that are the same but for rounding nothing but rounding is left to compare.
     known = expected > 1e-12
     return np.where(known, coupled / np.where(known, expected, 1.0), 1.0)
+
+
+def influence_ratio(x, y, r):
+    """Variance of r from the influence of every volume, over the one of Gaussian volumes.
+
+    Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
+    correlation coefficients, Biometrika 62: a volume moves r by x y - r (x^2 + y^2) / 2, for series
+    of mean square 1. Here they have a sum of squares of 1.
+    """
+    influence = x * y - r * (x**2 + y**2) / 2
+    expected = (1 - r**2) ** 2
+    known = expected > 1e-12
+    return np.where(known, len(x) * (influence**2).sum(axis=0) / np.where(known, expected, 1), 1.0)

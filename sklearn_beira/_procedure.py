@@ -8,10 +8,12 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
@@ -120,6 +122,12 @@ class Study:
         """Rows that are predicted."""
         return np.flatnonzero(self.blocks >= 0)
 
+    def is_cross_validated(self, rows):
+        """Tell whether models that predict some of these rows were trained on others of them."""
+        chosen = np.zeros(len(self.y), dtype=bool)
+        chosen[rows] = True
+        return any(chosen[test].any() and chosen[train].any() for train, test in self.folds)
+
     def runs(self):
         """Rows of each recording, in order of time."""
         times = self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
@@ -172,7 +180,7 @@ def make_study(X, y, cv, groups):
     n = _num_samples(X)
     check_kind(X, "X")
     columns = getattr(y, "columns", None)
-    name = getattr(y, "name", None)
+    name, index = getattr(y, "name", None), getattr(y, "index", None)
     y = check_bold(y, ensure_all_finite=False)
     check_consistent_length(X, y, groups)
     y = y.reshape(n, -1)
@@ -195,7 +203,44 @@ def make_study(X, y, cv, groups):
         recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
+    _check_index(X, index, recordings)
+    _check_same_bold(y, recordings)
     return Study(X, y, names, recordings, groups, check_cv(cv))
+
+
+def _check_index(X, index, recordings):
+    """Refuse tables whose own labels say that rows do not belong together, or are not in order."""
+    own = getattr(X, "index", None)
+    labels = [i for i in (own, index) if isinstance(i, pd.Index) and i.is_unique]
+    if len(labels) == 2 and not own.equals(index) and own.sort_values().equals(index.sort_values()):
+        raise ValueError(
+            "X and y have the same index in another order, so that rows do not belong together; "
+            "take y.loc[X.index]."
+        )
+    if isinstance(X, EEGWindows):  # which know the time of every row
+        return
+    for label in labels:
+        counts = pd.api.types.is_numeric_dtype(label) or isinstance(label, pd.DatetimeIndex)
+        runs = (label[recordings == k] for k in pd.unique(recordings))
+        if counts and not all(run.is_monotonic_increasing for run in runs):
+            raise ValueError(
+                "the index says that rows are not in order of time, but rows of a table are taken "
+                "in order; take X.sort_index() and y.sort_index(), or reset_index(drop=True) where "
+                "the index means nothing."
+            )
+
+
+def _check_same_bold(y, recordings):
+    """Refuse BOLD that two recordings have in common: two measurements never are the same."""
+    seen = {}
+    for k in pd.unique(recordings):
+        series = y[recordings == k]
+        if len(series) > 2 and (np.ptp(series, axis=0) > 0).any():
+            first = seen.setdefault(series.tobytes(), k)
+            if first != k:
+                raise ValueError(
+                    f"recordings {first} and {k} have the same BOLD; give each recording once."
+                )
 
 
 def check_models(models):
@@ -213,6 +258,12 @@ def check_models(models):
             raise TypeError(
                 f"model {name!r} must be a scikit-learn regressor, got {what}; call the maker, as "
                 f"in make_band_power_ridge(), and give several models as a dict of name: model."
+            )
+        parts = [model, *model.get_params(deep=True).values()]
+        if any(isinstance(part, FrozenEstimator) for part in parts):
+            warn_user(
+                f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds: if it "
+                f"has seen volumes that are tested here, r is too high."
             )
 
 
@@ -288,7 +339,7 @@ def check_folds(models, study, *, needs_apart):
         what += "predicted from its neighbours, whatever the EEG"
         if needs_apart:
             raise ValueError(
-                f"{what}, and a null that keeps the predictions would call that a finding. Use "
+                f"{what}, and a test that keeps the predictions would call that a finding. Use "
                 f"BlockedKFold."
             )
         warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)

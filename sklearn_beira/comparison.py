@@ -8,7 +8,8 @@ from sklearn.base import clone
 
 from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
 from ._store import ResultStore, versions
-from .metrics import check_level, group_scores, region_scores
+from ._warn import warn_user
+from .metrics import check_level, group_scores, region_scores, t_of_mean
 from .preprocessing import Windower
 from .significance import (
     choose_null,
@@ -77,7 +78,8 @@ def compare(
         Draws of the null.
     refit : bool
         True repeats every model's whole procedure in every draw, which costs as many fits. False,
-        the default here, keeps the predictions and replaces only the test BOLD.
+        the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
+        as much as cross-validation can make r scatter: p is then an upper bound.
     keep_trend : bool
         As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
     others : list of array-like or None
@@ -106,7 +108,11 @@ def compare(
         ``ci_high`` (interval from ``n_eff``, over subjects in scope "group"), ``n`` (volumes, or
         subjects), ``n_eff``, ``p_neff`` (parametric, from ``n_eff``), ``p``, ``p_max``,
         ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
-        ``n_train``, ``fit_time`` in s, and ``params`` (what a search chose, JSON).
+        ``n_train`` (volumes of the training; in scope "subject" those of other subjects),
+        ``fit_time`` in s, and ``params`` (what a search chose, JSON). ``n_eff`` and what follows
+        from it allow for the cross-validation (:func:`~sklearn_beira.metrics.region_scores`), the
+        scope "group" for training data that subjects share
+        (:func:`~sklearn_beira.metrics.group_scores`).
         ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
         draws can give), ``null``, ``refit``, ``n_draws``, ``cv``, ``random_state``, ``seeds`` (of
         every model, by parameter; "None" is not repeatable), ``versions`` and ``blocks`` (the test
@@ -152,6 +158,12 @@ def compare(
     if null is not None:
         null = choose_null(null, study, others)
         draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
+        if null == "shift":
+            warn_user(
+                f"null='shift' has to leave out the ends of recordings: p, p_max and the range of "
+                f"the null are those of r on {len(draws.rows)} of {len(study.y)} volumes, r and "
+                f"its interval of all. null_test gives both on the same volumes."
+            )
     store = ResultStore(cache)
     predictions, facts = _predict_all(models, study, store, n_jobs, verbose)
     tests = {}
@@ -162,8 +174,9 @@ def compare(
                 r, null_r = refit_draws(model, kept, draws, store, n_jobs, verbose)
             else:
                 r, null_r = score_draws(study, predictions[name], draws)
+            n_models = len(models) if family == "all" else 1
             tests[name] = summarise(
-                study.region_names, r, null_r, draws, null, refit, keep_trend, level
+                study, r, null_r, draws, null, refit, keep_trend, level, n_models
             )
         if family == "all":
             _correct_over_models(tests)
@@ -247,10 +260,14 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
 def paired_test(table, model, rival, *, unit="auto", level=0.95):
     r"""Test whether one model predicts better than another on the same folds or subjects.
 
-    The differences of Fisher's z are tested by t. Subjects are independent; folds are not, since
-    their training data overlap, so their variance is corrected [1]_:
+    The differences of Fisher's z are tested by t. Folds are not independent, since their training
+    data overlap, nor are subjects whose models were trained on one another. So the variance is
+    corrected [1]_:
 
     .. math:: t = \bar d / \sqrt{\Bigl(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Bigr) s_d^2}
+
+    where :math:`n_{train}` counts, for subjects, the volumes of other subjects; without any,
+    subjects are independent, and nothing is corrected.
 
     Parameters
     ----------
@@ -295,26 +312,21 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
         )
     difference = difference[table["region"].unique()]
     difference["mean"] = difference.mean(axis=1)
-    k = len(difference)
-    overlap = 0.0
-    if unit == "fold":
-        one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
-        overlap = float((one["n"] / one["n_train"]).mean())
-    error = np.sqrt((1 / k + overlap) * difference.var(axis=0, ddof=1))
-    mean = difference.mean(axis=0)
-    t = mean / error.where(error > 0)
-    half = stats.t.ppf((1 + level) / 2, k - 1) * error
+    one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
+    mean, t, half = t_of_mean(difference.to_numpy(), _overlap(one), level)
+    df = len(difference) - 1
     return pd.DataFrame(
         {
             "difference_z": mean,
             "ci_low": mean - half,
             "ci_high": mean + half,
             "t": t,
-            "df": k - 1,
-            "p": 2 * stats.t.sf(t.abs(), k - 1),
+            "df": df,
+            "p": 2 * stats.t.sf(np.abs(t), df),
             "unit": unit,
-        }
-    ).rename_axis("region")
+        },
+        index=difference.columns.rename("region"),
+    )
 
 
 def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
@@ -436,6 +448,7 @@ def _rows(name, study, y_pred, facts, tests, subjects, level):
             study.y[rows],
             y_pred[rows],
             blocks=study.blocks[rows],
+            cross_validated=study.is_cross_validated(rows),
             region_names=study.region_names,
             level=level,
         )
@@ -455,11 +468,33 @@ def _rows(name, study, y_pred, facts, tests, subjects, level):
     people = [] if subjects is None else list(pd.unique(subjects[order]))
     if len(people) < 2:
         return
-    per_subject = [scores(order[subjects[order] == s], "subject", str(s)) for s in people]
+    per_subject = [
+        scores(
+            order[subjects[order] == person],
+            "subject",
+            str(person),
+            n_train=_trained_on_others(study, subjects, person),
+        )
+        for person in people
+    ]
     yield from per_subject
     r = np.array([table["r"].to_numpy() for table in per_subject])
-    group = group_scores(r, level=level).reset_index(drop=True)
+    one = pd.concat([table.iloc[[0]] for table in per_subject])
+    group = group_scores(r, overlap=_overlap(one), level=level).reset_index(drop=True)
     group = group.rename(columns={"p": "p_neff", "n_subjects": "n"})
     yield group.assign(
         region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"
     )
+
+
+def _trained_on_others(study, subjects, person):
+    """Volumes of other subjects that the models of a subject learned from, mean over its folds."""
+    mine = subjects == person
+    return float(np.mean([(~mine[train]).sum() for train, test in study.folds if mine[test].any()]))
+
+
+def _overlap(rows):
+    """Mean share of tested volumes in trained ones, over rows of the table; 0 for no training."""
+    trained = rows["n_train"].to_numpy(dtype=float)
+    shared = trained > 0  # not where it is NaN, in tables without it
+    return float(np.mean(np.where(shared, rows["n"] / np.where(shared, trained, 1.0), 0.0)))

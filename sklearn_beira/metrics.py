@@ -93,7 +93,9 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
         Label of each volume's test block, as in :func:`pearson_r`. No lag spans two blocks.
     method : {"xdf", "bartlett"}
         "bartlett" uses the two autocorrelations. "xdf" also uses the cross-correlations, which
-        change the variance where the series are coupled [2]_; it lowers "bartlett" or leaves it.
+        change the variance where the series are coupled [2]_, and the influence that single volumes
+        have on r [4]_: where both series are loud at the same time, as in motion, few volumes
+        decide. It lowers "bartlett" or leaves it.
 
     Returns
     -------
@@ -107,7 +109,11 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
     Covariances are taken up to lag :math:`2 \sqrt n`, at most half a block; the upper half of the
     lags is tapered to 0. Centring makes those of short blocks too small; this bias is linear in the
     true ones and solved for, as [3]_ does for residuals. The variance of [2]_ enters as its ratio
-    to Bartlett's, and ratios below 1 count as 1: in short series they are mostly noise.
+    to Bartlett's, that of [4]_ as its ratio to the one of Gaussian series, less the SD that the
+    ratio has in those. Ratios below 1 count as 1: in short series they are mostly noise.
+
+    Both series are taken as given. A prediction by cross-validation is not: see
+    :func:`region_scores`.
 
     ``benchmarks/interval_coverage.py`` measures the coverage of the 95 % intervals that follow.
     They are too wide where one series is white and the two are coupled, as n_eff never exceeds the
@@ -123,6 +129,8 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
        coefficient under autocorrelation, NeuroImage 199, doi 10.1016/j.neuroimage.2019.05.011.
     .. [3] Worsley et al. (2002), A general statistical analysis for fMRI data, NeuroImage 15,
        doi 10.1006/nimg.2001.0933.
+    .. [4] Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
+       correlation coefficients, Biometrika 62, doi 10.1093/biomet/62.3.531.
 
     Examples
     --------
@@ -210,8 +218,10 @@ def r_p_value(r, n_eff, *, alternative="greater"):
     return np.where(n_eff <= 2, 1.0, p)
 
 
-def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95):
-    """Table of scores, a row per region.
+def region_scores(
+    y_true, y_pred, *, blocks=None, cross_validated="auto", region_names=None, level=0.95
+):
+    r"""Table of scores, a row per region.
 
     Parameters
     ----------
@@ -219,6 +229,10 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
         Measured and predicted BOLD.
     blocks : array-like of shape (n_volumes,) or None
         Label of each volume's test block, as in :func:`pearson_r`.
+    cross_validated : bool or "auto"
+        Whether models of some of these volumes were trained on others of them, so that the BOLD of
+        each block is learned from as well as tested against. "auto" takes that for granted where
+        there are several blocks; say False if one model predicted them all.
     region_names : list of str or None
         Names of the regions; None takes those of ``y_true`` if it is a DataFrame, else numbers.
     level : float
@@ -228,8 +242,25 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
     -------
     scores : DataFrame, a row per region
         Columns ``r`` (:func:`pearson_r`), ``r2`` and ``mse`` (scikit-learn's, on the volumes as
-        they are, blocks or not), ``n`` (volumes), ``n_eff`` (:func:`effective_n`), ``ci_low`` and
-        ``ci_high`` (:func:`r_interval`) and ``p`` (:func:`r_p_value`, one-sided).
+        they are, blocks or not), ``n`` (volumes), ``n_eff`` (:func:`effective_n`, and what
+        cross-validation leaves of it), ``ci_low`` and ``ci_high`` (:func:`r_interval`) and ``p``
+        (:func:`r_p_value`, one-sided).
+
+    Notes
+    -----
+    In cross-validation, chance counts twice: where two blocks agree by chance on what the EEG has
+    to do with BOLD, either predicts the other. A prediction linear in the training BOLD is
+    :math:`\hat y = H y`, where :math:`H` is 0 within blocks, and for white BOLD without coupling
+
+    .. math:: \operatorname{var}(y^\top H y) \propto \|H\|^2 + \operatorname{tr}(H^2)
+              \le 2 \|H\|^2,
+
+    twice what it would be if the prediction knew nothing of :math:`y`. Where EEG tells of BOLD,
+    that is true only of the share of noise in the prediction, at most :math:`1 - r^2`. So
+
+    .. math:: n_{eff} \to 3 + (n_{eff} - 3) / (2 - r^2).
+
+    ``benchmarks/interval_coverage.py`` measures what that does to intervals.
 
     Examples
     --------
@@ -250,6 +281,12 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
     if len(y_true) < 2:
         raise ValueError(f"scores need at least 2 volumes, got {len(y_true)}.")
     n_eff = effective_n(y_true, y_pred, blocks=blocks)
+    if cross_validated not in (True, False, "auto"):
+        raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
+    if cross_validated == "auto":
+        cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
+    if cross_validated:
+        n_eff = 3 + (np.maximum(n_eff, 3) - 3) / (2 - r**2)
     low, high = r_interval(r, n_eff, level=level)
     return pd.DataFrame(
         {
@@ -266,13 +303,18 @@ def region_scores(y_true, y_pred, *, blocks=None, region_names=None, level=0.95)
     )
 
 
-def group_scores(r, *, level=0.95):
-    """Table of group scores, a row per region; the subject is the unit.
+def group_scores(r, *, overlap=0.0, level=0.95):
+    r"""Table of group scores, a row per region; the subject is the unit.
 
     Parameters
     ----------
     r : array-like or DataFrame, shape (n_subjects, n_rois)
         Correlation of every subject in every region.
+    overlap : float
+        Volumes of a subject relative to those of other subjects that its model was trained on; 0
+        where every subject has models of its own. Models that share training data err together,
+        and the variance of the mean of z is taken to be :math:`(1 / k + overlap) s^2` for k
+        subjects [1]_.
     level : float
         Level of the confidence interval.
 
@@ -282,6 +324,10 @@ def group_scores(r, *, level=0.95):
         Columns ``r`` (mean over subjects, through Fisher's z), ``n_subjects``, ``ci_low`` and
         ``ci_high`` (t interval of the mean z, turned back) and ``p`` (one-sided t test of a mean
         above 0). Interval and p are NaN with one subject, or where all subjects have the same r.
+
+    References
+    ----------
+    .. [1] Nadeau, Bengio (2003), Inference for the generalization error, Machine Learning 52.
 
     Examples
     --------
@@ -304,16 +350,15 @@ def group_scores(r, *, level=0.95):
             f"r must lie above -1 and below 1, got values from {r.min():g} to {r.max():g}; "
             f"leave out what was scored against itself."
         )
+    if not (isinstance(overlap, Real) and 0 <= overlap < np.inf):
+        raise ValueError(f"overlap must be a number of at least 0, got {overlap!r}.")
     z = np.arctanh(r)
-    low, high, p = np.full((3, z.shape[1]), np.nan)
-    vary = np.ptp(z, axis=0) > 1e-12
-    if vary.any():
-        test = stats.ttest_1samp(z[:, vary], 0)
-        low[vary], high[vary] = np.tanh(test.confidence_interval(level))
-        p[vary] = stats.ttest_1samp(z[:, vary], 0, alternative="greater").pvalue
+    mean, t, half = t_of_mean(z, overlap, level)
+    low, high = np.tanh(mean - half), np.tanh(mean + half)
+    p = stats.t.sf(t, len(z) - 1)
     return pd.DataFrame(
         {
-            "r": np.tanh(z.mean(axis=0)),
+            "r": np.tanh(mean),
             "n_subjects": len(z),
             "ci_low": low,
             "ci_high": high,
@@ -321,6 +366,32 @@ def group_scores(r, *, level=0.95):
         },
         index=pd.Index(range(z.shape[1]) if names is None else names, name="region"),
     )
+
+
+def t_of_mean(values, overlap, level):
+    """Mean of values that share training data, its t, and half of its interval.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_units, n_columns)
+        Fisher's z, or differences of it.
+    overlap : float
+        What the variance of the mean has on top of 1 / n_units; see :func:`group_scores`.
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    mean, t, half : ndarray of shape (n_columns,)
+        t and half are NaN where nothing varies, or with one unit.
+    """
+    k, mean = len(values), values.mean(axis=0)
+    if k < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    varies = np.ptp(values, axis=0) > 1e-12
+    error = np.sqrt((1 / k + overlap) * values.var(axis=0, ddof=1))
+    error = np.where(varies, error, np.nan)
+    return mean, mean / error, stats.t.ppf((1 + level) / 2, k - 1) * error
 
 
 def region_scorers(region_names):

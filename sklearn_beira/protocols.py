@@ -87,7 +87,8 @@ def paper_protocol(
     ------
     ValueError
         If the time of the rows is not known, if a recording is too short for the test, or if the
-        honest evaluation has no splits.
+        honest evaluation would be none: without splits, with volumes tested twice, or with training
+        and test volumes mixed in time.
 
     Warns
     -----
@@ -130,7 +131,7 @@ def paper_protocol(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, needs_apart=False)
+    check_folds({type(model).__name__: model}, study, needs_apart=True)
     names = study.region_names
     train, test = _last_seconds(recordings, times, test_duration)
 
@@ -140,12 +141,22 @@ def paper_protocol(
     truth, guess = _interpolate(_columns(scaled), y_pred, test, recordings, times, sfreq)
     paper_r = pearson_r(truth, guess, multioutput="raw_values")
     short = region_scores(
-        _columns(scaled)[test], y_pred, blocks=recordings[test], region_names=names
+        _columns(scaled)[test],
+        y_pred,
+        blocks=recordings[test],
+        cross_validated=False,
+        region_names=names,
     )
 
     rows = study.tested
     y_out = out_of_fold(model, study, study.y, n_jobs)[rows]
-    honest = region_scores(study.y[rows], y_out, blocks=study.blocks[rows], region_names=names)
+    honest = region_scores(
+        study.y[rows],
+        y_out,
+        blocks=study.blocks[rows],
+        cross_validated=study.is_cross_validated(rows),
+        region_names=names,
+    )
 
     table = pd.DataFrame(
         {

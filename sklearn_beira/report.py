@@ -31,13 +31,14 @@ __all__ = ["make_report"]
 
 _READING = (
     "r is that of out-of-fold predictions, centred within test blocks. The interval (95 % unless "
-    "another level was asked for), p and p_max (p corrected over regions) are those of the first "
-    "model; * marks p_max of at most .05, ≤ the smallest p that so many draws allow. mean: over "
-    "regions."
+    "another level was asked for), p and p_max (p corrected over regions, or over regions and "
+    "models where that was asked for) are those of the first model; * marks p_max of at most .05, "
+    "≤ the smallest p that so many draws allow. mean: over regions."
 )
 _FOREST = (
-    "Line: interval of r (dotted: too few effective volumes to tell). Grey bar: where 95 % of the "
-    "draws of the null lie. Models stand in the order of the table."
+    "Line: interval of r (dotted: too few effective volumes to tell). Grey bar: where the "
+    "middle of the draws of the null lies, as many of them as the interval's level says. Models "
+    "stand in the order of the table."
 )
 _BRANCHES = (
     "Pattern: where the branch's signal comes from, scaled to ±1 (not weights; the sign of a map "

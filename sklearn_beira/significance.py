@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 from scipy.signal import detrend
+from scipy.stats import kurtosis
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
@@ -31,6 +32,13 @@ __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 _ENOUGH_TO_SWAP = 4
 # Stretches of others' BOLD from which a null can be drawn without a warning.
 _ENOUGH_OTHERS = 5
+# How much more r scatters in cross-validation than predictions that are kept tell, at most: see
+# metrics.region_scores.
+_CHANCE_COUNTS_TWICE = np.sqrt(2)
+# Fisher's z is finite up to here.
+_ONE = 1 - 1e-12
+# Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
+_MOST_KURTOSIS, _RARE = 2.0, 0.02
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).
@@ -51,7 +59,7 @@ _ASSUMES = {
 
 
 class StationarityWarning(UserWarning):
-    """A null that assumes stationary BOLD was asked for, and the BOLD drifts."""
+    """A null that assumes stationary BOLD was asked for, and the BOLD drifts or has bursts."""
 
 
 @dataclass
@@ -146,10 +154,10 @@ def null_test(
     n_draws : int
         Number of draws. Where fewer different ones exist, all of them are taken.
     refit : bool
-        False keeps the predictions and changes the BOLD only in scoring. That needs no fit and
-        answers another question: whether the predictions follow this BOLD better than other BOLD,
-        given what was learned. It assumes that training and test BOLD are independent without the
-        EEG, which blocks of one run are only approximately; whole recordings left out are.
+        False keeps the predictions and changes the BOLD only in scoring. That needs no fit. But in
+        cross-validation BOLD is learned from as well as tested against, so that r scatters up to
+        1.4 times as much (:func:`~sklearn_beira.metrics.region_scores`): the draws, in Fisher's z,
+        are widened by the root of 2, and p is an upper bound.
     keep_trend : bool
         What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
         place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
@@ -181,7 +189,8 @@ def null_test(
     -----
     StationarityWarning
         If "shift", "circular" or "phase" meets BOLD that the test of Kwiatkowski et al. (1992)
-        finds not stationary around a linear trend (5 % over all series together).
+        finds not stationary around a linear trend (5 % over all series together), or "phase" BOLD
+        with far heavier tails than its draws.
     GapWarning
         If the model looks back farther than the gap of the splitter.
 
@@ -215,7 +224,7 @@ def null_test(
         r, null_r = refit_draws(model, kept, draws, ResultStore(cache), n_jobs, verbose)
     else:
         r, null_r = score_draws(study, out_of_fold(model, study, study.y), draws)
-    return summarise(study.region_names, r, null_r, draws, null, refit, keep_trend, level)
+    return summarise(study, r, null_r, draws, null, refit, keep_trend, level)
 
 
 def kpss(series, *, trend=True):
@@ -334,6 +343,8 @@ def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True)
             f"null={null!r} has only {draws.n_draws} draws here, so p cannot fall below "
             f"{least:.2f}; give more or longer recordings, or use another null.",
         )
+    if null == "phase":
+        _check_gaussian(study, draws)
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
         warn_user(
@@ -360,7 +371,7 @@ def score_draws(study, y_pred, draws):
     r : ndarray, shape (n_rois,)
         With measured BOLD, over the rows of the draws.
     null_r : ndarray, shape (n_draws, n_rois)
-        With the draws.
+        With the draws, widened where models were trained on BOLD that others are tested on.
     """
     use = study.blocks[draws.rows] >= 0
     rows = draws.rows[use]
@@ -369,6 +380,8 @@ def score_draws(study, y_pred, draws):
     for some in _chunks(draws.n_draws, study.y.shape[1]):
         bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
         null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
+    if study.is_cross_validated(study.tested):
+        null_r = np.tanh(_CHANCE_COUNTS_TWICE * np.arctanh(null_r.clip(-_ONE, _ONE)))
     return _r(study.y[rows], y_pred, blocks), null_r
 
 
@@ -421,13 +434,13 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
     return r[0], r[1:]
 
 
-def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
+def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=1):
     """Make the result of a null test.
 
     Parameters
     ----------
-    region_names : list of str
-        Regions.
+    study : Study
+        Samples and folds.
     r : ndarray, shape (n_rois,)
         Observed.
     null_r : ndarray, shape (n_draws, n_rois)
@@ -442,6 +455,8 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         Whether the slow trend stayed in place.
     level : float
         Share of the draws in the interval.
+    n_models : int
+        Models that p_max will be corrected over.
 
     Returns
     -------
@@ -457,9 +472,9 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
             "null_mean": null_r.mean(axis=0),
             "null_low": low,
             "null_high": high,
-            "n": len(draws.rows),
+            "n": np.count_nonzero(study.blocks[draws.rows] >= 0),
         },
-        index=pd.Index(region_names, name="region"),
+        index=pd.Index(study.region_names, name="region"),
     )
     trend = " on top of its own slow trend" if keep_trend else ""
     # Of 2 M shifts, M + 1 in a row are what p counts among.
@@ -468,15 +483,17 @@ def summarise(region_names, r, null_r, draws, null, refit, keep_trend, level):
         "It stands in for the BOLD of training and test alike, and selection and fit are repeated."
         if refit
         else "It stands in for the measured BOLD when predictions are scored; the predictions stay "
-        "as they are, which assumes that training and test BOLD are independent of each other but "
-        "for the EEG."
+        "as they are. Where BOLD is learned from as well as tested against, as in "
+        "cross-validation, r scatters more than that tells: the draws are widened, in Fisher's z, "
+        "by the root of 2, the most it can be for models linear in BOLD."
     )
     question = (
         f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_draws} draws have an r at least as "
         f"high as the measured one, so p is never 0. In a draw, a recording has {_WITH[null]}"
         f"{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
         f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} "
-        f"region{'s' * (len(r) > 1)} by the maximum statistic."
+        f"region{'s' * (len(r) > 1)}{f' and {n_models} models' * (n_models > 1)} by the maximum "
+        f"statistic."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
 
@@ -514,6 +531,11 @@ def _check_others(others, study, longest):
     for k, run in itertools.product(range(len(others)), study.runs()):
         if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
             raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
+    for i, j in itertools.combinations(range(len(others)), 2):
+        if others[i].shape == others[j].shape and _same_series(others[i], others[j]):
+            raise ValueError(
+                f"others[{i}] and others[{j}] are the same BOLD; give that of each recording once."
+            )
     n_stretches = sum(len(other) // longest for other in others)
     if not n_stretches:
         raise ValueError(
@@ -527,6 +549,39 @@ def _check_others(others, study, longest):
             f"least {_ENOUGH_OTHERS} other recordings."
         )
     return others
+
+
+def _same_series(one, other):
+    """Whether two tables are equal but for the scale and mean of each region."""
+    return bool(np.allclose(_standard(one), _standard(other), atol=1e-9))
+
+
+def _standard(y):
+    sd = y.std(axis=0)
+    return (y - y.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+
+
+def _check_gaussian(study, draws):
+    """Notice BOLD with far heavier tails than its draws, which are close to Gaussian."""
+    y = study.y[draws.rows]
+    varies = y.std(axis=0) > 1e-9 * np.abs(y).max(axis=0)
+    if not varies.any():
+        return
+    found = kurtosis(y[:, varies], axis=0)
+    if found.max() < _MOST_KURTOSIS:
+        return
+    some = range(min(draws.n_draws, 200))
+    highest = [kurtosis(draws.bold(k)[:, varies], axis=0).max() for k in some]
+    share = (1 + np.sum(highest >= found.max())) / (1 + len(highest))
+    if share <= _RARE:
+        worst = np.array(study.region_names)[varies][int(np.argmax(found))]
+        warn_user(
+            f"null='phase' assumes Gaussian BOLD, but that of {worst} has an excess kurtosis of "
+            f"{found.max():.1f} (its draws: at most {max(highest):.1f}): a few volumes, such as "
+            f"those of a motion, may decide r, and p may be too low. Leave these volumes out "
+            f"(annotate them as BAD before align), or use null='swap' with other recordings.",
+            StationarityWarning,
+        )
 
 
 def _check_stationary(study, runs, null):

@@ -17,7 +17,13 @@ from scipy import stats
 from scipy.signal import lfilter
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, cross_val_predict
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    GridSearchCV,
+    KFold,
+    LeaveOneGroupOut,
+    cross_val_predict,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
@@ -207,7 +213,9 @@ def test_subjects_are_scored_one_by_one_and_as_a_group():
     group = table[table["scope"] == "group"]
     z = np.arctanh(each["r"].to_numpy().reshape(3, 3))
     np.testing.assert_allclose(group["r"], np.tanh(z.mean(axis=0)))
-    low = z.mean(axis=0) - stats.t.ppf(0.975, 2) * stats.sem(z, axis=0)
+    # Each is tested on 80 volumes, by a model of the 160 of the others.
+    error = np.sqrt((1 / 3 + 80 / 160) * z.var(axis=0, ddof=1))
+    low = z.mean(axis=0) - stats.t.ppf(0.975, 2) * error
     np.testing.assert_allclose(group["ci_low"], np.tanh(low))
     assert (group["n"] == 3).all()
 
@@ -313,10 +321,25 @@ def test_workers_of_dask_give_the_same_table_and_null():
 
 
 # -- two models ---------------------------------------------------------------------------------
-def test_over_subjects_the_paired_test_is_the_t_test():
+class OwnData(BaseCrossValidator):
+    """Five blocks of every subject, predicted from the other blocks of the same subject."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 25
+
+    def split(self, X, y=None, groups=None):
+        for subject in np.unique(groups):
+            mine = np.flatnonzero(groups == subject)
+            for block in np.array_split(mine, 5):
+                yield np.setdiff1d(mine, block), block
+
+
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     X, y = make_data(400)
     subjects = np.repeat(np.arange(5), 80)
-    table = run(MODELS, X, y, groups=subjects, subjects=subjects, cv=LeaveOneGroupOut())
+    table = run(MODELS, X, y, groups=subjects, subjects=subjects, cv=OwnData(), null=None)
+    assert (table.query("scope == 'subject'")["n_train"] == 0).all()
     result = paired_test(table, "ridge", "strong")
     assert (result["unit"] == "subject").all()
     r = {
@@ -330,6 +353,27 @@ def test_over_subjects_the_paired_test_is_the_t_test():
     np.testing.assert_allclose(result[["ci_low", "ci_high"]][:3], np.transpose([low, high]))
     assert result.index[-1] == "mean"
     np.testing.assert_allclose(result["difference_z"].iloc[-1], result["difference_z"][:3].mean())
+
+
+def test_subjects_that_learn_from_each_other_are_no_independent_evidence():
+    """Leave one subject out, where there is nothing to find: rates of p <= .05 over 60 studies."""
+    rates = {"group": [], "subject": [], "naive": []}
+    subjects = np.repeat(np.arange(6), 60)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        X, y = rng.standard_normal((360, 5)), rng.standard_normal((360, 1))
+        options = {"groups": subjects, "subjects": subjects, "null": None, "verbose": False}
+        models = {"ridge": Ridge(), "mean": DummyRegressor()}
+        table = compare(models, X, y, cv=LeaveOneGroupOut(), **options)
+        group = table.query("scope == 'group' and model == 'ridge'")
+        rates["group"].append(group["p_neff"].iloc[0])
+        rates["subject"].append(paired_test(table, "ridge", "mean")["p"].iloc[0])
+        each = table.query("scope == 'subject' and model == 'ridge'")
+        rates["naive"].append(stats.ttest_1samp(np.arctanh(each["r"]), 0).pvalue)
+    rates = {name: np.mean(np.array(p) <= 0.05) for name, p in rates.items()}
+    assert rates["group"] < 0.1
+    assert rates["subject"] < 0.1
+    assert rates["naive"] > 0.1
 
 
 def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():

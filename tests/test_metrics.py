@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm, pearsonr, ttest_1samp
 from sklearn.dummy import DummyRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 
@@ -299,6 +299,69 @@ def test_effective_n_of_different_people_is_that_of_real_bold(shared_data):
     assert (r_p_value(r, 115, alternative="two-sided") < 0.05).mean() > 0.13
 
 
+@pytest.mark.parametrize("loud", ["ten volumes", "two minutes", "later and later"])
+def test_intervals_hold_where_both_series_are_loud_at_the_same_time(loud):
+    """Independent but for when they are loud, as EEG and BOLD are in motion."""
+    x, y = ar_pairs(0.5, 0.5, 300, 400)
+    scale = np.ones((300, 400))
+    if loud == "ten volumes":
+        rng = np.random.default_rng(0)
+        for column in scale.T:
+            column[rng.choice(300, 10, replace=False)] = 5.0
+    elif loud == "two minutes":
+        scale[100:160] = 4.0
+    else:
+        scale *= np.linspace(1, 4, 300)[:, None]
+    x, y = x * scale, y * scale
+    r, n_eff = pearson_r(x, y, multioutput="raw_values"), effective_n(x, y)
+    low, high = r_interval(r, n_eff)
+    assert ((low <= 0) & (high >= 0)).mean() > 0.9
+    low, high = r_interval(r, effective_n(x, y, method="bartlett"))
+    assert ((low <= 0) & (high >= 0)).mean() < (0.93 if loud == "later and later" else 0.8)
+
+
+@pytest.mark.parametrize(("n_folds", "true_r"), [(2, 0.0), (5, 0.0), (5, 0.3), (5, 0.7)])
+def test_intervals_of_cross_validated_r_cover_what_it_is_on_average(n_folds, true_r):
+    rng, folds = np.random.default_rng(0), np.arange(200) * n_folds // 200
+    rows = []
+    for _ in range(300):
+        X = rng.standard_normal((200, 10))
+        y = true_r * X[:, 0] + np.sqrt(1 - true_r**2) * rng.standard_normal(200)
+        y_pred = np.empty(200)
+        for k in range(n_folds):
+            y_pred[folds == k] = (
+                LinearRegression().fit(X[folds != k], y[folds != k]).predict(X[folds == k])
+            )
+        kept = region_scores(y, y_pred, blocks=folds, cross_validated=False)
+        rows.append([*region_scores(y, y_pred, blocks=folds).iloc[0], *kept.iloc[0]])
+    columns = [*kept.columns, *(f"kept_{name}" for name in kept.columns)]
+    table = pd.DataFrame(rows, columns=columns)
+    mean = np.tanh(np.arctanh(table["r"]).mean())
+    covered = (table["ci_low"] <= mean) & (mean <= table["ci_high"])
+    assert 0.93 < covered.mean() < 0.995
+    if true_r == 0:
+        assert (table["p"] <= 0.05).mean() < 0.08
+        assert (table["kept_p"] <= 0.05).mean() > 0.08
+        covered = (table["kept_ci_low"] <= mean) & (mean <= table["kept_ci_high"])
+        assert covered.mean() < 0.9
+
+
+def test_several_blocks_count_as_cross_validation_unless_told_otherwise():
+    x, y = ar_pairs(0.3, 0.3, 100, 2)
+    blocks = np.repeat([0, 1], 50)
+    for given, cross_validated in (
+        ({"blocks": blocks}, True),
+        ({"blocks": blocks, "cross_validated": False}, False),
+        ({}, False),
+        ({"cross_validated": True}, True),
+    ):
+        n_eff = effective_n(x, y, blocks=given.get("blocks"))
+        found = region_scores(x, y, **given)["n_eff"]
+        assert (found < n_eff).all() == cross_validated
+    with pytest.raises(ValueError, match="cross_validated must be a bool or 'auto', got 'no'"):
+        region_scores(x, y, cross_validated="no")
+
+
 @pytest.mark.parametrize("n_volumes", [1, 2, 3, 4, 5, 9, 26])
 @pytest.mark.parametrize("method", METHODS)
 def test_it_stays_in_its_range_for_the_shortest_series(n_volumes, method):
@@ -379,7 +442,7 @@ def test_the_table_holds_the_single_scores(y):
     assert scores.columns.tolist() == ["r", "r2", "mse", "n", "n_eff", "ci_low", "ci_high", "p"]
     np.testing.assert_array_equal(scores["n"], 40)
     r = pearson_r(true, pred, blocks=blocks, multioutput="raw_values")
-    n_eff = effective_n(true, pred, blocks=blocks)
+    n_eff = 3 + (effective_n(true, pred, blocks=blocks) - 3) / (2 - r**2)
     low, high = r_interval(r, n_eff, level=0.9)
     for column, expected in {
         "r": r,

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -114,12 +114,13 @@ def test_the_honest_figure_is_out_of_fold_within_blocks():
     )
 
 
-def test_an_honest_figure_from_mixed_folds_is_warned_of(windows):
+def test_an_honest_figure_is_not_made_of_mixed_folds_and_warns_of_close_ones(windows):
     X, y = windows
-    with pytest.warns(GapWarning, match="mix training and test volumes in time"):
-        paper_protocol(
-            make_net(max_epochs=1), X, y, cv=KFold(5, shuffle=True, random_state=0), verbose=False
-        )
+    shuffled, repeated = KFold(5, shuffle=True, random_state=0), RepeatedKFold(n_repeats=2)
+    with pytest.raises(ValueError, match="mix training and test volumes in time"):
+        paper_protocol(make_net(max_epochs=1), X, y, cv=shuffled)
+    with pytest.raises(ValueError, match="tests some volumes twice"):
+        paper_protocol(make_net(max_epochs=1), X, y, cv=repeated)
     looks_back = Pipeline([("window", Windower(4.0)), ("net", make_net(max_epochs=1))])
     with pytest.warns(GapWarning, match="only 2 s apart .* looks back 4 s"):
         paper_protocol(looks_back, X, y, cv=BlockedKFold(5, gap=0.5), verbose=False)

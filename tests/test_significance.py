@@ -3,10 +3,19 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.signal import lfilter
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut, ShuffleSplit
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    ShuffleSplit,
+)
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -210,15 +219,15 @@ def test_p_values_by_hand():
 @pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("null", ["swap", "circular", "phase"])
 def test_planted_regions_are_found_and_the_others_are_not(null, refit):
-    groups, false = np.repeat(np.arange(6), 50), 0
+    groups, false, missed = np.repeat(np.arange(6), 50), 0, 0
     for seed in range(0, 20, 2):
         X, y = coupled(300, seed=seed)
         result = run(RIDGE, X, y, null=null, refit=refit, groups=groups, cv=LeaveOneGroupOut())
-        assert (result.table["p_max"][:2] <= 0.05).all()
-        assert (result.table["null_high"] < result.table["r"])[:2].all()
+        missed += (result.table["p_max"][:2] > 0.05).sum()
         assert result.draws.shape == (60, 4)
         false += (result.table["p_max"][2:] <= 0.05).any()
     assert false <= 2  # of ten studies at .05
+    assert missed <= (0 if refit else 3)  # of 20; an upper bound of p finds less
 
 
 def test_the_linear_shift_finds_a_coupling_with_enough_volumes():
@@ -280,9 +289,7 @@ def test_the_words_say_which_null_it_is():
     assert with_fit.n_distinct == 23
     assert "the BOLD of another recording" in with_fit.question
     assert "selection and fit are repeated" in with_fit.question
-    assert (
-        "the predictions stay as they are, which assumes" in run(RIDGE, X, y, refit=False).question
-    )
+    assert "the predictions stay as they are" in run(RIDGE, X, y, refit=False).question
     assert run(RIDGE, X, y).null == "phase"
     assert "p_max" in repr(with_fit)
     assert "<table" in with_fit._repr_html_()
@@ -397,10 +404,91 @@ def test_shuffled_folds_are_not_called_a_finding():
 
 def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
     X, y = coupled(60)
-    X, y, groups = np.tile(X, (5, 1)), np.tile(y, (5, 1)), np.repeat(np.arange(5), 60)
+    # Recordings that are the same but for their scale, which draws take from their place.
+    X, groups = np.tile(X, (5, 1)), np.repeat(np.arange(5), 60)
+    y = np.concatenate([scale * y for scale in (1.0, 1.1, 1.2, 1.3, 1.4)])
     result = run(RIDGE, X, y, groups=groups, n_draws=50)
     assert result.null == "swap"
     assert (result.table["p"] == 1).all()
+
+
+@pytest.mark.parametrize("null", ["swap", "phase"])
+@pytest.mark.parametrize("cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=0), LeaveOneGroupOut()])
+def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, null):
+    """A ridge with many features, whose r scatters most beside what its predictions tell."""
+    false = 0
+    for seed in range(60):
+        X, y = smooth(240, 30, 0.5, seed=seed), smooth(240, 3, 0.5, seed=1000 + seed)
+        options = {"groups": np.repeat(np.arange(4), 60), "null": null, "n_draws": 99}
+        result = run(Ridge(30.0), X, y, cv=cv, refit=False, **options)
+        false += (result.table["p_max"] <= 0.05).any()
+    assert false <= 7  # of 60 studies at .05
+
+
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+def test_volumes_that_are_not_tested_are_not_counted():
+    X, y = coupled(200)
+    holdout = PredefinedSplit(np.where(np.arange(200) < 150, -1, 0))
+    for refit in (True, False):
+        result = run(RIDGE, X, y, cv=holdout, null="phase", refit=refit)
+        assert result.table["n"].eq(50).all()
+    # One fold, whose BOLD no model was trained on: nothing to widen.
+    study = make_study(X, y, holdout, None)
+    bold = draw_surrogates(study, "phase", 60, None, 0).bold(7)[150:]
+    y_pred = clone(RIDGE).fit(X[:150], y[:150]).predict(X[150:])
+    r = pearson_r(bold, y_pred, multioutput="raw_values")
+    np.testing.assert_allclose(result.draws[7], r)
+
+
+def test_draws_are_widened_where_bold_is_learned_from_and_tested_against():
+    X, y = coupled(200)
+    result = run(RIDGE, X, y, null="phase", refit=False)
+    study = make_study(X, y, CV, None)
+    bold = draw_surrogates(study, "phase", 60, None, 0).bold(7)
+    y_pred = np.empty_like(y)
+    for train, test in CV.split(X):
+        y_pred[test] = clone(RIDGE).fit(X[train], y[train]).predict(X[test])
+    r = pearson_r(bold, y_pred, blocks=study.blocks, multioutput="raw_values")
+    np.testing.assert_allclose(np.arctanh(result.draws[7]), np.sqrt(2) * np.arctanh(r))
+
+
+def test_bursts_in_bold_are_warned_of_and_only_they():
+    rng = np.random.default_rng(0)
+    X, y = smooth(300, 3, 0.5, seed=0), smooth(300, 4, 0.5, seed=1)
+    run(RIDGE, X, y, null="phase", n_draws=99)
+    y[rng.choice(300, 6, replace=False), 2] += 8.0
+    with pytest.warns(StationarityWarning, match="that of ROI 2 has an excess kurtosis of"):
+        run(RIDGE, X, y, null="phase", n_draws=99)
+
+
+def test_what_cannot_be_two_recordings_is_refused():
+    X, y = coupled(120)
+    groups, twice = np.repeat(np.arange(2), 60), np.tile(y[:60], (2, 1))
+    with pytest.raises(ValueError, match="recordings 0 and 1 have the same BOLD"):
+        run(RIDGE, X, twice, groups=groups)
+    others = [smooth(120, y.shape[1], 0.5, seed=k) for k in range(6)]
+    with pytest.raises(ValueError, match=r"others\[1\] and others\[6\] are the same BOLD"):
+        run(RIDGE, X, y, others=[*others, 3.0 * others[1] + 7.0])
+
+
+def test_tables_whose_index_says_that_they_are_shuffled_are_refused():
+    X, y = coupled(120)
+    X, y = pd.DataFrame(X), pd.DataFrame(y)
+    order = np.random.default_rng(0).permutation(120)
+    with pytest.raises(ValueError, match="the same index in another order"):
+        run(RIDGE, X, y.iloc[order])
+    with pytest.raises(ValueError, match="rows are not in order of time"):
+        run(RIDGE, X.iloc[order], y.iloc[order])
+    plain = run(RIDGE, X, y)
+    for index in (np.arange(120) * 2.0, [f"volume {k}" for k in order], np.r_[:60, :60]):
+        again = run(RIDGE, X.set_axis(index), y.set_axis(index))
+        np.testing.assert_array_equal(again.draws, plain.draws)
+
+
+def test_a_model_that_is_not_fitted_anew_is_warned_of():
+    X, y = coupled(120)
+    with pytest.warns(UserWarning, match="holds a FrozenEstimator"):
+        run(FrozenEstimator(Ridge().fit(X, y)), X, y)
 
 
 def test_a_recording_that_is_there_twice_is_refused(make_raw):
