@@ -6,6 +6,12 @@ is taken to be 0. Compared are the number of volumes itself ("volumes"), Bartlet
 formula with plain sample correlations, cut at the first lag that is not significant ("Bart",
 "xDF"), and ``effective_n`` with both methods ("bartlett", "xdf", the default).
 
+Second on series that are loud at the same time and have nothing else in common, as EEG and BOLD
+have in motion, and on series that were filtered whole. Third on predictions by cross-validation of
+AR(1) BOLD that follows AR(1) features, or does not: "kept" takes the predictions for series of
+their own, "region_scores" allows for BOLD that is learned from as well as tested against. The truth
+is there the mean of r over studies, through Fisher's z.
+
 Run: python benchmarks/interval_coverage.py [DATA]      (DATA: the folder with real/vu_bold)
 """
 
@@ -16,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.signal import detrend, lfilter
+from scipy.signal import butter, detrend, lfilter, sosfiltfilt
+from sklearn.linear_model import LinearRegression, Ridge
 
-from sklearn_beira.metrics import effective_n, pearson_r, r_interval, r_p_value
+from sklearn_beira.metrics import effective_n, pearson_r, r_interval, r_p_value, region_scores
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")
@@ -27,10 +34,13 @@ LENGTHS = (26, 60, 120, 300, 575)
 STRETCHES = (26, 47, 115, 575)
 METHODS = ("volumes", "Bart", "xDF", "bartlett", "xdf")
 N_PAIRS = 2000
+N_STUDIES = 400
 
 
 def main(folder):
     simulated()
+    loud_together()
+    cross_validated()
     scans = {path.stem: pd.read_csv(path) for path in sorted(Path(folder).glob("real/vu_bold/*"))}
     if scans:
         real(scans)
@@ -113,6 +123,92 @@ def real(scans):
             f"{1 / np.mean(1 / n_eff['xdf']):6.1f} {n_eff['xdf'].mean():6.1f}  |                   "
             + "".join(f"{share:9.3f}" for share in outside)
         )
+
+
+def loud_together():
+    """Print the share of intervals without 0 where independent series share when they are loud."""
+    rng, n = np.random.default_rng(1), 300
+    restless = np.where((np.arange(n) >= 100) & (np.arange(n) < 160), 4.0, 1.0)
+    scales = {
+        "always the same": np.ones((n, N_PAIRS)),
+        "4 volumes 5 times": volumes_apart(4, 5.0, n, rng),
+        "10 volumes 5 times": volumes_apart(10, 5.0, n, rng),
+        "60 volumes 4 times": restless[:, None],
+        "from once to 4 times": np.linspace(1, 4, n)[:, None],
+    }
+    columns = "".join(f"{name:>9s}" for name in METHODS)
+    print(f"\nindependent AR(1) pairs (.5), {n} volumes: interval without 0{columns}")
+
+    def show(name, x, y):
+        blocks = np.zeros(len(x), dtype=int)
+        r, n_eff = pearson_r(x, y, multioutput="raw_values"), all_methods(x, y, blocks)
+        outside = "".join(f"{1 - covers(r, n_eff[method], 0.0):9.3f}" for method in METHODS)
+        print(f"{name:60s}{outside}")
+
+    for name, scale in scales.items():
+        x, y = ar_pair(0.5, 0.5, 0.0, n, rng)
+        show(f"louder: {name}", scale * x, scale * y)
+    for t_r, n in ((0.72, 800), (2.0, 300)):
+        band = butter(2, (0.01, 0.1), "band", fs=1 / t_r, output="sos")
+        whole = [sosfiltfilt(band, rng.standard_normal((n + 400, 400)), axis=0) for _ in "xy"]
+        ends = [sosfiltfilt(band, rng.standard_normal((n, 400)), axis=0) for _ in "xy"]
+        show(f".01 to .1 Hz at TR {t_r:g} s, {n} volumes, ends cut", *(z[200:-200] for z in whole))
+        show(f".01 to .1 Hz at TR {t_r:g} s, {n} volumes, ends kept", *ends)
+
+
+def volumes_apart(count, scale, n, rng):
+    scales = np.ones((n, N_PAIRS))
+    for column in scales.T:
+        column[rng.choice(n, count, replace=False)] = scale
+    return scales
+
+
+def cross_validated():
+    """Print coverage, and p < .05 where nothing is coupled, of cross-validated predictions."""
+    print(f"\n{N_STUDIES} studies a row, cross-validated in blocks; AR(1) .5 features and noise")
+    print(
+        "model                n  blocks  multiple r | mean r | cover: kept, region_scores | p < .05"
+    )
+    models = {
+        "5 features, OLS": (5, LinearRegression()),
+        "20 features, ridge": (20, Ridge(1.0)),
+        "60 features, ridge": (60, Ridge(100.0)),
+    }
+    rng = np.random.default_rng(2)
+    designs = [(name, 300, 5) for name in models]
+    designs += [("5 features, OLS", 120, 5), ("5 features, OLS", 300, 2)]
+    for name, n, n_blocks in designs:
+        n_features, model = models[name]
+        blocks = np.arange(n) * n_blocks // n
+        for multiple_r in (0.0, 0.3, 0.6, 0.8):
+            found = []
+            for _ in range(N_STUDIES):
+                X, noise = (
+                    lfilter([np.sqrt(0.75)], [1, -0.5], rng.standard_normal((n + 50, k)), axis=0)[
+                        50:
+                    ]
+                    for k in (n_features, 1)
+                )
+                weights = rng.standard_normal((n_features, 1))
+                signal = X @ weights / np.linalg.norm(weights)
+                y = multiple_r * signal + np.sqrt(1 - multiple_r**2) * noise
+                y_pred = np.empty_like(y)
+                for k in range(n_blocks):
+                    train, test = blocks != k, blocks == k
+                    y_pred[test] = model.fit(X[train], y[train]).predict(X[test]).reshape(-1, 1)
+                for kind in (False, True):
+                    scores = region_scores(y, y_pred, blocks=blocks, cross_validated=kind)
+                    found.append(scores[["r", "ci_low", "ci_high", "p"]].to_numpy()[0])
+            r, low, high, p = np.moveaxis(np.reshape(found, (N_STUDIES, 2, 4)), 2, 0)
+            truth = np.tanh(np.arctanh(r[:, 0]).mean())
+            cover = ((low <= truth) & (truth <= high)).mean(axis=0)
+            rates = (p < 0.05).mean(axis=0)
+            print(
+                f"{name:20s} {n:3d} {n_blocks:4d} {multiple_r:8.1f} {truth:12.2f}     "
+                f"{cover[0]:8.3f} {cover[1]:8.3f}"
+                + (f"     {rates[0]:8.3f} {rates[1]:8.3f}" if multiple_r == 0 else ""),
+                flush=True,
+            )
 
 
 def ar_pair(a, b, r, n, rng):

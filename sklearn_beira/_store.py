@@ -1,17 +1,24 @@
 """Finished results on disk, so that a killed run continues where it was."""
 
 import contextlib
+import inspect
 import json
 import os
+import pickle
+import pickletools
+import sys
 import tempfile
 import zipfile
 import zlib
+from functools import lru_cache
 from hashlib import blake2b
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from types import CodeType
 
 import joblib
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from .windows import EEGWindows
 
@@ -135,8 +142,65 @@ def digest(*parts):
     for part in parts:
         if isinstance(part, EEGWindows):
             part = (part.tokens, part.groups, part.times, part.tmin, part.tmax, part.sfreq)
+        if isinstance(part, BaseEstimator | dict):  # or the parameters of one
+            hashed.update(joblib.hash(_own_code(part)).encode())
         hashed.update(joblib.hash(part).encode())
     return hashed.hexdigest()
+
+
+def _own_code(model):
+    """Code of the functions and classes in a model that no package with a version holds.
+
+    Such as those of a notebook, which are hashed by name alone: edited, they would be taken for
+    what they were. Of a module of one's own the whole file counts, of a notebook what the model
+    names.
+    """
+    try:
+        pickled = pickle.dumps(model)
+    except Exception as error:  # what objects raise that cannot be pickled is of all kinds
+        raise TypeError(
+            f"{type(model).__name__} holds something that cannot be told from a later version of "
+            f"it ({error}), such as a lambda; define it by name, or use cache=None."
+        ) from None
+    code, strings = {}, []
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if isinstance(argument, str):
+            strings.append(argument)
+        if opcode.name == "GLOBAL":
+            module, name = argument.split(" ", 1)
+        elif opcode.name == "STACK_GLOBAL":
+            module, name = strings[-2:]
+        else:
+            continue
+        if module.partition(".")[0] not in _packages():
+            code[module, name] = _code_of(module, name)
+    return code
+
+
+def _code_of(module, name):
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if module != "__main__" and file is not None and os.path.exists(file):
+        return Path(file).read_bytes()
+    found = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    functions = [found, *vars(found).values()] if isinstance(found, type) else [found]
+    functions = [getattr(f, "__func__", getattr(f, "fget", f)) for f in functions]
+    # scikit-learn wraps the transform of a class.
+    functions = [inspect.unwrap(f) for f in functions if callable(f)]
+    return [_instructions(f.__code__) for f in functions if hasattr(f, "__code__")]
+
+
+def _instructions(code):
+    """What a function does, wherever it stands in its file."""
+    inner = [_instructions(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return code.co_code, code.co_names, code.co_varnames, inner
+
+
+@lru_cache
+def _packages():
+    """Top-level names of what is installed, whose versions stand for its code, and of Python's."""
+    return {*packages_distributions(), *sys.stdlib_module_names} - {"__main__"}
 
 
 def versions():

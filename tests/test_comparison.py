@@ -25,6 +25,7 @@ from sklearn.model_selection import (
     cross_val_predict,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
 from sklearn_beira.comparison import format_comparison
@@ -318,6 +319,56 @@ def test_workers_of_dask_give_the_same_table_and_null():
         there = run(models, X, y, **options), null_test(search, X, y, **options)
     assert there[0].drop(columns="fit_time").equals(here[0].drop(columns="fit_time"))
     np.testing.assert_array_equal(there[1].draws, here[1].draws)
+
+
+@pytest.mark.parametrize("where", ["__main__", "a module", "a class"])
+def test_a_cache_notices_edited_code_of_ones_own(where, tmp_path):
+    """A notebook, and a file beside it, whose feature drops the informative column in the end."""
+    body = {
+        "__main__": "def features(X):\n    return {}\nstep = FunctionTransformer(features)",
+        "a module": "from mine import features\nstep = FunctionTransformer(features)",
+        "a class": "class Own(BaseEstimator, TransformerMixin):\n    def fit(self, X, y=None):\n"
+        "        self.n_ = 1\n        return self\n    def transform(self, X):\n"
+        "        return {}\nstep = Own()",
+    }[where]
+    script = """
+        import numpy as np
+        from sklearn.base import BaseEstimator, TransformerMixin
+        from sklearn.linear_model import Ridge
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import FunctionTransformer
+        from sklearn_beira import compare
+        from sklearn_beira.model_selection import BlockedKFold
+        BODY
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((80, 3))
+        y = X[:, :1] + rng.standard_normal((80, 1))
+        cv = BlockedKFold(4, gap=0)
+        options = {"null": None, "cache": "CACHE", "verbose": False}
+        table = compare(make_pipeline(step, Ridge()), X, y, cv=cv, **options)
+        print(round(table["r"][0], 6), sum(table["fit_time"]))
+    """
+    script = textwrap.dedent(script).replace("CACHE", str(tmp_path / "cache"))
+
+    def run_with(code):
+        (tmp_path / "mine.py").write_text(f"def features(X):\n    return {code}\n")
+        (tmp_path / "notebook.py").write_text(script.replace("BODY", body.format(code)))
+        command = [sys.executable, str(tmp_path / "notebook.py")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    r, seconds = run_with("X")
+    assert run_with("X") == [r, seconds]  # read, not computed
+    assert float(run_with("X[:, 1:]")[0]) < 0.3 < float(r)
+    assert run_with("X") == [r, seconds]
+
+
+def test_a_cache_refuses_what_it_could_not_recognise(tmp_path):
+    X, y = make_data()
+    model = make_pipeline(FunctionTransformer(lambda X: X), Ridge())
+    with pytest.raises(TypeError, match="such as a lambda; define it by name, or use cache=None"):
+        run(model, X, y, cache=tmp_path)
+    assert np.isfinite(run(model, X, y)["r"]).all()
 
 
 # -- two models ---------------------------------------------------------------------------------
