@@ -90,7 +90,9 @@ def compare(
         Level of the intervals.
     cache : path-like or None
         Folder where every finished model x fold (and draw, with ``refit``) is kept. The same call
-        continues a run that was killed; a change of data, models, folds or versions starts anew.
+        continues a run that was killed; a change of data, models, folds or versions starts anew, as
+        does an edit of functions and classes of your own that the models name (those of a notebook
+        without what they call in turn).
     n_jobs : int or None
         Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
     random_state : int, RandomState instance or None

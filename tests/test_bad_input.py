@@ -1,6 +1,7 @@
 """What cannot be used is refused with a sentence of the user guide; all else works."""
 
 import re
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import (
     BEIRARegressor,
@@ -272,6 +275,22 @@ CASES = {
         "a fold beyond the rows": lambda: compared(cv=[(np.arange(6), np.arange(6, 13))]),
         "volumes tested twice": lambda: compared(cv=[(np.arange(6), np.arange(4, 12))]),
         "a recording that is there twice": lambda: compared(X=twice()),
+        "BOLD that is there twice": lambda: compared(
+            y=np.tile(BOLD[:6], (2, 1)), groups=np.repeat([0, 1], 6)
+        ),
+        "``others`` that are there twice": lambda: compared(null="swap", others=[BOLD[::-1]] * 2),
+        "tables in different order": lambda: compared(
+            X=pd.DataFrame(TABLE), y=pd.DataFrame(BOLD).iloc[::-1]
+        ),
+        "tables out of order": lambda: compared(
+            X=pd.DataFrame(TABLE).iloc[::-1], y=pd.DataFrame(BOLD).iloc[::-1]
+        ),
+        "folds without a split": lambda: compared(cv=[]),
+        "a cache for a function without a name": lambda: compared(
+            {"m": make_pipeline(FunctionTransformer(lambda X: X), BlockedRidgeCV())},
+            cache=tempfile.mkdtemp(),
+            null=None,
+        ),
         "no draw": lambda: compared(n_draws=0),
         "an unknown null": lambda: compared(null="shuffle"),
         "a swap of one recording": lambda: compared(null="swap"),
