@@ -10,9 +10,8 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from functools import lru_cache
 from hashlib import blake2b
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
 
@@ -172,7 +171,7 @@ def _own_code(model):
             module, name = strings[-2:]
         else:
             continue
-        if module.partition(".")[0] not in _packages():
+        if not _is_installed(module):
             code[module, name] = _code_of(module, name)
     return code
 
@@ -197,10 +196,15 @@ def _instructions(code):
     return code.co_code, code.co_names, code.co_varnames, inner
 
 
-@lru_cache
-def _packages():
-    """Top-level names of what is installed, whose versions stand for its code, and of Python's."""
-    return {*packages_distributions(), *sys.stdlib_module_names} - {"__main__"}
+def _is_installed(module):
+    """Whether a module is Python's, ours, or was installed, so that a version stands for it."""
+    top = module.partition(".")[0]
+    if top == "__main__":
+        return False
+    if top in sys.stdlib_module_names or top == __package__:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def versions():

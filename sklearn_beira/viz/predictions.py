@@ -5,7 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..metrics import effective_n, pearson_r, r_interval
+from ..metrics import region_scores
 from ._style import COLOURS, DASHES, MEASURED, clean, legend_beside
 
 __all__ = ["plot_predictions"]
@@ -36,8 +36,7 @@ def plot_predictions(
     region : str or None
         Title.
     level : float
-        Level of the interval of r, which counts effective volumes
-        (:func:`sklearn_beira.metrics.effective_n`).
+        Level of the interval of r, as :func:`sklearn_beira.metrics.region_scores` gives it.
     ax : matplotlib.axes.Axes or None
         Where to draw; None makes a figure.
 
@@ -102,9 +101,8 @@ def _series(values, name):
 
 def _told(y_true, y_pred, blocks, level):
     """r and its interval, in words."""
-    r = pearson_r(y_true, y_pred, blocks=blocks)
-    low, high = r_interval(r, effective_n(y_true, y_pred, blocks=blocks)[0], level=level)
-    return f"r = {r:z.2f} [{low:z.2f}, {high:z.2f}]"
+    row = region_scores(y_true, y_pred, blocks=blocks, level=level).iloc[0]
+    return f"r = {row['r']:z.2f} [{row['ci_low']:z.2f}, {row['ci_high']:z.2f}]"
 
 
 def _shade(ax, times, blocks):
