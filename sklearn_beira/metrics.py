@@ -286,7 +286,7 @@ def region_scores(
     if cross_validated == "auto":
         cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
     if cross_validated:
-        n_eff = 3 + (np.maximum(n_eff, 3) - 3) / (2 - r**2)
+        n_eff = np.where(n_eff > 3, 3 + (n_eff - 3) / (2 - r**2), n_eff)
     low, high = r_interval(r, n_eff, level=level)
     return pd.DataFrame(
         {

@@ -381,7 +381,9 @@ def score_draws(study, y_pred, draws):
         bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
         null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
     if study.is_cross_validated(study.tested):
-        null_r = np.tanh(_CHANCE_COUNTS_TWICE * np.arctanh(null_r.clip(-_ONE, _ONE)))
+        z = np.arctanh(null_r.clip(-_ONE, _ONE))
+        # Around their mean, which a trend that stays in place may have moved away from 0.
+        null_r = np.tanh(z.mean(axis=0) + _CHANCE_COUNTS_TWICE * (z - z.mean(axis=0)))
     return _r(study.y[rows], y_pred, blocks), null_r
 
 

@@ -440,16 +440,22 @@ def test_volumes_that_are_not_tested_are_not_counted():
     np.testing.assert_allclose(result.draws[7], r)
 
 
-def test_draws_are_widened_where_bold_is_learned_from_and_tested_against():
+@pytest.mark.parametrize("slope", [0.0, 3.0, -3.0])
+def test_draws_are_widened_where_bold_is_learned_from_and_tested_against(slope):
+    """Around their mean, which drifts of EEG and BOLD, that stay in place, move away from 0."""
     X, y = coupled(200)
+    X += np.linspace(-2, 2, 200)[:, None]
+    y += slope * np.linspace(-1, 1, 200)[:, None]
     result = run(RIDGE, X, y, null="phase", refit=False)
     study = make_study(X, y, CV, None)
-    bold = draw_surrogates(study, "phase", 60, None, 0).bold(7)
+    draws = draw_surrogates(study, "phase", 60, None, 0)
     y_pred = np.empty_like(y)
     for train, test in CV.split(X):
         y_pred[test] = clone(RIDGE).fit(X[train], y[train]).predict(X[test])
-    r = pearson_r(bold, y_pred, blocks=study.blocks, multioutput="raw_values")
-    np.testing.assert_allclose(np.arctanh(result.draws[7]), np.sqrt(2) * np.arctanh(r))
+    options = {"blocks": study.blocks, "multioutput": "raw_values"}
+    z = np.arctanh([pearson_r(draws.bold(k), y_pred, **options) for k in range(60)])
+    expected = z.mean(axis=0) + np.sqrt(2) * (z - z.mean(axis=0))
+    np.testing.assert_allclose(np.arctanh(result.draws), expected)
 
 
 def test_bursts_in_bold_are_warned_of_and_only_they():
