@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from scipy import stats
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
@@ -40,6 +41,8 @@ from .windows import EEGWindows
 
 # How often workers may die with data that others wait for before that is called a failure.
 _MOST_LOST = 5
+# How seldom recordings may continue each other so smoothly by chance.
+_ODD = 1e-3
 
 
 @dataclass
@@ -201,6 +204,7 @@ def make_study(X, y, cv, groups):
         groups = X.groups if groups is None else groups
     else:
         recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
+        _check_borders(y, recordings)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings)
@@ -228,6 +232,31 @@ def _check_index(X, index, recordings):
                 "in order; take X.sort_index() and y.sort_index(), or reset_index(drop=True) where "
                 "the index means nothing."
             )
+
+
+def _check_borders(y, recordings):
+    """Notice groups that are pieces of one recording: BOLD runs on from each to the next.
+
+    Between recordings, neighbours differ as any two volumes do: the squares of their differences,
+    over twice the variance, are then chi-squared.
+    """
+    borders = np.flatnonzero(recordings[1:] != recordings[:-1]) + 1
+    # Not where there is one recording, nor where rows of a recording are apart.
+    if not len(borders) or len(borders) != len(np.unique(recordings)) - 1:
+        return
+    variance = y.var(axis=0)
+    steps = np.square(np.diff(y, axis=0))[:, variance > 0] / (2 * variance[variance > 0])
+    if (
+        steps.shape[1]
+        and stats.chi2.cdf(steps[borders - 1].mean(axis=1).sum(), len(borders)) < _ODD
+    ):
+        warn_user(
+            f"groups are taken for recordings, but BOLD runs on from group to group "
+            f"({len(borders)} borders) as within one recording: left-out groups are then predicted "
+            f"from their neighbours in time. Use BlockedKFold, and groups only where these are "
+            f"recordings.",
+            GapWarning,
+        )
 
 
 def _check_same_bold(y, recordings):

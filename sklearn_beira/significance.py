@@ -192,7 +192,8 @@ def null_test(
         finds not stationary around a linear trend (5 % over all series together), or "phase" BOLD
         with far heavier tails than its draws.
     GapWarning
-        If the model looks back farther than the gap of the splitter.
+        If the model looks back farther than the gap of the splitter, or BOLD runs on from group to
+        group of a plain array as within one recording.
 
     References
     ----------

@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     KFold,
     LeaveOneGroupOut,
     PredefinedSplit,
@@ -475,6 +476,16 @@ def test_what_cannot_be_two_recordings_is_refused():
     others = [smooth(120, y.shape[1], 0.5, seed=k) for k in range(6)]
     with pytest.raises(ValueError, match=r"others\[1\] and others\[6\] are the same BOLD"):
         run(RIDGE, X, y, others=[*others, 3.0 * others[1] + 7.0])
+
+
+def test_groups_that_are_pieces_of_a_recording_are_warned_of_and_recordings_are_not():
+    X, y = smooth(300, 4, 0.9, seed=0), smooth(300, 2, 0.9, seed=1)
+    groups = np.repeat(np.arange(20), 15)
+    with pytest.warns(GapWarning, match=r"BOLD runs on from group to group \(19 borders\)"):
+        run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap")
+    for seed in range(20):
+        y = np.concatenate([smooth(15, 2, 0.9, seed=100 * seed + k) for k in range(20)])
+        run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap", n_draws=20)
 
 
 def test_tables_whose_index_says_that_they_are_shuffled_are_refused():
