@@ -38,7 +38,7 @@ _CHANCE_COUNTS_TWICE = np.sqrt(2)
 # Fisher's z is finite up to here.
 _ONE = 1 - 1e-12
 # Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
-_MOST_KURTOSIS, _RARE = 5.0, 0.02
+_MOST_KURTOSIS, _RARE = 10.0, 0.02
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).

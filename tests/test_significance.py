@@ -463,7 +463,7 @@ def test_bursts_in_bold_are_warned_of_and_only_they():
     rng = np.random.default_rng(0)
     X, y = smooth(300, 3, 0.5, seed=0), smooth(300, 4, 0.5, seed=1)
     run(RIDGE, X, y, null="phase", n_draws=99)
-    y[rng.choice(300, 6, replace=False), 2] += 8.0
+    y[rng.choice(300, 6, replace=False), 2] += 12.0
     with pytest.warns(StationarityWarning, match="that of ROI 2 has an excess kurtosis of"):
         run(RIDGE, X, y, null="phase", n_draws=99)
 
