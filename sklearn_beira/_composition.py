@@ -97,23 +97,19 @@ class Net(skorch.NeuralNet):
         """Train or validate for an epoch; losses are read from the device when it is over."""
         if iterator is None:
             return
-        records, losses = [], []
+        found = []  # (record of the batch, loss)
         try:
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
-                records.append(self.history_[-1]["batches"][-1])
-                losses.append(step["loss"].detach())
+                found.append((self.history_[-1]["batches"][-1], step["loss"].detach()))
                 self.history_.record_batch(f"{prefix}_batch_size", len(batch[0]["eeg"]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         finally:  # an epoch that is interrupted has losses, too
-            for record, loss in zip(records, _to_floats(losses), strict=True):
+            losses = torch.stack([loss for _, loss in found]).tolist() if found else []
+            for (record, _), loss in zip(found, losses, strict=True):
                 record[f"{prefix}_loss"] = loss
-        self.history_.record(f"{prefix}_batch_count", len(losses))
-
-
-def _to_floats(scalars):
-    return torch.stack(scalars).tolist() if scalars else []
+        self.history_.record(f"{prefix}_batch_count", len(found))
 
 
 def make_net(model, module, criterion, batch_size, validation=None, tiles=None, checkpoint=None):

@@ -7,9 +7,10 @@ import warnings
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
+import joblib
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel
 from scipy import stats
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -126,10 +127,18 @@ class Study:
         return np.flatnonzero(self.blocks >= 0)
 
     def is_cross_validated(self, rows):
-        """Tell whether models that predict some of these rows were trained on others of them."""
+        """Tell whether folds that test some of these rows learned from each other's."""
+        fold = np.full(len(self.y), -1)
+        for k, (_, test) in enumerate(self.folds):
+            fold[test] = k
         chosen = np.zeros(len(self.y), dtype=bool)
         chosen[rows] = True
-        return any(chosen[test].any() and chosen[train].any() for train, test in self.folds)
+        fold[~chosen] = -1
+        learns = np.zeros((len(self.folds), len(self.folds)), dtype=bool)
+        for k, (train, _) in enumerate(self.folds):
+            from_folds = np.unique(fold[train])
+            learns[k, from_folds[from_folds >= 0]] = (fold == k).any()
+        return bool((learns & learns.T).any())
 
     def runs(self):
         """Rows of each recording, in order of time."""
@@ -216,17 +225,19 @@ def _check_index(X, index, recordings):
     """Refuse tables whose own labels say that rows do not belong together, or are not in order."""
     own = getattr(X, "index", None)
     labels = [i for i in (own, index) if isinstance(i, pd.Index) and i.is_unique]
-    if len(labels) == 2 and not own.equals(index) and own.sort_values().equals(index.sort_values()):
+    if len(labels) == 2 and not own.equals(index) and own.isin(index).all():
         raise ValueError(
             "X and y have the same index in another order, so that rows do not belong together; "
             "take y.loc[X.index]."
         )
     if isinstance(X, EEGWindows):  # which know the time of every row
         return
+    times = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
     for label in labels:
-        counts = pd.api.types.is_numeric_dtype(label) or isinstance(label, pd.DatetimeIndex)
         runs = (label[recordings == k] for k in pd.unique(recordings))
-        if counts and not all(run.is_monotonic_increasing for run in runs):
+        if (isinstance(label, times) or pd.api.types.is_numeric_dtype(label)) and not all(
+            run.is_monotonic_increasing for run in runs
+        ):
             raise ValueError(
                 "the index says that rows are not in order of time, but rows of a table are taken "
                 "in order; take X.sort_index() and y.sort_index(), or reset_index(drop=True) where "
@@ -237,19 +248,21 @@ def _check_index(X, index, recordings):
 def _check_borders(y, recordings):
     """Notice groups that are pieces of one recording: BOLD runs on from each to the next.
 
-    Between recordings, neighbours differ as any two volumes do: the squares of their differences,
-    over twice the variance, are then chi-squared.
+    Between recordings, neighbours differ as any two volumes do, so that the rank of a difference
+    among those of random pairs is uniform. With few groups that cannot be told.
     """
     borders = np.flatnonzero(recordings[1:] != recordings[:-1]) + 1
     # Not where there is one recording, nor where rows of a recording are apart.
     if not len(borders) or len(borders) != len(np.unique(recordings)) - 1:
         return
-    variance = y.var(axis=0)
-    steps = np.square(np.diff(y, axis=0))[:, variance > 0] / (2 * variance[variance > 0])
-    if (
-        steps.shape[1]
-        and stats.chi2.cdf(steps[borders - 1].mean(axis=1).sum(), len(borders)) < _ODD
-    ):
+    y = y[:, np.ptp(y, axis=0) > 1e-9 * np.abs(y).max(axis=0)][:, :100]
+    if not y.shape[1]:
+        return
+    pairs = np.random.default_rng(0).integers(len(y), size=(2, 2000))
+    usual = np.sort(np.abs(y[pairs[0]] - y[pairs[1]]), axis=0)
+    steps = np.abs(y[borders] - y[borders - 1])
+    ranks = [np.searchsorted(u, s) / len(u) for u, s in zip(usual.T, steps.T, strict=True)]
+    if stats.norm.cdf((np.mean(ranks) - 0.5) * np.sqrt(12 * len(borders))) < _ODD:
         warn_user(
             f"groups are taken for recordings, but BOLD runs on from group to group "
             f"({len(borders)} borders) as within one recording: left-out groups are then predicted "
@@ -265,7 +278,7 @@ def _check_same_bold(y, recordings):
     for k in pd.unique(recordings):
         series = y[recordings == k]
         if len(series) > 2 and (np.ptp(series, axis=0) > 0).any():
-            first = seen.setdefault(series.tobytes(), k)
+            first = seen.setdefault(joblib.hash(series), k)
             if first != k:
                 raise ValueError(
                     f"recordings {first} and {k} have the same BOLD; give each recording once."
@@ -448,7 +461,7 @@ def fit_predict(model, study, y, fold):
     return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
 
 
-def out_of_fold(model, study, y, n_jobs=None):
+def out_of_fold(model, study, y):
     """Predict every tested row by a model that has not seen it.
 
     Parameters
@@ -459,8 +472,6 @@ def out_of_fold(model, study, y, n_jobs=None):
         Samples and folds.
     y : ndarray, shape (n_volumes, n_targets)
         BOLD, or draws of it beside each other.
-    n_jobs : int or None
-        Processes that share the folds, as in joblib.
 
     Returns
     -------
@@ -468,9 +479,8 @@ def out_of_fold(model, study, y, n_jobs=None):
         Predictions, NaN in rows that no fold tests.
     """
     out = np.full(y.shape, np.nan)
-    tasks = [delayed(fit_predict)(model, study, y, k) for k in range(len(study.folds))]
-    for (_, test), (y_pred, _) in zip(study.folds, run_tasks(tasks, n_jobs), strict=True):
-        out[test] = y_pred
+    for k, (_, test) in enumerate(study.folds):
+        out[test] = fit_predict(model, study, y, k)[0]
     return out
 
 

@@ -1,11 +1,10 @@
 """Finished results on disk, so that a killed run continues where it was."""
 
 import contextlib
-import inspect
+import io
 import json
 import os
 import pickle
-import pickletools
 import sys
 import tempfile
 import zipfile
@@ -13,7 +12,7 @@ import zlib
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 
 import joblib
 import numpy as np
@@ -147,53 +146,91 @@ def digest(*parts):
     return hashed.hexdigest()
 
 
+class _Named(pickle.Pickler):
+    """Finds the functions and classes that a pickle would name."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO())
+        self.found = []
+
+    def reducer_override(self, found):
+        if isinstance(found, type | FunctionType):
+            self.found.append(found)
+        return NotImplemented
+
+
 def _own_code(model):
-    """Code of the functions and classes in a model that no package with a version holds.
+    """Code of the functions and classes in a model that no version stands for.
 
     Such as those of a notebook, which are hashed by name alone: edited, they would be taken for
     what they were. Of a module of one's own the whole file counts, of a notebook what the model
     names.
     """
+    named = _Named()
     try:
-        pickled = pickle.dumps(model)
+        named.dump(model)
     except Exception as error:  # what objects raise that cannot be pickled is of all kinds
         raise TypeError(
-            f"{type(model).__name__} holds something that cannot be told from a later version of "
-            f"it ({error}), such as a lambda; define it by name, or use cache=None."
+            f"the parameters hold something that cannot be told from a later version of it "
+            f"({error}), such as a lambda; define it by name, or use neither cache nor checkpoint."
         ) from None
-    code, strings = {}, []
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if isinstance(argument, str):
-            strings.append(argument)
-        if opcode.name == "GLOBAL":
-            module, name = argument.split(" ", 1)
-        elif opcode.name == "STACK_GLOBAL":
-            module, name = strings[-2:]
+    code = {}
+    for found in named.found:
+        module = found.__module__ or "builtins"
+        if _is_installed(module):
+            top = module.partition(".")[0]
+            code[top] = getattr(sys.modules.get(top), "__version__", None)
         else:
-            continue
-        if not _is_installed(module):
-            code[module, name] = _code_of(module, name)
-    return code
+            code[f"{module}.{found.__qualname__}"] = _code_of(found, module)
+    return sorted(code.items())
 
 
-def _code_of(module, name):
+def _code_of(found, module):
     file = getattr(sys.modules.get(module), "__file__", None)
     if module != "__main__" and file is not None and os.path.exists(file):
         return Path(file).read_bytes()
-    found = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    functions = [found, *vars(found).values()] if isinstance(found, type) else [found]
-    functions = [getattr(f, "__func__", getattr(f, "fget", f)) for f in functions]
-    # scikit-learn wraps the transform of a class.
-    functions = [inspect.unwrap(f) for f in functions if callable(f)]
-    return [_instructions(f.__code__) for f in functions if hasattr(f, "__code__")]
+    return _content(found)
 
 
-def _instructions(code):
-    """What a function does, wherever it stands in its file."""
-    inner = [_instructions(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return code.co_code, code.co_names, code.co_varnames, inner
+def _content(value):
+    """What a value of a notebook is or does, the same in every process."""
+    if isinstance(value, type):
+        own = [c for c in value.__mro__ if not _is_installed(c.__module__ or "builtins")]
+        names = {name: v for c in reversed(own) for name, v in vars(c).items()}
+        return [
+            (name, _content(v))
+            for name, v in sorted(names.items())
+            if name not in ("__dict__", "__weakref__", "__doc__", "__module__")
+        ]
+    if isinstance(value, staticmethod | classmethod):
+        return _content(value.__func__)
+    if isinstance(value, property):
+        return [_content(f) for f in (value.fget, value.fset, value.fdel)]
+    if isinstance(value, FunctionType):
+        if _is_installed(value.__module__ or "builtins"):  # such as scikit-learn's wrappers
+            return _content(getattr(value, "__wrapped__", None))
+        cells = [_contents_of_cell(cell) for cell in value.__closure__ or ()]
+        parts = value.__code__, value.__defaults__, value.__kwdefaults__, cells
+        return [_content(part) for part in (*parts, getattr(value, "__wrapped__", None))]
+    if isinstance(value, CodeType):
+        parts = value.co_consts, value.co_names, value.co_varnames
+        return [value.co_code, *map(_content, parts)]
+    if isinstance(value, list | tuple):
+        return [_content(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(_content(v)) for v in value)
+    if isinstance(value, dict):
+        return sorted((str(k), _content(v)) for k, v in value.items())
+    if isinstance(value, int | float | complex | str | bytes | type(None)):
+        return repr(value)
+    return type(value).__qualname__
+
+
+def _contents_of_cell(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
 
 
 def _is_installed(module):

@@ -4,6 +4,7 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from joblib import delayed
 from scipy.interpolate import CubicSpline
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -11,7 +12,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from ._procedure import check_folds, check_models, make_study, out_of_fold
+from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
 from .metrics import pearson_r, r_interval, r_p_value, region_scores
 from .model_selection import recordings_and_times
 from .regressor import BEIRARegressor
@@ -148,11 +149,14 @@ def paper_protocol(
         region_names=names,
     )
 
+    tasks = [delayed(fit_predict)(model, study, study.y, k) for k in range(len(study.folds))]
+    y_out = np.full(study.y.shape, np.nan)
+    for (_, rows), (found, _) in zip(study.folds, run_tasks(tasks, n_jobs), strict=True):
+        y_out[rows] = found
     rows = study.tested
-    y_out = out_of_fold(model, study, study.y, n_jobs)[rows]
     honest = region_scores(
         study.y[rows],
-        y_out,
+        y_out[rows],
         blocks=study.blocks[rows],
         cross_validated=study.is_cross_validated(rows),
         region_names=names,

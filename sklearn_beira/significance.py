@@ -38,7 +38,7 @@ _CHANCE_COUNTS_TWICE = np.sqrt(2)
 # Fisher's z is finite up to here.
 _ONE = 1 - 1e-12
 # Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
-_MOST_KURTOSIS, _RARE = 10.0, 0.02
+_MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).
@@ -73,7 +73,8 @@ class NullTest:
         statistic; ``null_mean``, ``null_low`` and ``null_high``: mean and central interval of r
         under the null; ``n``, the volumes r is computed on.
     draws : ndarray, shape (n_draws, n_rois)
-        Correlations of every draw.
+        Correlations of every draw, widened where predictions were kept (as are ``null_low`` and
+        ``null_high``).
     null : str
         Name of the null.
     refit : bool
@@ -157,7 +158,7 @@ def null_test(
         False keeps the predictions and changes the BOLD only in scoring. That needs no fit. But in
         cross-validation BOLD is learned from as well as tested against, so that r scatters up to
         1.4 times as much (:func:`~sklearn_beira.metrics.region_scores`): the draws, in Fisher's z,
-        are widened by the root of 2, and p is an upper bound.
+        are widened by the root of 2. For models linear in BOLD p is then an upper bound.
     keep_trend : bool
         What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
         place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
@@ -192,8 +193,8 @@ def null_test(
         finds not stationary around a linear trend (5 % over all series together), or "phase" BOLD
         with far heavier tails than its draws.
     GapWarning
-        If the model looks back farther than the gap of the splitter, or BOLD runs on from group to
-        group of a plain array as within one recording.
+        If the model looks back farther than the gap of the splitter, or BOLD plainly runs on from
+        group to group of a plain array as within one recording; few groups cannot tell.
 
     References
     ----------
@@ -345,7 +346,8 @@ def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True)
             f"{least:.2f}; give more or longer recordings, or use another null.",
         )
     if null == "phase":
-        _check_gaussian(study, draws)
+        few = NULLS[null](study.y - trend, runs, _FEW_DRAWS, check_random_state(0))
+        _check_gaussian(study, few.on(trend))
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
         warn_user(
@@ -534,8 +536,13 @@ def _check_others(others, study, longest):
     for k, run in itertools.product(range(len(others)), study.runs()):
         if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
             raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
+    standard = [_standard(other) for other in others]
     for i, j in itertools.combinations(range(len(others)), 2):
-        if others[i].shape == others[j].shape and _same_series(others[i], others[j]):
+        one, other = standard[i], standard[j]
+        if one.shape != other.shape or len(one) < 3:
+            continue
+        # The first volume tells most of them apart.
+        if all(np.allclose(a, b, atol=1e-6) for a, b in ((one[0], other[0]), (one, other))):
             raise ValueError(
                 f"others[{i}] and others[{j}] are the same BOLD; give that of each recording once."
             )
@@ -554,12 +561,8 @@ def _check_others(others, study, longest):
     return others
 
 
-def _same_series(one, other):
-    """Whether two tables are equal but for the scale and mean of each region."""
-    return bool(np.allclose(_standard(one), _standard(other), atol=1e-9))
-
-
 def _standard(y):
+    """Each region with mean 0 and SD 1."""
     sd = y.std(axis=0)
     return (y - y.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
 
@@ -570,14 +573,14 @@ def _check_gaussian(study, draws):
     varies = y.std(axis=0) > 1e-9 * np.abs(y).max(axis=0)
     if not varies.any():
         return
-    found = kurtosis(y[:, varies], axis=0)
+    found = np.zeros(y.shape[1])
+    found[varies] = kurtosis(y[:, varies], axis=0)
     if found.max() < _MOST_KURTOSIS:
         return
-    some = range(min(draws.n_draws, 200))
-    highest = [kurtosis(draws.bold(k)[:, varies], axis=0).max() for k in some]
-    share = (1 + np.sum(highest >= found.max())) / (1 + len(highest))
-    if share <= _RARE:
-        worst = np.array(study.region_names)[varies][int(np.argmax(found))]
+    tails = np.argsort(-found)[:100]
+    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_draws)]
+    if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
+        worst = study.region_names[tails[0]]
         warn_user(
             f"null='phase' assumes Gaussian BOLD, but that of {worst} has an excess kurtosis of "
             f"{found.max():.1f} (its draws: at most {max(highest):.1f}): a few volumes, such as "

@@ -16,6 +16,7 @@ from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
 from sklearn_beira._batches import average_overlaps, eeg_scale, tile, volumes_in_windows
+from sklearn_beira._settings import _FOR_100_HZ
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.metrics import pearson_r, pearson_r_scorer
@@ -412,6 +413,11 @@ def test_every_loss_trains(windows):
         model = BEIRARegressor(**{**PAPER, "max_epochs": 4, "lr": 1e-2}, loss=loss).fit(X, y)
         losses = model.history_[:, "train_loss"]
         assert losses[-1] < losses[0], loss
+
+
+def test_what_counts_samples_at_100_hz_are_the_defaults():
+    default = BEIRARegressor().get_params()
+    assert {name: default[name] for name in _FOR_100_HZ} == _FOR_100_HZ
 
 
 def test_net_params_reach_skorch_and_may_not_repeat_a_parameter(windows):

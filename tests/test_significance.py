@@ -16,6 +16,7 @@ from sklearn.model_selection import (
     LeaveOneGroupOut,
     PredefinedSplit,
     ShuffleSplit,
+    TimeSeriesSplit,
 )
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -441,6 +442,15 @@ def test_volumes_that_are_not_tested_are_not_counted():
     np.testing.assert_allclose(result.draws[7], r)
 
 
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+def test_folds_that_do_not_learn_from_each_other_are_not_widened():
+    X, y = coupled(120)
+    for cv, expected in ((CV, True), (TimeSeriesSplit(4), False), (LeaveOneGroupOut(), True)):
+        study = make_study(X, y, cv, np.repeat([0, 1, 2], 40))
+        assert study.is_cross_validated(study.tested) == expected
+    assert not study.is_cross_validated(np.arange(40))  # one recording, left out as a whole
+
+
 @pytest.mark.parametrize("slope", [0.0, 3.0, -3.0])
 def test_draws_are_widened_where_bold_is_learned_from_and_tested_against(slope):
     """Around their mean, which drifts of EEG and BOLD, that stay in place, move away from 0."""
@@ -462,10 +472,10 @@ def test_draws_are_widened_where_bold_is_learned_from_and_tested_against(slope):
 def test_bursts_in_bold_are_warned_of_and_only_they():
     rng = np.random.default_rng(0)
     X, y = smooth(300, 3, 0.5, seed=0), smooth(300, 4, 0.5, seed=1)
-    run(RIDGE, X, y, null="phase", n_draws=99)
+    run(RIDGE, X, y, null="phase", n_draws=9)
     y[rng.choice(300, 6, replace=False), 2] += 12.0
     with pytest.warns(StationarityWarning, match="that of ROI 2 has an excess kurtosis of"):
-        run(RIDGE, X, y, null="phase", n_draws=99)
+        run(RIDGE, X, y, null="phase", n_draws=9)
 
 
 def test_what_cannot_be_two_recordings_is_refused():
@@ -484,7 +494,9 @@ def test_groups_that_are_pieces_of_a_recording_are_warned_of_and_recordings_are_
     with pytest.warns(GapWarning, match=r"BOLD runs on from group to group \(19 borders\)"):
         run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap")
     for seed in range(20):
-        y = np.concatenate([smooth(15, 2, 0.9, seed=100 * seed + k) for k in range(20)])
+        y = np.concatenate([smooth(15, 3, 0.9, seed=100 * seed + k) for k in range(20)])
+        y[::40] += 30.0 * (seed % 2)  # bursts
+        y[:, 2] = 0.1 if seed % 3 else y[:, 2]
         run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap", n_draws=20)
 
 

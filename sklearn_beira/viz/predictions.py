@@ -15,7 +15,16 @@ _BETWEEN = 20.0
 
 
 def plot_predictions(
-    y_true, predictions, times, *, groups=None, blocks=None, region=None, level=0.95, ax=None
+    y_true,
+    predictions,
+    times,
+    *,
+    groups=None,
+    blocks=None,
+    cross_validated="auto",
+    region=None,
+    level=0.95,
+    ax=None,
 ):
     """Plot measured and predicted BOLD of one region over time, with r and its interval.
 
@@ -33,6 +42,8 @@ def plot_predictions(
         Test block of each volume, as :func:`sklearn_beira.compare` leaves them in
         ``table.attrs["blocks"]``: every other one is shaded, and r is centred within them. -1 marks
         volumes that no fold tests.
+    cross_validated : bool or "auto"
+        As in :func:`sklearn_beira.metrics.region_scores`: False where one model predicted all.
     region : str or None
         Title.
     level : float
@@ -77,7 +88,8 @@ def plot_predictions(
     for (name, y), (colour, dashes) in zip(predictions.items(), styles, strict=False):
         y = y[order]
         known = np.isfinite(y) if inside is None else np.isfinite(y) & (inside >= 0)
-        told = _told(y_true[known], y[known], None if inside is None else inside[known], level)
+        within = None if inside is None else inside[known]
+        told = _told(y_true[known], y[known], within, cross_validated, level)
         draw((y - centre) / spread, color=colour, lw=1.3, ls=dashes, label=f"{name}, {told}")
     if inside is not None:
         _shade(ax, at, inside)
@@ -99,9 +111,10 @@ def _series(values, name):
     return values
 
 
-def _told(y_true, y_pred, blocks, level):
+def _told(y_true, y_pred, blocks, cross_validated, level):
     """r and its interval, in words."""
-    row = region_scores(y_true, y_pred, blocks=blocks, level=level).iloc[0]
+    how = {"blocks": blocks, "cross_validated": cross_validated, "level": level}
+    row = region_scores(y_true, y_pred, **how).iloc[0]
     return f"r = {row['r']:z.2f} [{row['ci_low']:z.2f}, {row['ci_high']:z.2f}]"
 
 
