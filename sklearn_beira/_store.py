@@ -192,37 +192,43 @@ def _code_of(found, module):
     return _content(found)
 
 
-def _content(value):
+def _content(value, within=()):
     """What a value of a notebook is or does, the same in every process."""
+
+    def content(part):
+        return _content(part, (*within, value))
+
+    if any(value is outer for outer in within):  # a method that calls super knows its class
+        return getattr(value, "__qualname__", type(value).__qualname__)
     if isinstance(value, type):
         own = [c for c in value.__mro__ if not _is_installed(c.__module__ or "builtins")]
         names = {name: v for c in reversed(own) for name, v in vars(c).items()}
         return [
-            (name, _content(v))
+            (name, content(v))
             for name, v in sorted(names.items())
             if name not in ("__dict__", "__weakref__", "__doc__", "__module__")
         ]
     if isinstance(value, staticmethod | classmethod):
-        return _content(value.__func__)
+        return content(value.__func__)
     if isinstance(value, property):
-        return [_content(f) for f in (value.fget, value.fset, value.fdel)]
+        return [content(f) for f in (value.fget, value.fset, value.fdel)]
     if isinstance(value, FunctionType):
         if _is_installed(value.__module__ or "builtins"):  # such as scikit-learn's wrappers
-            return _content(getattr(value, "__wrapped__", None))
+            return content(getattr(value, "__wrapped__", None))
         cells = [_contents_of_cell(cell) for cell in value.__closure__ or ()]
         parts = value.__code__, value.__defaults__, value.__kwdefaults__, cells
-        return [_content(part) for part in (*parts, getattr(value, "__wrapped__", None))]
+        return [content(part) for part in (*parts, getattr(value, "__wrapped__", None))]
     if isinstance(value, CodeType):
         parts = value.co_consts, value.co_names, value.co_varnames
-        return [value.co_code, *map(_content, parts)]
-    if isinstance(value, list | tuple):
-        return [_content(v) for v in value]
-    if isinstance(value, set | frozenset):
-        return sorted(str(_content(v)) for v in value)
-    if isinstance(value, dict):
-        return sorted((str(k), _content(v)) for k, v in value.items())
+        return [value.co_code, *map(content, parts)]
     if isinstance(value, int | float | complex | str | bytes | type(None)):
         return repr(value)
+    if isinstance(value, list | tuple):
+        return [content(v) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(content(v)) for v in value)
+    if isinstance(value, dict):
+        return sorted((str(k), content(v)) for k, v in value.items())
     return type(value).__qualname__
 
 
