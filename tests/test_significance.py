@@ -126,6 +126,7 @@ def test_stretches_of_others_are_drawn_whole_at_the_scale_of_the_place(runs):
     assert len(starts) > 15
 
 
+@pytest.mark.filterwarnings("ignore:groups are taken:sklearn_beira.model_selection.GapWarning")
 def test_the_slow_trend_stays_in_place_and_the_rest_does_not():
     X, y = coupled(300)
     drift = np.outer(np.linspace(-1, 1, 300), [0.0, 0.0, 50.0, -50.0])
