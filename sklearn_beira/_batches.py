@@ -42,14 +42,12 @@ class VolumeBatches(Dataset):
         filled = rows >= 0
         batch = {
             "eeg": self.eeg(indices),
-            "window": self._send(np.nonzero(filled)[0]),
-            "sample": self._send(self.samples[indices][filled]),
+            "window": send(np.nonzero(filled)[0], self.eeg.device),
+            "sample": send(self.samples[indices][filled], self.eeg.device),
         }
-        y = torch.zeros(len(indices)) if self.y is None else self.y[self._send(rows[filled])]
-        return batch, y
-
-    def _send(self, numbers):
-        return send(torch.from_numpy(numbers), self.eeg.device)
+        if self.y is None:
+            return batch, torch.zeros(len(indices))
+        return batch, self.y[send(rows[filled], self.eeg.device)]
 
 
 class HostWindows:
@@ -71,7 +69,7 @@ class HostWindows:
     def __call__(self, indices):
         eeg = np.array(self.X[indices], dtype=np.float32)
         eeg /= self.scale
-        return send(torch.from_numpy(eeg), self.device)
+        return send(eeg, self.device)
 
     def at(self, rows):
         """The same of some rows of X."""
@@ -101,8 +99,7 @@ class DeviceWindows:
         self.window = torch.arange(n_times, device=device)
 
     def __call__(self, indices):
-        starts = send(torch.from_numpy(self.starts[indices]), self.device)
-        at = starts[:, None] + self.window
+        at = send(self.starts[indices], self.device)[:, None] + self.window
         return self.eeg[:, at].transpose(0, 1).contiguous()
 
     def at(self, rows):
@@ -117,12 +114,8 @@ def place_eeg(X, scale, device):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
-        Windows.
-    scale : float
-        What the EEG is divided by.
-    device : str
-        Where batches are needed.
+    X, scale, device
+        As of :class:`HostWindows`.
 
     Returns
     -------
@@ -130,6 +123,8 @@ def place_eeg(X, scale, device):
         Called with numbers of rows, it gives (n_rows, n_channels, n_times) in float32 on the
         device.
     """
+    if torch.device(device).type == "cpu":  # nothing to gain, so that nothing is counted
+        return HostWindows(X, scale, device)
     n_bytes = 4 * X.shape[1] * count_samples(X)
     windows = DeviceWindows if has_room(device, n_bytes) else HostWindows
     return windows(X, scale, device)

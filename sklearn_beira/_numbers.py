@@ -1,4 +1,4 @@
-"""What is refused of numbers before anything is computed with them."""
+"""Numbers: what is refused before anything is computed, and what several modules compute."""
 
 from collections import Counter
 
@@ -124,3 +124,42 @@ def check_names(values, name):
         raise ValueError(
             f"{name} has several columns named {twice[0]!r}; give every region a name of its own."
         )
+
+
+def standardise(values):
+    """Give every column mean 0 and SD 1; a constant one becomes zeros.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_volumes, n_rois)
+        Numbers.
+
+    Returns
+    -------
+    standard : ndarray, shape (n_volumes, n_rois)
+        In SD around the mean.
+    """
+    sd = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+
+
+def varying(values):
+    """Tell which columns vary by more than rounding.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_volumes, n_rois)
+        Numbers.
+
+    Returns
+    -------
+    varies : ndarray of bool, shape (n_rois,)
+        True where they do.
+    """
+    return values.std(axis=0) > 1e-9 * np.abs(values).max(axis=0)
+
+
+def fisher_z(r):
+    """Compute Fisher's z of correlations; of 1 and -1 it is large, and finite."""
+    most = 1 - 1e-12
+    return np.arctanh(np.clip(r, -most, most))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ._numbers import standardise
+
 # A draw that equals what was observed must not lose to it by rounding.
 _ROUNDING = 1e-9
 # In s: what is slower is drift, by the custom of fMRI analysis.
@@ -102,9 +104,7 @@ def slow_trend(y, runs, t_r):
 
 def _at_scale(series, place):
     """Series with the mean and SD of the place they come to."""
-    sd = series.std(axis=0)
-    scaled = (series - series.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
-    return place.mean(axis=0) + place.std(axis=0) * scaled
+    return place.mean(axis=0) + place.std(axis=0) * standardise(series)
 
 
 # -- the nulls ----------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ from joblib import delayed
 from scipy import stats
 from sklearn.base import clone
 
-from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
+from ._numbers import fisher_z
+from ._procedure import check_folds, check_models, fit_predict, run_tasks
 from ._store import ResultStore, versions
+from ._study import make_study
 from ._warn import warn_user
 from .metrics import check_level, group_scores, region_scores, t_of_mean
 from .preprocessing import Windower
@@ -22,8 +24,6 @@ from .windows import EEGWindows
 
 __all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
 
-# Fisher's z is finite up to here.
-_ONE = 1 - 1e-12
 _COLUMNS = [
     "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_neff",
     "p", "p_max", "null_low", "null_high", "r2", "mse", "n_train", "fit_time", "params",
@@ -167,7 +167,7 @@ def compare(
                 f"its interval of all. null_test gives both on the same volumes."
             )
     store = ResultStore(cache)
-    predictions, facts = _predict_all(models, study, store, n_jobs, verbose)
+    predictions, facts = predict_all(models, study, store, n_jobs, verbose)
     tests = {}
     if null is not None:
         kept = study.at(draws.rows) if refit else None
@@ -307,7 +307,7 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
         rows[rows["model"] == name].pivot(index="label", columns="region", values="r")
         for name in (model, rival)
     ]
-    difference = np.arctanh(r[0].clip(-_ONE, _ONE)) - np.arctanh(r[1].clip(-_ONE, _ONE))
+    difference = fisher_z(r[0]) - fisher_z(r[1])
     if len(difference) < 2:
         raise ValueError(
             f"a paired test needs at least 2 {unit}s, but the table has {len(difference)}."
@@ -410,8 +410,29 @@ def _subjects(study, subjects):
     return subjects
 
 
-def _predict_all(models, study, store, n_jobs, verbose):
-    """Out-of-fold predictions and facts (a list over folds) of every model."""
+def predict_all(models, study, store, n_jobs, verbose):
+    """Predict every tested row by models that have not seen it, what is in the store aside.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Not fitted; they are cloned for each fold.
+    study : Study
+        Samples and folds.
+    store : ResultStore
+        Where finished folds are kept.
+    n_jobs : int or None
+        Processes, as in joblib.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
+        NaN in rows that no fold tests.
+    facts : dict of str to list of dict
+        What :func:`~sklearn_beira._procedure.fit_predict` tells of every fold.
+    """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
     data = store.key(study.X, study.y, versions())

@@ -272,6 +272,8 @@ def region_scores(
     ['a', 'b']
     """
     check_level(level)
+    if cross_validated not in (True, False, "auto"):
+        raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
     names = _region_names(y_true, region_names)
     r = pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
     if names is None:
@@ -281,8 +283,6 @@ def region_scores(
     if len(y_true) < 2:
         raise ValueError(f"scores need at least 2 volumes, got {len(y_true)}.")
     n_eff = effective_n(y_true, y_pred, blocks=blocks)
-    if cross_validated not in (True, False, "auto"):
-        raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
     if cross_validated == "auto":
         cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
     if cross_validated:

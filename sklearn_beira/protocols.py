@@ -4,7 +4,6 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
 from scipy.interpolate import CubicSpline
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -12,7 +11,11 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from ._procedure import check_folds, check_models, fit_predict, make_study, run_tasks
+from ._numbers import standardise
+from ._procedure import check_folds, check_models
+from ._store import ResultStore
+from ._study import make_study
+from .comparison import predict_all
 from .metrics import pearson_r, r_interval, r_p_value, region_scores
 from .model_selection import recordings_and_times
 from .regressor import BEIRARegressor
@@ -149,11 +152,8 @@ def paper_protocol(
         region_names=names,
     )
 
-    tasks = [delayed(fit_predict)(model, study, study.y, k) for k in range(len(study.folds))]
-    y_out = np.full(study.y.shape, np.nan)
-    for (_, rows), (found, _) in zip(study.folds, run_tasks(tasks, n_jobs), strict=True):
-        y_out[rows] = found
-    rows = study.tested
+    predictions, _ = predict_all({"model": model}, study, ResultStore(None), n_jobs, verbose=False)
+    y_out, rows = predictions["model"], study.tested
     honest = region_scores(
         study.y[rows],
         y_out[rows],
@@ -229,9 +229,7 @@ def _last_seconds(recordings, times, duration):
 def _scale_whole_recordings(y, recordings):
     scaled = np.empty_like(y)
     for k in np.unique(recordings):
-        mine = recordings == k
-        spread = y[mine].std(axis=0)
-        scaled[mine] = (y[mine] - y[mine].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        scaled[recordings == k] = standardise(y[recordings == k])
     return scaled
 
 

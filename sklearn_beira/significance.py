@@ -12,16 +12,16 @@ from scipy.stats import kurtosis
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ._numbers import to_numbers
+from ._numbers import fisher_z, standardise, to_numbers, varying
 from ._procedure import (
     check_folds,
     check_models,
     has_independent_targets,
-    make_study,
     out_of_fold,
     run_tasks,
 )
 from ._store import ResultStore, versions
+from ._study import make_study
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
 from .metrics import check_level, pearson_r
@@ -35,8 +35,6 @@ _ENOUGH_OTHERS = 5
 # How much more r scatters in cross-validation than predictions that are kept tell, at most: see
 # metrics.region_scores.
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
-# Fisher's z is finite up to here.
-_ONE = 1 - 1e-12
 # Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
 # Draws are fitted beside each other, up to this many columns of BOLD.
@@ -346,8 +344,7 @@ def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True)
             f"{least:.2f}; give more or longer recordings, or use another null.",
         )
     if null == "phase":
-        few = NULLS[null](study.y - trend, runs, _FEW_DRAWS, check_random_state(0))
-        _check_gaussian(study, few.on(trend))
+        _check_gaussian(study, runs, trend)
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
         warn_user(
@@ -384,7 +381,7 @@ def score_draws(study, y_pred, draws):
         bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
         null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
     if study.is_cross_validated(study.tested):
-        z = np.arctanh(null_r.clip(-_ONE, _ONE))
+        z = fisher_z(null_r)
         # Around their mean, which a trend that stays in place may have moved away from 0.
         null_r = np.tanh(z.mean(axis=0) + _CHANCE_COUNTS_TWICE * (z - z.mean(axis=0)))
     return _r(study.y[rows], y_pred, blocks), null_r
@@ -536,7 +533,7 @@ def _check_others(others, study, longest):
     for k, run in itertools.product(range(len(others)), study.runs()):
         if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
             raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
-    standard = [_standard(other) for other in others]
+    standard = [standardise(other) for other in others]
     for i, j in itertools.combinations(range(len(others)), 2):
         one, other = standard[i], standard[j]
         if one.shape != other.shape or len(one) < 3:
@@ -561,22 +558,13 @@ def _check_others(others, study, longest):
     return others
 
 
-def _standard(y):
-    """Each region with mean 0 and SD 1."""
-    sd = y.std(axis=0)
-    return (y - y.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
-
-
-def _check_gaussian(study, draws):
-    """Notice BOLD with far heavier tails than its draws, which are close to Gaussian."""
-    y = study.y[draws.rows]
-    varies = y.std(axis=0) > 1e-9 * np.abs(y).max(axis=0)
-    if not varies.any():
-        return
-    found = np.zeros(y.shape[1])
-    found[varies] = kurtosis(y[:, varies], axis=0)
+def _check_gaussian(study, runs, trend):
+    """Notice BOLD with far heavier tails than draws of random phases, which are near Gaussian."""
+    varies, found = varying(study.y), np.zeros(study.y.shape[1])
+    found[varies] = kurtosis(study.y[:, varies], axis=0)
     if found.max() < _MOST_KURTOSIS:
         return
+    draws = NULLS["phase"](study.y - trend, runs, _FEW_DRAWS, check_random_state(0)).on(trend)
     tails = np.argsort(-found)[:100]
     highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_draws)]
     if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:

@@ -3,12 +3,12 @@
 import torch
 
 
-def send(tensor, device):
-    """Send a tensor to a device, without waiting for what the device has to do before.
+def send(values, device):
+    """Send numbers to a device, without waiting for what the device has to do before.
 
     Parameters
     ----------
-    tensor : tensor
+    values : ndarray or tensor
         On the host.
     device : str or torch.device
         Where to.
@@ -18,7 +18,7 @@ def send(tensor, device):
     tensor : tensor
         On the device.
     """
-    kind = torch.device(device).type
+    tensor, kind = torch.as_tensor(values), torch.device(device).type
     if kind == "cpu":
         return tensor
     if kind == "cuda":
