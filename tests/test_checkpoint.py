@@ -10,18 +10,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, _checkpoint
 from sklearn_beira.model_selection import BlockedKFold
 
 SETTINGS = {
     "architecture": "autoencoder",
-    "n_branches": 2,
-    "n_taps": 15,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
-    "pool_sizes": (8,),
+    **SIZES,
     "validation_fraction": 0.2,
     "patience": None,
     "max_epochs": 12,

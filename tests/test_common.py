@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower
 from sklearn_beira.baselines import make_band_power_ridge
@@ -17,11 +18,8 @@ from sklearn_beira.spoc import SPoCRidgeCV
 from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
 
 SMALL = {
-    "n_branches": 2,
+    **SIZES,
     "n_taps": 3,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
     "pool_sizes": (2,),
     "max_epochs": 2,
     "random_state": 0,

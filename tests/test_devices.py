@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGWindows
 from sklearn_beira._batches import (
@@ -44,12 +45,7 @@ X = make_windows()
 Y = np.random.default_rng(1).standard_normal((len(X), 2))
 INPUTS = {"EEGWindows": X, "float32": make_windows(np.float32), "array": np.asarray(X)}
 SMALL = {
-    "n_branches": 2,
-    "n_taps": 15,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
-    "pool_sizes": (8,),
+    **SIZES,
     "max_epochs": 2,
     "batch_size": 4,
     "lr": 1e-3,

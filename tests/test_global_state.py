@@ -15,6 +15,7 @@ import pytest
 import torch
 from joblib import delayed
 from sklearn.pipeline import Pipeline
+from small_networks import SIZES
 
 from sklearn_beira import (
     BEIRARegressor,
@@ -82,17 +83,13 @@ def fitted(study):
 
 def make_pipeline(**params):
     # None as random_state draws from NumPy's own numbers, as everywhere in scikit-learn.
-    beira = BEIRARegressor(n_branches=2, verbose=False, random_state=0, **params)
+    beira = BEIRARegressor(**{"n_branches": 2, "verbose": False, "random_state": 0, **params})
     return Pipeline([("filter", EEGFilter(1, 45)), ("window", Windower(8.0)), ("beira", beira)])
 
 
 TRAINED = {
     "architecture": "autoencoder",
-    "n_taps": 15,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
-    "pool_sizes": (8,),
+    **SIZES,
     "max_epochs": 2,
     "mode": "many_to_many",
 }

@@ -14,6 +14,7 @@ from sklearn.model_selection import (
     learning_curve,
 )
 from sklearn.pipeline import Pipeline
+from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
 from sklearn_beira.baselines import make_band_power_ridge
@@ -30,12 +31,7 @@ def study():
 
 PAPER = {
     "architecture": "autoencoder",
-    "n_branches": 2,
-    "n_taps": 15,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
-    "pool_sizes": (8,),
+    **SIZES,
     "mode": "many_to_many",
     "max_epochs": 2,
     "validation_fraction": 0.2,

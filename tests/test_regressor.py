@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from skorch.callbacks import Callback
+from small_networks import SIZES
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
@@ -23,12 +24,7 @@ from sklearn_beira.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.model_selection import BlockedKFold
 
 SMALL = {
-    "n_branches": 2,
-    "n_taps": 15,
-    "encoder_width": 4,
-    "decoder_width": 4,
-    "kernel_sizes": (3, 3),
-    "pool_sizes": (8,),
+    **SIZES,
     "max_epochs": 2,
     "validation_fraction": 0.2,
     "random_state": 0,

@@ -26,7 +26,8 @@ from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
 from sklearn_beira import EEGWindows, Windower, null_test
-from sklearn_beira._procedure import has_independent_targets, longest_history, make_study
+from sklearn_beira._procedure import has_independent_targets, longest_history
+from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r
