@@ -177,38 +177,38 @@ def cross_validated():
     rng = np.random.default_rng(2)
     designs = [(name, 300, 5) for name in models]
     designs += [("5 features, OLS", 120, 5), ("5 features, OLS", 300, 2)]
-    for name, n, n_blocks in designs:
-        n_features, model = models[name]
+    for (name, n, n_blocks), multiple_r in itertools.product(designs, (0.0, 0.3, 0.6, 0.8)):
         blocks = np.arange(n) * n_blocks // n
-        for multiple_r in (0.0, 0.3, 0.6, 0.8):
-            found = []
-            for _ in range(N_STUDIES):
-                X, noise = (
-                    lfilter([np.sqrt(0.75)], [1, -0.5], rng.standard_normal((n + 50, k)), axis=0)[
-                        50:
-                    ]
-                    for k in (n_features, 1)
-                )
-                weights = rng.standard_normal((n_features, 1))
-                signal = X @ weights / np.linalg.norm(weights)
-                y = multiple_r * signal + np.sqrt(1 - multiple_r**2) * noise
-                y_pred = np.empty_like(y)
-                for k in range(n_blocks):
-                    train, test = blocks != k, blocks == k
-                    y_pred[test] = model.fit(X[train], y[train]).predict(X[test]).reshape(-1, 1)
-                for kind in (False, True):
-                    scores = region_scores(y, y_pred, blocks=blocks, cross_validated=kind)
-                    found.append(scores[["r", "ci_low", "ci_high", "p"]].to_numpy()[0])
-            r, low, high, p = np.moveaxis(np.reshape(found, (N_STUDIES, 2, 4)), 2, 0)
-            truth = np.tanh(np.arctanh(r[:, 0]).mean())
-            cover = ((low <= truth) & (truth <= high)).mean(axis=0)
-            rates = (p < 0.05).mean(axis=0)
-            print(
-                f"{name:20s} {n:3d} {n_blocks:4d} {multiple_r:8.1f} {truth:12.2f}     "
-                f"{cover[0]:8.3f} {cover[1]:8.3f}"
-                + (f"     {rates[0]:8.3f} {rates[1]:8.3f}" if multiple_r == 0 else ""),
-                flush=True,
-            )
+        found = [study(*models[name], multiple_r, blocks, rng) for _ in range(N_STUDIES)]
+        r, low, high, p = np.moveaxis(found, 2, 0)
+        truth = np.tanh(np.arctanh(r[:, 0]).mean())
+        cover = ((low <= truth) & (truth <= high)).mean(axis=0)
+        rates = (p < 0.05).mean(axis=0)
+        print(
+            f"{name:20s} {n:3d} {n_blocks:4d} {multiple_r:8.1f} {truth:12.2f}     "
+            f"{cover[0]:8.3f} {cover[1]:8.3f}"
+            + (f"     {rates[0]:8.3f} {rates[1]:8.3f}" if multiple_r == 0 else ""),
+            flush=True,
+        )
+
+
+def study(n_features, model, multiple_r, blocks, rng):
+    """r, limits and p of one study (2, 4): with the prediction as it is, and as region_scores."""
+
+    def series(count):
+        white = rng.standard_normal((len(blocks) + 50, count))
+        return lfilter([np.sqrt(0.75)], [1, -0.5], white, axis=0)[50:]
+
+    X, noise = series(n_features), series(1)
+    weights = rng.standard_normal((n_features, 1))
+    signal = X @ weights / np.linalg.norm(weights)
+    y = multiple_r * signal + np.sqrt(1 - multiple_r**2) * noise
+    y_pred = np.empty_like(y)
+    for k in np.unique(blocks):
+        fitted = model.fit(X[blocks != k], y[blocks != k])
+        y_pred[blocks == k] = fitted.predict(X[blocks == k]).reshape(-1, 1)
+    tables = (region_scores(y, y_pred, blocks=blocks, cross_validated=how) for how in (False, True))
+    return [table[["r", "ci_low", "ci_high", "p"]].to_numpy()[0] for table in tables]
 
 
 def ar_pair(a, b, r, n, rng):
