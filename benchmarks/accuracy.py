@@ -17,8 +17,13 @@ printed, from all results in FOLDER that the options name.
 "s" is processor time of all fits and predictions of a study, in s. Models of a study share the
 filtered EEG and the features they have in common: who comes first in the list pays for them.
 
+The published recipe takes hours a fit on a CPU: it is run where --models names it, for --passes.
+Regions do not depend on each other there, so that --regions 1 costs an eighth; results of so many
+regions, rivals and all, belong in a folder of their own.
+
 Run: python benchmarks/accuracy.py DATA --out FOLDER [--seeds 20] [--first-seed 1000] [--n-jobs 2]
-         [--models a,b] [--worlds simulated,adverse,semireal] [--minutes 5 20] [--table]
+         [--models a,b] [--worlds simulated,adverse,semireal] [--minutes 5 20]
+         [--ceilings .65] [--regions 8] [--passes 1500] [--table]
 """
 
 import argparse
@@ -33,6 +38,7 @@ import numpy as np
 import pandas as pd
 import torch
 import worlds
+from published_recipe import PublishedRecipe
 from scipy import stats
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
@@ -71,6 +77,7 @@ MODELS = {
 # Slow ones, only where --models names them.
 ON_REQUEST = {
     "group lasso": lambda: baselines.make_sparse_group_lasso(WINDOW).steps,
+    "published recipe": lambda: [("recipe", PublishedRecipe())],
 }
 
 
@@ -86,7 +93,7 @@ def main(options):
         failed = sum(work(joblib.delayed(run_study)(s, models, options) for s in todo))
         if failed:
             print(f"{failed} model(s) failed, see above; run again to try once more.")
-    print_tables(load(options.out, studies, models))
+    print_tables(load(options, studies, models))
 
 
 # -- running ------------------------------------------------------------------------------------
@@ -108,16 +115,17 @@ def choose(options):
     if unknown:
         raise SystemExit(f"no model {', '.join(sorted(unknown))}; there are {', '.join(every)}.")
     chosen = {name: every[name] for name in options.models}
-    return {name: (make, settings_of(build(make))) for name, make in chosen.items()}
+    return {name: (make, settings_of(build(make, options))) for name, make in chosen.items()}
 
 
-def build(make, seed=None):
+def build(make, options, seed=None):
     """Model of one study; with a seed, in all that is random."""
     model = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make()])
+    given = {"n_passes": options.passes}
     if seed is not None:
-        names = [p for p in model.get_params() if p.split("__")[-1] == "random_state"]
-        model.set_params(**dict.fromkeys(names, seed))
-    return model
+        given["random_state"] = seed
+    last = {name: name.split("__")[-1] for name in model.get_params()}
+    return model.set_params(**{name: given[end] for name, end in last.items() if end in given})
 
 
 def settings_of(model):
@@ -125,8 +133,9 @@ def settings_of(model):
     return joblib.hash(model)
 
 
-def ceilings_of(world, minutes):
+def ceilings_of(world, minutes, options):
     simulated = CEILINGS_LONG if minutes and minutes > LONG else CEILINGS
+    simulated = options.ceilings or simulated
     return {"simulated": simulated, "adverse": (0.65,), "semireal": (None,)}[world]
 
 
@@ -140,7 +149,7 @@ def missing(study, models, options):
     """(ceiling, model name) of what is not in the folder, or of another model than today's."""
     world, minutes, seed = study
     todo = []
-    for ceiling in ceilings_of(world, minutes):
+    for ceiling in ceilings_of(world, minutes, options):
         for name, (_, settings) in models.items():
             found = read(path_of(options.out, world, minutes, ceiling, seed, name))
             if found is None or found["settings"] != settings:
@@ -150,7 +159,7 @@ def missing(study, models, options):
 
 def forget(options, studies):
     for world, minutes, seed in studies:
-        for ceiling in ceilings_of(world, minutes):
+        for ceiling in ceilings_of(world, minutes, options):
             for name in options.forget:
                 path = path_of(options.out, world, minutes, ceiling, seed, name)
                 path.unlink(missing_ok=True)
@@ -166,13 +175,14 @@ def run_study(study, models, options):
     with threadpool_limits(1):
         torch.set_num_threads(1)
         for ceiling in dict.fromkeys(c for c, _ in todo):
-            X, y, oracle = make_world(world, seed, minutes, ceiling, options.data)
+            X, y, oracle = make_world(world, seed, minutes, ceiling, options)
             same = joblib.hash((X.tokens, X.times, y.to_numpy()))
             for name in (name for c, name in todo if c == ceiling):
                 make, settings = models[name]
                 path = path_of(options.out, world, minutes, ceiling, seed, name)
                 try:
-                    facts = evaluate(build(make, seed), X, y, significance=world == "semireal")
+                    model = build(make, options, seed)
+                    facts = evaluate(model, X, y, significance=world == "semireal")
                 except Exception:
                     # One model's mishap should not cost a night's run of the others.
                     traceback.print_exc()
@@ -187,12 +197,14 @@ def run_study(study, models, options):
     return failed
 
 
-def make_world(world, seed, minutes, ceiling, data):
+def make_world(world, seed, minutes, ceiling, options):
     if world == "simulated":
-        return worlds.simulated(seed, minutes, ceiling)
-    if world == "adverse":
-        return worlds.adverse(seed, minutes, data, ceiling)
-    return worlds.semireal(data)
+        X, y, oracle = worlds.simulated(seed, minutes, ceiling)
+    elif world == "adverse":
+        X, y, oracle = worlds.adverse(seed, minutes, options.data, ceiling)
+    else:
+        X, y, oracle = worlds.semireal(options.data)
+    return X, y.iloc[:, : options.regions], oracle[: options.regions]
 
 
 def evaluate(model, X, y, significance):
@@ -227,13 +239,13 @@ def write(path, result):
 
 
 # -- tables -------------------------------------------------------------------------------------
-def load(folder, studies, models):
+def load(options, studies, models):
     """Results of studies and models, one row each; those of outdated settings are left out."""
     rows, outdated = [], 0
     for world, minutes, seed in studies:
-        for ceiling in ceilings_of(world, minutes):
+        for ceiling in ceilings_of(world, minutes, options):
             for name, (_, settings) in models.items():
-                row = read(path_of(folder, world, minutes, ceiling, seed, name))
+                row = read(path_of(options.out, world, minutes, ceiling, seed, name))
                 if row is None:
                     continue
                 outdated += row["settings"] != settings
@@ -242,7 +254,7 @@ def load(folder, studies, models):
     if outdated:
         print(f"{outdated} result(s) of models with other parameters than today's are left out.")
     if not rows:
-        raise SystemExit(f"no result in {folder} of these worlds, seeds and models.")
+        raise SystemExit(f"no result in {options.out} of these worlds, seeds and models.")
     table = pd.DataFrame(rows)
     # pandas leaves NaN out of its groups.
     table[["minutes", "ceiling"]] = table[["minutes", "ceiling"]].astype(float).fillna(0.0)
@@ -404,6 +416,9 @@ if __name__ == "__main__":
     parser.add_argument("--models", type=listed, default=list(MODELS), help="names, with commas")
     parser.add_argument("--worlds", type=listed, default=["simulated", "adverse", "semireal"])
     parser.add_argument("--minutes", type=float, nargs="+", default=[5.0, 20.0])
+    parser.add_argument("--ceilings", type=float, nargs="+", help="of simulated worlds")
+    parser.add_argument("--regions", type=int, help="the first of each study (all)")
+    parser.add_argument("--passes", type=int, default=1500, help="of the published recipe (1500)")
     parser.add_argument("--n-jobs", type=int, default=1, help="processes, a study each (1)")
     parser.add_argument("--forget", type=listed, default=[], help="models to run anew")
     parser.add_argument("--table", action="store_true", help="only print what is there")

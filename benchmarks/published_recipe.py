@@ -10,6 +10,8 @@ prints the r of each region at the test volumes, read from one pass over the tes
 processor time so far (training alone). Regions do not depend on each other, so that two of eight
 cost a quarter.
 
+``accuracy.py`` takes ``PublishedRecipe`` from here, the same as an estimator.
+
 Run: python benchmarks/published_recipe.py --passes 100 --regions 2 --minutes 10 [--fast]
 """
 
@@ -20,9 +22,11 @@ import time
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
+from sklearn.base import BaseEstimator, RegressorMixin
 from torch import nn
 
 from sklearn_beira import EEGFilter, align
+from sklearn_beira._batches import cut_pieces
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.metrics import pearson_r
 from sklearn_beira.nets import BEIRANet
@@ -128,15 +132,14 @@ def train_step(net, optimizer, eeg, bold):
     return loss.item() / bold.shape[1]
 
 
-def train(eeg, bold, n_passes, seed, network=PublishedNets, report=None):
-    """Train on random windows of one recording.
+def train(runs, n_passes, seed, network=PublishedNets, report=None):
+    """Train on random windows of runs.
 
     Parameters
     ----------
-    eeg : ndarray of shape (n_channels, n_times)
-        EEG divided by its SD.
-    bold : ndarray of shape (n_rois, n_times)
-        BOLD one delay later at the rate of the EEG, z-scored.
+    runs : list of tuple of ndarray, ((n_channels, n_times), (n_rois, n_times))
+        EEG divided by its SD; BOLD one delay later at the rate of the EEG, z-scored. Windows begin
+        anywhere in the runs, and do not go from one to the next.
     n_passes : int
         Passes of 512 windows.
     seed : int
@@ -151,19 +154,31 @@ def train(eeg, bold, n_passes, seed, network=PublishedNets, report=None):
     -------
     net : nn.Module
         Trained network.
+
+    Raises
+    ------
+    ValueError
+        If no run is as long as a window.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    eeg, bold = (torch.as_tensor(a, dtype=torch.float32) for a in (eeg, bold))
+    eeg, bold = (
+        torch.as_tensor(np.concatenate(series, axis=1), dtype=torch.float32)
+        for series in zip(*runs, strict=True)
+    )
+    ends = np.cumsum([one.shape[1] for one, _ in runs])
+    firsts = [np.arange(*span) for span in zip(np.r_[0, ends[:-1]], ends - WINDOW + 1, strict=True)]
+    firsts = np.concatenate(firsts)
+    if not len(firsts):
+        raise ValueError(f"no run has the {WINDOW} samples of a window.")
     net = network(len(eeg), len(bold))
     optimizer = make_optimizer(net)
     seconds = 0.0
     for n in range(1, n_passes + 1):
         started = time.process_time()
         net.train()
-        starts = rng.integers(eeg.shape[1] - WINDOW + 1, size=(N_WINDOWS // BATCH_SIZE, BATCH_SIZE))
-        for batch in starts:
-            windows = [slice(start, start + WINDOW) for start in batch]
+        for batch in firsts[rng.integers(len(firsts), size=(N_WINDOWS // BATCH_SIZE, BATCH_SIZE))]:
+            windows = [slice(first, first + WINDOW) for first in batch]
             train_step(
                 net,
                 optimizer,
@@ -199,6 +214,55 @@ def predict(net, eeg, samples):
     with torch.no_grad():
         bold = net(torch.as_tensor(eeg[None, :, dropped:], dtype=torch.float32))[0]
     return bold[:, np.asarray(samples) - dropped].T.numpy()
+
+
+class PublishedRecipe(RegressorMixin, BaseEstimator):
+    """The published recipe behind a filter at 100 Hz, by BEIRANet.
+
+    What it is given in ``fit`` are the training volumes of a fold: BOLD is interpolated between
+    those that follow each other, and training windows lie in their EEG. A prediction reads the EEG
+    of the windows that it is given, each continuous piece in one pass.
+
+    Parameters
+    ----------
+    n_passes : int
+        Passes of 512 windows.
+    random_state : int
+        Determines initial weights, windows and dropout.
+    """
+
+    def __init__(self, n_passes=1500, random_state=0):
+        self.n_passes = n_passes
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Train on EEGWindows that end at their volumes, and their BOLD (n_volumes[, n_rois])."""
+        y = np.asarray(y, dtype=float)
+        self.shape_, y = y.shape[1:], y.reshape(len(y), -1)
+        self.mean_, self.scale_ = y.mean(axis=0), y.std(axis=0)
+        runs = []
+        for eeg, samples, rows in self._pieces(X):
+            at = np.arange(samples[0], samples[-1] + 1)
+            bold = CubicSpline(samples, (y[rows] - self.mean_) / self.scale_)(at).T
+            runs.append((eeg[:, at], bold))
+        self.eeg_scale_ = np.concatenate([eeg for eeg, _ in runs], axis=1).std()
+        runs = [(eeg / self.eeg_scale_, bold) for eeg, bold in runs]
+        self.net_ = train(runs, self.n_passes, self.random_state, BEIRANet)
+        return self
+
+    def predict(self, X):
+        """Predict BOLD (n_volumes[, n_rois]) of EEGWindows."""
+        bold = np.empty((len(X), len(self.mean_)))
+        for eeg, samples, rows in self._pieces(X):
+            bold[rows] = predict(self.net_, eeg / self.eeg_scale_, samples)
+        return (bold * self.scale_ + self.mean_).reshape(len(X), *self.shape_)
+
+    def _pieces(self, X):
+        """Continuous EEG, the samples whose estimates are those of its volumes, and their rows."""
+        longest = max(recording.shape[1] for recording in X.recordings)
+        for piece in cut_pieces(X, max_times=longest):
+            eeg = np.asarray(piece.eeg, dtype=np.float64)
+            yield eeg, piece.stops - 1 - round(DELAY * SFREQ), piece.rows
 
 
 def make_study(minutes, n_rois, ceiling, seed):
@@ -252,7 +316,7 @@ def main(args):
             with open(args.out, "w") as file:
                 json.dump(result, file, indent=1)
 
-    train(*training, args.passes, args.seed, network, report)
+    train([training], args.passes, args.seed, network, report)
 
 
 if __name__ == "__main__":
