@@ -5,9 +5,10 @@ what else the machine does hits all alike. Ratios are those of medians, by the c
 processor time. With one thread the second is the fairer one on a busy machine.
 
 On a GPU, seconds end when it has done its work; processor time is that of the CPU beside it.
+With --precision high or medium matrix products there read fewer digits, see ``precision.py``.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py [section ...] [--quick] [--threads 2]
-         [--device cuda]
+         [--device cuda [--precision high]]
 """
 
 import argparse
@@ -197,7 +198,11 @@ def name_of(device):
 
 def main(args):
     torch.set_num_threads(args.threads)
-    print(f"torch {torch.__version__}, {args.threads} thread(s), {name_of(args.device)}")
+    torch.set_float32_matmul_precision(args.precision)
+    print(
+        f"torch {torch.__version__}, {args.threads} thread(s), {name_of(args.device)}, "
+        f"precision of products: {args.precision}"
+    )
     for section in SECTIONS:
         wanted = section.__name__ in args.sections if args.sections else section.__name__ != LAST
         if wanted:
@@ -212,6 +217,10 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of all networks, such as cuda")
+    parser.add_argument(
+        "--precision", choices=["highest", "high", "medium"], default="highest",
+        help="of matrix products, as torch.set_float32_matmul_precision has it",
+    )  # fmt: skip
     parser.add_argument("--published", help="time_to_accuracy: file that published_recipe.py wrote")
     parser.add_argument(
         "--step-seconds",

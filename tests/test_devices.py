@@ -174,6 +174,22 @@ def test_cuda_and_the_cpu_agree(architecture):
 
 
 @needs_cuda
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_products_of_few_digits_are_near(architecture):
+    mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
+    epochs = 0 if architecture == "compact" else 2
+    settings = {**SMALL, "mode": mode, "max_epochs": epochs, "device": "cuda"}
+    exact = BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        near = BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_allclose(near, exact, atol=0.1 * exact.std())
+
+
+@needs_cuda
 @pytest.mark.parametrize("architecture", ["autoencoder", "brainwavelinker", "eegnet"])
 def test_no_step_waits_for_cuda(architecture):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
