@@ -106,7 +106,7 @@ class Net(skorch.NeuralNet):
                 self.history_.record_batch(f"{prefix}_batch_size", len(batch[0]["eeg"]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         finally:  # an epoch that is interrupted has losses, too
-            losses = torch.stack([loss for _, loss in found]).tolist() if found else []
+            losses = torch.stack([loss for _, loss in found]).cpu().tolist() if found else []
             for (record, _), loss in zip(found, losses, strict=True):
                 record[f"{prefix}_loss"] = loss
         self.history_.record(f"{prefix}_batch_count", len(found))

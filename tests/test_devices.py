@@ -1,9 +1,14 @@
 """Training on a device: data that lie there are the same, and no step waits for it.
 
 A meta tensor has a shape and no numbers, so that whatever asks for one fails, as does a sum of
-tensors on two devices: an epoch that runs there would never wait for a GPU. What needs the numbers
-of a GPU is skipped where there is none.
+tensors on two devices: an epoch that runs there would never wait for a GPU. ``simulated_device.py``
+is a device with numbers, on which ``on_simulated_device.py`` runs whole fits. What needs the
+numbers of a GPU is skipped where there is none.
 """
+
+import subprocess
+import sys
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -148,6 +153,15 @@ def test_batches_may_be_loaded_in_other_processes():
     workers = {"iterator_train__num_workers": 1}
     loaded = BEIRARegressor("eegnet", **SMALL, net_params=workers).fit(X, Y)
     np.testing.assert_array_equal(plain.predict(X), loaded.predict(X))
+
+
+# -- on a device with numbers that is no GPU ----------------------------------------------------
+def test_a_simulated_device_and_the_cpu_agree():
+    # In a process of its own: torch cannot forget a device.
+    checks = Path(__file__).with_name("on_simulated_device.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", checks]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # -- with the numbers of a GPU ------------------------------------------------------------------
