@@ -13,7 +13,6 @@ import torch
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_leaves, tree_map
 
-CPU = torch.device("cpu")
 aten = torch.ops.aten
 
 # What is not known before the device has computed it: a number, or the size of a result. The
@@ -79,45 +78,40 @@ def watched():
 
 
 def _run(op, *args, **kwargs):
-    given = tree_leaves((args, kwargs))
-    tensors = [t for t in given if isinstance(t, torch.Tensor)]
+    """Compute an operation on the inner tensors, and put the results on the device."""
+    tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     here = {id(t.inner): t for t in tensors if isinstance(t, SimulatedTensor)}
-    elsewhere = [t for t in tensors if not isinstance(t, SimulatedTensor)]
-    if op not in COPIES and any(t.ndim for t in elsewhere):
+    of_cpu = [t for t in tensors if not isinstance(t, SimulatedTensor)]
+    if op not in COPIES and any(t.ndim for t in of_cpu):
         raise RuntimeError(f"{op} got tensors on the simulated device and on the CPU.")
     target = kwargs.get("device")
-    leaves = isinstance(target, torch.device) and target.type != "sim"
+    to_cpu = target is not None and torch.device(target).type == "cpu"
     if op is aten.copy_.default:
-        leaves = not isinstance(args[0], SimulatedTensor)
-    _note(op, args, leaves, elsewhere)
+        to_cpu = not isinstance(args[0], SimulatedTensor)
+    masks = args[1] if op in INDEXING else []
+    waits = op in WAITING or any(t is not None and t.dtype == torch.bool for t in masks)
+    for seen in _watching:
+        if waits or (op in COPIES and to_cpu):
+            seen.waits.append(str(op))
+        elif op in COPIES:
+            seen.sent.extend(of_cpu)
 
     if target is not None:
-        kwargs = {**kwargs, "device": CPU}
+        kwargs = {**kwargs, "device": "cpu"}
     args, kwargs = tree_map(
         lambda x: x.inner if isinstance(x, SimulatedTensor) else x, (args, kwargs)
     )
+    result = MARKED.get(op, op)(*args, **kwargs)
     if op is aten._to_copy.default:
-        result = op(*args, **kwargs).clone()  # devices share no memory
-    else:
-        result = MARKED.get(op, op)(*args, **kwargs)
+        result = result.clone()  # devices share no memory
 
     def place(x):
-        if not isinstance(x, torch.Tensor) or leaves:
+        if not isinstance(x, torch.Tensor) or to_cpu:
             return x
-        return here.get(id(x)) if id(x) in here else SimulatedTensor(x)
+        # What an operation changed in place is the tensor that it was.
+        return here[id(x)] if id(x) in here else SimulatedTensor(x)
 
     return tree_map(place, result)
-
-
-def _note(op, args, leaves, elsewhere):
-    by_mask = op in INDEXING and any(
-        t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1]
-    )
-    for seen in _watching:
-        if op in WAITING or by_mask or (op in COPIES and leaves):
-            seen.waits.append(str(op))
-        elif op in COPIES:
-            seen.sent.extend(elsewhere)
 
 
 backend_registration._setup_privateuseone_for_python_backend("sim")
