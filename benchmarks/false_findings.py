@@ -18,6 +18,7 @@ Regions of one repetition are correlated, so +- is the standard error over repet
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick] [--parts defaults raw nulls]
+         [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
 
@@ -59,10 +60,10 @@ NULLS = ("swap", "shift", "circular", "phase")
 PARTS = ["defaults", "raw", "nulls"]
 
 
-def main(folder, quick, parts):
+def main(data, quick, parts, repetitions, first):
     warnings.simplefilter("ignore", StationarityWarning)
     warnings.simplefilter("ignore", GapWarning)
-    folder = Path(folder)
+    folder = Path(data)
     eeg = [
         pd.read_csv(path, sep="\t")[BANDS].to_numpy()
         for path in sorted(folder.glob("real/ds003574/*powerspectrum.tsv"))
@@ -77,7 +78,7 @@ def main(folder, quick, parts):
     if "defaults" in parts:
         defaults(folder, eeg, scans, quick)
     if "raw" in parts:
-        from_raw_eeg(folder, quick)
+        from_raw_eeg(folder, *((0, 2, 9) if quick else (first, repetitions, 39)))
     if "nulls" in parts:
         every_null(eeg, scans, quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
@@ -112,14 +113,14 @@ def defaults(folder, eeg, scans, quick):
     show(f"semireal, {len(bold)} volumes, blocks", cases, n_draws)
 
 
-def from_raw_eeg(folder, quick):
-    """Print the same for whole pipelines."""
-    n_reps, n_draws = (2, 9) if quick else (15, 39)
+def from_raw_eeg(folder, first, n_reps, n_draws):
+    """Print the same for whole pipelines, on simulated EEG of seeds from ``first`` on."""
     bold = null_regions(folder)
     print_head(f"2. Whole pipelines on {len(bold)} volumes of semireal, {n_draws} draws")
     for name, model in (("lagged ridge", RAW_RIDGE), ("BEIRARegressor", RAW_BEIRA)):
-        cases = ((model, *raw_eeg(bold, seed), None, None) for seed in range(n_reps))
-        show(name, cases, n_draws)
+        seeds = range(first, first + n_reps)
+        cases = ((model, *raw_eeg(bold, seed), None, None) for seed in seeds)
+        show(name, cases, n_draws, first)
     X, y = raw_eeg(bold, 0)
     features = RAW_RIDGE[:3].fit_transform(X)
     groups = np.zeros(len(y))
@@ -138,11 +139,11 @@ def print_head(title):
     print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
 
 
-def show(name, cases, n_draws):
+def show(name, cases, n_draws, first_seed=0):
     """Print the rates of null_test and compare over cases."""
     # The draws of the null are seeded anew for each case.
     outcomes = [[], []]
-    for seed, (model, X, y, cv, groups) in enumerate(cases):
+    for seed, (model, X, y, cv, groups) in enumerate(cases, first_seed):
         options = {"cv": cv, "groups": groups, "n_draws": n_draws, "random_state": seed}
         test = null_test(model, X, y, **options, verbose=False)
         table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
@@ -318,5 +319,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (all of it)"
     )
-    arguments = parser.parse_args()
-    main(arguments.data, arguments.quick, arguments.parts)
+    parser.add_argument("--repetitions", type=int, default=15, help="of raw (15)")
+    parser.add_argument("--first", type=int, default=0, help="of them (0), for some more")
+    main(**vars(parser.parse_args()))

@@ -4,6 +4,7 @@ Without files it runs on a simulated recording whose truth is known.
 """
 
 import argparse
+import re
 import shlex
 import sys
 import time
@@ -17,8 +18,9 @@ import mne
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from ._columns import SECONDS, clock_of, find_clocks
 from ._files import read_table
-from .alignment import TIME_COLUMNS, align, dropped_in_words
+from .alignment import align, dropped_in_words
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -37,6 +39,7 @@ from .roi import ROIExtractor
 HISTORY = 20.0
 MINUTES = 10  # of the simulated run
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
+ATLAS = "harvard-oxford-subcortical"
 
 
 def main(argv=None):
@@ -88,7 +91,11 @@ def run(args):
     notes = []
     with _noting(notes):
         X, y, data, ceiling, extractor = load(args, tmin)
+    for note in notes:  # before minutes or hours are spent on what should be mended first
+        print(f"{fill(note, 96)}\n")
+    n_said = len(notes)
     cv = BlockedKFold(args.folds, gap=-tmin)
+    list(cv.split(X))  # refuses what cannot be split
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
     # In a log, a progress bar leaves fragments.
     options = {"random_state": args.seed, "verbose": sys.stderr.isatty()}
@@ -139,7 +146,7 @@ def run(args):
         "over regions) is at most .05; ≤ marks the smallest p that so many draws allow.\n"
     )
     print(f"{scores.rename_axis(None).to_string()}\n")
-    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes]))
+    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes[n_said:]]))
     print("\nTraining BEIRA on all data, for its branches …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
@@ -225,7 +232,15 @@ def _load(args, tmin):
     for option, path in (("--eeg", args.eeg), ("--bold", args.bold)):
         if not Path(path).exists():  # EEG may be a folder
             raise ValueError(f"{option}: there is no file {path}; check the path.")
-    raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
+    if args.missing and not args.trigger:
+        raise ValueError(
+            "--missing says which end lacks triggers: give --trigger, or leave it out."
+        )
+    try:
+        raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
+    except UnicodeDecodeError as error:
+        header = "; give the header, the .vhdr file" if args.eeg.lower().endswith(".eeg") else ""
+        raise ValueError(f"--eeg: MNE cannot read {args.eeg}{header} ({error}).") from None
     unknown = sorted(set(args.exclude) - set(raw.ch_names))
     if unknown:
         raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
@@ -254,10 +269,6 @@ def _load(args, tmin):
         verbose="error",
     )
     row = X.alignment.iloc[0]
-    looks_other = [n for n in X.ch_names if n.upper().startswith(("EOG", "ECG", "EKG", "EMG"))]
-    if looks_other:
-        names = " ".join(looks_other)
-        print(f"Note: {names} go in as EEG; leave them out with --exclude {names}\n")
     no_region = f" (not regions: {', '.join(map(str, left_out))})" if left_out else ""
     data = (
         f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
@@ -272,22 +283,43 @@ def _read_bold(args):
     """Regions, onset of each volume if the table tells it, extractor of an image, other columns."""
     path = Path(args.bold)
     if path.name.endswith((".nii", ".nii.gz")):
-        extractor = ROIExtractor(args.atlas, labels=args.labels, confounds=args.confounds)
+        extractor = ROIExtractor(args.atlas or ATLAS, labels=args.labels, confounds=args.confounds)
         return extractor.fit_transform(str(path)), None, extractor, []
+    if path.is_dir():
+        raise ValueError(f"--bold {path} is a folder; give a table or a NIfTI image.")
+    for_images = [name for name in ("atlas", "labels", "confounds") if getattr(args, name)]
+    if for_images:
+        raise ValueError(
+            f"--{for_images[0]} goes with a NIfTI image, but {path} is a table, whose columns are "
+            f"taken as they are; leave it out."
+        )
     with path.open(encoding="utf-8-sig") as lines:
         header = lines.readline()
     # Not left to pandas: in a table of one region it takes a digit for the separator.
     table = read_table(path, "BOLD", sep=max(",;\t", key=header.count))
-    when = [name for name in table if name in TIME_COLUMNS or str(name).startswith("Unnamed")]
+    when = find_clocks(table)
     regions = table.drop(columns=when)
     text = list(regions.columns.difference(regions.select_dtypes("number").columns))
+    if all(_is_number(name) for name in table):
+        raise ValueError(f"the first line of {path} holds numbers; let it name the regions.")
+    if text and regions[text[0]].astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
+        raise ValueError(f"{path} has numbers with a decimal comma; write them with a point.")
+    if len(table.columns) == 1 and len(str(table.columns[0]).split()) > 1 and text:
+        raise ValueError(
+            f"columns of {path} have to be separated by a comma, a semicolon or a tab."
+        )
     if text or regions.empty:
         raise ValueError(
             f"{path} must hold one column of numbers per region; columns with text in them: "
             f"{', '.join(map(str, text)) or 'none, but no other column either'}."
         )
-    seconds = [name for name in when if name in TIME_COLUMNS[:3]]
+    seconds = [name for name in when if clock_of(name) in SECONDS]
     return regions, (table[seconds[0]].to_numpy() if seconds else None), None, when
+
+
+def _is_number(name):
+    # pandas tells columns of one name apart by ".1".
+    return re.fullmatch(r"\s*[-+]?\d+([.,]\d+)*(e[-+]?\d+)?(\.\d+)?\s*", str(name)) is not None
 
 
 def _parse(argv):
@@ -325,13 +357,11 @@ def _parse(argv):
         metavar="CH",
         help="channels to leave out (EOG, bad ones)",
     )
+    own.add_argument("--atlas", help=f"for a NIfTI image: name or label image (default: {ATLAS})")
+    own.add_argument("--labels", metavar="FILE", help="for a NIfTI image: names of regions")
     own.add_argument(
-        "--atlas",
-        default="harvard-oxford-subcortical",
-        help="for a NIfTI image: name or label image (default: %(default)s)",
+        "--confounds", metavar="FILE", help="for a NIfTI image: fMRIPrep table or SPM rp_*.txt"
     )
-    own.add_argument("--labels", metavar="FILE", help="names of the regions of a label image")
-    own.add_argument("--confounds", metavar="FILE", help="fMRIPrep table or SPM rp_*.txt")
     parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
     parser.add_argument(
         "--paper",

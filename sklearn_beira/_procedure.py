@@ -112,6 +112,7 @@ def check_folds(models, study, *, needs_apart):
     needs_apart : bool
         Whether what follows is meaningless if training and test volumes are mixed in time.
     """
+    gap_is_given = getattr(study.cv, "gap", 0.0) is not None
     cv = repr(study.cv)
     cv = cv if len(cv) < 100 else type(study.cv).__name__
     mixed, distance = _closeness(study)
@@ -141,10 +142,12 @@ def check_folds(models, study, *, needs_apart):
         close = [(cv, distance), *((inside, inside.gap) for inside in inner if inside.gap)]
         for splitter, apart in close:
             if apart < history - 1e-6:
+                # What align kept is all that gap=None knows of.
+                other = ", or gap=None" if gap_is_given else f", or align(tmin={-history:g})"
                 warn_user(
                     f"training and test volumes are only {apart:g} s apart in {splitter}, but "
                     f"{name!r} looks back {history:g} s (window plus delay), so they share EEG. "
-                    f"Use BlockedKFold(gap={history:g}), or gap=None.",
+                    f"Use BlockedKFold(gap={history:g}){other}.",
                     GapWarning,
                 )
 

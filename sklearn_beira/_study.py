@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from ._numbers import check_bold, check_kind, varying
+from ._validation import check_rows
 from ._warn import warn_user
 from .model_selection import BlockedKFold, GapWarning, group_labels
 from .windows import EEGWindows
@@ -167,6 +168,7 @@ def make_study(X, y, cv, groups):
     """
     n = _num_samples(X)
     check_kind(X, "X")
+    table = y
     columns = getattr(y, "columns", None)
     name, index = getattr(y, "name", None), getattr(y, "index", None)
     y = check_bold(y, ensure_all_finite=False)
@@ -193,6 +195,7 @@ def make_study(X, y, cv, groups):
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings)
+    check_rows(X, table)
     _check_same_bold(y, recordings)
     return Study(X, y, names, recordings, groups, check_cv(cv))
 

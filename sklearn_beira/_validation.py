@@ -1,6 +1,7 @@
 """The one check of EEG input that every estimator shares."""
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ._numbers import check_kind, check_magnitude
@@ -64,6 +65,46 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
         raise ValueError(f"X has windows without a time point, got shape {X.shape}.")
     check_magnitude(X, "X")
     return X if X.ndim == 3 else X[:, :, np.newaxis]
+
+
+def check_rows(X, y):
+    """Refuse BOLD whose own index says that its rows are of other volumes than those of X.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like
+        EEG.
+    y : array-like, DataFrame, Series or None
+        BOLD. Only the index of pandas says anything; that of :func:`align` names recording and
+        volume.
+
+    Raises
+    ------
+    ValueError
+        If a row of y is of another volume than that of X.
+    """
+    index, volumes = getattr(y, "index", None), getattr(X, "volumes", None)
+    if volumes is None or not isinstance(index, pd.Index) or len(index) != len(X):
+        return
+    if list(index.names) == ["recording", "volume"]:
+        own = pd.MultiIndex.from_arrays([X.groups, volumes])
+        other = np.flatnonzero(index != own)
+        if len(other):
+            row = other[0]
+            raise ValueError(
+                f"rows of y are of other volumes than those of X (first: row {row} of y is volume "
+                f"{index[row][1]} of recording {index[row][0]}, that of X is volume "
+                f"{own[row][1]} of recording {own[row][0]}); take the same rows of both, in the "
+                f"same order."
+            )
+        return
+    left_out = (X.alignment["n_volumes"] - X.alignment["kept"]).sum()
+    if left_out:
+        warn_user(
+            f"align left out {left_out} volume(s), and the index of y does not say which volumes "
+            f"its rows are: give the y that align returned, or what was computed from it with its "
+            f"index (y.index)."
+        )
 
 
 def array_sampling_rate(X, array_sfreq, estimator):

@@ -1,14 +1,16 @@
 """BOLD volumes and the EEG recorded with them brought together, without guessing."""
 
-from difflib import get_close_matches
 from numbers import Real
+from os import PathLike
 
 import mne
 import numpy as np
 import pandas as pd
 from mne.utils import logger
 
+from ._columns import find_clocks
 from ._numbers import check_magnitude, check_names, to_numbers
+from ._onsets import annotation_onsets, check_index_of_times, find_onsets, warn_of_end
 from ._recordings import content_digest, fill, recording_path, write_recording
 from ._spans import check_window, overlaps
 from ._warn import warn_user
@@ -16,8 +18,8 @@ from .windows import EEGWindows
 
 __all__ = ["align"]
 
-# Columns of a table that tell when, not what; the first three in s.
-TIME_COLUMNS = ("time_s", "time", "onset", "volume")
+# Channels that are typed as EEG by mistake.
+NO_EEG = ("EOG", "HEOG", "VEOG", "ECG", "EKG", "EMG")
 
 # Why volumes are dropped, by column of the account.
 _WHY = {
@@ -123,9 +125,11 @@ def align(
     _check_timing(t_r, volume_times, trigger, missing)
     info = _common_info(raws, picks)
     bolds = _check_bolds(bolds)
-    keeps, onsets, bads, account = [], [], [], []
+    every_onset, keeps, onsets, bads, account = [], [], [], [], []
     for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
-        times, n_onsets = _volume_times(one, len(volumes), known, trigger, missing, t_r, k)
+        times, n_onsets = find_onsets(one, len(volumes), known, trigger, missing, t_r, k)
+        check_index_of_times(volumes, times, k)
+        every_onset.append(times)
         bads.append(_bad_spans(one))
         slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
         early = times + tmin < -slack
@@ -152,11 +156,9 @@ def align(
         for k, row in alignment.iterrows():
             logger.info(_describe(k, row))
     if not alignment["kept"].sum():
-        raise ValueError(
-            f"no volume is left of {alignment['n_volumes'].sum()}: "
-            f"{_describe(0, alignment.iloc[0])} Shorten the window (now tmin={tmin:g}, "
-            f"tmax={tmax:g} s) or check the onsets."
-        )
+        _refuse_nothing(raws, bolds, every_onset, alignment, tmin, tmax)
+    for k, (one, times) in enumerate(zip(raws, every_onset, strict=True)):
+        warn_of_end(one, times, k)
 
     X = EEGWindows(
         [_read_eeg(one, info, folder) for one in raws],
@@ -169,6 +171,7 @@ def align(
         subjects=subjects,
     )
     X.alignment = alignment
+    X.volumes = np.concatenate([np.flatnonzero(keep) for keep in keeps])
     X._cut_by_align = True
     return X, _concatenate_bolds(bolds, keeps)
 
@@ -187,6 +190,11 @@ def _check_timing(t_r, volume_times, trigger, missing):
         raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
     if volume_times is not None and trigger is not None:
         raise ValueError("give either volume_times or trigger, not both.")
+    if missing is not None and trigger is None:
+        raise ValueError(
+            f"missing={missing!r} says which end of a run lacks triggers, but there is no trigger; "
+            f"leave one out, or give the other."
+        )
     if volume_times is None and trigger is None and t_r is None:
         raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
     # A week is no repetition time, and as a factor stays a number.
@@ -199,128 +207,16 @@ def _check_timing(t_r, volume_times, trigger, missing):
         raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
 
 
-# -- when the volumes were acquired -------------------------------------------------------------
-def _volume_times(raw, n_volumes, given, trigger, missing, t_r, k):
-    """Find the onset (s) of each volume, NaN where unknown, and count the markers."""
-    if given is not None:
-        times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
-    elif trigger is not None:
-        times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
-    else:
-        times, source = np.arange(n_volumes) * float(t_r), "t_r"
-        _warn_of_unused_markers(raw, n_volumes, t_r, k)
-    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise ValueError(
-            f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
-            f"duplicates."
-        )
-    _check_intervals(times, None if source == "t_r" else t_r, source, k)
-    n_onsets = len(times)
-    if n_onsets != n_volumes and (missing is None or given is not None):
-        hint = (
-            "give one onset per volume"
-            if given is not None
-            else "say which end lacks them with missing='start' or missing='end', or give "
-            "volume_times"
-        )
-        raise ValueError(
-            f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {hint}."
-        )
-    if n_onsets > n_volumes:
-        times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
-    lacking = np.full(n_volumes - len(times), np.nan)
-    return np.concatenate([lacking, times] if missing == "start" else [times, lacking]), n_onsets
-
-
-def _trigger_times(raw, trigger, k):
-    name, number = (trigger, None) if isinstance(trigger, str) else trigger
-    if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
-        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
-        codes = np.unique(events[:, 2]).tolist()
-        if number is None and len(codes) > 1:
-            raise ValueError(
-                f"stim channel {name!r} of recording {k} carries the events {codes}; say which "
-                f"marks the volumes: trigger=({name!r}, number)."
-            )
-        if number is not None:
-            events = events[events[:, 2] == number]
-        if not len(events):
-            what = "no event" if number is None else f"no event {number}"
-            raise ValueError(
-                f"stim channel {name!r} of recording {k} holds {what}; it carries the events "
-                f"{codes}."
-            )
-        return (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    here = raw.annotations.description == name
-    if not here.any():
-        known = pd.Series(raw.annotations.description).value_counts()
-        known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
-        close = get_close_matches(name, [*raw.ch_names, *set(raw.annotations.description)])
-        raise ValueError(
-            f"recording {k} has neither an annotation nor a stim channel named {name!r}; its "
-            f"annotations are: {known}" + (f". Did you mean {close[0]!r}?" if close else ".")
-        )
-    if number is not None:
-        raise ValueError(
-            f"{name!r} is an annotation of recording {k}, which has no number; give "
-            f"trigger={name!r}."
-        )
-    return _annotation_onsets(raw)[here]
-
-
-def _warn_of_unused_markers(raw, n_volumes, t_r, k):
-    """Notice markers at the pace of the volumes, where the start of the recording is taken."""
-    onsets = _annotation_onsets(raw)
-    markers = {
-        repr(str(name)): onsets[raw.annotations.description == name]
-        for name in set(raw.annotations.description)
-    }
-    for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
-        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
-        for code in np.unique(events[:, 2]).tolist():
-            at = events[events[:, 2] == code, 0] - raw.first_samp
-            markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
-    for name, times in markers.items():
-        if len(times) < max(5, n_volumes // 2) or times[0] < 0.5 / raw.info["sfreq"]:
-            continue
-        if abs(np.median(np.diff(times)) - t_r) <= 0.01 * t_r:
-            warn_user(
-                f"recording {k} has {len(times)} markers {name} that follow each other every "
-                f"{t_r:g} s, the first at {times[0]:.2f} s, but t_r alone lets the first volume "
-                f"start with the recording; give trigger={name} if they mark the volumes."
-            )
-
-
-def _annotation_onsets(raw):
-    """Onsets in s from the start of the data; MNE counts from before a crop."""
-    return raw.annotations.onset - raw.first_time
-
-
-def _check_intervals(times, t_r, source, k):
-    intervals = np.diff(times)
-    if not len(intervals):
-        return
-    usual = float(np.median(intervals))
-    odd = np.flatnonzero(np.abs(intervals - usual) > 0.25 * usual)
-    if len(odd) and source != "volume_times":
-        raise ValueError(
-            f"the {source} of recording {k} are {usual:.3f} s apart, but numbers {odd[0]} and "
-            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart: a trigger is missing or doubled "
-            f"in the middle; repair them and give volume_times."
-        )
-    if t_r is not None and abs(usual - t_r) > 0.01 * t_r:
-        raise ValueError(
-            f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s."
-        )
-
-
 # -- the EEG ------------------------------------------------------------------------------------
 def _common_info(raws, picks):
     """Find the channels that all recordings share; the Info of the first one, picked."""
     first = None
     for k, raw in enumerate(raws):
         if not isinstance(raw, mne.io.BaseRaw):
-            raise TypeError(f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}.")
+            raise TypeError(
+                f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}; read files "
+                f"with mne.io.read_raw, and make one of an array with mne.io.RawArray."
+            )
         info = mne.pick_info(raw.info, _pick(raw, picks, k))
         first = first or info
         lost = [name for name in first["ch_names"] if name not in info["ch_names"]]
@@ -342,6 +238,14 @@ def _common_info(raws, picks):
 def _pick(raw, picks, k):
     if isinstance(picks, str) and picks == "eeg":
         indices = mne.pick_types(raw.info, eeg=True)
+        names = [raw.ch_names[i] for i in indices]
+        others = [name for name in names if name.upper().startswith(NO_EEG)]
+        if others:
+            warn_user(
+                f"recording {k} has channels of the type EEG whose names say otherwise, and they "
+                f"go in as EEG: {', '.join(others)}; set their type with raw.set_channel_types, or "
+                f"leave them out (picks, or --exclude on the command line)."
+            )
         if not len(indices):
             raise ValueError(
                 f"recording {k} has no good EEG channel; its channel types are "
@@ -361,7 +265,7 @@ def _pick(raw, picks, k):
 
 
 def _check_continuous(raw, k):
-    for onset, name in zip(_annotation_onsets(raw), raw.annotations.description, strict=True):
+    for onset, name in zip(annotation_onsets(raw), raw.annotations.description, strict=True):
         if 0 < onset < raw.times[-1] and name.lower().startswith(("edge", "bad_acq_skip")):
             raise ValueError(
                 f"recording {k} is not continuous ({name!r} at {onset:.2f} s), and no filter may "
@@ -372,7 +276,7 @@ def _check_continuous(raw, k):
 def _bad_spans(raw):
     """Start and end (s) of the stretches that are annotated as bad, shape (n_spans, 2)."""
     bad = np.array([d.lower().startswith("bad") for d in raw.annotations.description], dtype=bool)
-    onsets, durations = _annotation_onsets(raw)[bad], raw.annotations.duration[bad]
+    onsets, durations = annotation_onsets(raw)[bad], raw.annotations.duration[bad]
     return np.stack([onsets, onsets + durations], axis=1)
 
 
@@ -404,19 +308,31 @@ def _check_bolds(bolds):
     for k, bold in enumerate(bolds):
         same = type(bold) is type(first) and bold.shape[1:] == first.shape[1:]
         if same and isinstance(bold, pd.DataFrame):
-            same = list(bold.columns) == list(first.columns)
+            names, other = list(first.columns), list(bold.columns)
+            same = names == other
+            if not same and sorted(map(str, names)) == sorted(map(str, other)):
+                raise ValueError(
+                    f"the BOLD of recording {k} has the regions of recording 0 in another order; "
+                    f"take bold[{names}]."
+                )
         if not same:
             raise ValueError(
-                f"the BOLD of recording {k} has other regions than that of recording 0."
+                f"the BOLD of recording {k} has other regions than that of recording 0 "
+                f"({_regions(bold)} against {_regions(first)})."
             )
     return bolds
 
 
+def _regions(bold):
+    return bold.columns.to_list() if isinstance(bold, pd.DataFrame) else f"shape {bold.shape}"
+
+
 def _check_bold(bold, k):
-    if isinstance(bold, str) or hasattr(bold, "get_fdata"):
+    if isinstance(bold, str | PathLike) or hasattr(bold, "get_fdata"):
         raise TypeError(
             f"the BOLD of recording {k} must be a table (n_volumes, n_rois), got "
-            f"{type(bold).__name__}; extract regions from images with ROIExtractor."
+            f"{type(bold).__name__}; read tables with pandas.read_csv, and extract regions from "
+            f"images with ROIExtractor."
         )
     name = f"the BOLD of recording {k}"
     values = to_numbers(bold, name)
@@ -433,20 +349,26 @@ def _check_bold(bold, k):
         )
     check_magnitude(values, name)
     check_names(bold, name)
-    _warn_of_clocks(bold, name)
-    return bold if isinstance(bold, pd.DataFrame) else values
+    if isinstance(bold, pd.DataFrame):
+        _warn_of_columns(bold, name)
+        return bold
+    return values
 
 
-def _warn_of_clocks(bold, name):
-    """Notice columns that tell when a volume was acquired, and would be taken for regions."""
-    names = map(str, getattr(bold, "columns", []))
-    clocks = [
-        n for n in names if n.lower() in (*TIME_COLUMNS, "index") or n.startswith("Unnamed: ")
-    ]
+def _warn_of_columns(bold, name):
+    """Notice columns that are no BOLD, and would be taken for regions."""
+    clocks = find_clocks(bold)
     if clocks:
         warn_user(
             f"{name} has a column {clocks[0]!r}, which is taken for a region; leave it out: "
             f"bold.drop(columns={clocks}), or read the table with index_col."
+        )
+    flat = [
+        column for column in bold if len(bold) > 1 and (bold[column] == bold[column].iloc[0]).all()
+    ]
+    if flat:
+        warn_user(
+            f"{name} does not vary in {', '.join(map(str, flat))}; check the mask or the image."
         )
 
 
@@ -476,6 +398,29 @@ def dropped_in_words(row):
         "none" where nothing was dropped.
     """
     return ", ".join(f"{row[key]} {why}" for key, why in _WHY.items() if row[key]) or "none"
+
+
+def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
+    """Say why no volume is left, and what may be wrong."""
+    durations = [raw.n_times / raw.info["sfreq"] for raw in raws]
+    advice = f"Shorten the window (now tmin={tmin:g}, tmax={tmax:g} s) or check the onsets."
+    ends = [np.nanmax(times, initial=0.0) for times in onsets]
+    far = [k for k, end in enumerate(ends) if end > 2 * durations[k]]
+    wide = [k for k, bold in enumerate(bolds) if bold.ndim > 1 and bold.shape[1] > bold.shape[0]]
+    if far:
+        advice = (
+            f"Onsets reach {ends[far[0]]:g} s, but the EEG lasts {durations[far[0]]:g} s; give "
+            f"times in s."
+        )
+    elif wide:
+        advice = (
+            f"The BOLD has {bolds[wide[0]].shape[0]} rows and {bolds[wide[0]].shape[1]} columns; "
+            f"rows are volumes, so transpose it if columns are."
+        )
+    raise ValueError(
+        f"no volume is left of {alignment['n_volumes'].sum()}: {_describe(0, alignment.iloc[0])} "
+        f"{advice}"
+    )
 
 
 def _describe(k, row):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._cache import _Cache
 from ._quiet import quiet_mne
 from ._recordings import find_recording, in_pieces, recording_path, write_recording
-from ._validation import array_sampling_rate, channel_names, check_eeg
+from ._validation import array_sampling_rate, channel_names, check_eeg, check_rows
 from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
@@ -32,8 +32,8 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------
@@ -42,6 +42,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = check_eeg(self, X, reset=True, reads=False)
+        check_rows(X, y)
         self._check_parameters(X)
         return self
 

@@ -65,6 +65,8 @@ class EEGWindows:
         As given.
     alignment : pandas.DataFrame or None
         What :func:`align` kept and dropped, one row per recording.
+    volumes : ndarray of int, shape (n_volumes,), or None
+        Number of each volume in the BOLD of its recording, where :func:`align` knows it.
 
     Raises
     ------
@@ -102,7 +104,7 @@ class EEGWindows:
         self.info = info
         self.groups = _whole_numbers(recording)
         self.times = to_numbers(onsets, "onsets").copy()
-        self.alignment = None
+        self.alignment = self.volumes = None
         _check_shapes(self.recordings, info)
         bads = [()] * len(self.recordings) if bads is None else bads
         # No arrays: an empty one has another hash once it has been pickled.
@@ -321,8 +323,9 @@ class EEGWindows:
                 rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
         new = self._copy()
         # Copied, as strides would give a view and its pickled twin different hashes in joblib.
-        for name in ("groups", "times", "_starts"):
-            setattr(new, name, getattr(self, name)[rows].copy())
+        for name in ("groups", "times", "_starts", "volumes"):
+            values = getattr(self, name)
+            setattr(new, name, None if values is None else values[rows].copy())
         return new
 
     def _cut(self, i):

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
 
-from sklearn_beira import align
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align, compare, null_test
+from sklearn_beira.baselines import make_band_power_ridge
 
 SFREQ = 100.0
 MEAS_DATE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -189,6 +191,8 @@ def test_volume_times_must_be_one_per_volume(make_raw):
     raw, y = recorded(make_raw)
     for missing in (None, "end"):
         message = "has 19 volume_times but the BOLD has 20 volumes; give one onset per volume"
+        if missing:
+            message = "which end of a run lacks triggers, but there is no trigger"
         with pytest.raises(ValueError, match=message):
             align(raw, y, volume_times=np.arange(19) * 2.0, missing=missing)
 
@@ -240,6 +244,9 @@ def test_unknown_triggers_are_named_and_the_known_ones_listed(make_raw):
         ValueError, match="'mri' is an annotation of recording 0, which has no number"
     ):
         align(raw, y, trigger=("mri", 1))
+    raw.annotations.rename({"mri": "Response/R128"})
+    with pytest.raises(ValueError, match=r"Did you mean 'Response/R128'\?"):
+        align(raw, y, trigger="r128")
     raw.set_annotations(None)
     with pytest.raises(ValueError, match="its annotations are: none"):
         align(raw, y, trigger="mri")
@@ -329,12 +336,13 @@ def test_what_was_dropped_is_logged_once_and_can_be_silenced(make_raw):
 # -- tables, channels, types --------------------------------------------------------------------
 def test_a_table_keeps_its_regions_and_gets_recording_and_volume(make_raw):
     raw, y = recorded(make_raw)
+    y = np.random.default_rng(0).permutation(y)
     table = pd.DataFrame({"Left": y, "Right": -y}, index=np.arange(20) + 100)
     X, found = align([raw, raw], [table, table], trigger="mri", tmin=-4.0, tmax=0, verbose="error")
     assert list(found.columns) == ["Left", "Right"]
     assert found.index.names == ["recording", "volume"]
     np.testing.assert_array_equal(found.loc[1].index, np.arange(1, 20))
-    np.testing.assert_array_equal(found.loc[(1, 5)], [6.0, -6.0])
+    np.testing.assert_array_equal(found.loc[(1, 5)], table.iloc[5])
     np.testing.assert_array_equal(found.index.get_level_values("recording"), X.groups)
     assert list(table.index) == list(np.arange(20) + 100)  # the caller's table is as it was
     _, array = align(raw, table.to_numpy(), trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
@@ -391,6 +399,7 @@ def test_runs_that_do_not_belong_together_are_refused(make_raw):
     marked.info["bads"] = ["E2"]
     with pytest.raises(ValueError, match=r"missing: \['E2'\].*interpolate bad channels"):
         align([make_raw(4), marked], [y, y], t_r=2.0)
+    y = np.random.default_rng(0).permutation(y)
     tables = [pd.DataFrame({"a": y}), pd.DataFrame({"b": y})]
     for bolds in (tables, [y, y[:, None]], [tables[0], y[:, None]], [np.c_[y, y], y[:, None]]):
         with pytest.raises(
@@ -411,11 +420,11 @@ def test_runs_that_do_not_belong_together_are_refused(make_raw):
             r"got shape \(2, 3, 4, 30\); extract regions",
         ),
         ({"bold": np.zeros((0, 2))}, ValueError, r"got shape \(0, 2\)"),
-        ({"bold": "bold.nii"}, TypeError, "got str; extract regions from images with ROIExtractor"),
+        ({"bold": "bold.nii"}, TypeError, "got str; read tables with pandas.read_csv, and extract"),
         (
             {"bold": nib.Nifti1Image(np.zeros((2, 2, 2, 30)), np.eye(4))},
             TypeError,
-            "got Nifti1Image; extract regions from images with ROIExtractor",
+            "and extract regions from images with ROIExtractor",
         ),
         ({"t_r": None}, ValueError, "give trigger, volume_times or t_r"),
         ({"t_r": 0.0}, ValueError, "t_r must be a positive time in s, got 0.0"),
@@ -464,6 +473,7 @@ def test_bold_must_be_finite(make_raw, value):
 def test_real_recording_and_its_bold(shared_data):
     path = shared_data / "real" / "eeglab_sample"
     raw = mne.io.read_raw_eeglab(next(path.glob("*.set")), verbose="error")
+    raw.set_channel_types({"EOG1": "eog", "EOG2": "eog"})
     bold = pd.read_csv(shared_data / "semireal" / "bold.csv", index_col="time_s")
     X, y = align(raw, bold, t_r=1.89, verbose="error")
     assert X.dtype == np.float32
@@ -474,3 +484,53 @@ def test_real_recording_and_its_bold(shared_data):
     eeg = raw.get_data(X.ch_names, start, start + 32 * 128)
     np.testing.assert_allclose(X[i], eeg, atol=1e-12)
     np.testing.assert_array_equal(y.iloc[i], bold.iloc[y.index[i][1]])
+
+
+# -- rows of X and of y -------------------------------------------------------------------------
+def study_with_lost_volumes(make_raw):
+    raw, y = recorded(make_raw)
+    y = np.random.default_rng(0).permutation(y)
+    table = pd.DataFrame({"Left": y, "Right": -y})
+    other = raw.copy()
+    other._data[:2] = raw._data[1::-1]
+    X, kept = align([raw, other], [table, table**2], trigger="mri", tmin=-5.0, tmax=0.0)
+    return X, kept, table
+
+
+def test_volumes_of_x_are_those_of_the_index_of_y(make_raw):
+    X, y, _ = study_with_lost_volumes(make_raw)
+    np.testing.assert_array_equal(X.groups, y.index.get_level_values("recording"))
+    np.testing.assert_array_equal(X.volumes, y.index.get_level_values("volume"))
+    for rows in (slice(3, None, 2), np.array([7, 0, 7]), X.times > 10):
+        np.testing.assert_array_equal(X[rows].volumes, y.index.get_level_values("volume")[rows])
+    assert EEGWindows(X.recordings, X.groups, X.times, X.info, tmin=-5.0, tmax=0.0).volumes is None
+
+
+@pytest.mark.parametrize("use", ["compare", "null_test", "fit", "pipeline", "filter"])
+def test_rows_that_do_not_belong_together_are_refused(make_raw, use):
+    X, y, table = study_with_lost_volumes(make_raw)
+    ridge = Pipeline([("filter", EEGFilter(1, 40)), *make_band_power_ridge(4.0).steps])
+
+    def evaluate(X, y):
+        if use == "compare":
+            compare(ridge, X, y, cv=2, null=None, verbose=False)
+        elif use == "null_test":
+            null_test(ridge, X, y, cv=2, n_draws=1, verbose=False)
+        elif use == "fit":
+            BEIRARegressor(n_branches=1, verbose=False).fit(X, y)
+        elif use == "pipeline":
+            ridge.fit(X, y)
+        else:
+            EEGFilter(1, 40).fit_transform(X, y)
+
+    message = "rows of y are of other volumes than those of X"
+    for a, b in [
+        (X, y.iloc[::-1]),
+        (X[1:], y.iloc[:-1]),
+        (X, y.sample(frac=1.0, random_state=0)),
+        (X[::-1], y["Left"]),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            evaluate(a, b)
+    with pytest.warns(UserWarning, match="the index of y does not say which volumes its rows are"):
+        evaluate(X, pd.concat([table] * 2).iloc[: len(X)])

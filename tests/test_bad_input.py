@@ -80,6 +80,14 @@ def aligned(raw=None, bold=BOLD, **params):
     return align(raw, bold, **how)
 
 
+def aligned_fit(rows=slice(None), index=None):
+    """A fit to what align gave, to other rows of the BOLD, or to BOLD with another index."""
+    X, y = aligned(bold=frame("ab"))
+    return beira().fit(
+        X[: len(y.iloc[rows])], y.iloc[rows] if index is None else y.set_index(index)
+    )
+
+
 def by_trigger(bold=BOLD, raw=None, **params):
     return aligned(raw, bold, **{"trigger": "mri", "t_r": None, **params})
 
@@ -155,6 +163,12 @@ CASES = {
         "lists of different length": lambda: aligned([make_raw()] * 2, [BOLD]),
         "nothing that tells when volumes were acquired": lambda: align(make_raw(), BOLD),
         "two things that tell it": lambda: aligned(volume_times=TIMES, trigger="mri"),
+        "an end that lacks triggers, without a trigger": lambda: aligned(missing="end"),
+        "another pace than that of the table's index": lambda: aligned(
+            bold=frame("ab").set_index(pd.Index(1.9 * np.arange(12), name="time_s"))
+        ),
+        "onsets in ms": lambda: aligned(make_raw(triggers=False), t_r=2000.0),
+        "BOLD with volumes as columns": lambda: aligned(bold=BOLD[:, :1].T),
         "an invalid repetition time": lambda: aligned(t_r=float("nan")),
         "more triggers than volumes": lambda: by_trigger(BOLD[:10]),
         "a trigger that is not there": lambda: by_trigger(trigger="mr"),
@@ -192,6 +206,9 @@ CASES = {
         "BOLD beyond all units": lambda: aligned(bold=BOLD * 1e200),
         "a region that is there twice": lambda: aligned(bold=frame()),
         "runs with other regions": lambda: aligned([make_raw()] * 2, [BOLD, BOLD[:, :1]]),
+        "runs with regions in another order": lambda: aligned(
+            [make_raw()] * 2, [frame("ab"), frame("ba")]
+        ),
     },
     "``EEGWindows``": {
         "no list of recordings": lambda: EEGWindows(None, [0], [5], make_info(), tmin=-3, tmax=0),
@@ -279,6 +296,7 @@ CASES = {
             y=np.tile(BOLD[:6], (2, 1)), groups=np.repeat([0, 1], 6)
         ),
         "``others`` that are there twice": lambda: compared(null="swap", others=[BOLD[::-1]] * 2),
+        "BOLD of other volumes than the EEG": lambda: aligned_fit(slice(1, None)),
         "tables in different order": lambda: compared(
             X=pd.DataFrame(TABLE), y=pd.DataFrame(BOLD).iloc[::-1]
         ),
@@ -367,6 +385,14 @@ WARNINGS = {
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
     "a column of times among the regions": lambda: aligned(
         bold=frame(["time_s", "putamen"], np.random.default_rng(1).standard_normal((12, 2)))
+    ),
+    "markers at another pace than ``t_r``": lambda: aligned(t_r=1.9),
+    "volumes without EEG": lambda: aligned(make_raw(triggers=False), t_r=5.5),
+    "EOG among the EEG": lambda: aligned(make_raw(names=["Fz", "Cz", "EOG1"])),
+    "a region that does not vary": lambda: aligned(bold=frame("ab", changed(BOLD, (..., 0), 1.0))),
+    "BOLD whose index says nothing": lambda: aligned_fit(index=pd.RangeIndex(11)),
+    "a column that counts among the regions": lambda: aligned(
+        bold=frame("ab").assign(scan=np.arange(12))
     ),
     "markers that ``t_r`` alone does not use": lambda: aligned(
         make_raw().set_annotations(mne.Annotations(3.0 + 2.0 * np.arange(12), 0.0, ["mri"] * 12))

@@ -126,13 +126,87 @@ def test_what_would_be_lost_without_a_word_is_refused(files, capsys):
     assert "columns with text in them: Left Caudate" in capsys.readouterr().err
 
 
+def test_notes_of_loading_come_before_the_work(files, capsys, monkeypatch):
+    _study, eeg, bold, report = files
+    table = pd.read_csv(bold).assign(cerebellum=100.0)
+    table.to_csv(bold, index=False)
+    monkeypatch.setattr(command, "compare", lambda *args, **kwargs: 1 / 0)
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)]
+    with pytest.raises(ZeroDivisionError):
+        command.main(arguments)
+    assert "Note: the BOLD of recording 0 does not vary in cerebellum" in capsys.readouterr().out
+    assert command.main([*arguments, "--folds", "200"]) == 2
+    captured = capsys.readouterr()
+    assert "too few for 200 blocks" in captured.err
+    assert "Protocol" not in captured.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--confounds", "motion.tsv"], "--confounds goes with a NIfTI image"),
+        (["--atlas", "striatum"], "--atlas goes with a NIfTI image"),
+        (["--labels", "names.csv"], "--labels goes with a NIfTI image"),
+        (["--missing", "end"], "--missing says which end lacks triggers: give --trigger"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(files, capsys, options, message):
+    _study, eeg, bold, report = files
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report), *options]
+    assert command.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1.5,2.5\n1.7,2.1\n1.2,2.9\n", "the first line of .* holds numbers"),
+        ("a;b\n1,5;2,5\n1,7;2,1\n", "numbers with a decimal comma"),
+        ("left right\n1.5 2.5\n1.7 2.1\n", "separated by a comma, a semicolon or a tab"),
+        (None, "is a folder; give a table or a NIfTI image"),
+    ],
+)
+def test_a_table_that_is_written_otherwise_is_refused(tmp_path, content, message):
+    path = tmp_path / "bold.csv"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        command._read_bold(table_of(path))
+
+
+@pytest.mark.parametrize("name", ["Time (s)", "time", "scan", "TR"])
+def test_columns_that_count_are_no_regions(tmp_path, name):
+    path = tmp_path / "bold.csv"
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({name: 2.0 * np.arange(20), "left": rng.standard_normal(20)})
+    table.to_csv(path, index=False)
+    regions, times, _, left_out = command._read_bold(table_of(path))
+    assert list(regions) == ["left"]
+    assert left_out == [name]
+    assert (times is not None) == name.lower().startswith("time")
+
+
+def test_the_data_file_of_brainvision_is_told_from_its_header(tmp_path, capsys):
+    eeg, bold = tmp_path / "run.eeg", tmp_path / "bold.csv"
+    eeg.write_bytes(b"\xa0\xff" * 1000)
+    bold.write_text("left\n1.0\n")
+    assert command.main(["--eeg", str(eeg), "--bold", str(bold), "--t-r", "2"]) == 2
+    assert "give the header, the .vhdr file" in capsys.readouterr().err
+
+
+def table_of(path):
+    return argparse.Namespace(bold=str(path), atlas=None, labels=None, confounds=None)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("n_regions", [1, 2])
 def test_a_table_is_read_whatever_separates_its_columns(files, separator, n_regions):
     study, _eeg, bold, _report = files
     table = study.bolds[0].iloc[:, :n_regions]
     table.to_csv(bold, index=False, sep=separator)
-    found, times, extractor, _ = command._read_bold(argparse.Namespace(bold=str(bold)))
+    found, times, extractor, _ = command._read_bold(table_of(bold))
     pd.testing.assert_frame_equal(found, table.reset_index(drop=True))
     assert times is None
     assert extractor is None
