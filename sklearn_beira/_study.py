@@ -172,7 +172,11 @@ def make_study(X, y, cv, groups):
     columns = getattr(y, "columns", None)
     name, index = getattr(y, "name", None), getattr(y, "index", None)
     y = check_bold(y, ensure_all_finite=False)
-    check_consistent_length(X, y, groups)
+    check_consistent_length(X, y)
+    if groups is not None and np.shape(groups) != (n,):
+        raise ValueError(
+            f"groups must hold one label for each of the {n} volumes, got shape {np.shape(groups)}."
+        )
     y = y.reshape(n, -1)
     if columns is not None:
         names = [str(c) for c in columns]

@@ -15,6 +15,8 @@ from ._cache import _Cache
 from ._quiet import quiet_mne
 from ._recordings import find_recording, in_pieces, recording_path, write_recording
 from ._validation import array_sampling_rate, channel_names, check_eeg, check_rows
+from ._warn import warn_user
+from .model_selection import GapWarning
 from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
@@ -317,7 +319,17 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         self._check_parameters(X)
         if isinstance(X, EEGWindows):
             tmin = X.tmin if self.duration is None else -self.delay - self.duration
-            return X.window(tmin, -self.delay)
+            windows = X.window(tmin, -self.delay)
+            if X._cut_by_align and (windows.tmin < X.tmin - 1e-6 or windows.tmax > X.tmax + 1e-6):
+                tmin, tmax = windows.tmin, windows.tmax
+                warn_user(
+                    f"the window [{tmin:g}, {tmax:g}) s reads more than align "
+                    f"kept, [{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes "
+                    f"apart by that let them share EEG. Give align a tmin of at most {tmin:g} s "
+                    f"and a tmax of at least {tmax:g} s.",
+                    GapWarning,
+                )
+            return windows
         start, stop = self._array_range(X)
         return X[:, :, start:stop]
 

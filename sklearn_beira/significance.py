@@ -213,6 +213,11 @@ def null_test(
     >>> bool((test.table["p_max"] <= 0.01).all())
     True
     """
+    if isinstance(model, dict):
+        raise TypeError(
+            "null_test takes one model, got a dict; give its models one by one, or all of them to "
+            "compare."
+        )
     check_models({type(model).__name__: model})
     check_level(level)
     study = make_study(X, y, cv, groups)

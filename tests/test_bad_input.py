@@ -290,6 +290,8 @@ CASES = {
         ),
         "a fold without a test volume": lambda: compared(cv=[(np.arange(6), [])]),
         "a fold beyond the rows": lambda: compared(cv=[(np.arange(6), np.arange(6, 13))]),
+        "several models at once": lambda: null_test({"ridge": BlockedRidgeCV()}, TABLE, BOLD),
+        "groups of another length": lambda: compared(groups=[0, 1]),
         "volumes tested twice": lambda: compared(cv=[(np.arange(6), np.arange(4, 12))]),
         "a recording that is there twice": lambda: compared(X=twice()),
         "BOLD that is there twice": lambda: compared(
@@ -399,6 +401,9 @@ WARNINGS = {
     ),
     "another unit than in the training": lambda: (
         beira().fit(windows(), BOLD).predict(windows(eeg=1e3 * EEG))
+    ),
+    "a window beyond what ``align`` kept": lambda: (
+        Windower(1.0, 2.0).fit(aligned()[0]).transform(aligned()[0][3:])
     ),
     "training and test volumes next to each other": lambda: compared(cv=KFold(2), null=None),
     "few swaps": lambda: compared(groups=np.repeat([0, 1], 6), null="swap"),
