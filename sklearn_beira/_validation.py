@@ -99,7 +99,7 @@ def check_rows(X, y):
             )
         return
     left_out = (X.alignment["n_volumes"] - X.alignment["kept"]).sum()
-    if left_out:
+    if X._y_is_indexed and left_out:
         warn_user(
             f"align left out {left_out} volume(s), and the index of y does not say which volumes "
             f"its rows are: give the y that align returned, or what was computed from it with its "

@@ -173,6 +173,7 @@ def align(
     X.alignment = alignment
     X.volumes = np.concatenate([np.flatnonzero(keep) for keep in keeps])
     X._cut_by_align = True
+    X._y_is_indexed = isinstance(bolds[0], pd.DataFrame)
     return X, _concatenate_bolds(bolds, keeps)
 
 

@@ -141,6 +141,8 @@ class EEGWindows:
 
     # True until somebody says which part of what align kept is to be read.
     _cut_by_align = False
+    # True where align returned BOLD whose index names the volumes.
+    _y_is_indexed = False
 
     @property
     def shape(self):

@@ -159,7 +159,8 @@ def test_a_parameter_can_be_searched_behind_a_filter(data, name):
 def test_one_region_in_one_out_and_tables_as_arrays(data, name):
     X, y = data
     X, y = X[:100], y[:100]
-    table = pd.DataFrame(y, columns=["left", "right"])
+    index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
+    table = pd.DataFrame(y, index, columns=["left", "right"])
     model = make(name)
     both = model.fit(X, table).predict(X)
     assert both.shape == y.shape
