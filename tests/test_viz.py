@@ -307,7 +307,8 @@ def test_the_spectrum_is_that_of_the_eeg(make_raw):
 def test_a_model_without_epochs_shows_the_shares_of_its_bands(fitted):
     _, y, model = fitted
     ax = plot_training(model)
-    assert ax.get_title() == "no epochs: bands that the data chose"
+    assert ax.get_title() == "share of each band in the variance of the prediction (%)"
+    assert "need not sum to 100" in ax.get_xlabel()
     assert [t.get_text() for t in ax.get_yticklabels()] == list(y.columns)
     assert [t.get_text() for t in ax.get_xticklabels()] == model[-1].start_.bands
     shown = np.array([float(t.get_text()) for t in ax.texts]).reshape(model[-1].start_.shares.shape)

@@ -62,7 +62,7 @@ def _draw_shares(regressor, ax):
     shares, bands = start.shares, start.bands
     names = regressor.region_names_ or [f"ROI {i}" for i in range(len(shares))]
     if ax is None:
-        size = (round(2.6 + 0.7 * len(bands), 1), round(1.2 + 0.27 * len(names), 1))
+        size = (round(max(2.6 + 0.7 * len(bands), 5.0), 1), round(1.2 + 0.27 * len(names), 1))
         _, ax = plt.subplots(figsize=size, layout="constrained")
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=max(1.0, shares.max()), aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
@@ -79,6 +79,6 @@ def _draw_shares(regressor, ax):
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("share in the variance of the prediction (%)")
-    ax.set_title("no epochs: bands that the data chose", fontsize="medium")
+    ax.set_xlabel("rows need not sum to 100: bands go together, or cancel", fontsize="small")
+    ax.set_title("share of each band in the variance of the prediction (%)", fontsize="medium")
     return ax
