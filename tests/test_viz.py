@@ -194,6 +194,16 @@ def test_a_comparison_fills_what_was_found_and_shows_interval_null_and_ceiling()
     assert [line.get_ydata()[0] for line in dotted] == [1]
 
 
+def test_every_panel_of_a_comparison_has_numbers_below():
+    regions = [f"region {k}" for k in range(10)]
+    fig = plot_comparison(make_table([("a", k, 0.3, 0.2) for k in regions]), n_columns=3)
+    fig.draw_without_rendering()
+    for ax in fig.axes[:10]:
+        assert [t for t in ax.get_xticklabels() if t.get_visible() and t.get_text()], ax.get_title()
+    named = [bool(ax.get_xlabel()) for ax in fig.axes[:10]]
+    assert named == 7 * [False] + 3 * [True]
+
+
 def test_without_a_null_nothing_is_said_of_one():
     table = make_table([("a", "X", 0.6, np.nan), ("b", "X", 0.1, np.nan)])
     table[["null_low", "null_high"]] = np.nan

@@ -135,7 +135,7 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     n_columns = min(n_columns, len(regions))
     n_rows = -(-len(regions) // n_columns)
     if fig is None:
-        size = (2.0 + 2.0 * n_columns, 0.9 + n_rows * (0.6 + 0.24 * len(models)))
+        size = (2.0 + 2.0 * n_columns, 0.9 + n_rows * (0.75 + 0.24 * len(models)))
         fig = plt.figure(figsize=tuple(round(inches, 1) for inches in size), layout="constrained")
     axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for i, ax in enumerate(axes.flat):
@@ -161,9 +161,9 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         ax.set_yticks(at, models)
         ax.tick_params(axis="y", length=0)
         clean(ax)
-        below = i + n_columns >= len(regions)
-        ax.tick_params(labelbottom=below)
-        if below:
+        # In every row: with many regions the last one is far from the first.
+        ax.tick_params(labelbottom=True)
+        if i + n_columns >= len(regions):
             ax.set_xlabel("Pearson's r")
     handles = [Line2D([], [], color=COLOURS[0], marker="o", mfc=COLOURS[0], lw=1.2)]
     labels = ["r and its interval"]
