@@ -250,6 +250,23 @@ def test_branches_come_in_the_order_of_importance_and_are_named_by_rank(branches
         plot_branches(branches, "Thalamus")
 
 
+def test_colours_of_maps_are_told_by_one_bar_and_kernels_have_a_unit(branches):
+    fig = plot_branches(branches, "Right Caudate")
+    rows = np.array(fig.axes).reshape(-1, 4)
+    assert [len(ax.child_axes) for ax in rows[:, 1]] == [0, 0, 1]
+    (bar,) = rows[-1, 1].child_axes
+    assert bar.get_xlabel() == "of maximum"
+    assert bar.get_xlim() == (-1, 1)
+    for ax in rows[:, 1]:
+        assert ax.images[0].get_clim() == (-1, 1)
+    for ax in rows[:, 3]:
+        assert " ".join(ax.get_ylabel().split()) == "BOLD (SD) per second of 2 × envelope"
+    # Channels without positions have no colours.
+    branches.info = None
+    rows = np.array(plot_branches(branches, "Right Caudate").axes).reshape(-1, 4)
+    assert not any(ax.child_axes for ax in rows[:, 1])
+
+
 def test_the_response_beside_a_kernel_is_the_nearest_multiple_of_glovers(branches):
     *_, ax = plot_branch(branches, 1)
     glover, _, kernel = (line.get_ydata() for line in ax.lines)

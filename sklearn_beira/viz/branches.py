@@ -90,7 +90,7 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
     -------
     fig : matplotlib.figure.Figure
         The figure: a row per branch, with its rank and its importance relative to the first, and
-        the panels of :func:`plot_branch`.
+        the panels of :func:`plot_branch`. One colour bar serves all maps.
     """
     row = _region_row(branches, region)
     if n_branches < 1:
@@ -119,12 +119,14 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
         ax.set_title(title, fontsize="medium")
     for ax in axes[:, 2:].flat:
         ax.yaxis.label.set_fontsize("small")
+    if axes[-1, 1].images:
+        _add_colour_bar(axes[-1, 1])
     handles = [
         Patch(facecolor=COLOURS[0], alpha=0.35, label="frequency pattern"),
         Line2D([], [], **_FILTER, label="band-pass"),
     ]
     if np.isfinite(branches.lowpass_responses).all():
-        handles.append(Line2D([], [], **_LOWPASS, label="low-pass"))
+        handles.append(Line2D([], [], **_LOWPASS, label="low-pass of envelope"))
     handles += [
         Line2D([], [], **_KERNEL, label="delay kernel"),
         Line2D([], [], **_GLOVER, label="Glover's response, scaled"),
@@ -175,6 +177,17 @@ def _draw_map(ax, branches, index):
     clean(ax)
 
 
+def _add_colour_bar(ax):
+    """Say below a map what its colours mean."""
+    bar = ax.figure.colorbar(
+        ax.images[0],
+        cax=ax.inset_axes([0.1, -0.16, 0.8, 0.07]),
+        orientation="horizontal",
+        ticks=[-1, 0, 1],
+    )
+    bar.set_label("of maximum", fontsize="small")
+
+
 def _has_positions(info):
     """Whether every channel has a place on the head."""
     if info is None or info.get_montage() is None:
@@ -203,7 +216,7 @@ def _draw_kernel(ax, lags, kernel):
         ax.plot(lags, reference * (reference @ kernel) / norm, **_GLOVER)
     ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     ax.plot(lags, kernel, **_KERNEL, marker="." if len(lags) <= _FEW_LAGS else "", ms=3)
-    ax.set(xlabel="BOLD after EEG (s)", ylabel="SD/s per\n+100 %")
+    ax.set(xlabel="BOLD after EEG (s)", ylabel="BOLD (SD)\nper second of\n2 × envelope")
     ax.locator_params(axis="y", nbins=3)
     ax.set_xlim(min(0.0, lags.min()), 1.03 * lags.max())
     clean(ax)
