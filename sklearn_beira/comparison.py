@@ -358,28 +358,43 @@ def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
     if model not in models:
         raise ValueError(f"{model!r} is not in the table; it has {', '.join(map(str, models))}.")
     by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
-    floor = table.attrs.get("p_floor") or 0.0
+    floor = table.attrs.get("p_floor")
 
     def column(name):
         r, p = by_model[name]["r"], by_model[name]["p_max"]
         found = [f"{r[k]:z.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
         return [*found, f"{r.mean():z.2f} "]
 
-    def p_text(p):
-        # Rounded up: "≤ .001" must be true of 1 / 1001 and of 1 / 998.
-        at_floor = p <= floor * (1 + 1e-9)
-        return f"≤ {np.ceil(1000 * p - 1e-9) / 1000:.3f}" if at_floor else f"{p:.3f}"
-
     full = by_model[model]
     ends = [f"[{full['ci_low'][k]:z.2f}, {full['ci_high'][k]:z.2f}]" for k in regions]
     text = {str(model): column(model), "interval": [*ends, ""]}
     for name in ("p", "p_max"):
         if full[name].notna().all():
-            text[name] = [*(p_text(full[name][k]) for k in regions), ""]
+            text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
     text |= {str(name): column(name) for name in models if name != model}
     if ceiling is not None:
         text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
     return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
+
+
+def format_p(p, floor):
+    """Write a p, with "≤" before the lowest that so many draws can give.
+
+    Parameters
+    ----------
+    p : float
+        A p, of one region or corrected over regions.
+    floor : float or None
+        The lowest p there can be; None where it is not known.
+
+    Returns
+    -------
+    text : str
+        For example "0.012" or "≤ 0.001".
+    """
+    # Rounded up: "≤ .001" must be true of 1 / 1001 and of 1 / 998.
+    at_floor = p <= (floor or 0.0) * (1 + 1e-9)
+    return f"≤ {np.ceil(1000 * p - 1e-9) / 1000:.3f}" if at_floor else f"{p:.3f}"
 
 
 # -- the pieces of compare ----------------------------------------------------------------------
