@@ -3,6 +3,7 @@
 import contextlib
 import html
 import inspect
+import re
 from io import StringIO
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from ._store import versions
-from .comparison import format_comparison
+from .comparison import format_comparison, format_p
 from .preprocessing import EEGFilter
 from .viz import (
     plot_alignment,
@@ -40,13 +41,31 @@ _FOREST = (
     "middle of the draws of the null lies, as many of them as the interval's level says. Models "
     "stand in the order of the table."
 )
-_BRANCHES = (
-    "Pattern: where the branch's signal comes from, scaled to ±1 (not weights; the sign of a map "
-    "is arbitrary). Spectrum: each line scaled to its maximum. Delay kernel: change of the "
-    "predicted BOLD per second, in SD of BOLD, when the branch's envelope doubles. Importance: how "
-    "much the branch moves the prediction, relative to the first. A good prediction does not prove "
-    "a map."
+_SHARES = (
+    "In %, the variance of what a band alone adds to the prediction of a region, over the variance "
+    "of the whole prediction. A row sums to less than 100 where bands go together, to more where "
+    "they cancel. This model is solved without epochs, so there are no losses to show."
 )
+_BRANCHES = {
+    "branch": "One rhythm that the model reads: a spatial filter and a band-pass give a signal. "
+    "Its envelope, the slow course of its power or amplitude, moves the prediction.",
+    "importance": "How far the branch moves the prediction, relative to the region's first branch "
+    "(1).",
+    "pattern": "Where on the scalp the signal of the branch comes from; not the weights of the "
+    "filter. No unit: scaled to a largest value of 1 (dark red); 0 is white, -1 dark blue. The "
+    "sign is arbitrary: a map and its negative are the same branch. Without positions of "
+    "electrodes: a line per channel.",
+    "spectrum": "No unit: each curve is scaled to its maximum. Filled: frequency pattern, the "
+    "spectrum of the signal of the branch. Dashed: what the band-pass lets through. Dotted: the "
+    "low-pass that smooths the envelope; the lower it ends, the slower the envelope.",
+    "delay kernel": "How BOLD follows the envelope: the change of the predicted BOLD, in SD of the "
+    "region's BOLD, for each second in which the envelope is doubled, by the seconds that BOLD "
+    "comes after the EEG. Broad and grey: Glover's hemodynamic response, scaled to the kernel.",
+}
+# Up to here, one table of scores fits a page of 1200 pixels.
+_MAX_LETTERS = 95
+_ALPHA = 0.05
+_NOT_PREDICTED = "not predicted: do not interpret"
 _BRAIN = (
     "r of the first model. The anatomy is nilearn's MNI template: right for BOLD in MNI space only."
 )
@@ -56,9 +75,20 @@ _STYLE = """
 .beira-scores {overflow-x: auto; margin-bottom: 1rem}
 .beira-scores table {border-collapse: collapse; font-variant-numeric: tabular-nums}
 .beira-scores th, .beira-scores td {padding: .2rem .6rem; text-align: right; white-space: nowrap}
+.beira-scores thead th {white-space: normal; vertical-align: bottom}
 .beira-scores tbody th {text-align: left; white-space: normal}
 .beira-scores tbody tr:nth-child(odd) {background: rgba(127, 127, 127, .12)}
 .beira-scores tbody tr:last-child {border-top: 1px solid}
+.beira-many table {font-size: .8rem}
+.beira-many th, .beira-many td {padding: .2rem .4rem}
+.accordion-body [data-mne-tags~="not-predicted"] .accordion-button {background: #eee}
+.accordion-body [data-mne-tags~="not-predicted"] .accordion-button a {color: #666}
+.accordion-body [data-mne-tags~="not-predicted"] img {opacity: .45}
+.badge[data-mne-tag="not-predicted"] {background: #666 !important}
+.beira-scores tbody th {position: sticky; left: 0; background: white}
+.beira-scores tbody tr:nth-child(odd) th {background: #efefef}
+.beira-terms {display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem}
+.beira-terms dd {margin: 0}
 .beira-steps td, .beira-steps th {padding: .2rem .8rem .2rem 0; vertical-align: top}
 .beira-steps code {overflow-wrap: anywhere; white-space: normal}
 div.sk-top-container.sk-global {overflow-x: auto !important}
@@ -67,7 +97,6 @@ div.sk-top-container.sk-global {overflow-x: auto !important}
   #toc {font-size: .75rem}
   .beira-scores table {font-size: .72rem}
   .beira-scores th, .beira-scores td {padding: .2rem .22rem}
-  .beira-scores thead th {white-space: normal}
 }
 """
 
@@ -105,7 +134,9 @@ def make_report(
         Shown as scikit-learn draws it, with its preprocessing and, where it is a fitted
         BEIRARegressor or a Pipeline that ends in one, its training.
     branches : Bunch or None
-        What :func:`sklearn_beira.inspection.read_branches` returns.
+        What :func:`sklearn_beira.inspection.read_branches` returns, of the first model of the
+        table: headings tell its r and p_max, and regions whose p_max is above .05 are greyed as
+        not predicted.
     n_branches : int
         Branches shown of each region.
     extractor : ROIExtractor or None
@@ -135,15 +166,7 @@ def make_report(
     _add_scores(report, table, protocol, ceiling)
     _add_predictions(report, table, X, y, predictions)
     if branches is not None:
-        for k, region in enumerate(branches.region_names):
-            with _figure(plot_branches(branches, region, n_branches=n_branches)) as fig:
-                report.add_figure(
-                    fig,
-                    title=region,
-                    section="Branches",
-                    caption=_BRANCHES if k == 0 else "Read as the first region.",
-                    tags=("branches",),
-                )
+        _add_branches(report, table, branches, n_branches)
     if extractor is not None:
         _add_brain(report, table, extractor)
     _add_software(report, table, code, command)
@@ -176,7 +199,8 @@ def _check(table, X, y, predictions):
 
 
 def _add_data(report, X, data):
-    body = _paragraphs(data) + f'<div class="beira-steps">{X._repr_html_()}</div>'
+    facts = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in X._facts().items())
+    body = _paragraphs(data) + f'<table class="beira-steps">{facts}</table>'
     report.add_html(body, title="Data", section="Data and alignment", tags=("data",))
     with _figure(plot_alignment(X)) as fig:
         report.add_figure(
@@ -226,12 +250,14 @@ def _add_model(report, model):
         ax = plot_training(model)
     except (TypeError, NotFittedError):
         return
+    regressor = model[-1] if hasattr(model, "steps") else model
+    caption = "Of the model that was fitted to all data, whose branches are shown below."
     with _figure(ax) as fig:
         report.add_figure(
             fig,
             title="How it was trained",
             section="Model",
-            caption="Of the model that was fitted to all data, whose branches are shown below.",
+            caption=caption if len(regressor.history_) else f"{_SHARES} {caption}",
             tags=("model",),
         )
 
@@ -240,7 +266,14 @@ def _add_scores(report, table, protocol, ceiling):
     scores = format_comparison(table, ceiling=ceiling).rename_axis(None)
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
-    body = f'<div class="beira-scores">{scores.to_html(border=0, justify="right")}</div>'
+    if _letters_across(scores) <= _MAX_LETTERS:
+        body = _scores_html(scores)
+    else:
+        of_first = scores.columns.isin(["interval", "p", "p_max"])
+        first = scores.iloc[:, : 1 + of_first.sum()]
+        body = _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
+        body += _paragraphs("r of all models:")
+        body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
     body += _paragraphs("\n\n".join([_READING, table.attrs.get("question", "")]))
     body += _paragraphs(protocol)
     report.add_html(body, title="Models beside each other", section="Scores", tags=("scores",))
@@ -248,6 +281,22 @@ def _add_scores(report, table, protocol, ceiling):
         report.add_figure(
             fig, title="Models by region", section="Scores", caption=_FOREST, tags=("scores",)
         )
+
+
+def _letters_across(scores):
+    """Letters in a row of a table, names in several lines and two for the space between columns."""
+    pieces = [
+        [word for region in scores.index for word in str(region).split()],
+        *([*re.split(r"[\s_-]", name), *scores[name]] for name in scores),
+    ]
+    return sum(2 + max(map(len, some)) for some in pieces)
+
+
+def _scores_html(scores, kind="beira-scores"):
+    head, end, rows = scores.to_html(border=0, justify="right").partition("</thead>")
+    # Long names of models may go on in the next line.
+    head = head.replace("_", "_<wbr>").replace("p_<wbr>max", "p_max")
+    return f'<div class="{kind}">{head}{end}{rows}</div>'
 
 
 def _add_predictions(report, table, X, y, predictions):
@@ -270,6 +319,69 @@ def _add_predictions(report, table, X, y, predictions):
             )
 
 
+def _add_branches(report, table, branches, n_branches):
+    pooled = table[table["scope"] == "pooled"]
+    name = pooled["model"].iloc[0]
+    said = f"r and p_max in the headings are those of {name}, the first model of the table. "
+    found = pooled[pooled["model"] == name].set_index("region")
+    grey = " (grey, p_max above .05)"
+    if found["p_max"].isna().all():
+        said, grey = f"r in the headings is that of {name}, the first model of the table. ", ""
+    said += (
+        f"There is nothing to interpret in a region that is not predicted{grey}, and a good "
+        f"prediction does not prove a map."
+    )
+    terms = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in _BRANCHES.items())
+    report.add_html(
+        f'{_paragraphs(said)}<dl class="beira-terms">{terms}</dl>',
+        title="How to read branches",
+        section="Branches",
+        tags=("branches",),
+    )
+    for row, region in enumerate(branches.region_names):
+        heading, is_predicted = _heading(table, found, str(region))
+        tags = ("branches",) if is_predicted else ("branches", "not-predicted")
+        placed = {"title": heading, "section": "Branches", "tags": tags}
+        if not (branches.importance[row] > 0).any():
+            report.add_html("<p>No branch moves the prediction of this region.</p>", **placed)
+            continue
+        with _figure(plot_branches(branches, row, n_branches=n_branches)) as fig:
+            fig.suptitle(heading, fontsize="medium", fontweight="bold")
+            report.add_figure(fig, **placed)
+
+
+def _heading(table, found, region):
+    """Name of a region with its r and p_max, and whether it may be predicted for all that p says.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What compare returned.
+    found : DataFrame, indexed by region
+        Its pooled rows of one model.
+    region : str
+        A region, which the table need not have.
+
+    Returns
+    -------
+    heading : str
+        For example "Left Caudate: r = 0.61, p_max = 0.010".
+    is_predicted : bool
+        False where p_max is above .05.
+    """
+    if region not in found.index:
+        return region, True
+    r, p_max = found.loc[region, ["r", "p_max"]]
+    heading = f"{region}: r = {r:z.2f}"
+    if np.isnan(p_max):
+        return heading, True
+    p_text = format_p(p_max, table.attrs.get("p_floor"))
+    heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
+    if p_max <= _ALPHA:
+        return heading, True
+    return f"{heading} ({_NOT_PREDICTED})", False
+
+
 def _add_brain(report, table, extractor):
     pooled = table[table["scope"] == "pooled"]
     name = pooled["model"].iloc[0]
@@ -281,7 +393,8 @@ def _add_brain(report, table, extractor):
 
 
 def _add_software(report, table, code, command):
-    how = {key: table.attrs.get(key) for key in ("cv", "null", "refit", "random_state")}
+    settings = ("cv", "null", "n_draws", "refit", "random_state")
+    how = {key: table.attrs.get(key) for key in settings}
     told = [f"{key}: {value}" for key, value in how.items() if value is not None]
     used = table.attrs.get("versions") or versions()
     told += [f"{package}: {version}" for package, version in used.items()]

@@ -391,20 +391,26 @@ class EEGWindows:
             f"{len(self._recordings)} recording(s), {mb:.1f} MB>"
         )
 
-    def _repr_html_(self):
+    def _facts(self):
+        """What it is, in words for HTML, by name."""
         n, n_channels, n_times = self.shape
         seconds = sum(r.shape[1] for r in self._recordings) / self.sfreq
-        rows = {
+        return {
             "Samples": f"{n} BOLD volumes",
             "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
             f"{', …' if n_channels > 6 else ''})",
             "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points",
             "Sampling rate": f"{self.sfreq:g} Hz",
             "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
-            "Memory": f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "
-            f"{self._nbytes(of_files=True) / 1e6:.1f} MB in files, "
-            f"{np.prod(self.shape) * self.dtype.itemsize / 1e6:.1f} MB as an array",
         }
+
+    def _repr_html_(self):
+        memory = (
+            f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "
+            f"{self._nbytes(of_files=True) / 1e6:.1f} MB in files, "
+            f"{np.prod(self.shape) * self.dtype.itemsize / 1e6:.1f} MB as an array"
+        )
+        rows = {**self._facts(), "Memory": memory}
         body = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
         return f"<table><caption>EEGWindows</caption>{body}</table>"
 

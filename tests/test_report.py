@@ -1,5 +1,6 @@
 """The report is one page that holds everything and needs nothing else."""
 
+import html
 import re
 
 import matplotlib as mpl
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, compare
 from sklearn_beira.datasets import make_eeg_fmri
@@ -82,6 +84,11 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     assert not re.search(r"""(src|@import)\s*=?\s*["'(]*\s*https?:""", page)
     assert not re.search(r"<link[^>]*https?:", page)
     assert "-0.00" not in page
+    # What EEGWindows need of memory is no fact about the data.
+    assert f"{len(parts['X'])} BOLD volumes" in page
+    assert not re.search("Memory</th>|<caption>EEGWindows", page)
+    assert "<li>n_draws: 19</li>" in page
+    assert "the variance of what a band alone adds" in page  # a model without epochs
     assert not plt.get_fignums()
 
 
@@ -100,6 +107,78 @@ def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_p
     # What was not given has no section.
     for section in ("Model", "Branches", "Brain map", "Preprocessing"):
         assert f">{section}<" not in page
+
+
+def page_of(given, folder):
+    path = folder / "report.html"
+    make_report(**given, n_branches=1).save(path, open_browser=False, verbose="error")
+    return path.read_text(encoding="utf-8")
+
+
+def branch_headings(page):
+    """Whether it is tagged as not predicted, by heading of the section of branches."""
+    items = re.findall(
+        r'<div class="accordion-item[^>]*id="Branches-[^>]*data-mne-tags="([^"]*)".*?'
+        r'text-decoration-none">(.*?)</a>', page, flags=re.DOTALL,
+    )  # fmt: skip
+    return {html.unescape(title): "not-predicted" in tags for tags, title in items[1:]}
+
+
+def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tmp_path):
+    few = {key: parts[key] for key in ("X", "y", "predictions", "branches")}
+    left, right = parts["y"].columns
+    table = parts["table"].copy()
+    first = (table["model"] == "BEIRA") & (table["scope"] == "pooled")
+    table.loc[first & (table["region"] == left), ["r", "p_max"]] = 0.5, 0.05
+    table.loc[first & (table["region"] == right), ["r", "p_max"]] = -0.001, 0.051
+    page = page_of({"table": table, **few}, tmp_path)
+    assert branch_headings(page) == {
+        f"{left}: r = 0.50, p_max ≤ 0.050": False,
+        f"{right}: r = 0.00, p_max = 0.051 (not predicted: do not interpret)": True,
+    }
+    # Greyed by the page's own style, and explained once.
+    assert '[data-mne-tags~="not-predicted"] img {opacity' in page
+    assert page.count("those of BEIRA, the first model of the table") == 1
+    for term in ("branch", "importance", "pattern", "spectrum", "delay kernel"):
+        assert page.count(f"<dt>{term}</dt>") == 1
+
+
+def test_without_p_there_is_no_verdict_and_without_r_the_name_alone(parts, tmp_path):
+    few = {key: parts[key] for key in ("X", "y", "predictions")}
+    left = parts["y"].columns[0]
+    table = parts["table"].assign(p=np.nan, p_max=np.nan, null_low=np.nan, null_high=np.nan)
+    table.loc[table["scope"] == "pooled", "r"] = -0.13
+    branches = Bunch(**parts["branches"])
+    branches.region_names = [left, "Thalamus"]
+    page = page_of({"table": table, "branches": branches, **few}, tmp_path)
+    assert branch_headings(page) == {f"{left}: r = -0.13": False, "Thalamus": False}
+    assert "r in the headings is that of BEIRA" in page
+    assert "do not interpret" not in page
+
+
+def test_a_region_that_no_branch_moves_does_not_end_the_report(parts, tmp_path):
+    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    branches = Bunch(**parts["branches"])
+    branches.importance = branches.importance * [[1.0], [0.0]]
+    page = page_of({"branches": branches, **few}, tmp_path)
+    assert page.count("No branch moves the prediction of this region.") == 1
+    assert len(branch_headings(page)) == 2
+
+
+def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
+    few = {key: parts[key] for key in ("X", "y", "predictions")}
+    table = parts["table"]
+    names = [f"long_name_{k}" for k in range(10)]
+    rivals = [table[table["model"] == "mean"].assign(model=name) for name in names]
+    many = pd.concat([table[table["model"] == "BEIRA"], *rivals], ignore_index=True)
+    many.attrs = table.attrs
+    page = page_of({"table": many, **few}, tmp_path)
+    headers = [
+        [text.replace("<wbr>", "") for text in re.findall(r"<th>(.*?)</th>", header)]
+        for header in re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
+    ]
+    assert headers == [["", "BEIRA", "interval", "p", "p_max"], ["", "BEIRA", *names]]
+    assert "long_<wbr>name_<wbr>3" in page
 
 
 def test_what_does_not_belong_together_is_refused(parts):
