@@ -581,7 +581,7 @@ def test_another_model_has_to_fit(windows):
 
 def test_a_dataframe_of_regions_names_them(windows):
     X, y = windows
-    frame = pd.DataFrame(y.to_numpy(), columns=[1, 2, 3])
+    frame = y.set_axis([1, 2, 3], axis="columns")
     assert clone(DEFAULT).fit(X, frame).region_names_ == ["1", "2", "3"]
 
 

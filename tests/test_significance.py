@@ -566,7 +566,7 @@ def test_no_draw_counts_twice():
         ({"level": 95}, "level must lie between 0 and 1, got 95"),
         ({"n_draws": 0}, "n_draws must be an integer of at least 1, got 0"),
         ({"cv": ShuffleSplit(3, random_state=0)}, "tests some volumes twice"),
-        ({"groups": [0, 1]}, "inconsistent numbers of samples"),
+        ({"groups": [0, 1]}, "groups must hold one label for each of the"),
     ],
     ids=str,
 )
