@@ -46,7 +46,7 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
         )
     _check_intervals(times, None if source == "t_r" else t_r, source, k)
     n_onsets = len(times)
-    if n_onsets != n_volumes and (missing is None or given is not None):
+    if n_onsets != n_volumes and missing is None:
         hint = (
             "give one onset per volume"
             if given is not None

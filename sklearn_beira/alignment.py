@@ -9,7 +9,7 @@ import pandas as pd
 from mne.utils import logger
 
 from ._columns import find_clocks
-from ._numbers import check_magnitude, check_names, to_numbers
+from ._numbers import check_magnitude, check_names, to_numbers, varying
 from ._onsets import annotation_onsets, check_index_of_times, find_onsets, warn_of_end
 from ._recordings import content_digest, fill, recording_path, write_recording
 from ._spans import check_window, overlaps
@@ -125,11 +125,11 @@ def align(
     _check_timing(t_r, volume_times, trigger, missing)
     info = _common_info(raws, picks)
     bolds = _check_bolds(bolds)
-    every_onset, keeps, onsets, bads, account = [], [], [], [], []
+    onsets, keeps, bads, account = [], [], [], []
     for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
         times, n_onsets = find_onsets(one, len(volumes), known, trigger, missing, t_r, k)
         check_index_of_times(volumes, times, k)
-        every_onset.append(times)
+        onsets.append(times)
         bads.append(_bad_spans(one))
         slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
         early = times + tmin < -slack
@@ -138,7 +138,6 @@ def align(
         bad = inside & overlaps(times + tmin, times + tmax, bads[k])
         keep = inside & ~bad if reject_by_annotation else inside
         keeps.append(keep)
-        onsets.append(times[keep])
         account.append(
             {
                 "recording": k,
@@ -156,14 +155,14 @@ def align(
         for k, row in alignment.iterrows():
             logger.info(_describe(k, row))
     if not alignment["kept"].sum():
-        _refuse_nothing(raws, bolds, every_onset, alignment, tmin, tmax)
-    for k, (one, times) in enumerate(zip(raws, every_onset, strict=True)):
+        _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax)
+    for k, (one, times) in enumerate(zip(raws, onsets, strict=True)):
         warn_of_end(one, times, k)
 
     X = EEGWindows(
         [_read_eeg(one, info, folder) for one in raws],
         np.repeat(np.arange(len(raws)), alignment["kept"]),
-        np.concatenate(onsets),
+        np.concatenate([times[keep] for times, keep in zip(onsets, keeps, strict=True)]),
         info,
         tmin=tmin,
         tmax=tmax,
@@ -351,12 +350,12 @@ def _check_bold(bold, k):
     check_magnitude(values, name)
     check_names(bold, name)
     if isinstance(bold, pd.DataFrame):
-        _warn_of_columns(bold, name)
+        _warn_of_columns(bold, values, name)
         return bold
     return values
 
 
-def _warn_of_columns(bold, name):
+def _warn_of_columns(bold, values, name):
     """Notice columns that are no BOLD, and would be taken for regions."""
     clocks = find_clocks(bold)
     if clocks:
@@ -364,10 +363,8 @@ def _warn_of_columns(bold, name):
             f"{name} has a column {clocks[0]!r}, which is taken for a region; leave it out: "
             f"bold.drop(columns={clocks}), or read the table with index_col."
         )
-    flat = [
-        column for column in bold if len(bold) > 1 and (bold[column] == bold[column].iloc[0]).all()
-    ]
-    if flat:
+    flat = bold.columns[~varying(values)]
+    if len(flat) and len(bold) > 1:
         warn_user(
             f"{name} does not vary in {', '.join(map(str, flat))}; check the mask or the image."
         )

@@ -77,7 +77,9 @@ _STYLE = """
 .beira-scores th, .beira-scores td {padding: .2rem .6rem; text-align: right; white-space: nowrap}
 .beira-scores thead th {white-space: normal; vertical-align: bottom}
 .beira-scores tbody th {text-align: left; white-space: normal}
+.beira-scores tbody th {position: sticky; left: 0; background: white}
 .beira-scores tbody tr:nth-child(odd) {background: rgba(127, 127, 127, .12)}
+.beira-scores tbody tr:nth-child(odd) th {background: #efefef}
 .beira-scores tbody tr:last-child {border-top: 1px solid}
 .beira-many table {font-size: .8rem}
 .beira-many th, .beira-many td {padding: .2rem .4rem}
@@ -85,8 +87,6 @@ _STYLE = """
 .accordion-body [data-mne-tags~="not-predicted"] .accordion-button a {color: #666}
 .accordion-body [data-mne-tags~="not-predicted"] img {opacity: .45}
 .badge[data-mne-tag="not-predicted"] {background: #666 !important}
-.beira-scores tbody th {position: sticky; left: 0; background: white}
-.beira-scores tbody tr:nth-child(odd) th {background: #efefef}
 .beira-terms {display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem}
 .beira-terms dd {margin: 0}
 .beira-steps td, .beira-steps th {padding: .2rem .8rem .2rem 0; vertical-align: top}
