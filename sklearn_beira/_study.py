@@ -166,9 +166,9 @@ def make_study(X, y, cv, groups):
     study : Study
         Samples and folds.
     """
+    check_rows(X, y)
     n = _num_samples(X)
     check_kind(X, "X")
-    table = y
     columns = getattr(y, "columns", None)
     name, index = getattr(y, "name", None), getattr(y, "index", None)
     y = check_bold(y, ensure_all_finite=False)
@@ -199,7 +199,6 @@ def make_study(X, y, cv, groups):
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings)
-    check_rows(X, table)
     _check_same_bold(y, recordings)
     return Study(X, y, names, recordings, groups, check_cv(cv))
 

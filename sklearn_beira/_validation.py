@@ -9,7 +9,7 @@ from ._warn import warn_user
 from .windows import EEGWindows
 
 
-def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
+def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
     """Check EEG given as windows of recordings or as a plain array.
 
     Parameters
@@ -20,6 +20,8 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
         EEG in V. A 2-D array is read as a single time point per sample.
     reset : bool
         True in ``fit``.
+    y : array-like, DataFrame, Series or None
+        BOLD that came with it, which has to be of the same volumes (:func:`check_rows`).
     ensure_min_samples : int
         Volumes there must be.
     reads : bool
@@ -31,6 +33,7 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
     X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
         The checked input.
     """
+    check_rows(X, y)
     if isinstance(X, EEGWindows):
         if len(X) < ensure_min_samples:
             raise ValueError(
@@ -68,7 +71,7 @@ def check_eeg(estimator, X, *, reset, ensure_min_samples=1, reads=True):
 
 
 def check_rows(X, y):
-    """Refuse BOLD whose own index says that its rows are of other volumes than those of X.
+    """Refuse BOLD that says of itself that its rows are of other volumes than those of X.
 
     Parameters
     ----------
@@ -80,9 +83,13 @@ def check_rows(X, y):
 
     Raises
     ------
+    TypeError
+        If X and y changed places.
     ValueError
         If a row of y is of another volume than that of X.
     """
+    if isinstance(y, EEGWindows):
+        raise TypeError("y holds EEG; EEG comes first and BOLD second, as in fit(X, y).")
     index, volumes = getattr(y, "index", None), getattr(X, "volumes", None)
     if volumes is None or not isinstance(index, pd.Index) or len(index) != len(X):
         return

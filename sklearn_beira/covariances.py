@@ -78,8 +78,8 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True)
+        X = check_eeg(self, X, reset=True, y=y)
         self.bands_ = check_bands(self.bands)
         check_filters(X, self._rate(X), self.bands_)
         self.weights_ = self._weights(X)
@@ -224,8 +224,8 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------
@@ -234,7 +234,7 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         TangentSpace = _import_tangent_space()
-        X = check_eeg(self, X, reset=True)
+        X = check_eeg(self, X, reset=True, y=y)
         self.covariance_ = BandCovariance(self.bands, array_sfreq=self.array_sfreq).fit(X)
         C = self.covariance_.transform(X)
         self.projections_, self._ridges, self.spaces_ = [], [], []

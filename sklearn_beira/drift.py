@@ -61,8 +61,8 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         ----------
         X : EEGWindows
             Samples that know their time.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
             If X is a plain array, whose rows have no time.
         """
         self._validate_params()
-        time = self._scaled_time(X, reset=True)
+        time = self._scaled_time(X, reset=True, y=y)
         self.range_ = float(time.min()), float(time.max())
         return self
 
@@ -118,12 +118,12 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _scaled_time(self, X, *, reset):
+    def _scaled_time(self, X, *, reset, y=None):
+        X = check_eeg(self, X, reset=reset, y=y, reads=False)
         if not isinstance(X, EEGWindows):
             raise ValueError(
                 "X is a plain array, whose rows have no time; pass the EEGWindows that align "
                 "returns, or put the time of each row in a column of its own and fit a model of it."
             )
-        X = check_eeg(self, X, reset=reset, reads=False)
         lengths = np.array([r.shape[1] for r in X.recordings])[X.groups] / X.sfreq
         return np.clip(2.0 * X.times / lengths - 1.0, -1.0, 1.0)

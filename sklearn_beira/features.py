@@ -102,8 +102,8 @@ class BandPower(TransformerMixin, BaseEstimator):
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------
@@ -111,7 +111,7 @@ class BandPower(TransformerMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True)
+        X = check_eeg(self, X, reset=True, y=y)
         self.bands_ = check_bands(self.bands)
         check_filters(X, self._rate(X), self.bands_)
         _, self.lags_ = self._segments(X)

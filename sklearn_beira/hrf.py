@@ -174,8 +174,8 @@ class HRFBandPower(BandPower):
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
-        y : None
-            Ignored.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
 
         Returns
         -------

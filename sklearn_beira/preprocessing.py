@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._cache import _Cache
 from ._quiet import quiet_mne
 from ._recordings import find_recording, in_pieces, recording_path, write_recording
-from ._validation import array_sampling_rate, channel_names, check_eeg, check_rows
+from ._validation import array_sampling_rate, channel_names, check_eeg
 from ._warn import warn_user
 from .model_selection import GapWarning
 from .windows import EEGWindows
@@ -43,8 +43,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True, reads=False)
-        check_rows(X, y)
+        X = check_eeg(self, X, reset=True, y=y, reads=False)
         self._check_parameters(X)
         return self
 

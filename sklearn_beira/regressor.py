@@ -30,7 +30,7 @@ from ._composition import build_network, even_batches, make_net, resolve_device
 from ._numbers import check_bold
 from ._settings import check_settings, rate_to_start
 from ._start import BANDS, start_from_data, time_of_volumes
-from ._validation import check_eeg, check_rows
+from ._validation import check_eeg
 from ._warn import warn_user
 from .features import bands_within
 from .losses import WeightedLoss, parse_loss
@@ -319,7 +319,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self._validate_params()
         loss = parse_loss(self.loss)
         check_settings(self)
-        X = check_eeg(self, X, reset=True, ensure_min_samples=2)
+        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         y = self._check_target(X, y)
         sfreq = rate_to_start(self, X)
         self._check_init(init, y.shape[1])
@@ -427,7 +427,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
         columns = getattr(y, "columns", None)
         self.region_names_ = None if columns is None else [str(c) for c in columns]
-        check_rows(X, y)
         y = check_bold(y, allow_nd=True)
         if y.ndim > 2:
             raise ValueError(

@@ -4,11 +4,13 @@ import contextlib
 import html
 import inspect
 import re
+from collections.abc import Mapping
 from io import StringIO
 
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+import pandas as pd
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -182,6 +184,13 @@ def _check(table, X, y, predictions):
     if not hasattr(y, "columns"):
         raise TypeError(
             f"y must be a DataFrame, whose columns name the regions, got {type(y).__name__}."
+        )
+    if not isinstance(table, pd.DataFrame) or "scope" not in table:
+        raise TypeError(f"table must be what compare returned, got {type(table).__name__}.")
+    if not isinstance(predictions, Mapping):
+        raise TypeError(
+            f"predictions must be a dict of model: prediction, as compare returns it with "
+            f"return_predictions=True, got {type(predictions).__name__}."
         )
     regions = list(table.loc[table["scope"] == "pooled", "region"].unique())
     if [str(name) for name in y.columns] != regions:

@@ -139,7 +139,7 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True, ensure_min_samples=2)
+        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         y, self._target_is_1d = check_targets(self, X, y)
         alphas = check_alphas(self.alphas)
         self.covariance_ = BandCovariance(self.bands, array_sfreq=self.array_sfreq).fit(X)

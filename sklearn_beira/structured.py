@@ -48,7 +48,7 @@ class PowerRegressor(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         self._import()
-        X = check_eeg(self, X, reset=True, ensure_min_samples=2)
+        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         y, self._target_is_1d = check_targets(self, X, y)
         self.power_ = BandPower(
             self.bands, duration=self.duration, step=self.step, array_sfreq=self.array_sfreq

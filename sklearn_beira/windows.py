@@ -455,17 +455,34 @@ def _check_values(recordings, info):
                     f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
                     f"or interpolate it."
                 )
-        _check_unit(k, ranges, info)
+        _check_unit(k, data, np.array(ranges), info)
 
 
-def _check_unit(k, ranges, info):
-    # No amplifier follows a swing of 1 V, nor has one so little noise as 10 nV from peak to peak,
-    # whatever artefacts the EEG has. EEG in mV may be in between.
+def _check_unit(k, data, ranges, info):
+    """Notice EEG of a size that no cleaned EEG in V has, whatever artefacts are left in it."""
     eeg = mne.pick_types(info, eeg=True, exclude=())
-    swing = float(np.median(np.asarray(ranges)[eeg])) if len(eeg) else 1e-4
-    if not 1e-8 < swing < 1.0:
-        what = "like µV taken for V" if swing >= 1.0 else "as if it had been scaled to V twice"
-        warn_user(
-            f"the EEG of recording {k} spans {swing:.3g} V from lowest to highest (median over "
-            f"channels), {what}; check the unit, MNE and sklearn-beira take V."
-        )
+    if not len(eeg):
+        return
+    # No amplifier follows a swing of 1 V, nor has one so little noise as 10 nV from peak to peak.
+    swing, sd = float(np.median(ranges[eeg])), _sd_within_seconds(data, eeg, info["sfreq"])
+    if swing >= 1.0:
+        what = f"spans {swing:.3g} V from lowest to highest, like µV taken for V"
+    elif swing <= 1e-8:
+        what = f"spans {swing:.3g} V from lowest to highest, as if it had been scaled to V twice"
+    elif sd > 1e-3:
+        what = f"has an SD of {1e3 * sd:.3g} mV within seconds, like mV taken for V or EEG that "
+        what += "still has its gradient artefacts"
+    else:
+        return
+    warn_user(
+        f"the EEG of recording {k} {what} (median over channels); MNE and sklearn-beira take "
+        f"cleaned EEG in V."
+    )
+
+
+def _sd_within_seconds(data, channels, sfreq, n_most=200):
+    """SD within a second, median over channels and over seconds spread over the recording."""
+    n_times = data.shape[1]
+    length = min(n_times, max(2, round(sfreq)))
+    starts = np.linspace(0, n_times - length, min(n_most, n_times // length)).astype(int)
+    return float(np.median([data[channels, s : s + length].std(axis=1) for s in starts]))

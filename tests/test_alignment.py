@@ -8,11 +8,26 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align, compare, null_test
+from sklearn_beira import (
+    BEIRARegressor,
+    EEGFilter,
+    EEGWindows,
+    Windower,
+    align,
+    compare,
+    null_test,
+)
 from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.covariances import BandCovariance, BandTangentSpace
+from sklearn_beira.drift import TimePolynomial
+from sklearn_beira.features import BandPower
+from sklearn_beira.hrf import HRFBandPower
+from sklearn_beira.spoc import SPoCRidgeCV
+from sklearn_beira.structured import BandedRidgeCV
 
 SFREQ = 100.0
 MEAS_DATE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -534,3 +549,30 @@ def test_rows_that_do_not_belong_together_are_refused(make_raw, use):
             evaluate(a, b)
     with pytest.warns(UserWarning, match="the index of y does not say which volumes its rows are"):
         evaluate(X, pd.concat([table] * 2).iloc[: len(X)])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        BandPower(),
+        HRFBandPower(),
+        BandCovariance(),
+        BandTangentSpace(),
+        TimePolynomial(),
+        SPoCRidgeCV(),
+        BandedRidgeCV(),
+        EEGFilter(1, 40),
+        Windower(4.0),
+        BEIRARegressor(n_branches=1, verbose=False),
+        make_band_power_ridge(4.0),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_every_estimator_looks_at_the_rows_of_y(make_raw, estimator):
+    X, y, _ = study_with_lost_volumes(make_raw)
+    estimator = clone(estimator)
+    with pytest.raises(ValueError, match="rows of y are of other volumes than those of X"):
+        estimator.fit(X, y.iloc[::-1])
+    with pytest.raises(TypeError, match="y holds EEG; EEG comes first"):
+        estimator.fit(y, X)
+    estimator.fit(X, y)

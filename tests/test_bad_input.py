@@ -241,6 +241,7 @@ CASES = {
         ),
     },
     "``BEIRARegressor``": {
+        "EEG and BOLD that changed places": lambda: beira().fit(BOLD, windows()),
         "no BOLD": lambda: beira().fit(windows(), None),
         "one volume": lambda: beira().fit(windows()[:1], BOLD[:1]),
         "a masked y": lambda: beira().fit(windows(), np.ma.masked_greater(BOLD, 1.0)),
@@ -380,6 +381,7 @@ CASES = {
 
 WARNINGS = {
     "µV taken for V": lambda: windows(EEG * 1e6),
+    "mV taken for V": lambda: aligned(make_raw(EEG * 1e3)),
     "V scaled to V": lambda: aligned(make_raw(EEG * 1e-6)),
     "a fit at another rate than 100 Hz": lambda: BEIRARegressor(
         n_branches=1, array_sfreq=250.0, verbose=False

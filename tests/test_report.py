@@ -186,6 +186,10 @@ def test_what_does_not_belong_together_is_refused(parts):
     y, X = parts["y"], parts["X"]
     with pytest.raises(TypeError, match="X must be EEGWindows"):
         make_report(**few | {"X": np.zeros((len(X), 2, 10))})
+    with pytest.raises(TypeError, match="table must be what compare returned, got ndarray"):
+        make_report(**few | {"table": parts["table"].to_numpy()})
+    with pytest.raises(TypeError, match="predictions must be a dict of model: prediction"):
+        make_report(**few | {"predictions": parts["predictions"]["BEIRA"]})
     with pytest.raises(TypeError, match="y must be a DataFrame"):
         make_report(**few | {"y": y.to_numpy()})
     with pytest.raises(ValueError, match="give what compare was given"):
