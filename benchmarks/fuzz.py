@@ -24,7 +24,6 @@ import warnings
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -151,6 +150,7 @@ class Readers:
             _atlas,
             _checkpoint,
             _confounds,
+            _job_data,
             _store,
             alignment,
         )
@@ -159,7 +159,8 @@ class Readers:
         from sklearn_beira.persistence import ModelFileError, _file, load_model, save_model
 
         self.path = folder / "file"
-        self.main, self.alignment, self.atlas = command_line, alignment, _atlas
+        self.main, self.job_data = command_line, _job_data
+        self.alignment, self.atlas = alignment, _atlas
         self.confounds, self.store, self.cwl, self.file = _confounds, _store, cwl, _file
         self.load_model, self.documented = load_model, ModelFileError
         rng = np.random.default_rng(0)
@@ -294,8 +295,11 @@ class Readers:
         sample = b"time_s,left,right\n0,1.5,2\n2,1,-1\n4,0.5,1e-3\n"
         sample = choose.choice([sample, sample.replace(b",", b"\t"), b"a\n1\n2\n"])
         return self._table(
-            sample, ".csv", choose, lambda p: self.main._read_bold(SimpleNamespace(bold=str(p)))
+            sample, ".csv", choose, lambda p: self.job_data.read_bold(self._arguments(p))
         )
+
+    def _arguments(self, bold):
+        return self.main._parse(["--eeg", "-", "--bold", str(bold)])
 
     def labels_table(self, choose):
         sample = b"index\tname\n1\tleft\n2\tright\n3\tthird\n"

@@ -4,7 +4,6 @@ Without files it runs on a simulated recording whose truth is known.
 """
 
 import argparse
-import re
 import shlex
 import sys
 import time
@@ -14,13 +13,11 @@ from pathlib import Path
 from textwrap import fill
 
 import matplotlib as mpl
-import mne
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ._columns import SECONDS, clock_of, find_clocks
-from ._files import read_table
-from .alignment import align, dropped_in_words
+from ._job_data import ATLAS, load, simulate
+from ._job_script import script
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -28,18 +25,14 @@ from .baselines import (
     make_time_polynomial,
 )
 from .comparison import compare, format_comparison
-from .datasets import make_eeg_fmri
 from .inspection import read_branches
 from .model_selection import BlockedKFold
 from .preprocessing import EEGFilter, Windower
 from .regressor import BEIRARegressor, make_paper_beira
-from .roi import ROIExtractor
 
 # What models read of the EEG before a volume, in s; the paper's window ends some time before it.
 HISTORY = 20.0
-MINUTES = 10  # of the simulated run
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
-ATLAS = "harvard-oxford-subcortical"
 
 
 def main(argv=None):
@@ -87,10 +80,10 @@ def run(args):
 
     duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     tmin = -(duration + delay)
-    load = _simulate if args.eeg is None else _load
     notes = []
     with _noting(notes):
-        X, y, data, ceiling, extractor = load(args, tmin)
+        data = simulate(args, tmin) if args.eeg is None else load(args, tmin)
+    X, y = data.X, data.y
     for note in notes:  # before minutes or hours are spent on what should be mended first
         print(f"{fill(note, 96)}\n")
     n_said = len(notes)
@@ -128,7 +121,7 @@ def run(args):
         f"electrode), and alpha power with the hemodynamic response. {reads} 'time' is a "
         f"polynomial of time, which reads no EEG."
     )
-    print(f"{fill(data, 96)}\n\n{fill(protocol, 96)}\n")
+    print(f"{fill(data.text, 96)}\n\n{fill(protocol, 96)}\n")
 
     with _noting(notes):
         table, predictions = compare(
@@ -140,7 +133,7 @@ def run(args):
             return_predictions=True,
             verbose=sys.stderr.isatty(),
         )
-    scores = format_comparison(table, ceiling=ceiling)
+    scores = format_comparison(table, ceiling=data.ceiling)
     print(
         "r of BEIRA with its 95 % interval and p; r of its rivals. * where p_max (p corrected\n"
         "over regions) is at most .05; ≤ marks the smallest p that so many draws allow.\n"
@@ -156,11 +149,11 @@ def run(args):
         {name: predictions[name] for name in ("BEIRA", "ridge")},
         model=final,
         branches=read_branches(final, X),
-        extractor=extractor,
-        ceiling=ceiling,
-        data=data,
+        extractor=data.extractor,
+        ceiling=data.ceiling,
+        data=data.text,
         protocol="\n\n".join([protocol, *notes]),
-        code=_code(args, eeg_filter, (duration, delay)) if args.eeg is None else "",
+        code=script(args, data, eeg_filter, (duration, delay), HISTORY),
         command=args.command,
         title="sklearn-beira",
     )
@@ -176,150 +169,6 @@ def _noting(notes):
         yield
     new = dict.fromkeys(f"Note: {w.message}" for w in caught)
     notes.extend(note for note in new if note not in notes)
-
-
-def _code(args, eeg_filter, window):
-    """Python code that makes the table and the branches of the simulated run."""
-    regressor = "make_paper_beira" if args.paper else "BEIRARegressor"
-    tmin = -sum(window)
-    return f"""\
-from sklearn.pipeline import Pipeline
-from sklearn_beira import {regressor}, EEGFilter, Windower, align, compare
-from sklearn_beira import baselines
-from sklearn_beira.comparison import format_comparison
-from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.inspection import read_branches
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.viz import plot_branches
-
-study = make_eeg_fmri(duration={MINUTES * 60:.1f}, random_state={args.seed})
-X, y = align(study.raws, study.bolds, trigger="mri", tmin={tmin}, tmax=0.0)
-
-eeg_filter = ("filter", {eeg_filter})
-window, regressor = Windower{window}, {regressor}(random_state={args.seed})
-rivals = {{
-    "ridge": baselines.make_band_power_ridge({HISTORY}),
-    "finger-print": baselines.make_eeg_fingerprint({HISTORY}),
-    "alpha": baselines.make_alpha_hrf({HISTORY}),
-    "time": baselines.make_time_polynomial(),
-}}
-models = {{"BEIRA": Pipeline([eeg_filter, ("window", window), ("beira", regressor)])}}
-for name, rival in rivals.items():
-    models[name] = Pipeline([eeg_filter, *rival.steps])
-
-table = compare(models, X, y, cv=BlockedKFold({args.folds}, gap={-tmin}), random_state={args.seed})
-print(format_comparison(table, ceiling=study.truth.noise_ceiling).to_string())
-
-branches = read_branches(models["BEIRA"].fit(X, y), X)
-for region in y.columns:
-    plot_branches(branches, region)
-"""
-
-
-def _simulate(args, tmin):
-    study = make_eeg_fmri(duration=60.0 * MINUTES, random_state=args.seed)
-    X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
-    data = (
-        f"Data: SIMULATED, one {MINUTES}-minute run, {X.shape[1]} EEG channels, {len(y)} of "
-        f"{len(study.bolds[0])} volumes every {study.t_r} s (the first have no EEG history). "
-        f"'ceiling' is the r of a perfect predictor of the coupled part. Nothing here is a claim "
-        f"about brains; use --eeg and --bold for your own recording."
-    )
-    return X, y, data, study.truth.noise_ceiling, None
-
-
-def _load(args, tmin):
-    for option, path in (("--eeg", args.eeg), ("--bold", args.bold)):
-        if not Path(path).exists():  # EEG may be a folder
-            raise ValueError(f"{option}: there is no file {path}; check the path.")
-    if args.missing and not args.trigger:
-        raise ValueError(
-            "--missing says which end lacks triggers: give --trigger, or leave it out."
-        )
-    try:
-        raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
-    except UnicodeDecodeError as error:
-        header = "; give the header, the .vhdr file" if args.eeg.lower().endswith(".eeg") else ""
-        raise ValueError(f"--eeg: MNE cannot read {args.eeg}{header} ({error}).") from None
-    unknown = sorted(set(args.exclude) - set(raw.ch_names))
-    if unknown:
-        raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
-    raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
-    bold, volume_times, extractor, left_out = _read_bold(args)
-    if args.trigger is None and volume_times is None and args.t_r is None:
-        raise ValueError(
-            "say when the volumes were acquired: give --trigger, a column time_s in the table of "
-            "--bold, or --t-r."
-        )
-    if args.trigger:
-        onsets, volume_times = f"the markers {args.trigger!r}", None
-    elif volume_times is not None:
-        onsets = f"the time column of {args.bold}"
-    else:
-        onsets = "--t-r, the first volume starting with the recording"
-    X, y = align(
-        raw,
-        bold,
-        t_r=args.t_r,
-        volume_times=volume_times,
-        trigger=args.trigger,
-        missing=args.missing,
-        tmin=tmin,
-        tmax=0.0,
-        verbose="error",
-    )
-    row = X.alignment.iloc[0]
-    no_region = f" (not regions: {', '.join(map(str, left_out))})" if left_out else ""
-    data = (
-        f"Data: {args.eeg} ({X.shape[1]} EEG channels: {', '.join(X.ch_names)}; "
-        f"{raw.times[-1]:.1f} s) and {args.bold}. {row['kept']} of {row['n_volumes']} volumes are "
-        f"used (dropped: {dropped_in_words(row)}). Volume onsets: {onsets}. Regions: "
-        f"{', '.join(map(str, y.columns))}{no_region}."
-    )
-    return X, y, data, None, extractor
-
-
-def _read_bold(args):
-    """Regions, onset of each volume if the table tells it, extractor of an image, other columns."""
-    path = Path(args.bold)
-    if path.name.endswith((".nii", ".nii.gz")):
-        extractor = ROIExtractor(args.atlas or ATLAS, labels=args.labels, confounds=args.confounds)
-        return extractor.fit_transform(str(path)), None, extractor, []
-    if path.is_dir():
-        raise ValueError(f"--bold {path} is a folder; give a table or a NIfTI image.")
-    for_images = [name for name in ("atlas", "labels", "confounds") if getattr(args, name)]
-    if for_images:
-        raise ValueError(
-            f"--{for_images[0]} goes with a NIfTI image, but {path} is a table, whose columns are "
-            f"taken as they are; leave it out."
-        )
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    # Not left to pandas: in a table of one region it takes a digit for the separator.
-    table = read_table(path, "BOLD", sep=max(",;\t", key=header.count))
-    when = find_clocks(table)
-    regions = table.drop(columns=when)
-    text = list(regions.columns.difference(regions.select_dtypes("number").columns))
-    if all(_is_number(name) for name in table):
-        raise ValueError(f"the first line of {path} holds numbers; let it name the regions.")
-    if text and regions[text[0]].astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
-        raise ValueError(f"{path} has numbers with a decimal comma; write them with a point.")
-    if len(table.columns) == 1 and len(str(table.columns[0]).split()) > 1 and text:
-        raise ValueError(
-            f"columns of {path} have to be separated by a comma, a semicolon or a tab."
-        )
-    if text or regions.empty:
-        raise ValueError(
-            f"{path} must hold one column of numbers per region; columns with text in them: "
-            f"{', '.join(map(str, text)) or 'none, but no other column either'}."
-        )
-    seconds = [name for name in when if clock_of(name) in SECONDS]
-    return regions, (table[seconds[0]].to_numpy() if seconds else None), None, when
-
-
-def _is_number(name):
-    # pandas tells columns of one name apart by ".1".
-    return re.fullmatch(r"\s*[-+]?\d+([.,]\d+)*(e[-+]?\d+)?(\.\d+)?\s*", str(name)) is not None
 
 
 def _parse(argv):

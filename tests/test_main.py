@@ -5,12 +5,14 @@ import html
 import re
 
 import matplotlib.pyplot as plt
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
 from sklearn_beira import __main__ as command
+from sklearn_beira import _job_data
 from sklearn_beira.datasets import make_eeg_fmri
 
 
@@ -50,21 +52,71 @@ def test_ones_own_files_give_a_table_and_a_report(files, capsys):
     assert "Brain map" not in page
 
 
+def run_code_of(report, monkeypatch):
+    """Run the script that a report shows, in an empty folder, and return what it leaves behind."""
+    page = html.unescape(report.read_text(encoding="utf-8"))
+    (code,) = re.findall(r'<pre class="beira-code">((?:import|from) .*?)</pre>', page, re.DOTALL)
+    assert all(len(line) <= 100 for line in code.splitlines() if "/" not in line)
+    (report.parent / "elsewhere").mkdir()
+    monkeypatch.chdir(report.parent / "elsewhere")
+    monkeypatch.setattr(mne.Report, "save", lambda self, path, **_: saved.append(path))
+    saved, names = [], {}
+    exec(compile(code, "report", "exec"), names)
+    plt.close("all")
+    assert saved == [str(report)]
+    return names
+
+
+def rows_of(printed, regions):
+    return [line.split() for line in printed.splitlines() if line.startswith(tuple(regions))]
+
+
 @pytest.mark.slow
 def test_the_code_in_the_report_repeats_the_demo(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "MINUTES", 2)
+    monkeypatch.setattr(_job_data, "MINUTES", 2)
     report = tmp_path / "report.html"
     assert command.main(["--seed", "1", "--folds", "2", "--output", str(report)]) == 0
     demo, _ = capsys.readouterr()
-    page = html.unescape(report.read_text(encoding="utf-8"))
-    (code,) = re.findall(r'<pre class="beira-code">(from .*?)</pre>', page, re.DOTALL)
-    exec(compile(code, "report", "exec"), {})
-    plt.close("all")
+    names = run_code_of(report, monkeypatch)
+    assert len(names["y"].columns) == 8
     repeated, _ = capsys.readouterr()
-    rows = [line.split() for line in repeated.splitlines() if line.startswith(("Left", "Right"))]
+    rows = rows_of(repeated, names["y"].columns)
     assert len(rows) == 8
-    for row in rows:
-        assert row in [line.split() for line in demo.splitlines()]
+    assert rows == rows_of(demo, names["y"].columns)
+
+
+@pytest.mark.parametrize("way", ["trigger", "times", "image"])
+def test_the_code_in_the_report_repeats_the_job_on_ones_own_files(
+    tmp_path, capsys, monkeypatch, way
+):
+    study = make_eeg_fmri(duration=100.0, n_channels=6, n_rois=2, return_img=True, random_state=0)
+    eeg, report = tmp_path / "sub 1_raw.fif", tmp_path / "report.html"
+    study.raws[0].save(eeg, verbose="error")
+    arguments = ["--eeg", eeg, "--folds", "2", "--seed", "3", "--output", report]
+    if way == "image":
+        paths = [tmp_path / name for name in ("bold.nii.gz", "atlas.nii.gz", "labels.csv")]
+        nib.save(study.bold_imgs[0], paths[0])
+        nib.save(study.atlas_img, paths[1])
+        pd.DataFrame({"index": [1, 2], "name": study.region_names}).to_csv(paths[2], index=False)
+        arguments += ["--bold", paths[0], "--atlas", paths[1], "--labels", paths[2]]
+        arguments += ["--trigger", "mri", "--t-r", study.t_r]
+    else:
+        table = study.bolds[0].copy()
+        table.insert(0, "time (s)", study.volume_times[0])
+        table.insert(0, "volume", range(len(table)))
+        table.iloc[:-2].to_csv(tmp_path / "bold.csv", index=False, sep=";")
+        arguments += ["--bold", tmp_path / "bold.csv"]
+        arguments += ["--exclude", study.raws[0].ch_names[2]]
+        if way == "trigger":
+            arguments += ["--trigger", "mri", "--missing", "end"]
+    assert command.main([str(a) for a in arguments]) == 0, capsys.readouterr().err
+    job, _ = capsys.readouterr()
+    names = run_code_of(report, monkeypatch)
+    repeated, _ = capsys.readouterr()
+    rows = rows_of(repeated, study.region_names)
+    assert len(rows) == 2
+    assert rows == rows_of(job, study.region_names)
+    assert ("extractor" in names) == (way == "image")
 
 
 def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch):
@@ -90,7 +142,7 @@ def test_the_published_network_is_trained_on_request(files, capsys, monkeypatch)
 def test_the_time_column_of_the_table_places_the_volumes(files, monkeypatch):
     study, eeg, bold, report = files
     seen = {}
-    monkeypatch.setattr(command, "align", lambda *a, **k: seen.update(k) or 1 / 0)
+    monkeypatch.setattr(_job_data, "align", lambda *a, **k: seen.update(k) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         command.main(["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)])
     np.testing.assert_allclose(seen["volume_times"], study.volume_times[0])
@@ -173,7 +225,7 @@ def test_a_table_that_is_written_otherwise_is_refused(tmp_path, content, message
     else:
         path.write_text(content)
     with pytest.raises(ValueError, match=message):
-        command._read_bold(table_of(path))
+        _job_data.read_bold(table_of(path))
 
 
 @pytest.mark.parametrize("name", ["Time (s)", "time", "scan", "TR"])
@@ -182,10 +234,10 @@ def test_columns_that_count_are_no_regions(tmp_path, name):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({name: 2.0 * np.arange(20), "left": rng.standard_normal(20)})
     table.to_csv(path, index=False)
-    regions, times, _, left_out = command._read_bold(table_of(path))
-    assert list(regions) == ["left"]
-    assert left_out == [name]
-    assert (times is not None) == name.lower().startswith("time")
+    found = _job_data.read_bold(table_of(path))
+    assert list(found.regions) == ["left"]
+    assert found.left_out == [name]
+    assert (found.times is not None) == name.lower().startswith("time")
 
 
 def test_the_data_file_of_brainvision_is_told_from_its_header(tmp_path, capsys):
@@ -206,10 +258,10 @@ def test_a_table_is_read_whatever_separates_its_columns(files, separator, n_regi
     study, _eeg, bold, _report = files
     table = study.bolds[0].iloc[:, :n_regions]
     table.to_csv(bold, index=False, sep=separator)
-    found, times, extractor, _ = command._read_bold(table_of(bold))
-    pd.testing.assert_frame_equal(found, table.reset_index(drop=True))
-    assert times is None
-    assert extractor is None
+    found = _job_data.read_bold(table_of(bold))
+    pd.testing.assert_frame_equal(found.regions, table.reset_index(drop=True))
+    assert found.times is None
+    assert found.extractor is None
 
 
 def test_an_image_with_its_atlas_gives_a_report(tmp_path, capsys):
