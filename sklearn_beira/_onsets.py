@@ -38,7 +38,6 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
         times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
     else:
         times, source = np.arange(n_volumes) * float(t_r), "t_r"
-        _warn_of_unused_markers(raw, n_volumes, t_r, k)
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(
             f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
@@ -56,6 +55,8 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
         raise ValueError(
             f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {hint}."
         )
+    if trigger is None:
+        _warn_of_unused_markers(raw, times, source, k)
     if n_onsets > n_volumes:
         times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
     lacking = np.full(n_volumes - len(times), np.nan)
@@ -99,8 +100,12 @@ def _trigger_times(raw, trigger, k):
     return annotation_onsets(raw)[here]
 
 
-def _warn_of_unused_markers(raw, n_volumes, t_r, k):
-    """Notice markers that seem to be those of the volumes, where ``t_r`` alone is taken."""
+def _warn_of_unused_markers(raw, times, source, k):
+    """Notice markers that seem to be those of the volumes, and place them elsewhere."""
+    n_volumes = len(times)
+    if n_volumes < 2:
+        return
+    t_r = np.median(np.diff(times))
     onsets = annotation_onsets(raw)
     markers = {
         repr(str(name)): onsets[raw.annotations.description == name]
@@ -111,21 +116,26 @@ def _warn_of_unused_markers(raw, n_volumes, t_r, k):
         for code in np.unique(events[:, 2]).tolist():
             at = events[events[:, 2] == code, 0] - raw.first_samp
             markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
-    for name, times in markers.items():
-        if len(times) < max(5, n_volumes // 2):
+    for name, at in markers.items():
+        if len(at) < max(5, n_volumes // 2):
             continue
-        intervals = np.diff(times)
+        intervals = np.diff(at)
         pace = np.median(intervals)
         same_pace = abs(pace - t_r) <= 0.01 * t_r
-        as_many = abs(len(times) - n_volumes) <= 0.05 * n_volumes
+        as_many = abs(len(at) - n_volumes) <= 0.05 * n_volumes
         steady = np.mean(np.abs(intervals - pace) <= 0.01 * pace) >= 0.9
-        later = same_pace and times[0] >= 0.5 / raw.info["sfreq"]
-        if later or (not same_pace and as_many and steady):
+        if source == "t_r":
+            elsewhere = at[0] >= 0.5 / raw.info["sfreq"]
+        else:  # times that were mended may reach beyond markers that were lost
+            outside = (times < at[0] - pace / 2) | (times > at[-1] + pace / 2)
+            elsewhere = len(at) >= n_volumes and outside.any()
+        if (same_pace and elsewhere) or (not same_pace and as_many and steady):
+            alone = f"t_r={t_r:g} s alone" if source == "t_r" else source
             warn_user(
-                f"recording {k} has {len(times)} markers {name} that follow each other every "
-                f"{pace:g} s, the first at {times[0]:.2f} s, but t_r={t_r:g} s alone lets the "
-                f"first of {n_volumes} volumes start with the recording; give trigger={name} if "
-                f"they mark the volumes."
+                f"recording {k} has {len(at)} markers {name} that follow each other every "
+                f"{pace:g} s, the first {at[0]:.2f} s after its start, but {alone} puts "
+                f"{n_volumes} volumes every {t_r:g} s, the first at {times[0]:.2f} s; give "
+                f"trigger={name} if they mark the volumes."
             )
 
 

@@ -1,5 +1,6 @@
 """The one check of EEG input that every estimator shares."""
 
+import mne
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
@@ -84,12 +85,22 @@ def check_rows(X, y):
     Raises
     ------
     TypeError
-        If X and y changed places.
+        If X and y changed places, or did not come from align.
     ValueError
         If a row of y is of another volume than that of X.
     """
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    if isinstance(first, mne.io.BaseRaw):
+        raise TypeError("X holds mne.io.Raw; make X and y of it with align(raw, bold, ...).")
     if isinstance(y, EEGWindows):
         raise TypeError("y holds EEG; EEG comes first and BOLD second, as in fit(X, y).")
+    if isinstance(X, EEGWindows) and X.alignment is not None and hasattr(y, "__len__"):
+        n_all = X.alignment["n_volumes"].sum()
+        if len(X) != len(y) == n_all:
+            raise ValueError(
+                f"y has {n_all} rows, those of all volumes, but X has {len(X)} volumes; take the "
+                f"y that align returned beside X."
+            )
     index, volumes = getattr(y, "index", None), getattr(X, "volumes", None)
     if volumes is None or not isinstance(index, pd.Index) or len(index) != len(X):
         return

@@ -58,7 +58,7 @@ def align(
         Repetition time in s. Alone, it says that the first volume starts with the recording and
         that volumes follow each other every ``t_r`` s; beside ``trigger`` it is checked.
     volume_times : array-like of shape (n_volumes,) or list of them, optional
-        Onset of each volume in s from the start of the recording.
+        Onset of each volume in s from the start of the EEG recording, not from the first volume.
     trigger : str or tuple of (str, int), optional
         What marks the volume onsets: the description of an annotation (``"mri"``) or the name of
         a stim channel, with the event's number when the channel carries several.

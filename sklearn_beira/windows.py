@@ -440,7 +440,6 @@ def _check_shapes(recordings, info):
 
 def _check_values(recordings, info):
     for k, data in enumerate(recordings):
-        ranges = []
         for name, channel in zip(info["ch_names"], data, strict=True):
             low, high = channel.min(), channel.max()
             if not (np.isfinite(low) and np.isfinite(high)):
@@ -449,34 +448,31 @@ def _check_values(recordings, info):
                     f"it, or mark the channel as bad."
                 )
             check_magnitude(np.array([low, high]), f"channel {name!r} of recording {k}")
-            ranges.append(float(high) - float(low))
-            if ranges[-1] < LEAST:
+            if float(high) - float(low) < LEAST:
                 raise ValueError(
                     f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
                     f"or interpolate it."
                 )
-        _check_unit(k, data, np.array(ranges), info)
+        _check_unit(k, data, info)
 
 
-def _check_unit(k, data, ranges, info):
-    """Notice EEG of a size that no cleaned EEG in V has, whatever artefacts are left in it."""
+def _check_unit(k, data, info):
+    """Notice EEG of a size that no cleaned EEG in V has."""
     eeg = mne.pick_types(info, eeg=True, exclude=())
     if not len(eeg):
         return
-    # No amplifier follows a swing of 1 V, nor has one so little noise as 10 nV from peak to peak.
-    swing, sd = float(np.median(ranges[eeg])), _sd_within_seconds(data, eeg, info["sfreq"])
-    if swing >= 1.0:
-        what = f"spans {swing:.3g} V from lowest to highest, like µV taken for V"
-    elif swing <= 1e-8:
-        what = f"spans {swing:.3g} V from lowest to highest, as if it had been scaled to V twice"
+    sd = _sd_within_seconds(data, eeg, info["sfreq"])
+    if sd > 1.0:
+        what = "like µV taken for V"
     elif sd > 1e-3:
-        what = f"has an SD of {1e3 * sd:.3g} mV within seconds, like mV taken for V or EEG that "
-        what += "still has its gradient artefacts"
+        what = "like mV taken for V or EEG that still has its gradient artefacts"
+    elif sd < 1e-7:
+        what = "as if it had been scaled to V twice"
     else:
         return
     warn_user(
-        f"the EEG of recording {k} {what} (median over channels); MNE and sklearn-beira take "
-        f"cleaned EEG in V."
+        f"the EEG of recording {k} has an SD of {sd:.2g} V within seconds (median over channels), "
+        f"{what}; MNE and sklearn-beira take cleaned EEG in V."
     )
 
 

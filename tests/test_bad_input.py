@@ -241,6 +241,8 @@ CASES = {
         ),
     },
     "``BEIRARegressor``": {
+        "a recording in place of its windows": lambda: beira().fit(make_raw(), BOLD),
+        "the BOLD that ``align`` was given": lambda: beira().fit(aligned()[0], BOLD),
         "EEG and BOLD that changed places": lambda: beira().fit(BOLD, windows()),
         "no BOLD": lambda: beira().fit(windows(), None),
         "one volume": lambda: beira().fit(windows()[:1], BOLD[:1]),
@@ -400,6 +402,10 @@ WARNINGS = {
     ),
     "markers that ``t_r`` alone does not use": lambda: aligned(
         make_raw().set_annotations(mne.Annotations(3.0 + 2.0 * np.arange(12), 0.0, ["mri"] * 12))
+    ),
+    "times that begin with the first volume": lambda: aligned(
+        make_raw().set_annotations(mne.Annotations(3.0 + 2.0 * np.arange(12), 0.0, ["mri"] * 12)),
+        volume_times=2.0 * np.arange(12),
     ),
     "another unit than in the training": lambda: (
         beira().fit(windows(), BOLD).predict(windows(eeg=1e3 * EEG))
