@@ -151,8 +151,8 @@ def run(args):
         branches=read_branches(final, X),
         extractor=data.extractor,
         ceiling=data.ceiling,
-        data=data.text,
-        protocol="\n\n".join([protocol, *notes]),
+        data="\n\n".join([*notes[:n_said], data.text]),
+        protocol="\n\n".join([protocol, *notes[n_said:]]),
         code=script(args, data, eeg_filter, (duration, delay), HISTORY),
         command=args.command,
         title="sklearn-beira",
@@ -191,7 +191,8 @@ def _parse(argv):
         type=float,
         metavar="S",
         help="repetition time in s; alone, it says that the first volume starts with the "
-        "recording; beside --trigger or a column time_s (onset of each volume in s) it is checked",
+        "recording; beside --trigger or a column time_s (onset of each volume, in s from the start "
+        "of the EEG) it is checked",
     )
     own.add_argument(
         "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
@@ -206,8 +207,18 @@ def _parse(argv):
         metavar="CH",
         help="channels to leave out (EOG, bad ones)",
     )
+    own.add_argument(
+        "--montage",
+        metavar="NAME",
+        help="where electrodes of these names are, such as easycap-M1, for EEG that does not "
+        "tell it",
+    )
     own.add_argument("--atlas", help=f"for a NIfTI image: name or label image (default: {ATLAS})")
-    own.add_argument("--labels", metavar="FILE", help="for a NIfTI image: names of regions")
+    own.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="for a NIfTI image: table (csv, tsv) of its regions, with the columns index and name",
+    )
     own.add_argument(
         "--confounds", metavar="FILE", help="for a NIfTI image: fMRIPrep table or SPM rp_*.txt"
     )
@@ -224,6 +235,11 @@ def _parse(argv):
     args = parser.parse_args(argv)
     if (args.eeg is None) != (args.bold is None):
         parser.error("--eeg and --bold go together")
+    if args.folds < 2:
+        parser.error(f"--folds must be at least 2, got {args.folds}")
+    of_own = [action for action in own._group_actions if getattr(args, action.dest)]
+    if args.eeg is None and of_own:
+        parser.error(f"{of_own[0].option_strings[0]} goes with --eeg and --bold")
     return args
 
 

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 import mne
+import pandas as pd
 from sklearn.utils import Bunch
 
 from ._columns import SECONDS, clock_of, find_clocks
 from ._files import read_table
-from ._job_script import arguments, literal
+from ._job_script import TMIN, arguments, call, literal
+from ._warn import warn_user
 from .alignment import align, dropped_in_words
 from .datasets import make_eeg_fmri
 from .roi import ROIExtractor
@@ -39,8 +41,7 @@ def simulate(args, tmin):
     """
     duration = 60.0 * MINUTES
     study = make_eeg_fmri(duration=duration, random_state=args.seed)
-    options = {"trigger": "mri", "tmin": tmin, "tmax": 0.0}
-    X, y = align(study.raws, study.bolds, **options, verbose="error")
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
     text = (
         f"Data: SIMULATED, one {MINUTES}-minute run, {X.shape[1]} EEG channels, {len(y)} of "
         f"{len(study.bolds[0])} volumes every {study.t_r} s (the first have no EEG history). "
@@ -49,7 +50,7 @@ def simulate(args, tmin):
     )
     code = [
         f"study = make_eeg_fmri(duration={duration}, random_state={args.seed})",
-        f"X, y = align(study.raws, study.bolds, {arguments(options)})",
+        f'X, y = align(study.raws, study.bolds, trigger="mri", {TMIN}, tmax=0.0)',
     ]
     return Bunch(
         X=X, y=y, text=text, ceiling=study.truth.noise_ceiling, extractor=None,
@@ -89,16 +90,19 @@ def load(args, tmin):
         )
     options = {"t_r": args.t_r, "trigger": args.trigger, "missing": args.missing}
     options = {name: value for name, value in options.items() if value is not None}
-    options |= {"tmin": tmin, "tmax": 0.0}
-    times, times_in_code = None, ""
+    in_code = ["raw", "bold", *arguments(options), TMIN, "tmax=0.0"]
+    regions = bold.regions
     if args.trigger:
         onsets = f"the markers {args.trigger!r}"
+        if bold.times is not None:  # which align then holds against the markers
+            regions = regions.set_axis(pd.Index(bold.times, name="time_s"))
     elif bold.times is not None:
         onsets = f"the time column of {args.bold}"
-        times, times_in_code = bold.times, "volume_times=volume_times, "
+        options["volume_times"] = bold.times
+        in_code.insert(2, "volume_times=volume_times")
     else:
         onsets = "--t-r, the first volume starting with the recording"
-    X, y = align(raw, bold.regions, volume_times=times, **options, verbose="error")
+    X, y = align(raw, regions, **options, tmin=tmin, tmax=0.0, verbose="error")
     row = X.alignment.iloc[0]
     left_out = f" (not regions: {', '.join(map(str, bold.left_out))})" if bold.left_out else ""
     text = (
@@ -110,7 +114,10 @@ def load(args, tmin):
     code = [f"raw = mne.io.read_raw({literal(args.eeg)}, preload=True)"]
     if args.exclude:
         code.append(f'raw.info["bads"] = {literal(raw.info["bads"])}')
-    code += [*bold.code, f"X, y = align(raw, bold, {times_in_code}{arguments(options)})"]
+    if args.montage:
+        given = f'{literal(args.montage)}, match_case=False, on_missing="warn"'
+        code.append(f"raw.set_montage({given})")
+    code += [*bold.code, f"X, y = {call('align', in_code)}"]
     return Bunch(
         X=X, y=y, text=text, ceiling=None, extractor=bold.extractor,
         imports=["import mne", *bold.imports], code=code, ceiling_code=None,
@@ -173,10 +180,19 @@ def _read_eeg(args):
     except UnicodeDecodeError as error:
         header = "; give the header, the .vhdr file" if args.eeg.lower().endswith(".eeg") else ""
         raise ValueError(f"--eeg: MNE cannot read {args.eeg}{header} ({error}).") from None
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"--eeg: MNE cannot read {args.eeg} ({error})") from None
     unknown = sorted(set(args.exclude) - set(raw.ch_names))
     if unknown:
         raise ValueError(f"--exclude names channels that {args.eeg} lacks: {', '.join(unknown)}.")
     raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
+    if args.montage:
+        raw.set_montage(args.montage, match_case=False, on_missing="warn")
+    elif raw.get_montage() is None:
+        warn_user(
+            "the EEG does not tell where its electrodes are, so the report has no scalp maps; "
+            "give --montage, such as easycap-M1."
+        )
     return raw
 
 
@@ -187,12 +203,12 @@ def _extract_regions(args):
     extractor = ROIExtractor(atlas, **options)
     regions = extractor.fit_transform(args.bold)
     code = [
-        f"extractor = ROIExtractor({arguments({'atlas': atlas, **options})})",
+        f"extractor = {call('ROIExtractor', arguments({'atlas': atlas, **options}))}",
         f"bold = extractor.fit_transform({literal(args.bold)})",
     ]
     return Bunch(
         regions=regions, times=None, left_out=[], extractor=extractor,
-        imports=["from sklearn_beira import ROIExtractor"], code=code,
+        imports=["from sklearn_beira.roi import ROIExtractor"], code=code,
     )  # fmt: skip
 
 

@@ -1,6 +1,10 @@
 """The main job as a Python script: what the report shows to go on from."""
 
 import json
+from pathlib import Path
+
+# What align keeps, in the words of the script.
+TMIN = "tmin=-max(duration + delay, history)"
 
 
 def literal(value):
@@ -12,7 +16,12 @@ def literal(value):
 
 def arguments(options):
     """Write arguments of a function, by name, as Python code."""
-    return ", ".join(f"{name}={literal(value)}" for name, value in options.items())
+    return [f"{name}={literal(value)}" for name, value in options.items()]
+
+
+def call(name, given):
+    """Write the call of a function, with an argument a line."""
+    return "\n".join([f"{name}(", *(f"    {one}," for one in given), ")"])
 
 
 def script(args, data, eeg_filter, window, history):
@@ -44,42 +53,48 @@ def script(args, data, eeg_filter, window, history):
         "from sklearn_beira.inspection import read_branches",
         "from sklearn_beira.model_selection import BlockedKFold",
         "from sklearn_beira.report import make_report",
+        *data.imports,
     ]
+    imports, code = "\n".join(sorted(imports, key=_as_sorted)), "\n".join(data.code)
     rates = f"{eeg_filter.l_freq}, {eeg_filter.h_freq}, sfreq={eeg_filter.sfreq}"
     ceiling = [f"ceiling={data.ceiling_code}"] if data.ceiling_code else []
-    reported = ["table, X, y, predictions", "model=model", "branches=read_branches(model, X)"]
-    reported += ceiling + ["extractor=extractor"] * (data.extractor is not None)
+    reported = ["table", "X", "y", "predictions", "model=model"]
+    reported += ["branches=read_branches(model, X)", *ceiling]
+    reported += ["extractor=extractor"] * (data.extractor is not None)
+    duration, delay = window
+    output = Path(args.output)
+    output = output.with_name(f"{output.stem}_again{output.suffix}")
     return f"""\
-{_lines(sorted({*imports, *data.imports}, key=_as_sorted))}
+{imports}
 
-{_lines(data.code)}
+# In s: BEIRA reads a window that ends some time before the volume, its rivals what is before it.
+duration, delay = {duration}, {delay}
+history = {history}
+
+{code}
 
 eeg_filter = ("filter", EEGFilter({rates}))
-window, regressor = Windower{window}, {regressor}(random_state={args.seed})
+window = Windower(duration, delay)
+regressor = {regressor}(random_state={args.seed})
 rivals = {{
-    "ridge": baselines.make_band_power_ridge({history}),
-    "finger-print": baselines.make_eeg_fingerprint({history}),
-    "alpha": baselines.make_alpha_hrf({history}),
+    "ridge": baselines.make_band_power_ridge(history),
+    "finger-print": baselines.make_eeg_fingerprint(history),
+    "alpha": baselines.make_alpha_hrf(history),
     "time": baselines.make_time_polynomial(),
 }}
 models = {{"BEIRA": Pipeline([eeg_filter, ("window", window), ("beira", regressor)])}}
 for name, rival in rivals.items():
     models[name] = Pipeline([eeg_filter, *rival.steps])
 
-cv = BlockedKFold({args.folds}, gap={sum(window)})
+cv = BlockedKFold({args.folds})
 table, predictions = compare(models, X, y, cv=cv, random_state={args.seed}, return_predictions=True)
 print(format_comparison({", ".join(["table", *ceiling])}).to_string())
 
 model = models["BEIRA"].fit(X, y)
-report = make_report(
-    {_lines([f"{given}," for given in reported], "    ")}
-)
-report.save({literal(args.output)}, overwrite=True)
+predictions = {{name: predictions[name] for name in ("BEIRA", "ridge")}}
+report = {call("make_report", reported)}
+report.save({literal(str(output))}, overwrite=True, open_browser=False)
 """
-
-
-def _lines(lines, indent=""):
-    return f"\n{indent}".join(lines)
 
 
 def _as_sorted(line):

@@ -69,6 +69,10 @@ class Study:
         for k, (train, test) in enumerate(self.folds):
             for rows in (train, test):
                 _check_rows(rows, n, k)
+            if len(test) < 2:
+                raise ValueError(
+                    f"fold {k} of cv tests one volume, and r needs at least 2; use fewer folds."
+                )
             if (fold[test] >= 0).any() or len(np.intersect1d(train, test)):
                 raise ValueError(
                     f"{self.cv} tests some volumes twice, or tests on training volumes; every "

@@ -16,7 +16,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
+from ._steps import chosen, last_step
 from ._store import versions
+from ._validation import check_rows
 from .comparison import format_comparison, format_p
 from .preprocessing import EEGFilter
 from .viz import (
@@ -134,7 +136,8 @@ def make_report(
         Out-of-fold predictions of the models to draw over time.
     model : estimator or None
         Shown as scikit-learn draws it, with its preprocessing and, where it is a fitted
-        BEIRARegressor or a Pipeline that ends in one, its training.
+        BEIRARegressor or a Pipeline that ends in one, its training; of a fitted search, what it
+        chose.
     branches : Bunch or None
         What :func:`sklearn_beira.inspection.read_branches` returns, of the first model of the
         table: headings tell its r and p_max, and regions whose p_max is above .05 are greyed as
@@ -163,7 +166,7 @@ def make_report(
     report.add_custom_css(_STYLE)
     _add_data(report, X, data)
     if model is not None:
-        _add_preprocessing(report, X, model)
+        _add_preprocessing(report, X, chosen(model))
         _add_model(report, model)
     _add_scores(report, table, protocol, ceiling)
     _add_predictions(report, table, X, y, predictions)
@@ -183,10 +186,14 @@ def _check(table, X, y, predictions):
         )
     if not hasattr(y, "columns"):
         raise TypeError(
-            f"y must be a DataFrame, whose columns name the regions, got {type(y).__name__}."
+            f"y must be a DataFrame, whose columns name the regions, got {type(y).__name__}; of "
+            f"one region, y[['name']] or y.to_frame() is one."
         )
     if not isinstance(table, pd.DataFrame) or "scope" not in table:
-        raise TypeError(f"table must be what compare returned, got {type(table).__name__}.")
+        raise TypeError(
+            f"table must be what compare returned, one row per model, region and fold, got "
+            f"{type(table).__name__} without the columns of one."
+        )
     if not isinstance(predictions, Mapping):
         raise TypeError(
             f"predictions must be a dict of model: prediction, as compare returns it with "
@@ -198,7 +205,18 @@ def _check(table, X, y, predictions):
             f"y has the regions {', '.join(map(str, y.columns))}, but the table "
             f"{', '.join(regions)}; give what compare was given."
         )
+    check_rows(X, y)
+    models = list(table["model"].unique())
     for name, values in predictions.items():
+        if name not in models:
+            raise ValueError(
+                f"predictions has {name!r}, but the table has the models {', '.join(models)}."
+            )
+        if list(getattr(values, "columns", y.columns)) != list(y.columns):
+            raise ValueError(
+                f"the prediction of {name!r} has the regions "
+                f"{', '.join(map(str, values.columns))}, but y {', '.join(map(str, y.columns))}."
+            )
         if np.shape(values) != y.shape:
             raise ValueError(
                 f"the prediction of {name!r} has shape {np.shape(values)}, but y {y.shape}."
@@ -255,11 +273,22 @@ def _add_model(report, model):
     # The recipe: what a fitted model has learned, scikit-learn would write down number by number.
     drawn = estimator_html_repr(clone(model))
     report.add_html(drawn, title="Settings, before the fit", section="Model", tags=("model",))
+    if hasattr(model, "best_params_"):
+        found = "".join(
+            f"<tr><th><code>{html.escape(name)}</code></th>"
+            f"<td><code>{html.escape(repr(value))}</code></td></tr>"
+            for name, value in model.best_params_.items()
+        )
+        body = (
+            "<p>By the fit to all data; in the comparison, each fold chose on its own.</p>"
+            f'<table class="beira-steps">{found}</table>'
+        )
+        report.add_html(body, title="What the search chose", section="Model", tags=("model",))
     try:
         ax = plot_training(model)
     except (TypeError, NotFittedError):
         return
-    regressor = model[-1] if hasattr(model, "steps") else model
+    regressor = last_step(chosen(model))
     caption = "Of the model that was fitted to all data, whose branches are shown below."
     with _figure(ax) as fig:
         report.add_figure(

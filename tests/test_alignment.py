@@ -576,3 +576,18 @@ def test_every_estimator_looks_at_the_rows_of_y(make_raw, estimator):
     with pytest.raises(TypeError, match="y holds EEG; EEG comes first"):
         estimator.fit(y, X)
     estimator.fit(X, y)
+
+
+def test_times_are_held_against_markers(make_raw):
+    raw, y = recorded(make_raw)
+    true = FIRST + np.arange(N_VOLUMES) * T_R
+    for times in (true - FIRST, true + T_R, true - T_R):
+        with pytest.warns(
+            UserWarning, match="20 markers 'mri' .* the first 3.00 s after its start"
+        ):
+            align(raw, y, volume_times=times, tmin=-1.0, tmax=0.0, verbose="error")
+    # Fine: the middle of volumes, markers of dummies, and times mended where markers lack.
+    align(raw, y, volume_times=true + T_R / 3, tmin=-1.0, tmax=0.0, verbose="error")
+    align(raw, y[4:], volume_times=true[4:], tmin=-1.0, tmax=0.0, verbose="error")
+    raw.set_annotations(raw.annotations[:-3])
+    align(raw, y, volume_times=true, tmin=-1.0, tmax=0.0, verbose="error")

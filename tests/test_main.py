@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sklearn_beira import BEIRARegressor, _job_data
 from sklearn_beira import __main__ as command
-from sklearn_beira import _job_data
 from sklearn_beira.datasets import make_eeg_fmri
 
 
@@ -63,7 +63,7 @@ def run_code_of(report, monkeypatch):
     saved, names = [], {}
     exec(compile(code, "report", "exec"), names)
     plt.close("all")
-    assert saved == [str(report)]
+    assert saved == [str(report.with_name("report_again.html"))]
     return names
 
 
@@ -99,7 +99,7 @@ def test_the_code_in_the_report_repeats_the_job_on_ones_own_files(
         nib.save(study.atlas_img, paths[1])
         pd.DataFrame({"index": [1, 2], "name": study.region_names}).to_csv(paths[2], index=False)
         arguments += ["--bold", paths[0], "--atlas", paths[1], "--labels", paths[2]]
-        arguments += ["--trigger", "mri", "--t-r", study.t_r]
+        arguments += ["--trigger", "mri", "--t-r", study.t_r, "--montage", "easycap-M1"]
     else:
         table = study.bolds[0].copy()
         table.insert(0, "time (s)", study.volume_times[0])
@@ -191,6 +191,61 @@ def test_notes_of_loading_come_before_the_work(files, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "too few for 200 blocks" in captured.err
     assert "Protocol" not in captured.out
+
+
+def test_options_of_a_recording_without_one_are_refused(capsys):
+    for options, message in (
+        (["--trigger", "mri"], "--trigger goes with --eeg and --bold"),
+        (["--exclude", "Fz"], "--exclude goes with --eeg and --bold"),
+        (["--folds", "1"], "--folds must be at least 2, got 1"),
+    ):
+        with pytest.raises(SystemExit):
+            command.main(options)
+        assert message in capsys.readouterr().err
+
+
+def test_times_in_the_table_are_held_against_the_triggers(files, capsys):
+    _study, eeg, bold, report = files
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)]
+    table = pd.read_csv(bold)
+    table["time_s"] = np.arange(len(table))
+    table.to_csv(bold, index=False)
+    assert command.main([*arguments, "--trigger", "mri"]) == 2
+    assert "puts volumes 0 and 1 1 s apart, but they are taken to be 1.95 s" in (
+        capsys.readouterr().err
+    )
+
+
+def test_too_many_folds_are_refused_before_the_work(files, capsys, monkeypatch):
+    _study, eeg, bold, report = files
+    arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--output", report]
+    monkeypatch.setattr(BEIRARegressor, "fit", lambda *args, **kwargs: 1 / 0)
+    assert command.main([str(a) for a in [*arguments, "--folds", 30]]) == 2
+    assert "tests one volume, and r needs at least 2; use fewer folds" in capsys.readouterr().err
+
+
+def test_electrodes_without_positions_are_noted_and_may_be_given(files, capsys, monkeypatch):
+    study, eeg, bold, report = files
+    raw = study.raws[0].copy().set_montage(None)
+    raw.save(eeg, overwrite=True, verbose="error")
+    monkeypatch.setattr(command, "compare", lambda models, X, y, **_: seen.append(X) or 1 / 0)
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--trigger", "mri", "--folds", "2"]
+    arguments += ["--output", str(report)]
+    seen = []
+    for more in ([], ["--montage", "easycap-M1"]):
+        with pytest.raises(ZeroDivisionError):
+            command.main(arguments + more)
+        said = "Note: the EEG does not tell where its electrodes are" in capsys.readouterr().out
+        assert said == (seen[-1].info.get_montage() is None) == (not more)
+    assert command.main([*arguments, "--montage", "easycap-M0"]) == 2
+    assert "easycap-M0" in capsys.readouterr().err
+
+
+def test_what_mne_cannot_read_is_named(files, capsys):
+    _study, _eeg, bold, report = files
+    arguments = ["--eeg", str(bold), "--bold", str(bold), "--t-r", "2", "--output", str(report)]
+    assert command.main(arguments) == 2
+    assert f"error: --eeg: MNE cannot read {bold}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, compare
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.inspection import read_branches
+from sklearn_beira.inspection import channel_importance, read_branches
+from sklearn_beira.metrics import pearson_r_scorer
 from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.report import make_report
 
@@ -111,7 +113,9 @@ def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_p
 
 def page_of(given, folder):
     path = folder / "report.html"
-    make_report(**given, n_branches=1).save(path, open_browser=False, verbose="error")
+    make_report(**given, n_branches=1).save(
+        path, overwrite=True, open_browser=False, verbose="error"
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -166,7 +170,8 @@ def test_a_region_that_no_branch_moves_does_not_end_the_report(parts, tmp_path):
 
 
 def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
-    few = {key: parts[key] for key in ("X", "y", "predictions")}
+    few = {"X": parts["X"], "y": parts["y"]}
+    few["predictions"] = {"BEIRA": parts["predictions"]["BEIRA"]}
     table = parts["table"]
     names = [f"long_name_{k}" for k in range(10)]
     rivals = [table[table["model"] == "mean"].assign(model=name) for name in names]
@@ -186,7 +191,7 @@ def test_what_does_not_belong_together_is_refused(parts):
     y, X = parts["y"], parts["X"]
     with pytest.raises(TypeError, match="X must be EEGWindows"):
         make_report(**few | {"X": np.zeros((len(X), 2, 10))})
-    with pytest.raises(TypeError, match="table must be what compare returned, got ndarray"):
+    with pytest.raises(TypeError, match="table must be what compare returned"):
         make_report(**few | {"table": parts["table"].to_numpy()})
     with pytest.raises(TypeError, match="predictions must be a dict of model: prediction"):
         make_report(**few | {"predictions": parts["predictions"]["BEIRA"]})
@@ -194,8 +199,15 @@ def test_what_does_not_belong_together_is_refused(parts):
         make_report(**few | {"y": y.to_numpy()})
     with pytest.raises(ValueError, match="give what compare was given"):
         make_report(**few | {"y": y.iloc[:, ::-1]})
-    with pytest.raises(ValueError, match=r"the prediction of 'm' has shape \(3, 2\)"):
-        make_report(**few | {"predictions": {"m": np.zeros((3, 2))}})
+    with pytest.raises(ValueError, match=r"the prediction of 'BEIRA' has shape \(3, 2\)"):
+        make_report(**few | {"predictions": {"BEIRA": np.zeros((3, 2))}})
+    with pytest.raises(ValueError, match="predictions has 'm', but the table has the models BEIRA"):
+        make_report(**few | {"predictions": {"m": parts["predictions"]["BEIRA"]}})
+    other = pd.DataFrame(parts["predictions"]["BEIRA"], columns=y.columns[::-1])
+    with pytest.raises(ValueError, match="the prediction of 'BEIRA' has the regions"):
+        make_report(**few | {"predictions": {"BEIRA": other}})
+    with pytest.raises(ValueError, match="rows of y are of other volumes than those of X"):
+        make_report(**few | {"y": y.iloc[::-1]})
     with pytest.raises(ValueError, match="X has 5 volumes"):
         make_report(**few | {"X": X[:5]})
 
@@ -214,3 +226,26 @@ def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     assert "interval" in header
     assert "p_max" not in header
+
+
+def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):
+    grid = {"beira__n_branches": [2, 3]}
+    search = GridSearchCV(parts["model"], grid, cv=BlockedKFold(2), scoring=pearson_r_scorer)
+    search.fit(parts["X"], parts["y"])
+    given = parts | {"model": search, "branches": read_branches(search, parts["X"])}
+    page = page_of(given, tmp_path)
+    best = parts | {"model": search.best_estimator_}
+    best["branches"] = read_branches(search.best_estimator_, parts["X"])
+    n_branches = search.best_params_["beira__n_branches"]
+    chosen = f"<th><code>beira__n_branches</code></th><td><code>{n_branches}</code></td>"
+    assert chosen in page
+    assert "EEGFilter(" in page
+    assert "has no steps before the regressor" not in page
+    assert "the variance of what a band alone adds" in page
+    assert branch_headings(page) == branch_headings(page_of(best, tmp_path))
+    np.testing.assert_array_equal(given["branches"].importance, best["branches"].importance)
+    losses = [
+        channel_importance(m, parts["X"], parts["y"], n_repeats=1, random_state=0).score
+        for m in (search, search.best_estimator_)
+    ]
+    np.testing.assert_array_equal(*losses)

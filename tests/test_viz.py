@@ -340,7 +340,7 @@ def test_a_model_without_epochs_shows_the_shares_of_its_bands(fitted):
     assert [t.get_text() for t in ax.get_xticklabels()] == model[-1].start_.bands
     shown = np.array([float(t.get_text()) for t in ax.texts]).reshape(model[-1].start_.shares.shape)
     np.testing.assert_allclose(shown, 100 * model[-1].start_.shares, atol=0.5)
-    with pytest.raises(TypeError, match="best_estimator_"):
+    with pytest.raises(TypeError, match="or of a fitted search over these is drawn, got EEGFilter"):
         plot_training(EEGFilter())
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
+from .._steps import chosen, last_step
 from .._validation import check_eeg
 from ..nets import estimates_own_volume_only
 from ..preprocessing import Windower
@@ -18,11 +19,11 @@ _BATCH = 16
 
 def regressor_of(model):
     """The fitted regressor with branches that a model is, or ends in."""
-    regressor = model[-1] if hasattr(model, "steps") else model
+    regressor = last_step(chosen(model))
     if not isinstance(regressor, BEIRARegressor):
         raise TypeError(
-            f"branches are read from a BEIRARegressor or a Pipeline that ends in one, got "
-            f"{type(regressor).__name__}; a search has it as best_estimator_."
+            f"branches are read from a BEIRARegressor, a Pipeline that ends in one or a fitted "
+            f"search over these, got {type(regressor).__name__}."
         )
     check_is_fitted(regressor)
     network = regressor.net_.module_.network
@@ -36,7 +37,7 @@ def regressor_of(model):
 
 def at_regressor(model, X):
     """The regressor, and X as it arrives there, checked as in prediction."""
-    regressor = regressor_of(model)
+    regressor, model = regressor_of(model), chosen(model)
     if hasattr(model, "steps") and len(model) > 1:
         X = model[:-1].transform(X)
     X = check_eeg(regressor, X, reset=False)

@@ -17,7 +17,7 @@ def branch_envelopes(model, X, *, sfreq=None):
 
     Parameters
     ----------
-    model : BEIRARegressor or Pipeline that ends in one
+    model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model.
     X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
         EEG that the model can predict from.

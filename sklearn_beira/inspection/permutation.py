@@ -8,6 +8,8 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._numbers import check_bold
+from .._steps import chosen, last_step
+from .._validation import check_rows
 from ..features import bands_within, check_filters, filter_bands
 from ..metrics import pearson_r
 from ..windows import EEGWindows
@@ -232,6 +234,7 @@ def _check(model, X, y, n_repeats, block):
     if not hasattr(model, "predict"):
         raise TypeError(f"model must be a fitted estimator with predict, got {model!r}.")
     check_is_fitted(model)
+    check_rows(X, y)
     names = [str(name) for name in getattr(y, "columns", [])]
     y = check_bold(y)
     y = y.reshape(len(y), -1)
@@ -242,13 +245,13 @@ def _check(model, X, y, n_repeats, block):
             f"X must be EEGWindows or an array (n_volumes, n_channels, n_times), got {X.ndim} "
             f"dimensions."
         )
+    model = chosen(model)
     while hasattr(model, "steps") and len(model) > 1:
         out = model[:1].transform(X)
         if not isinstance(out, EEGWindows) and np.ndim(out) != 3:
             break
         model, X = model[1:], out
-    final = model[-1] if hasattr(model, "steps") else model
-    return Bunch(model=model, final=final, X=X, y=y, names=names)
+    return Bunch(model=model, final=last_step(model), X=X, y=y, names=names)
 
 
 def _losses(check, permuted, parts, blocks):

@@ -20,7 +20,7 @@ def randomise_branches(model, *, random_state=None):
 
     Parameters
     ----------
-    model : BEIRARegressor or Pipeline that ends in one
+    model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model; it stays as it is.
     random_state : int, RandomState instance or None
         Seed of the order.
@@ -74,7 +74,7 @@ def maps_of_random_weights(model, X, *, n_draws=10, sfreq=None, method="psd", ra
 
     Parameters
     ----------
-    model : BEIRARegressor or Pipeline that ends in one
+    model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model.
     X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
         EEG that the model can predict from, best the training EEG.

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._steps import chosen, last_step
 from ..regressor import BEIRARegressor
 from ._style import COLOURS, clean, legend_beside
 
@@ -18,8 +19,8 @@ def plot_training(model, *, ax=None):
 
     Parameters
     ----------
-    model : BEIRARegressor or Pipeline that ends in one
-        Fitted model.
+    model : BEIRARegressor, Pipeline that ends in one, or search over these
+        Fitted model; of a search, the one that it chose.
     ax : matplotlib.axes.Axes or None
         Where to draw; None makes a figure.
 
@@ -28,11 +29,11 @@ def plot_training(model, *, ax=None):
     ax : matplotlib.axes.Axes
         The axes.
     """
-    regressor = model[-1] if hasattr(model, "steps") else model
+    regressor = last_step(chosen(model))
     if not isinstance(regressor, BEIRARegressor):
         raise TypeError(
-            f"the training of a BEIRARegressor or of a Pipeline that ends in one is drawn, got "
-            f"{type(regressor).__name__}; a search has it as best_estimator_."
+            f"the training of a BEIRARegressor, of a Pipeline that ends in one or of a fitted "
+            f"search over these is drawn, got {type(regressor).__name__}."
         )
     check_is_fitted(regressor)
     history = regressor.history_
