@@ -25,6 +25,7 @@ from .baselines import (
     make_time_polynomial,
 )
 from .comparison import compare, format_comparison
+from .hrf import channels_to_average
 from .inspection import read_branches
 from .model_selection import BlockedKFold
 from .preprocessing import EEGFilter, Windower
@@ -118,7 +119,8 @@ def run(args):
         f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
         f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
         f"are the lagged band-power ridge (the baseline to beat), the EEG finger-print (one "
-        f"electrode), and alpha power with the hemodynamic response. {reads} 'time' is a "
+        f"electrode), and alpha power ({_averaged(X.ch_names)}) with the hemodynamic response. "
+        f"{reads} 'time' is a "
         f"polynomial of time, which reads no EEG."
     )
     print(f"{fill(data.text, 96)}\n\n{fill(protocol, 96)}\n")
@@ -159,6 +161,13 @@ def run(args):
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
+
+
+def _averaged(ch_names):
+    picks = channels_to_average("posterior", ch_names)
+    if isinstance(picks, slice):
+        return "mean over all channels, as the name of none says that it is posterior"
+    return f"mean over {', '.join(ch_names[i] for i in picks)}"
 
 
 @contextmanager

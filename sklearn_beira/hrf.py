@@ -186,7 +186,7 @@ class HRFBandPower(BandPower):
         self.weights_ = np.ones(1)
         if len(self.lags_) > 1:
             self.weights_ = normalised_weights(hrf_at(self.lags_ + self.duration / 2), self.lags_)
-        self.picks_ = _picks(self.average, self.ch_names_in_)
+        self.picks_ = channels_to_average(self.average, self.ch_names_in_)
         return self
 
     def transform(self, X):
@@ -257,7 +257,21 @@ def normalised_weights(weights, lags):
     return weights / total
 
 
-def _picks(average, ch_names):
+def channels_to_average(average, ch_names):
+    """Find the channels that alpha power is averaged over.
+
+    Parameters
+    ----------
+    average : {"posterior", "all"}, list of str or None
+        As in :class:`HRFBandPower`.
+    ch_names : list of str or None
+        Names of the channels.
+
+    Returns
+    -------
+    picks : ndarray of int, slice or None
+        "posterior" is all of them where no name says that a channel is.
+    """
     if average is None:
         return None
     if isinstance(average, str):

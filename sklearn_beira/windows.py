@@ -466,7 +466,7 @@ def _check_unit(k, data, info):
         what = "like µV taken for V"
     elif sd > 1e-3:
         what = "like mV taken for V or EEG that still has its gradient artefacts"
-    elif sd < 1e-7:
+    elif sd < 5e-8:
         what = "as if it had been scaled to V twice"
     else:
         return
