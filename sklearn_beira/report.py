@@ -76,6 +76,7 @@ _BRAIN = (
 # The page's own style squeezes columns and breaks words in a narrow list of contents, and that of
 # estimators shows a scroll bar where there is nothing to scroll.
 _STYLE = """
+.beira-note {border-left: 4px solid #d99000; padding-left: .6rem}
 .beira-scores {overflow-x: auto; margin-bottom: 1rem}
 .beira-scores table {border-collapse: collapse; font-variant-numeric: tabular-nums}
 .beira-scores th, .beira-scores td {padding: .2rem .6rem; text-align: right; white-space: nowrap}
@@ -150,7 +151,7 @@ def make_report(
         Highest r there can be, where it is known, as in a simulation.
     data, protocol : str
         Paragraphs on the data and on how models were compared, in plain text, separated by empty
-        lines.
+        lines. One that begins with "Note: " is marked.
     code, command : str
         Python code and command line that repeat what the report shows.
     title : str
@@ -466,4 +467,8 @@ def _figure(drawn):
 
 
 def _paragraphs(text):
-    return "".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n") if part.strip())
+    parts = [part for part in text.split("\n\n") if part.strip()]
+    kinds = [' class="beira-note"' if part.startswith("Note: ") else "" for part in parts]
+    return "".join(
+        f"<p{kind}>{html.escape(part)}</p>" for kind, part in zip(kinds, parts, strict=True)
+    )

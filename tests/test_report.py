@@ -55,7 +55,7 @@ def no_screen():
 
 def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     report = make_report(
-        **parts, ceiling=[0.8, 0.7], data="Simulated <data>.\n\nTwo regions.", protocol="Blocks.",
+        **parts, ceiling=[0.8, 0.7], data="Simulated <data>.\n\nNote: <two>.", protocol="Blocks.",
         code="for _ in range(2):\n    compare(models, X, y)",
         command="python -m sklearn_beira --seed 3",
     )  # fmt: skip
@@ -66,7 +66,8 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     for text in (
         f"{pooled['r'].iloc[0]:.2f}",
         "randomised phases",
-        "Simulated &lt;data&gt;.",
+        "<p>Simulated &lt;data&gt;.</p>",
+        '<p class="beira-note">Note: &lt;two&gt;.</p>',
         "Blocks.",
         "for _ in range(2):\n    compare(models, X, y)",
         "python -m sklearn_beira --seed 3",
