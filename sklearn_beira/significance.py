@@ -500,7 +500,8 @@ def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
         f"{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
         f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} "
         f"region{'s' * (len(r) > 1)}{f' and {n_models} models' * (n_models > 1)} by the maximum "
-        f"statistic."
+        f"statistic: of a draw the highest r counts, so that a region that scatters much raises "
+        f"the p_max of all."
     )
     return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
 
