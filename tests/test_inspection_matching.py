@@ -188,5 +188,5 @@ def test_random_weights_lose_the_maps(model, branches, study):
 def test_random_copies_of_nothing_are_refused(model, study):
     with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1, got 0"):
         maps_of_random_weights(model, study[0], n_draws=0)
-    with pytest.raises(TypeError, match="a Pipeline that ends in one, got EEGFilter"):
+    with pytest.raises(TypeError, match="search over these, got EEGFilter"):
         randomise_branches(EEGFilter())
