@@ -101,7 +101,7 @@ def _trigger_times(raw, trigger, k):
 
 
 def _warn_of_unused_markers(raw, times, source, k):
-    """Notice markers that seem to be those of the volumes, and place them elsewhere."""
+    """Notice markers that seem to be those of the volumes, where the onsets say otherwise."""
     n_volumes = len(times)
     if n_volumes < 2:
         return
@@ -130,10 +130,10 @@ def _warn_of_unused_markers(raw, times, source, k):
             outside = (times < at[0] - pace / 2) | (times > at[-1] + pace / 2)
             elsewhere = len(at) >= n_volumes and outside.any()
         if (same_pace and elsewhere) or (not same_pace and as_many and steady):
-            alone = f"t_r={t_r:g} s alone" if source == "t_r" else source
+            by = f"t_r={t_r:g} s alone" if source == "t_r" else source
             warn_user(
                 f"recording {k} has {len(at)} markers {name} that follow each other every "
-                f"{pace:g} s, the first {at[0]:.2f} s after its start, but {alone} puts "
+                f"{pace:g} s, the first {at[0]:.2f} s after its start, but {by} puts "
                 f"{n_volumes} volumes every {t_r:g} s, the first at {times[0]:.2f} s; give "
                 f"trigger={name} if they mark the volumes."
             )

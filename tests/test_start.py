@@ -152,7 +152,8 @@ def test_more_branches_follow_the_filter_bank_more_closely(world):
 
 
 # -- what must not matter ------------------------------------------------------------------------
-@pytest.mark.filterwarnings("ignore:the EEG of recording 0 has an SD")  # it is noticed, all the same
+# It is noticed, all the same.
+@pytest.mark.filterwarnings("ignore:the EEG of recording 0 has an SD")
 @pytest.mark.parametrize("unit", [1e6, 1e-3])
 def test_the_unit_of_the_eeg_does_not_matter(world, unit):
     X, y, _, model = world
