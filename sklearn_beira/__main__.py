@@ -16,7 +16,7 @@ import matplotlib as mpl
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ._job_data import ATLAS, load, simulate
+from ._job_data import ATLAS, get_data
 from ._job_script import script
 from .baselines import (
     make_alpha_hrf,
@@ -83,7 +83,7 @@ def run(args):
     tmin = -(duration + delay)
     notes = []
     with _noting(notes):
-        data = simulate(args, tmin) if args.eeg is None else load(args, tmin)
+        data = get_data(args, tmin)
     X, y = data.X, data.y
     for note in notes:  # before minutes or hours are spent on what should be mended first
         print(f"{fill(note, 96)}\n")
@@ -120,8 +120,7 @@ def run(args):
         f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
         f"are the lagged band-power ridge (the baseline to beat), the EEG finger-print (one "
         f"electrode), and alpha power ({_averaged(X.ch_names)}) with the hemodynamic response. "
-        f"{reads} 'time' is a "
-        f"polynomial of time, which reads no EEG."
+        f"{reads} 'time' is a polynomial of time, which reads no EEG."
     )
     print(f"{fill(data.text, 96)}\n\n{fill(protocol, 96)}\n")
 

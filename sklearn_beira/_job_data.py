@@ -19,8 +19,8 @@ MINUTES = 10  # of the simulated run
 ATLAS = "harvard-oxford-subcortical"
 
 
-def simulate(args, tmin):
-    """Make the simulated recording.
+def get_data(args, tmin):
+    """Read one's own recording, or simulate one where no file is given.
 
     Parameters
     ----------
@@ -36,9 +36,12 @@ def simulate(args, tmin):
         text : str, what the data are, in words
         ceiling : ndarray or None, highest r of each region
         extractor : ROIExtractor or None, of an image
-        imports, code : list of str, Python code that makes X and y
-        ceiling_code : str, Python code of the ceiling
+        imports, code : list of str, Python code that makes X and y (and ``study``, if simulated)
     """
+    return _simulate(args, tmin) if args.eeg is None else _load(args, tmin)
+
+
+def _simulate(args, tmin):
     duration = 60.0 * MINUTES
     study = make_eeg_fmri(duration=duration, random_state=args.seed)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
@@ -55,25 +58,10 @@ def simulate(args, tmin):
     return Bunch(
         X=X, y=y, text=text, ceiling=study.truth.noise_ceiling, extractor=None,
         imports=["from sklearn_beira.datasets import make_eeg_fmri"], code=code,
-        ceiling_code="study.truth.noise_ceiling",
     )  # fmt: skip
 
 
-def load(args, tmin):
-    """Read one's own recording.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Parsed arguments.
-    tmin : float
-        Start of the windows in s, from the onset of the volume.
-
-    Returns
-    -------
-    data : Bunch
-        As :func:`simulate` returns it.
-    """
+def _load(args, tmin):
     for option, path in (("--eeg", args.eeg), ("--bold", args.bold)):
         if not Path(path).exists():  # EEG may be a folder
             raise ValueError(f"{option}: there is no file {path}; check the path.")
@@ -90,19 +78,18 @@ def load(args, tmin):
         )
     options = {"t_r": args.t_r, "trigger": args.trigger, "missing": args.missing}
     options = {name: value for name, value in options.items() if value is not None}
-    in_code = ["raw", "bold", *arguments(options), TMIN, "tmax=0.0"]
-    regions = bold.regions
+    regions, times, placed = bold.regions, None, []
     if args.trigger:
         onsets = f"the markers {args.trigger!r}"
         if bold.times is not None:  # which align then holds against the markers
             regions = regions.set_axis(pd.Index(bold.times, name="time_s"))
     elif bold.times is not None:
         onsets = f"the time column of {args.bold}"
-        options["volume_times"] = bold.times
-        in_code.insert(2, "volume_times=volume_times")
+        times = bold.times.to_numpy()
+        placed = [f"volume_times=table[{literal(bold.times.name)}].to_numpy()"]
     else:
         onsets = "--t-r, the first volume starting with the recording"
-    X, y = align(raw, regions, **options, tmin=tmin, tmax=0.0, verbose="error")
+    X, y = align(raw, regions, volume_times=times, **options, tmin=tmin, tmax=0.0, verbose="error")
     row = X.alignment.iloc[0]
     left_out = f" (not regions: {', '.join(map(str, bold.left_out))})" if bold.left_out else ""
     text = (
@@ -115,12 +102,13 @@ def load(args, tmin):
     if args.exclude:
         code.append(f'raw.info["bads"] = {literal(raw.info["bads"])}')
     if args.montage:
-        given = f'{literal(args.montage)}, match_case=False, on_missing="warn"'
-        code.append(f"raw.set_montage({given})")
-    code += [*bold.code, f"X, y = {call('align', in_code)}"]
+        montage = f'{literal(args.montage)}, match_case=False, on_missing="warn"'
+        code.append(f"raw.set_montage({montage})")
+    given = ["raw", "bold", *placed, *arguments(options), TMIN, "tmax=0.0"]
+    code += [*bold.code, f"X, y = {call('align', given)}"]
     return Bunch(
         X=X, y=y, text=text, ceiling=None, extractor=bold.extractor,
-        imports=["import mne", *bold.imports], code=code, ceiling_code=None,
+        imports=["import mne", *bold.imports], code=code,
     )  # fmt: skip
 
 
@@ -136,10 +124,10 @@ def read_bold(args):
     -------
     bold : Bunch
         regions : DataFrame, shape (n_volumes, n_rois)
-        times : ndarray of shape (n_volumes,) or None, onset of each volume in s, if a table has it
+        times : Series or None, the column that tells the onset of each volume in s
         left_out : list, columns that are no regions
         extractor : ROIExtractor or None, of an image
-        imports, code : list of str, Python code that makes ``bold`` and ``volume_times``
+        imports, code : list of str, Python code that makes ``bold`` (from ``table``, if it is one)
     """
     path = Path(args.bold)
     if path.name.endswith((".nii", ".nii.gz")):
@@ -160,17 +148,14 @@ def read_bold(args):
     left_out = find_clocks(table)
     regions = table.drop(columns=left_out)
     _check_regions(path, table, regions)
-    code = [f"bold = pd.read_csv({literal(args.bold)}, sep={literal(separator)})"]
-    times = None
     seconds = [name for name in left_out if clock_of(name) in SECONDS]
-    if seconds:
-        times = table[seconds[0]].to_numpy()
-        code.append(f"volume_times = bold[{literal(seconds[0])}].to_numpy()")
-    if left_out:
-        code.append(f"bold = bold.drop(columns={literal(left_out)})")
+    code = [
+        f"table = pd.read_csv({literal(args.bold)}, sep={literal(separator)})",
+        f"bold = table.drop(columns={literal(left_out)})" if left_out else "bold = table",
+    ]
     return Bunch(
-        regions=regions, times=times, left_out=left_out, extractor=None,
-        imports=["import pandas as pd"], code=code,
+        regions=regions, times=table[seconds[0]] if seconds else None, left_out=left_out,
+        extractor=None, imports=["import pandas as pd"], code=code,
     )  # fmt: skip
 
 

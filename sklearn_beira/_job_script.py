@@ -57,7 +57,7 @@ def script(args, data, eeg_filter, window, history):
     ]
     imports, code = "\n".join(sorted(imports, key=_as_sorted)), "\n".join(data.code)
     rates = f"{eeg_filter.l_freq}, {eeg_filter.h_freq}, sfreq={eeg_filter.sfreq}"
-    ceiling = [f"ceiling={data.ceiling_code}"] if data.ceiling_code else []
+    ceiling = ["ceiling=study.truth.noise_ceiling"] * (data.ceiling is not None)
     reported = ["table", "X", "y", "predictions", "model=model"]
     reported += ["branches=read_branches(model, X)", *ceiling]
     reported += ["extractor=extractor"] * (data.extractor is not None)

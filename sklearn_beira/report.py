@@ -227,8 +227,7 @@ def _check(table, X, y, predictions):
 
 
 def _add_data(report, X, data):
-    facts = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in X._facts().items())
-    body = _paragraphs(data) + f'<table class="beira-steps">{facts}</table>'
+    body = _paragraphs(data) + _facts_html(X._facts())
     report.add_html(body, title="Data", section="Data and alignment", tags=("data",))
     with _figure(plot_alignment(X)) as fig:
         report.add_figure(
@@ -275,15 +274,12 @@ def _add_model(report, model):
     drawn = estimator_html_repr(clone(model))
     report.add_html(drawn, title="Settings, before the fit", section="Model", tags=("model",))
     if hasattr(model, "best_params_"):
-        found = "".join(
-            f"<tr><th><code>{html.escape(name)}</code></th>"
-            f"<td><code>{html.escape(repr(value))}</code></td></tr>"
+        found = {
+            f"<code>{html.escape(name)}</code>": f"<code>{html.escape(repr(value))}</code>"
             for name, value in model.best_params_.items()
-        )
-        body = (
-            "<p>By the fit to all data; in the comparison, each fold chose on its own.</p>"
-            f'<table class="beira-steps">{found}</table>'
-        )
+        }
+        body = "<p>By the fit to all data; in the comparison, each fold chose on its own.</p>"
+        body += _facts_html(found)
         report.add_html(body, title="What the search chose", section="Model", tags=("model",))
     try:
         ax = plot_training(model)
@@ -464,6 +460,12 @@ def _figure(drawn):
         yield fig
     finally:
         plt.close(fig)
+
+
+def _facts_html(facts):
+    """Table of two columns; names and values are HTML."""
+    rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts.items())
+    return f'<table class="beira-steps">{rows}</table>'
 
 
 def _paragraphs(text):
