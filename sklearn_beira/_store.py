@@ -18,6 +18,7 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ._version import __version__
 from .windows import EEGWindows
 
 
@@ -252,5 +253,6 @@ def _is_installed(module):
 
 def versions():
     """Versions of the packages that numbers depend on."""
-    names = ("sklearn-beira", "scikit-learn", "numpy", "scipy", "torch", "skorch", "mne")
-    return {name: version(name) for name in names}
+    names = ("scikit-learn", "numpy", "scipy", "torch", "skorch", "mne")
+    # A checkout on the path of Python has no metadata that would tell its own.
+    return {"sklearn-beira": __version__, **{name: version(name) for name in names}}

@@ -11,6 +11,10 @@ from sklearn.utils import Bunch
 
 from sklearn_beira.datasets import make_eeg_fmri
 
+# Whoever imports it changes what torch takes for the accelerator of the process: CUDA fails then.
+# ``test_devices.py`` runs it in a process of its own; looking for doctests would import it here.
+collect_ignore = ["simulated_device.py", "on_simulated_device.py"]
+
 
 @pytest.fixture(scope="session")
 def make_study():

@@ -89,14 +89,15 @@ def make_twins(n_rois, dtype, rectifier="relu", dropout=0.0):
     return net, plains
 
 
-def assert_same_outputs_and_gradients(net, plains, n_times, tolerance, masks=None):
+def compare_with_plain(net, plains, n_times, masks=None):
+    """Errors of the output and of all gradients, relative to their norms."""
     dtype = net.output.dtype
     eeg, target = torch.randn(3, 5, n_times, dtype=dtype), torch.randn(3, len(plains), n_times)
     options = {} if masks is None else {"masks": masks}
     expected = torch.cat([plain(eeg, **options) for plain in plains], dim=1)
     found = net.decode(net.branches(eeg), n_times, **options)
     assert found.shape == expected.shape
-    assert (found - expected).norm() < tolerance * expected.norm()
+    errors = [(found - expected).norm() / expected.norm()]
     for output in (expected, found):
         nn.functional.mse_loss(output, target.to(dtype)).backward()
     for roi, plain in enumerate(plains):
@@ -104,7 +105,19 @@ def assert_same_outputs_and_gradients(net, plains, n_times, tolerance, masks=Non
             if mine is net.branches.spatial_bias:
                 continue  # the batch norm takes it out again: its gradient is rounding
             error = (mine.grad[index] - view(theirs.grad)).norm()
-            assert error < tolerance * theirs.grad.norm()
+            errors.append(error / theirs.grad.norm())
+    return torch.stack(errors).detach()
+
+
+def compare_twins(dtype, n_seeds, rectifier="relu", dropout=0.0):
+    """Errors of ``compare_with_plain``, (n_seeds, n_errors)."""
+    errors = []
+    for seed in range(n_seeds):
+        torch.manual_seed(seed)
+        net, plains = make_twins(2, dtype, rectifier, dropout)
+        masks = {"masks": net._draw_masks(3, 512)} if dropout else {}
+        errors.append(compare_with_plain(net, plains, 512, **masks))
+    return torch.stack(errors)
 
 
 def test_the_paper_configuration_has_245057_parameters_per_region():
@@ -113,31 +126,28 @@ def test_the_paper_configuration_has_245057_parameters_per_region():
         assert sum(p.numel() for p in net.parameters()) == n_rois * 245_057
 
 
+# Rounding may change which of two near samples a max-pool takes, and sends the gradient there. That
+# happens with some seeds, and with others on another processor; in double precision it does not.
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("rectifier", ["relu", "abs"])
-def test_all_regions_in_one_pass_equal_one_plain_network_each(rectifier):
-    # Rounding may change which of two near samples a max-pool takes, and sends the gradient there;
-    # with this seed it does not. In double precision (below) any seed will do.
-    torch.manual_seed(1)
-    net, plains = make_twins(2, torch.float32, rectifier)
-    assert_same_outputs_and_gradients(net, plains, 512, 1e-4)
+def test_all_regions_in_one_pass_equal_one_plain_network_each(rectifier, dropout):
+    errors = compare_twins(torch.float32, 5, rectifier, dropout)
+    assert errors[:, 0].max() < 1e-4
+    assert errors.median(dim=0).values.max() < 1e-4
+    assert compare_twins(torch.float64, 1, rectifier, dropout).max() < 1e-10
 
 
-# In double precision, where no two samples of a pooling come close enough to change places.
 @pytest.mark.parametrize("chunk_size", [1, 1024, 10**6])
 def test_chunks_do_not_change_what_is_computed(chunk_size, monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK_SIZE", chunk_size)
     torch.manual_seed(0)
     net, plains = make_twins(2, torch.float64)
-    assert_same_outputs_and_gradients(net, plains, 512, 1e-10)
+    assert compare_with_plain(net, plains, 512).max() < 1e-10
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
-def test_dropout_of_the_same_activations_equals_that_of_plain_networks(dtype, tolerance):
-    torch.manual_seed(0)
-    net, plains = make_twins(2, dtype, dropout=0.3)
-    masks = net._draw_masks(3, 512)
+def test_what_dropout_keeps_is_drawn_at_the_rate_of_the_block():
+    masks = BEIRANet(4, 2)._draw_masks(3, 512)
     assert [mask.shape[1] for mask in masks] == [512, 512, 64, 8, 2, 8, 64]
-    assert_same_outputs_and_gradients(net, plains, 512, tolerance, masks)
 
 
 def test_dropout_acts_in_training_only_and_keeps_the_mean():
@@ -179,9 +189,11 @@ def test_a_seed_determines_dropout():
 
 # One region: threads share its operations. Two: a thread each.
 @pytest.mark.parametrize("n_rois", [1, 2])
-def test_the_number_of_threads_changes_neither_outputs_nor_gradients(n_rois, set_num_threads):
+def test_the_number_of_threads_changes_outputs_and_gradients_by_rounding_only(
+    n_rois, set_num_threads
+):
     torch.manual_seed(0)
-    net, eeg = BEIRANet(30, n_rois, dropout=0.0), torch.randn(2, 30, 2048)
+    net, eeg = BEIRANet(30, n_rois, dropout=0.0).double(), torch.randn(2, 30, 2048).double()
     found = []
     for n_threads in (1, 2):
         set_num_threads(n_threads)
@@ -189,8 +201,9 @@ def test_the_number_of_threads_changes_neither_outputs_nor_gradients(n_rois, set
         output = net(eeg)
         output.square().sum().backward()
         found.append([output.detach(), *(p.grad.clone() for p in net.parameters())])
-    for one, two in zip(*found, strict=True):
-        assert torch.equal(one, two)
+    for (name, _), one, two in zip([("", 0), *net.named_parameters()], *found, strict=True):
+        if name != "branches.spatial_bias":  # the batch norm takes it out: its gradient is rounding
+            assert (one - two).norm() <= 1e-10 * one.norm()
 
 
 def test_regions_do_not_see_each_other():

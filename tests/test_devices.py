@@ -8,6 +8,7 @@ numbers of a GPU is skipped where there is none.
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import mne
@@ -171,7 +172,26 @@ class NoWaiting(Callback):
     def on_batch_end(self, net, training, **kwargs):
         n_batches = len(net.history[-1]["batches"])
         last = n_batches == -(-len(X) // 4)
-        torch.cuda.set_sync_debug_mode("default" if last else "error")
+        set_sync_debug_mode("default" if last else "error")
+
+
+class ReadLoss(Callback):
+    """Wait for the loss of every step."""
+
+    def on_batch_end(self, net, training, loss, **kwargs):
+        loss.item()
+
+
+def set_sync_debug_mode(mode):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype", UserWarning)
+        torch.cuda.set_sync_debug_mode(mode)
+
+
+@pytest.fixture
+def no_waiting():
+    yield NoWaiting()
+    set_sync_debug_mode("default")
 
 
 @needs_cuda
@@ -205,10 +225,18 @@ def test_products_of_few_digits_are_near(architecture):
 
 @needs_cuda
 @pytest.mark.parametrize("architecture", ["autoencoder", "brainwavelinker", "eegnet"])
-def test_no_step_waits_for_cuda(architecture):
+def test_no_step_waits_for_cuda(architecture, no_waiting):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
-    settings = {**SMALL, "mode": mode, "device": "cuda", "net_params": {"callbacks": [NoWaiting()]}}
+    settings = {**SMALL, "mode": mode, "device": "cuda", "net_params": {"callbacks": [no_waiting]}}
     assert np.isfinite(BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)).all()
+
+
+@needs_cuda
+def test_a_step_that_waits_for_cuda_would_be_noticed(no_waiting):
+    callbacks = {"callbacks": [no_waiting, ReadLoss()]}
+    model = BEIRARegressor("eegnet", **SMALL, device="cuda", net_params=callbacks)
+    with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
+        model.fit(X, Y)
 
 
 @needs_cuda

@@ -51,13 +51,13 @@ def decode(model, envelopes):
     network = model.net_.module_.network
     with torch.no_grad():
         bold = network.decode(envelopes, 1600)
-    return (bold if bold.ndim == 2 else bold[..., -1]).numpy().astype(float)
+    return (bold if bold.ndim == 2 else bold[..., -1]).cpu().numpy().astype(float)
 
 
 def window_envelopes(model, X):
     eeg = torch.tensor(np.asarray(X) / model.eeg_scale_, dtype=torch.float32)
     with torch.no_grad():
-        return model.net_.module_.network.eval().branches(eeg)
+        return model.net_.module_.network.eval().branches(eeg.to(model.device_))
 
 
 def test_importance_is_gradient_times_activation(paper, few):
@@ -71,13 +71,13 @@ def test_importance_is_gradient_times_activation(paper, few):
     for roi in range(2):
         leaf = envelopes.clone().requires_grad_()
         paper.net_.module_.network.decode(leaf, 1600)[:, roi, -1].sum().backward()
-        expected[roi] = (leaf.grad * leaf).abs().mean(dim=(0, 2)).detach()
+        expected[roi] = (leaf.grad * leaf).abs().mean(dim=(0, 2)).detach().cpu()
     np.testing.assert_allclose(found, expected / expected.max(axis=1, keepdims=True), rtol=1e-4)
 
 
 def test_the_delay_kernel_of_compact_is_the_one_it_has_learned(compact, windows):
     branches = read_branches(compact, windows[0])
-    kernel = compact.net_.module_.network.kernel.detach().numpy()
+    kernel = compact.net_.module_.network.kernel.detach().cpu().numpy()
     assert branches.delay_kernels.shape == (2, 8, 30)
     np.testing.assert_array_equal(branches.regions, [0, 0, 0, 0, 1, 1, 1, 1])
     # Segments last 0.5 s, the newest ends half a FIR filter, 0.5 s, before the volume.
@@ -137,7 +137,7 @@ def test_the_delay_kernel_of_the_autoencoder_is_its_mean_response_to_a_doubling(
 
 def test_lowpass_responses_of_the_autoencoder_are_those_of_its_filters(paper, few):
     branches = read_branches(paper, few[0])
-    taps = paper.net_.module_.network.branches.lowpass.detach().numpy()[2]
+    taps = paper.net_.module_.network.branches.lowpass.detach().cpu().numpy()[2]
     _, response = freqz(taps, worN=branches.frequencies, fs=100.0)
     expected = np.abs(response) / np.abs(response).max()
     np.testing.assert_allclose(branches.lowpass_responses[2], expected, atol=1e-6)
@@ -208,8 +208,8 @@ def test_branches_that_regions_share_belong_to_none(windows):
     branches = read_branches(model, X, importance="gradient")
     np.testing.assert_array_equal(branches.regions, [-1, -1, -1])
     assert np.isnan(branches.lowpass_responses).all()
-    level = window_envelopes(model, X).mean(dim=(0, 2)).numpy()
-    moved = np.abs(model.net_.module_.network.weights.detach().numpy()) * level
+    level = window_envelopes(model, X).mean(dim=(0, 2)).cpu().numpy()
+    moved = np.abs(model.net_.module_.network.weights.detach().cpu().numpy()) * level
     np.testing.assert_allclose(
         branches.importance, moved / moved.max(axis=1, keepdims=True), rtol=1e-4, atol=1e-6
     )
@@ -230,7 +230,7 @@ def test_envelopes_of_compact_are_relative_powers_of_filtered_eeg(compact, windo
     branches = compact.net_.module_.network.branches
     k, start, stop = X.stretches()[1]
     assert k == 1
-    spatial, taps = branches.spatial[6].detach().numpy(), branches.bandpass[6].detach().numpy()
+    spatial, taps = (w[6].detach().cpu().numpy() for w in (branches.spatial, branches.bandpass))
     signal = spatial @ (X.recordings[1][:, start:stop] / compact.eeg_scale_)
     power = fftconvolve(signal, taps[::-1], mode="valid") ** 2
     n = len(power) // 50
@@ -246,7 +246,7 @@ def test_envelopes_of_the_autoencoder_are_those_of_its_windows_away_from_their_e
     X, _ = few
     found = branch_envelopes(paper, X)
     row = 5
-    expected = window_envelopes(paper, X[[row]])[0].numpy()[:, 20:-20]
+    expected = window_envelopes(paper, X[[row]])[0].cpu().numpy()[:, 20:-20]
     inside = slice(X.starts[row] + 20, X.starts[row] + 1580)
     offset = X.stretches()[0][1]
     got = found.envelopes[0][:, inside.start - offset : inside.stop - offset]

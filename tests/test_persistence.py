@@ -226,7 +226,7 @@ def test_the_file_is_what_safetensors_reads(fitted, tmp_path):
     with safe_open(tmp_path / "m", "numpy") as file:
         kernel = file.get_tensor("model.steps.1.1.network.kernel")
         assert json.loads(file.metadata()["sklearn_beira"])["schema"] == 1
-    expected = model[-1].net_.module_.network.kernel.detach().numpy()
+    expected = model[-1].net_.module_.network.kernel.detach().cpu().numpy()
     np.testing.assert_array_equal(kernel, expected)
 
 
@@ -797,7 +797,7 @@ def test_an_exported_network_predicts_what_the_model_predicts(name, fitted, data
     assert torch.equal(torch.get_rng_state(), before)
     program = torch.export.load(tmp_path / "net.pt2").module()
     windows = np.asarray(X, dtype=np.float32)
-    found = program(torch.from_numpy(windows)).numpy()
+    found = program(torch.from_numpy(windows).to(model.device_)).cpu().numpy()
     if found.ndim == 3:
         found = found[:, :, -1]
     alone = copy.deepcopy(model).set_params(mode="many_to_one").predict(X)

@@ -60,8 +60,8 @@ def top_branch(model, X, roi=0):
     """Weights and delay kernel of the branch without which the prediction changes most."""
     network = model.net_.module_.network
     k = branch_importance(model, X, method="leave_out")[roi].argmax()
-    kernels = network.kernel.detach().numpy().reshape(-1, network.n_lags)
-    return network.branches.spatial[k].detach().numpy(), kernels[k]
+    kernels = network.kernel.detach().cpu().numpy().reshape(-1, network.n_lags)
+    return network.branches.spatial[k].detach().cpu().numpy(), kernels[k]
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +237,8 @@ def test_average_reference_and_a_channel_given_twice_work(world):
         found = fit(Z[TRAIN], y[TRAIN, 0])
         assert found.start_.kept[0] > 0.99
         assert corr(found.predict(Z[TEST]), y[TEST, 0]) > expected - 0.1
-        weights = found.net_.module_.network.branches.spatial.detach().numpy()
-        kernels = found.net_.module_.network.kernel.detach().numpy()
+        weights = found.net_.module_.network.branches.spatial.detach().cpu().numpy()
+        kernels = found.net_.module_.network.kernel.detach().cpu().numpy()
         # Whitening may not blow up the direction that the EEG does not have.
         assert np.abs(weights).max() < 100
         assert np.isfinite(kernels).all()
@@ -404,7 +404,8 @@ def test_a_fitted_model_predicts_windows_as_its_network_reads_them(world):
     network = model.net_.module_.network
     eeg = torch.from_numpy(np.asarray(X[:20]).astype(np.float32) / np.float32(model.eeg_scale_))
     with torch.no_grad():
-        expected = network(eeg).numpy() * model.target_scale_ + model.target_mean_
+        estimates = network(eeg.to(model.device_)).cpu().numpy()
+    expected = estimates * model.target_scale_ + model.target_mean_
     np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
 
 

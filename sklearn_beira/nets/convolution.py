@@ -1,13 +1,13 @@
 """Convolutions in time with features last, every region with kernels of its own.
 
-A kernel of five taps on many features is applied by the Toom-Cook (Winograd) algorithm: four
-outputs at a time are found from 8 products instead of 20,
+On a CPU a kernel of five taps on many features is applied by the Toom-Cook (Winograd) algorithm:
+four outputs at a time are found from 8 products instead of 20,
 
     y = out_map @ ((kernel_map @ kernel) * (in_map @ x)),
 
 where x is a tile of eight inputs, and ``*`` the matrix product over features at each of eight
-points. Other kernels are one matrix product on a copy of the input in which every row holds its
-neighbours.
+points. Other kernels, and all on a GPU, whose products are cheap beside the maps, are one matrix
+product on a copy of the input in which every row holds its neighbours.
 
 References
 ----------
@@ -40,7 +40,7 @@ def transform_kernel(weight):
         For tiles, or for one product.
     """
     size, n_in, _ = weight.shape[1:]
-    if size == TAPS and n_in >= MIN_FEATURES:
+    if weight.device.type == "cpu" and size == TAPS and n_in >= MIN_FEATURES:
         kernel_map = maps(weight.dtype, weight.device)[1]
         # Eight rows, three of them zeros: on products with five rows the gradient depended on the
         # number of threads.

@@ -10,7 +10,6 @@ program of torch.
 import io
 import json
 import platform
-from importlib.metadata import version
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -147,7 +146,7 @@ def load_model(path, *, classes=None, max_bytes=2**31):
     path, classes = check_path(path), check_classes(classes)
     model, facts = _read(path, lambda file: _load(file, max_bytes, classes))
     for name in _OWNERS_OF_ATTRIBUTES:
-        saved, here = facts.get("versions", {}).get(name), version(name)
+        saved, here = facts.get("versions", {}).get(name), versions()[name]
         if saved != here:
             warn_user(
                 f"the model was saved with {name} {str(saved)[:40]}, this is {here}: compare its "

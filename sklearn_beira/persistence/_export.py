@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+import warnings
 from numbers import Integral
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def export_network(model, path, *, n_windows=1):
     ``torch.export.load(path).module()`` maps float32 EEG in V, as the model's last step gets it, of
     shape ``(n_windows, n_channels, n_times)``, to float64 BOLD ``(n_windows, n_rois)``; for
     networks that estimate every sample ``(n_windows, n_rois, n_times)``, where the last sample
-    stands for the volume of the window. It needs torch, but not this package.
+    stands for the volume of the window. It needs torch, but not this package. It runs on the device
+    that the model was trained on, and takes EEG that lies there.
 
     Parameters
     ----------
@@ -111,7 +113,10 @@ def _export(scaled, eeg):
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "network.pt2"
         torch.export.save(program, saved)
-        found = torch.export.load(saved).module()(eeg)
+        with warnings.catch_warnings():
+            # Of torch before 2.13, on what it has just read itself.
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            found = torch.export.load(saved).module()(eeg)
         if not torch.equal(found, expected):
             raise RuntimeError(
                 f"the exported program differs from the network by up to "
