@@ -17,13 +17,14 @@ printed, from all results in FOLDER that the options name.
 "s" is processor time of all fits and predictions of a study, in s. Models of a study share the
 filtered EEG and the features they have in common: who comes first in the list pays for them.
 
-The published recipe takes hours a fit on a CPU: it is run where --models names it, for --passes.
+The published recipe takes hours a fit on a CPU: it is run where --models names it, for --passes,
+on --device.
 Regions do not depend on each other there, so that --regions 1 costs an eighth; results of so many
 regions, rivals and all, belong in a folder of their own.
 
 Run: python benchmarks/accuracy.py DATA --out FOLDER [--seeds 20] [--first-seed 1000] [--n-jobs 2]
          [--models a,b] [--worlds simulated,adverse,semireal] [--minutes 5 20]
-         [--ceilings .65] [--regions 8] [--passes 1500] [--table]
+         [--ceilings .65] [--regions 8] [--passes 1500] [--device cuda] [--table]
 """
 
 import argparse
@@ -122,6 +123,8 @@ def build(make, options, seed=None):
     """Model of one study; with a seed, in all that is random."""
     model = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make()])
     given = {"n_passes": options.passes}
+    if options.device is not None:
+        given["device"] = options.device
     if seed is not None:
         given["random_state"] = seed
     last = {name: name.split("__")[-1] for name in model.get_params()}
@@ -419,6 +422,7 @@ if __name__ == "__main__":
     parser.add_argument("--ceilings", type=float, nargs="+", help="of simulated worlds")
     parser.add_argument("--regions", type=int, help="the first of each study (all)")
     parser.add_argument("--passes", type=int, default=1500, help="of the published recipe (1500)")
+    parser.add_argument("--device", help="of all networks (CUDA where there is one; recipe: CPU)")
     parser.add_argument("--n-jobs", type=int, default=1, help="processes, a study each (1)")
     parser.add_argument("--forget", type=listed, default=[], help="models to run anew")
     parser.add_argument("--table", action="store_true", help="only print what is there")

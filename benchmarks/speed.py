@@ -225,7 +225,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--step-seconds",
         type=float,
-        help="time_to_accuracy: processor time of a published step, from training_step",
+        help="time_to_accuracy: seconds of a published step, from training_step (processor time, "
+        "by the clock on a GPU)",
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(names):

@@ -1,4 +1,4 @@
-"""How fast the default estimator is: the sections of ``speed.py`` that are about it."""
+"""How fast estimators are: the sections of ``speed.py`` on the default and on trained networks."""
 
 import json
 import multiprocessing
@@ -7,11 +7,13 @@ import time
 
 import mne
 import numpy as np
-from published_recipe import BATCH_SIZE, GAP, N_WINDOWS, T_R, TEST_SHARE
+import torch
+from published_recipe import BATCH_SIZE, GAP, N_WINDOWS, T_R, TEST_SHARE, timer
 from scipy.signal import lfilter
 from threadpoolctl import threadpool_limits
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align, make_paper_beira
+from sklearn_beira.baselines import make_brainwavelinker, make_eegnet
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.metrics import pearson_r
 
@@ -32,8 +34,11 @@ def fit(args):
         f"branches follow the whole bank with r {model.start_.kept.min():.3f} at least"
     )
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        before, after = pool.apply(_peaks, (3 if args.quick else 10, args.threads, args.device))
+        peaks = pool.apply(_peaks, (3 if args.quick else 10, args.threads, args.device))
+    before, after, on_gpu = peaks
     print(f"peak resident memory {after:.2f} GB, {before:.2f} GB of it before fit")
+    if on_gpu:
+        print(f"peak memory of tensors on the GPU {on_gpu:.2f} GB")
 
 
 def _peaks(minutes, threads, device):
@@ -41,7 +46,27 @@ def _peaks(minutes, threads, device):
         X, y = simulated_windows(minutes)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         default(device).fit(X, y)
-    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    on_gpu = torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_initialized() else 0.0
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, on_gpu
+
+
+def epochs(args):
+    """An epoch of each network that is trained by gradients: 10 minutes, 30 channels, 8 regions."""
+    X, y = simulated_windows(3 if args.quick else 10)
+    models = {
+        "paper BEIRA": make_paper_beira(validation_fraction=0.0),
+        "EEGNet": make_eegnet(HISTORY).named_steps["net"],
+        "BrainWaveLinker": make_brainwavelinker(HISTORY).named_steps["net"],
+    }
+    for name, model in models.items():
+        n_epochs = 3 if model.architecture == "autoencoder" else 20
+        model.set_params(max_epochs=n_epochs, device=args.device, verbose=False)
+        seconds = model.fit(X, y).history_[1:, "dur"]  # the first one warms up
+        clock = np.median(seconds)
+        print(
+            f"{name:16s} {clock:7.3f} s, {1e3 * clock / -(-len(X) // model.batch_size):7.1f} ms a "
+            f"step of {model.batch_size} windows, {len(X) / clock:6.0f} windows a second"
+        )
 
 
 def prediction(args):
@@ -91,15 +116,20 @@ def growth(args):
 
 
 def _fit_predict(X, y, device):
-    started = time.process_time()
+    now = timer(device)
+    started = now()
     model = default(device).fit(X, y)
-    fitted = time.process_time()
+    fitted = now()
     model.predict(X)
-    done = time.process_time()
+    done = now()
     return (
         f"{len(X)} volumes, fit {fitted - started:.1f} s, predict {done - fitted:.1f} s "
-        f"(processor time)"
+        f"({_kind(now)})"
     )
+
+
+def _kind(now):
+    return "processor time" if now is time.process_time else "by the clock"
 
 
 def time_to_accuracy(args):
@@ -122,9 +152,10 @@ def time_to_accuracy(args):
     y = np.asarray(y)
     first_test = len(y) - recipe["n_test_volumes"]
     n_train = np.searchsorted(X.times, X.times[first_test] - GAP)
-    started = time.process_time()
+    now = timer(args.device)
+    started = now()
     model = default(args.device).fit(X[:n_train], y[:n_train])
-    seconds = time.process_time() - started
+    seconds = now() - started
     y_pred = model.predict(X[first_test:])
     r = pearson_r(y[first_test:], y_pred, multioutput="raw_values")
     n_rois = len(look["r"])
@@ -133,11 +164,11 @@ def time_to_accuracy(args):
         f"last {TEST_SHARE:.0%} of {recipe['minutes']:g} minutes ({recipe['n_test_volumes']} "
         f"volumes), noise ceiling {recipe['ceiling']:g}"
     )
-    print(f"default: {seconds:.2f} s of processor time, mean r of 8 regions {r.mean():.3f}")
+    print(f"default: {seconds:.2f} s ({_kind(now)}), mean r of 8 regions {r.mean():.3f}")
     print(f"the {n_rois} region(s) of the recipe: default {np.round(r[:n_rois], 3)}")
     print(f"recipe after {look['passes']} passes: {np.round(look['r'], 3)}")
     print(
-        f"recipe: {passes:.0f} s of processor time for eight regions, straightforward form "
+        f"recipe: {passes:.0f} s for eight regions, straightforward form "
         f"({args.step_seconds:g} s a step); default needs 1/{passes / seconds:.0f} of it"
     )
 
@@ -165,4 +196,4 @@ def noise_windows(hours, n_channels, n_rois):
     return X, lfilter([1], [1, -0.75], rng.standard_normal((len(onsets), n_rois)), axis=0)
 
 
-SECTIONS = [fit, prediction, streaming, growth, time_to_accuracy]
+SECTIONS = [fit, prediction, streaming, epochs, growth, time_to_accuracy]
