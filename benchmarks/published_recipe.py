@@ -138,6 +138,18 @@ def timer(device):
     return time.perf_counter if torch.device(device).type == "cuda" else time.process_time
 
 
+def set_precision(precision):
+    """Set how many digits GPUs read, in matrix products and in convolutions.
+
+    Parameters
+    ----------
+    precision : {"highest", "high", "medium"}
+        As ``torch.set_float32_matmul_precision`` has it. Left to themselves convolutions read TF32.
+    """
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
 def train(runs, n_passes, seed, network=PublishedNets, report=None, device="cpu"):
     """Train on random windows of runs.
 
@@ -309,7 +321,7 @@ def make_study(minutes, n_rois, ceiling, seed):
 
 def main(args):
     torch.set_num_threads(args.threads)
-    torch.set_float32_matmul_precision(args.precision)
+    set_precision(args.precision)
     training, (eeg, samples, bold) = make_study(args.minutes, args.regions, args.ceiling, args.seed)
     network = BEIRANet if args.fast else PublishedNets
     print(

@@ -5,7 +5,8 @@ what else the machine does hits all alike. Ratios are those of medians, by the c
 processor time. With one thread the second is the fairer one on a busy machine.
 
 On a GPU, seconds end when it has done its work; processor time is that of the CPU beside it.
-With --precision high or medium matrix products there read fewer digits, see ``precision.py``.
+With --precision high or medium matrix products and convolutions there read fewer digits, see
+``precision.py``.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/speed.py [section ...] [--quick] [--threads 2]
          [--device cuda [--precision high]]
@@ -17,7 +18,14 @@ from statistics import median
 
 import speed_default
 import torch
-from published_recipe import BATCH_SIZE, WINDOW, PublishedNets, make_optimizer, train_step
+from published_recipe import (
+    BATCH_SIZE,
+    WINDOW,
+    PublishedNets,
+    make_optimizer,
+    set_precision,
+    train_step,
+)
 from torch.utils.flop_counter import FlopCounterMode
 
 from sklearn_beira.nets import BEIRANet
@@ -198,7 +206,7 @@ def name_of(device):
 
 def main(args):
     torch.set_num_threads(args.threads)
-    torch.set_float32_matmul_precision(args.precision)
+    set_precision(args.precision)
     print(
         f"torch {torch.__version__}, {args.threads} thread(s), {name_of(args.device)}, "
         f"precision of products: {args.precision}"

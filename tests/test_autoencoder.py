@@ -284,10 +284,11 @@ def test_maps_compute_a_filter():
     np.testing.assert_allclose(found, np.correlate(tile, kernel, "valid"), atol=1e-12)
 
 
-def test_upsampling_equals_that_of_torch():
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 5, 8])
+def test_upsampling_equals_that_of_torch(factor):
     x = torch.randn(2, 5, 3)
-    expected = nn.functional.interpolate(x.transpose(1, 2), scale_factor=4, mode="linear")
-    torch.testing.assert_close(upsample(x, 4), expected.transpose(1, 2))
+    expected = nn.functional.interpolate(x.transpose(1, 2), scale_factor=factor, mode="linear")
+    torch.testing.assert_close(upsample(x, factor), expected.transpose(1, 2))
 
 
 @pytest.mark.parametrize("n_rois", [1, 3])

@@ -217,10 +217,10 @@ def upsample(x, factor):
     """
     if factor == 1:
         return x
-    n_times = x.shape[-2]
-    at = (torch.arange(n_times * factor, device=x.device) + 0.5) / factor - 0.5
-    at = at.clamp_min(0)
-    left = at.floor().long()
-    right = (left + 1).clamp_max(n_times - 1)
-    weight = (at - left).to(x.dtype)[:, None]
-    return torch.lerp(x.index_select(-2, left), x.index_select(-2, right), weight)
+    # Between each two neighbours ``factor`` samples, the first and the last sample once more at the
+    # ends. By slices and not by an index, whose gradient a GPU would sum in no fixed order.
+    x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], dim=-2)[..., None, :]
+    weight = (torch.arange(factor, device=x.device, dtype=x.dtype) + (1 - factor % 2) / 2) / factor
+    y = torch.lerp(x[..., :-1, :, :], x[..., 1:, :, :], weight[:, None]).flatten(-3, -2)
+    start = (factor + 1) // 2
+    return y[..., start : y.shape[-2] - factor + start, :]
