@@ -217,8 +217,8 @@ def upsample(x, factor):
     """
     if factor == 1:
         return x
-    # Between each two neighbours ``factor`` samples, the first and the last sample once more at the
-    # ends. By slices and not by an index, whose gradient a GPU would sum in no fixed order.
+    # ``factor`` samples between each two neighbours, the first and the last repeated at the ends.
+    # By slices and not by an index, whose gradient a GPU would sum in no fixed order.
     x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], dim=-2)[..., None, :]
     weight = (torch.arange(factor, device=x.device, dtype=x.dtype) + (1 - factor % 2) / 2) / factor
     y = torch.lerp(x[..., :-1, :, :], x[..., 1:, :, :], weight[:, None]).flatten(-3, -2)

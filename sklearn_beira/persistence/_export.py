@@ -114,7 +114,7 @@ def _export(scaled, eeg):
         saved = Path(folder) / "network.pt2"
         torch.export.save(program, saved)
         with warnings.catch_warnings():
-            # Of torch before 2.13, on what it has just read itself.
+            # torch 2.11 says so of what it has just read itself.
             warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
             found = torch.export.load(saved).module()(eeg)
         if not torch.equal(found, expected):
