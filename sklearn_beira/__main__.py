@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from ._job_data import ATLAS, get_data
 from ._job_script import script
+from ._version import __version__
 from .baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
@@ -186,9 +187,16 @@ def _parse(argv):
         "print r per region with its interval and p, and write an HTML report. Without files it "
         "runs on a simulated 10-minute recording, in sizes that take less than 3 minutes on two "
         "cores.",
+        epilog="example: python -m sklearn_beira --eeg run1.vhdr --bold regions.csv --t-r 2.1 "
+        "--trigger Response/R128",
     )
+    parser.add_argument("--version", action="version", version=f"sklearn-beira {__version__}")
     own = parser.add_argument_group("your own recording")
-    own.add_argument("--eeg", metavar="FILE", help="EEG in any format that MNE reads")
+    own.add_argument(
+        "--eeg",
+        metavar="FILE",
+        help="EEG in any format that MNE reads, cleaned of gradient and pulse artefacts",
+    )
     own.add_argument(
         "--bold",
         metavar="FILE",
@@ -206,7 +214,9 @@ def _parse(argv):
         "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
     )
     own.add_argument(
-        "--missing", choices=["start", "end"], help="which end lacks triggers (or volumes), if any"
+        "--missing",
+        choices=["start", "end"],
+        help="where triggers and volumes differ in number: the end at which the fewer are missing",
     )
     own.add_argument(
         "--exclude",
@@ -234,9 +244,12 @@ def _parse(argv):
     parser.add_argument(
         "--paper",
         action="store_true",
-        help="the published sizes, window and delay: hours on a CPU",
+        help="the published network, with its window and delay, in place of the default: hours on "
+        "a CPU; a GPU is used where torch finds one",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of all that is drawn (default: 0)"
+    )
     parser.add_argument(
         "--output", default="beira_report.html", help="where the report goes (default: %(default)s)"
     )

@@ -219,14 +219,12 @@ def resolve_device(device):
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = None
-    if kind is None or (kind == "cuda" and not torch.cuda.is_available()):
+        torch.zeros(1, device=device).tolist()  # numbers, which the device "meta" has none of
+    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
         raise ValueError(
             f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
-            f"one, or 'cpu'."
-        )
+            f"one, 'cpu', or the name of a GPU that torch finds, 'cuda' or 'cuda:1'."
+        ) from None
     return device
 
 

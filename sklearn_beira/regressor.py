@@ -114,7 +114,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         Epochs without a better validation loss after which training stops; None never stops early,
         the best weights are kept all the same.
     device : str
-        "auto" (CUDA where there is one), "cpu", "cuda" or any other name torch knows.
+        "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or any other name torch knows.
+        It counts in ``fit``; a fitted model predicts where it was fitted.
     array_sfreq : float or None
         Sampling rate in Hz of plain arrays, which "compact" needs; EEGWindows know theirs.
     net_params : dict or None

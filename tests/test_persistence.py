@@ -390,6 +390,8 @@ def test_a_model_that_is_not_fitted_or_none_is_refused(tmp_path):
         save_model({}, tmp_path / "m")
     with pytest.raises(TypeError, match="path must be a path, got int"):
         load_model(3)
+    with pytest.raises(ValueError, match=r"path '\.' is a folder; give the name of a file in it"):
+        load_model("")
 
 
 # -- hostile files --------------------------------------------------------------------------------
@@ -695,9 +697,12 @@ def test_loading_executes_imports_and_unpickles_nothing(fitted, tmp_path):
 
 
 def test_a_model_from_cuda_loads_on_the_cpu_where_there_is_none(network_file, data, fitted):
-    forge(network_file, set_attribute("device_", f"cuda:{torch.cuda.device_count()}"))
+    missing = f"cuda:{torch.cuda.device_count()}"
+    forge(network_file, set_attribute("device_", missing))
+    forge(network_file, set_param("device", missing))
     loaded = load_model(network_file)
     assert loaded[-1].device_ == "cpu"
+    assert loaded[-1].device == "auto"  # so that it can be fitted here
     model = fitted("compact")
     tolerance = 0.0 if model[-1].device_ == "cpu" else 1e-4
     found, expected = loaded.predict(data[0]), model.predict(data[0])

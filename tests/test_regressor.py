@@ -431,8 +431,11 @@ def test_the_network_runs_where_it_is_told(model, windows):
     X, y = windows
     model = clone(model).fit(X, y)
     assert model.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match="device='tpu9' is not available here"):
-        clone(model).set_params(device="tpu9").fit(X, y)
+    for device in ("tpu9", "gpu", "meta", "mps", "xpu", "privateuseone", "cuda:99"):
+        with pytest.raises(
+            ValueError, match=f"device='{device}' is not available here; use 'auto'"
+        ):
+            clone(model).set_params(device=device).fit(X, y)
 
 
 @both

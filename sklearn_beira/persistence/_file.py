@@ -268,10 +268,15 @@ def check_path(path):
     ------
     TypeError
         If it is no path.
+    ValueError
+        If it names no file.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a path, got {type(path).__name__}.")
-    return Path(path).expanduser()
+    path = Path(path).expanduser()
+    if not path.name:
+        raise ValueError(f"path {str(path)!r} is a folder; give the name of a file in it.")
+    return path
 
 
 def _start_of(item):

@@ -126,7 +126,9 @@ def add_network(model, tree, decoder):
         module.network.load_state_dict(
             {name: torch.from_numpy(decoder.decode(w).copy()) for name, w in weights.items()}
         )
-        model.device_ = _available(model.device_)
+        device = _available(model.device_)
+        if device != model.device_:  # how this machine computes; a fit takes what it has
+            model.device, model.device_ = "auto", device
         history = History()
         history.extend(_check_history(model.history_))
         loss = WeightedLoss(parse_loss(model.loss))
