@@ -219,7 +219,7 @@ def resolve_device(device):
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device).tolist()  # numbers, which the device "meta" has none of
+        torch.zeros(1, device=device).cpu()  # no numbers come from the device "meta"
     except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
         raise ValueError(
             f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
