@@ -218,14 +218,32 @@ def resolve_device(device):
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device).cpu()  # no numbers come from the device "meta"
-    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
+    if not computes(device):
         raise ValueError(
             f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
             f"one, 'cpu', or the name of a GPU that torch finds, 'cuda' or 'cuda:1'."
-        ) from None
+        )
     return device
+
+
+def computes(device):
+    """Tell whether there is a device of this name here, by getting a number from it.
+
+    Parameters
+    ----------
+    device : str
+        As torch names it.
+
+    Returns
+    -------
+    there : bool
+        False as well for "meta", which has no numbers, and for what names no device.
+    """
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
+        return False
+    return True
 
 
 def _check_output(network, eeg, n_rois):

@@ -155,10 +155,15 @@ def test_branches_are_read_the_same_there(architecture):
         np.testing.assert_allclose(other, one, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["there", "not there"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_model_from_there_is_loaded_where_there_is_no_such_device(architecture, tmp_path):
+def test_a_saved_model_computes_on_its_device_where_there_is_one(architecture, there, tmp_path):
     device = fit_both(architecture)[1]
+    expected = device.predict(X)
+    if not there:  # nor anywhere else
+        device.device = device.device_ = "no_such_device"
     save_model(device, tmp_path / "model.beira")
     loaded = load_model(tmp_path / "model.beira")
-    assert loaded.device_ == "cpu"
-    assert_same(loaded.predict(X), device.predict(X), architecture)
+    assert (loaded.device, loaded.device_) == (("sim", "sim") if there else ("auto", "cpu"))
+    assert next(loaded.net_.module_.parameters()).device.type == ("sim" if there else "cpu")
+    assert_same(loaded.predict(X), expected, architecture)

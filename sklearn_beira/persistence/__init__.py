@@ -123,7 +123,7 @@ def load_model(path, *, classes=None, max_bytes=2**31):
     Returns
     -------
     model : estimator
-        Fitted, on the CPU or on the CUDA device it was trained on, where there is one. Its
+        Fitted, on the device it was trained on where there is one, else on the CPU. Its
         predictions are those of the saved one to the last bit, on the same machine.
 
     Raises

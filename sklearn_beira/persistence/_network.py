@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from skorch.history import History
 
-from .._composition import make_net, network_class, network_sizes
+from .._composition import computes, make_net, network_class, network_sizes
 from ..losses import WeightedLoss, parse_loss
 from ..nets import AtVolumes
 from ._file import ModelFileError
@@ -126,9 +126,9 @@ def add_network(model, tree, decoder):
         module.network.load_state_dict(
             {name: torch.from_numpy(decoder.decode(w).copy()) for name, w in weights.items()}
         )
-        device = _available(model.device_)
-        if device != model.device_:  # how this machine computes; a fit takes what it has
-            model.device, model.device_ = "auto", device
+        if not isinstance(model.device_, str) or not computes(model.device_):
+            # That of the training is not here; a fit takes what there is.
+            model.device, model.device_ = "auto", "cpu"
         history = History()
         history.extend(_check_history(model.history_))
         loss = WeightedLoss(parse_loss(model.loss))
@@ -174,17 +174,6 @@ def _check_history(epochs):
     if not isinstance(epochs, list) or not all(isinstance(epoch, dict) for epoch in epochs):
         raise ModelFileError("its history is no list of epochs")
     return epochs
-
-
-def _available(device):
-    """The device of the training where there is one, else the CPU."""
-    try:
-        wanted = torch.device(device)
-    except (RuntimeError, TypeError):
-        return "cpu"
-    if wanted.type == "cuda" and (wanted.index or 0) < torch.cuda.device_count():
-        return str(device)
-    return "cpu"
 
 
 def _is_of_the_optimizer(name):
