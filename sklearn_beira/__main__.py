@@ -191,55 +191,7 @@ def _parse(argv):
         "--trigger Response/R128",
     )
     parser.add_argument("--version", action="version", version=f"sklearn-beira {__version__}")
-    own = parser.add_argument_group("your own recording")
-    own.add_argument(
-        "--eeg",
-        metavar="FILE",
-        help="EEG in any format that MNE reads, cleaned of gradient and pulse artefacts",
-    )
-    own.add_argument(
-        "--bold",
-        metavar="FILE",
-        help="table (csv, tsv) with a row per volume and a column per region, or a NIfTI image",
-    )
-    own.add_argument(
-        "--t-r",
-        type=float,
-        metavar="S",
-        help="repetition time in s; alone, it says that the first volume starts with the "
-        "recording; beside --trigger or a column time_s (onset of each volume, in s from the start "
-        "of the EEG) it is checked",
-    )
-    own.add_argument(
-        "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
-    )
-    own.add_argument(
-        "--missing",
-        choices=["start", "end"],
-        help="where triggers and volumes differ in number: the end at which the fewer are missing",
-    )
-    own.add_argument(
-        "--exclude",
-        nargs="+",
-        default=[],
-        metavar="CH",
-        help="channels to leave out (EOG, bad ones)",
-    )
-    own.add_argument(
-        "--montage",
-        metavar="NAME",
-        help="where electrodes of these names are, such as easycap-M1, for EEG that does not "
-        "tell it",
-    )
-    own.add_argument("--atlas", help=f"for a NIfTI image: name or label image (default: {ATLAS})")
-    own.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="for a NIfTI image: table (csv, tsv) of its regions, with the columns index and name",
-    )
-    own.add_argument(
-        "--confounds", metavar="FILE", help="for a NIfTI image: fMRIPrep table or SPM rp_*.txt"
-    )
+    of_own = _add_own(parser)
     parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
     parser.add_argument(
         "--paper",
@@ -258,10 +210,69 @@ def _parse(argv):
         parser.error("--eeg and --bold go together")
     if args.folds < 2:
         parser.error(f"--folds must be at least 2, got {args.folds}")
-    of_own = [action for action in own._group_actions if getattr(args, action.dest)]
-    if args.eeg is None and of_own:
-        parser.error(f"{of_own[0].option_strings[0]} goes with --eeg and --bold")
+    given = [option for option in of_own if getattr(args, option.dest) != option.default]
+    if args.eeg is None and given:
+        parser.error(f"{given[0].option_strings[0]} goes with --eeg and --bold")
     return args
+
+
+def _add_own(parser):
+    """Options that belong to an own recording, which --eeg and --bold name."""
+    own = parser.add_argument_group("your own recording")
+    return [
+        own.add_argument(
+            "--eeg",
+            metavar="FILE",
+            help="EEG in any format that MNE reads, cleaned of gradient and pulse artefacts",
+        ),
+        own.add_argument(
+            "--bold",
+            metavar="FILE",
+            help="table (csv, tsv) with a row per volume and a column per region, or a NIfTI image",
+        ),
+        own.add_argument(
+            "--t-r",
+            type=float,
+            metavar="S",
+            help="repetition time in s; alone, it says that the first volume starts with the "
+            "recording; beside --trigger or a column time_s (onset of each volume, in s from the "
+            "start of the EEG) it is checked",
+        ),
+        own.add_argument(
+            "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
+        ),
+        own.add_argument(
+            "--missing",
+            choices=["start", "end"],
+            help="where triggers and volumes differ in number: the end at which the fewer are "
+            "missing",
+        ),
+        own.add_argument(
+            "--exclude",
+            nargs="+",
+            default=[],
+            metavar="CH",
+            help="channels to leave out (EOG, bad ones)",
+        ),
+        own.add_argument(
+            "--montage",
+            metavar="NAME",
+            help="where electrodes of these names are, such as easycap-M1, for EEG that does not "
+            "tell it",
+        ),
+        own.add_argument(
+            "--atlas", help=f"for a NIfTI image: name or label image (default: {ATLAS})"
+        ),
+        own.add_argument(
+            "--labels",
+            metavar="FILE",
+            help="for a NIfTI image: table (csv, tsv) of its regions, with the columns index and "
+            "name",
+        ),
+        own.add_argument(
+            "--confounds", metavar="FILE", help="for a NIfTI image: fMRIPrep table or SPM rp_*.txt"
+        ),
+    ]
 
 
 if __name__ == "__main__":
