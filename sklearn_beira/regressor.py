@@ -28,6 +28,7 @@ from ._batches import (
 from ._checkpoint import Checkpoint, find_state
 from ._composition import build_network, even_batches, make_net, resolve_device
 from ._numbers import check_bold
+from ._random import private_random_numbers
 from ._settings import check_settings, rate_to_start
 from ._start import BANDS, start_from_data, time_of_volumes
 from ._validation import check_eeg
@@ -109,7 +110,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         which epoch's weights are kept. 0 trains on everything and keeps the last weights.
     validation_gap : float or None
         Time in s between training and validation volumes; None takes what keeps their EEG apart,
-        window plus delay.
+        window plus delay. Plain arrays have no times, and no gap.
     patience : int or None
         Epochs without a better validation loss after which training stops; None never stops early,
         the best weights are kept all the same.
@@ -169,7 +170,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     -----
     EEG scale and BOLD scaling are learned in ``fit``, from the rows it is given. Ctrl-C ends the
     training and keeps the best weights so far. A fixed ``random_state`` gives the same weights on
-    the same machine, whatever ``n_jobs`` a search around it uses.
+    the same machine, whatever ``n_jobs`` a search around it uses: processes do not know of each
+    other, and threads train in turn. A ``fit`` that fails leaves the model as it was.
 
     How "compact" starts: the powers of all channels in a few bands are read by delay kernels
     with normal weights. A band has one variance per region, the noise of BOLD is a first-order
@@ -317,6 +319,15 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             If ``architecture`` is a class that is no torch module, or cannot be built from the
             parameters there are.
         """
+        before = vars(self).copy()
+        try:
+            return self._fit(X, y, init)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit(self, X, y, init):
         self._validate_params()
         loss = parse_loss(self.loss)
         check_settings(self)
@@ -340,9 +351,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         validation = self._batches(X[tail], y[tail]) if len(tail) else None
 
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        cuda = self.device_.startswith("cuda")
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if cuda else []):
-            torch.manual_seed(seed)
+        with private_random_numbers(self.device_, seed):
             module = AtVolumes(build_network(self, X, y.shape[1]))
             if self.stride == "window":
                 batch_size, tiles = self.batch_size, Tiles(X[head], self.batch_size)
@@ -398,7 +407,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             return self._estimate_pieces(network, X)
         batches = self._batches(X)
         # A data loader draws a seed from the global generator even when it needs none.
-        with torch.random.fork_rng(devices=[]):
+        with private_random_numbers():
             estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
         rows = batches.rows[batches.rows >= 0]
         return average_overlaps(np.concatenate(estimates), rows, len(X))
@@ -521,9 +530,15 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         if not self.validation_fraction:
             return np.arange(len(X)), np.arange(0)
         gap = self.validation_gap
-        if gap is None:
-            gap = window_reach(X) if isinstance(X, EEGWindows) else 0.0
-        return tail_split(X, self.validation_fraction, gap)
+        if isinstance(X, EEGWindows):
+            gap = window_reach(X) if gap is None else gap
+        elif gap:
+            raise ValueError(
+                f"validation_gap={gap:g} s cannot be kept in a plain array, whose rows have no "
+                f"time; pass the EEGWindows that align returns, or set validation_gap=None and "
+                f"leave no EEG in two rows."
+            )
+        return tail_split(X, self.validation_fraction, gap or 0.0)
 
     def _batches(self, X, y=None, *, eeg=None, every_window=False):
         rows, samples = volumes_in_windows(X, self.mode)

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from skorch.callbacks import Callback
 from small_networks import SIZES
 from torch import nn
@@ -300,6 +302,53 @@ def test_epochs_fine_tune_the_default_from_its_start(windows):
     assert model.start_.bands == start.start_.bands
     again = clone(TUNED).set_params(max_epochs=20).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_models_fitted_in_threads_are_those_fitted_one_by_one(windows):
+    X, y = windows
+    model = BEIRARegressor("eegnet", **SMALL)
+    state = torch.get_rng_state()
+    alone = cross_val_predict(model, X, y, cv=BlockedKFold(4))
+    with parallel_config("threading", n_jobs=4):
+        together = cross_val_predict(model, X, y, cv=BlockedKFold(4))
+    np.testing.assert_array_equal(together, alone)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("fails_at", ["segment", "loss", "training"])
+def test_a_fit_that_fails_leaves_the_model_as_it_was(windows, fails_at):
+    class Breaks(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            raise OSError("a disk is full")
+
+    X, y = windows
+    changes = {
+        "segment": {"segment": 10**5},
+        "loss": {"loss": "no_loss"},
+        "training": {"max_epochs": 1, "net_params": {"callbacks": [Breaks()]}},
+    }[fails_at]
+    model = clone(DEFAULT).set_params(**changes)
+    with pytest.raises((ValueError, OSError)):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    model.set_params(**DEFAULT.get_params()).fit(X, y)
+    before, fitted = model.predict(X), vars(model).copy()
+    model.set_params(**changes)
+    with pytest.raises((ValueError, OSError)):
+        model.fit(X, 100 * y + 5000)
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert {name for name in vars(model)} == set(fitted)
+    assert all(vars(model)[name] is fitted[name] for name in fitted if name.endswith("_"))
+
+
+def test_a_gap_that_a_plain_array_cannot_keep_is_refused():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 2, 50)), rng.standard_normal((20, 1))
+    model = BEIRARegressor("eegnet", **SMALL).set_params(validation_gap=20.0)
+    with pytest.raises(ValueError, match="validation_gap=20 s cannot be kept in a plain array"):
+        model.fit(X, y)
+    model.set_params(validation_fraction=0.0).fit(X, y)
 
 
 @pytest.mark.parametrize("model", [DEFAULT, TUNED, BEIRARegressor(**PAPER), *RIVALS], ids=repr)
