@@ -67,6 +67,7 @@ def _trigger_times(raw, trigger, k):
     name, number = (trigger, None) if isinstance(trigger, str) else trigger
     if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
         events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
+        events = _with_first(events, raw, name)
         codes = np.unique(events[:, 2]).tolist()
         if number is None and len(codes) > 1:
             raise ValueError(
@@ -98,6 +99,22 @@ def _trigger_times(raw, trigger, k):
             f"trigger={name!r}."
         )
     return annotation_onsets(raw)[here]
+
+
+def _with_first(events, raw, name):
+    """Add the trigger that the recording begins with, as one that was cut to it may.
+
+    A value at the first sample is a trigger if it is one later on, and else what the channel rests
+    at. Of a pulse that began before the recording, a part is missing.
+    """
+    values = raw.get_data(picks=[name])[0]
+    onsets = events[events[:, 2] == int(values[0]), 0] - raw.first_samp
+    if not values[0] or not len(onsets):
+        return events
+    changes = np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
+    lengths = changes[np.searchsorted(changes, onsets, side="right")] - onsets
+    onset = min(0, changes[0] - int(np.median(lengths)))
+    return np.vstack([[raw.first_samp + onset, 0, int(values[0])], events])
 
 
 def _warn_of_unused_markers(raw, times, source, k):

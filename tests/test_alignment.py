@@ -104,6 +104,27 @@ def test_times_given_by_hand_count_from_the_start_of_the_data(make_raw):
     assert_volumes_match(*align(raw, y, volume_times=times - FIRST, t_r=T_R, **window))
 
 
+@pytest.mark.parametrize("lost", [0, 1], ids=["whole", "half of it"])
+@pytest.mark.parametrize("rest", [0, 4])
+def test_a_recording_may_begin_with_a_trigger(make_raw, rest, lost):
+    raw, y = recorded(make_raw, stim=True)
+    raw._data[2] += rest * (raw._data[2] == 0)
+    first = round(FIRST * SFREQ) + lost
+    assert raw._data[2, first] == 7
+    raw.crop(tmin=raw.times[first])
+    X, kept = align(raw, y, trigger="STI", tmin=-0.5, tmax=0.5, verbose="error")
+    assert X.alignment.loc[0, ["n_onsets", "n_volumes", "no_history"]].tolist() == [20, 20, 1]
+    assert_volumes_match(X, kept)
+
+
+def test_what_a_stim_channel_rests_at_is_no_trigger(make_raw):
+    raw, y = recorded(make_raw, stim=True)
+    raw._data[2] += 16
+    X, kept = align(raw, y, trigger="STI", tmin=-0.5, tmax=0.5, verbose="error")
+    assert X.alignment.loc[0, "n_onsets"] == 20
+    assert_volumes_match(X, kept)
+
+
 def test_a_stim_channel_with_several_codes_needs_a_number(make_raw):
     raw, y = recorded(make_raw, stim=True)
     raw._data[2, 10] = 3
