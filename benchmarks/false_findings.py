@@ -13,11 +13,14 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
    that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
    same EEG; in "drift in both" the EEG has linear drifts of its own.
+4. "neighbours": kept predictions where test blocks are short and near training volumes, of a model
+   that follows time (three nearest neighbours on features that wander), on AR(1) BOLD; beside how
+   many standard errors smooth BOLD may then raise r. From three on, compare refuses such folds.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
-Run: python benchmarks/false_findings.py [DATA] [--quick] [--parts defaults raw nulls]
+Run: python benchmarks/false_findings.py [DATA] [--quick] [--parts defaults raw nulls neighbours]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -34,10 +37,20 @@ from scipy.signal import lfilter
 from scipy.stats import pearsonr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira import (
+    BEIRARegressor,
+    EEGFilter,
+    Windower,
+    _folds,
+    align,
+    compare,
+    null_test,
+)  # fmt: skip
+from sklearn_beira._study import make_study
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.linear import BlockedRidgeCV
@@ -57,7 +70,13 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls"]
+PARTS = ["defaults", "raw", "nulls", "neighbours"]
+# Volumes, blocks, volumes left out between training and test, autocorrelation of BOLD.
+CLOSE = (
+    (200, 40, 0, 0.75), (200, 40, 1, 0.9), (200, 20, 1, 0.9), (300, 40, 1, 0.75),
+    (300, 20, 1, 0.75), (300, 10, 0, 0.75), (300, 10, 1, 0.75), (300, 5, 0, 0.9),
+    (200, 5, 1, 0.9), (600, 5, 0, 0.8), (200, 10, 9, 0.9),
+)  # fmt: skip
 
 
 def main(data, quick, parts, repetitions, first):
@@ -81,6 +100,8 @@ def main(data, quick, parts, repetitions, first):
         from_raw_eeg(folder, *((0, 2, 9) if quick else (first, repetitions, 39)))
     if "nulls" in parts:
         every_null(eeg, scans, quick)
+    if "neighbours" in parts:
+        neighbours(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -281,6 +302,44 @@ def cut_from(scans):
         return stretches(used, n, n_recordings, rng, lag=False), [scans[k] for k in order[n_used:]]
 
     return make
+
+
+# -- 4. BOLD that is predicted from its neighbours ----------------------------------------------
+def neighbours(quick):
+    """Print the rates of kept predictions where folds are close, those that are refused as well."""
+    n_reps, n_draws, limit = (3 if quick else 40), 99, _folds._MOST_CARRIED
+    model = KNeighborsRegressor(3)
+    print(f"\n4. Folds that are close, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws")
+    print(f"{'':52s}{'standard errors':>18s}{'r':>8s}{'p':>12s}{'p_max':>17s}{'n_eff p':>10s}")
+    for n, n_splits, left_out, phi in CLOSE:
+        cv = BlockedKFold(n_splits, gap=left_out + 1.0, t_r=1.0)
+        p, p_neff, r, errors = [], [], [], []
+        for seed in range(n_reps):
+            rng = np.random.default_rng(seed)
+            X = autoregressive(n, 10, 0.97, rng)
+            y = autoregressive(n, N_ROIS, phi, rng)
+            study = make_study(X, y, cv, None)
+            errors.append(_folds._carried_over(study, _folds._test_blocks(study)[1])[1])
+            _folds._MOST_CARRIED = np.inf
+            table = compare(
+                model, X, y, cv=cv, null="phase", n_draws=n_draws, random_state=seed, verbose=False
+            )
+            _folds._MOST_CARRIED = limit
+            table = table.query("scope == 'pooled'")
+            p.append(table[["p", "p_max"]].to_numpy(dtype=float))
+            p_neff.append(table["p_neff"] <= 0.05)
+            r.append(table["r"])
+        case = f"{n} volumes, {n_splits} blocks, {left_out} left out, AR(1) {phi:.2f}"
+        spread = f"{np.mean(errors):.2f} ({min(errors):.1f}-{max(errors):.1f})"
+        print(
+            f"{case:52s}{spread:>18s}{np.mean(r):8.2f}   {rates(np.array(p))}"
+            f"{np.mean(p_neff):8.2f}",
+            flush=True,
+        )
+
+
+def autoregressive(n, n_series, phi, rng):
+    return lfilter([1], [1, -phi], rng.standard_normal((n + 300, n_series)), axis=0)[300:]
 
 
 # -- all of them ------------------------------------------------------------------------------

@@ -27,9 +27,7 @@ from .covariances import BandCovariance, BandTangentSpace
 from .drift import TimePolynomial
 from .features import BandPower
 from .hrf import HRFBandPower
-from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import EEGFilter, Windower
-from .windows import EEGWindows
 
 # How often workers may die with data that others wait for before that is called a failure.
 _MOST_LOST = 5
@@ -57,117 +55,6 @@ def check_models(models):
                 f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds: if it "
                 f"has seen volumes that are tested here, r is too high."
             )
-
-
-# -- how far back a model looks -----------------------------------------------------------------
-def longest_history(model, X):
-    """Tell how far apart volumes must be for a model to share no EEG between them.
-
-    Parameters
-    ----------
-    model : estimator
-        A model, or a search around one; the windows of its grid count.
-    X : EEGWindows
-        Samples.
-
-    Returns
-    -------
-    history : float
-        Time in s: window plus delay, or the length of the window where that is more.
-    """
-    params = model.get_params(deep=True)
-    cutters = {name: p for name, p in params.items() if isinstance(p, Windower)}
-    if isinstance(model, Windower):
-        cutters[""] = model
-    if not cutters:
-        return window_reach(X)
-    grids = [params.get("param_grid"), params.get("param_distributions")]
-    grids = [g for grid in grids if grid for g in (grid if isinstance(grid, list) else [grid])]
-    reaches = []
-    for name, cutter in cutters.items():
-        step = name.removeprefix("estimator__")
-        durations, delays = [cutter.duration], [cutter.delay]
-        for grid in grids:
-            for found, parameter in ((durations, "duration"), (delays, "delay")):
-                values = grid.get(f"{step}__{parameter}", ())
-                found.extend(values if np.iterable(values) else values.support())
-            durations += [w.duration for w in grid.get(step, ()) if isinstance(w, Windower)]
-            delays += [w.delay for w in grid.get(step, ()) if isinstance(w, Windower)]
-        for delay in delays:
-            for duration in durations:
-                tmin = X.tmin if duration is None else -delay - duration
-                reaches.append(max(-delay, 0.0) - tmin)
-    return max(reaches)
-
-
-def check_folds(models, study, *, needs_apart):
-    """Tell where training and test volumes are so close that they know of each other.
-
-    Parameters
-    ----------
-    models : dict of str to estimator
-        Models.
-    study : Study
-        Samples and folds.
-    needs_apart : bool
-        Whether what follows is meaningless if training and test volumes are mixed in time.
-    """
-    gap_is_given = getattr(study.cv, "gap", 0.0) is not None
-    cv = repr(study.cv)
-    cv = cv if len(cv) < 100 else type(study.cv).__name__
-    mixed, distance = _closeness(study)
-    if mixed:
-        what = f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
-        what += "predicted from its neighbours, whatever the EEG"
-        if needs_apart:
-            raise ValueError(
-                f"{what}, and a test that keeps the predictions would call that a finding. Use "
-                f"BlockedKFold."
-            )
-        warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
-        return
-    if not isinstance(study.X, EEGWindows):
-        # With BlockedKFold, the gap was given on purpose.
-        if distance <= 1 and not isinstance(study.cv, BlockedKFold):
-            warn_user(
-                f"the folds of {cv} leave no gap between training and test: rows next to each "
-                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
-                f"t_r=...), or give groups where these are recordings.",
-                GapWarning,
-            )
-        return
-    for name, model in models.items():
-        history = longest_history(model, study.X)
-        inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
-        close = [(cv, distance), *((inside, inside.gap) for inside in inner if inside.gap)]
-        for splitter, apart in close:
-            if apart < history - 1e-6:
-                # What align kept is all that gap=None knows of.
-                other = ", or gap=None" if gap_is_given else f", or align(tmin={-history:g})"
-                warn_user(
-                    f"training and test volumes are only {apart:g} s apart in {splitter}, but "
-                    f"{name!r} looks back {history:g} s (window plus delay), so they share EEG. "
-                    f"Use BlockedKFold(gap={history:g}){other}.",
-                    GapWarning,
-                )
-
-
-def _closeness(study):
-    """Whether folds mix training and test volumes, and their least distance (s, or in rows)."""
-    times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
-    mixed, distance = False, np.inf
-    runs = study.runs()
-    for train, test in study.folds:
-        role = np.zeros(len(study.y), dtype=int)
-        role[train], role[test] = 1, 2
-        for run in runs:
-            used = run[role[run] > 0]
-            changes = np.flatnonzero(np.diff(role[used]))
-            # One block of test volumes has training volumes on at most two sides.
-            mixed |= len(changes) > 2
-            if len(changes):
-                distance = min(distance, np.diff(times[used])[changes].min())
-    return mixed, float(distance)
 
 
 # -- running ------------------------------------------------------------------------------------
@@ -297,13 +184,17 @@ def has_independent_targets(model):
     """
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)
-        if not all(s == "passthrough" or isinstance(s, _TARGET_BLIND) for s in steps):
+        if not all(s == "passthrough" or type(s) in _TARGET_BLIND for s in steps):
             return False
-    if isinstance(model, RidgeCV):
+    # Of what is derived from these nobody knows.
+    kind = type(model)
+    if kind is RidgeCV:
         return bool(model.alpha_per_target) and model.cv is None
-    if isinstance(model, LinearRegression | Ridge):
+    if kind is Ridge:
+        return not model.positive and np.ndim(model.alpha) == 0  # else one penalty per target
+    if kind is LinearRegression:
         return not model.positive
-    if isinstance(model, DummyRegressor):
+    if kind is DummyRegressor:
         return model.strategy == "mean"
     # Set by those of our own regressors of which it is true.
-    return getattr(model, "_independent_targets", False)
+    return vars(kind).get("_independent_targets", False)

@@ -40,6 +40,8 @@ class Study:
         What the splitter gets.
     cv : cross-validation splitter
         Folds.
+    folds : list of tuple of ndarray or None
+        Rows of training and test; None asks ``cv``.
     """
 
     X: object
@@ -48,21 +50,14 @@ class Study:
     recordings: np.ndarray
     groups: object
     cv: object
-    folds: list = field(init=False)
+    folds: list | None = None
     fold_of: np.ndarray = field(init=False)  # the fold that tests each row, or -1
     blocks: np.ndarray = field(init=False)
 
     def __post_init__(self):
         n = len(self.y)
-        with warnings.catch_warnings():
-            # What the models read of the windows is known here, see check_folds.
-            warnings.simplefilter("ignore", GapWarning)
-            # Groups are offered to every splitter; some say that they need none.
-            warnings.filterwarnings("ignore", "The groups parameter is ignored")
-            self.folds = [
-                (np.asarray(train), np.asarray(test))
-                for train, test in self.cv.split(self.X, self.y, self.groups)
-            ]
+        if self.folds is None:
+            self.folds = self._split()
         if not self.folds:
             raise ValueError("cv gave no split; an evaluation needs at least one.")
         fold = np.full(n, -1)
@@ -85,6 +80,15 @@ class Study:
             np.column_stack([fold, self.run_numbers]), axis=0, return_inverse=True
         )
         self.blocks = np.where(fold < 0, -1, blocks.ravel())
+
+    def _split(self):
+        with warnings.catch_warnings():
+            # What the models read of the windows is known here, see check_folds.
+            warnings.simplefilter("ignore", GapWarning)
+            # Groups are offered to every splitter; some say that they need none.
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            folds = self.cv.split(self.X, self.y, self.groups)
+            return [(np.asarray(train), np.asarray(test)) for train, test in folds]
 
     def __sizeof__(self):
         # joblib's dask backend asks, and sends what is large to each worker once, not per task.
@@ -129,7 +133,12 @@ class Study:
         return [r[np.argsort(times[r], kind="stable")] for r in rows]
 
     def at(self, rows):
-        """Make the same study of some of the rows, in the order of the whole."""
+        """Make the same study of some of the rows, in the given order.
+
+        The folds stay what they are, as far as their rows are there: numbers of rows, in a list of
+        splits or in PredefinedSplit, are those of the whole. Only the blocks of BlockedKFold are
+        cut anew where rows were left out, so that they stay equally long.
+        """
         groups = None if self.groups is None else np.asarray(self.groups)[rows]
         return Study(
             _safe_indexing(self.X, rows),
@@ -138,7 +147,15 @@ class Study:
             self.recordings[rows],
             groups,
             self.cv,
+            None if isinstance(self.cv, BlockedKFold) else self._folds_at(rows),
         )
+
+    def _folds_at(self, rows):
+        new = np.full(len(self.y), -1)
+        new[rows] = np.arange(len(rows))
+        folds = [tuple(new[part][new[part] >= 0] for part in fold) for fold in self.folds]
+        # As everywhere, a test needs two volumes.
+        return [(train, test) for train, test in folds if len(train) and len(test) >= 2]
 
 
 def _check_rows(rows, n, fold):

@@ -181,6 +181,11 @@ def shift(y, runs, n_draws, rng, others=None):
         The draws, one for each shift but 0.
     """
     margin = min(n_draws // 2, min(map(len, runs)) // 4)
+    if not margin:
+        raise ValueError(
+            f"null='shift' needs n_draws of at least 2 and recordings of at least 4 volumes, got "
+            f"n_draws={n_draws} and one of {min(map(len, runs))} volumes."
+        )
     rows = np.concatenate([run[margin : len(run) - margin] for run in runs])
     shifts = [s for s in range(-margin, margin + 1) if s]
 

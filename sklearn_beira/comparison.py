@@ -6,8 +6,9 @@ from joblib import delayed
 from scipy import stats
 from sklearn.base import clone
 
+from ._folds import check_folds
 from ._numbers import fisher_z
-from ._procedure import check_folds, check_models, fit_predict, run_tasks
+from ._procedure import check_models, fit_predict, run_tasks
 from ._store import ResultStore, versions
 from ._study import make_study
 from ._warn import warn_user
@@ -79,7 +80,8 @@ def compare(
     refit : bool
         True repeats every model's whole procedure in every draw, which costs as many fits. False,
         the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
-        as much as cross-validation can make r scatter: p is then an upper bound.
+        as much as cross-validation can make r scatter: p is then an upper bound. Folds so close
+        that BOLD is predicted from its neighbours are refused.
     keep_trend : bool
         As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
     others : list of array-like or None
@@ -286,8 +288,9 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     -------
     result : DataFrame, indexed by region
         ``difference_z`` (mean difference of z), ``ci_low`` and ``ci_high`` of it, ``t``, ``df``,
-        ``p`` (two-sided), ``unit``. The last row, "mean", is the mean over regions. Where all
-        differences are the same, t is not defined and NaN is returned.
+        ``p`` (two-sided), ``unit``. The last row, "mean", is the mean over regions ("mean over
+        regions" where a region has that name). Where all differences are the same, t is not
+        defined and NaN is returned.
 
     References
     ----------
@@ -313,7 +316,8 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
             f"a paired test needs at least 2 {unit}s, but the table has {len(difference)}."
         )
     difference = difference[table["region"].unique()]
-    difference["mean"] = difference.mean(axis=1)
+    label = "mean over regions" if "mean" in difference else "mean"
+    difference[label] = difference.mean(axis=1)
     one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
     mean, t, half = t_of_mean(difference.to_numpy(), _overlap(one), level)
     df = len(difference) - 1

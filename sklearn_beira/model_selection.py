@@ -13,7 +13,7 @@ __all__ = ["BlockedKFold", "GapWarning", "tail_split", "window_reach"]
 
 
 class GapWarning(UserWarning):
-    """Test and training volumes are so close that they may share EEG."""
+    """Test and training volumes are so close that they may share EEG, or BOLD that is alike."""
 
 
 class BlockedKFold(BaseCrossValidator):

@@ -319,13 +319,13 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         if isinstance(X, EEGWindows):
             tmin = X.tmin if self.duration is None else -self.delay - self.duration
             windows = X.window(tmin, -self.delay)
-            if X._cut_by_align and (windows.tmin < X.tmin - 1e-6 or windows.tmax > X.tmax + 1e-6):
+            if windows.tmin < X.tmin - 1e-6 or windows.tmax > X.tmax + 1e-6:
                 tmin, tmax = windows.tmin, windows.tmax
                 warn_user(
-                    f"the window [{tmin:g}, {tmax:g}) s reads more than align "
-                    f"kept, [{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes "
-                    f"apart by that let them share EEG. Give align a tmin of at most {tmin:g} s "
-                    f"and a tmax of at least {tmax:g} s.",
+                    f"the window [{tmin:g}, {tmax:g}) s reads more than X holds, [{X.tmin:g}, "
+                    f"{X.tmax:g}) s: folds that keep training and test volumes apart by that let "
+                    f"them share EEG. Give align, or X.window, a tmin of at most {tmin:g} s and a "
+                    f"tmax of at least {tmax:g} s.",
                     GapWarning,
                 )
             return windows

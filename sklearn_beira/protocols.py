@@ -11,8 +11,9 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from ._folds import check_folds
 from ._numbers import standardise
-from ._procedure import check_folds, check_models
+from ._procedure import check_models
 from ._store import ResultStore
 from ._study import make_study
 from .comparison import predict_all

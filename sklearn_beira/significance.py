@@ -12,9 +12,9 @@ from scipy.stats import kurtosis
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from ._folds import check_folds
 from ._numbers import fisher_z, standardise, to_numbers, varying
 from ._procedure import (
-    check_folds,
     check_models,
     has_independent_targets,
     out_of_fold,
@@ -156,7 +156,8 @@ def null_test(
         False keeps the predictions and changes the BOLD only in scoring. That needs no fit. But in
         cross-validation BOLD is learned from as well as tested against, so that r scatters up to
         1.4 times as much (:func:`~sklearn_beira.metrics.region_scores`): the draws, in Fisher's z,
-        are widened by the root of 2. For models linear in BOLD p is then an upper bound.
+        are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds so
+        close that BOLD is predicted from its neighbours are refused.
     keep_trend : bool
         What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
         place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
@@ -191,8 +192,10 @@ def null_test(
         finds not stationary around a linear trend (5 % over all series together), or "phase" BOLD
         with far heavier tails than its draws.
     GapWarning
-        If the model looks back farther than the gap of the splitter, or BOLD plainly runs on from
-        group to group of a plain array as within one recording; few groups cannot tell.
+        If the model looks back farther than the gap of the splitter, if test blocks are so short
+        and close to training volumes that smooth BOLD is predicted from its neighbours, or if BOLD
+        plainly runs on from group to group of a plain array as within one recording; few groups
+        cannot tell.
 
     References
     ----------

@@ -53,6 +53,7 @@ _rng = np.random.default_rng(0)
 EEG = 1e-5 * _rng.standard_normal((3, 3000))
 BOLD = _rng.standard_normal((12, 2))
 TABLE = _rng.standard_normal((12, 3))
+WALK = _rng.standard_normal((120, 4)).cumsum(axis=0)
 NAMES = ["Fz", "Cz", "Oz"]
 FOLDS = {"cv": BlockedKFold(2, gap=0), "verbose": False}
 
@@ -258,6 +259,9 @@ CASES = {
         "too few volumes to validate on": lambda: beira(validation_fraction=0.9).fit(
             windows(), BOLD
         ),
+        "a gap that a plain array cannot keep": lambda: beira(
+            validation_fraction=0.5, validation_gap=20.0, array_sfreq=SFREQ
+        ).fit(np.asarray(windows()), BOLD),
         "an even filter": lambda: beira(n_taps=20).fit(windows(), BOLD),
     },
     "``BandPower`` and what reads it": {
@@ -320,6 +324,12 @@ CASES = {
         "an invalid level": lambda: compared(level=95),
         "shuffled folds without a refit": lambda: compared(
             cv=KFold(3, shuffle=True, random_state=0)
+        ),
+        "short test blocks next to training volumes, without a refit": lambda: compare(
+            BlockedRidgeCV(), WALK[:, :3], WALK[:, 3], cv=BlockedKFold(30, gap=0), verbose=False
+        ),
+        "shifts of too little": lambda: compared(
+            X=WALK[1:], y=np.diff(WALK, axis=0), null="shift", n_draws=1
         ),
     },
     "Metrics": {
@@ -410,10 +420,13 @@ WARNINGS = {
     "another unit than in the training": lambda: (
         beira().fit(windows(), BOLD).predict(windows(eeg=1e3 * EEG))
     ),
-    "a window beyond what ``align`` kept": lambda: (
+    "a window beyond that of X": lambda: (
         Windower(1.0, 2.0).fit(aligned()[0]).transform(aligned()[0][3:])
     ),
     "training and test volumes next to each other": lambda: compared(cv=KFold(2), null=None),
+    "short test blocks next to training volumes": lambda: compared(
+        X=WALK[:, :3], y=WALK[:, 3], cv=BlockedKFold(30, gap=0), null=None
+    ),
     "few swaps": lambda: compared(groups=np.repeat([0, 1], 6), null="swap"),
 }
 

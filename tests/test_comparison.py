@@ -10,6 +10,7 @@ import time
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from joblib import parallel_config
@@ -423,6 +424,7 @@ class OwnData(BaseCrossValidator):
 
 
 @pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+@pytest.mark.filterwarnings("ignore:the test blocks:sklearn_beira.model_selection.GapWarning")
 def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     X, y = make_data(400)
     subjects = np.repeat(np.arange(5), 80)
@@ -441,6 +443,14 @@ def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     np.testing.assert_allclose(result[["ci_low", "ci_high"]][:3], np.transpose([low, high]))
     assert result.index[-1] == "mean"
     np.testing.assert_allclose(result["difference_z"].iloc[-1], result["difference_z"][:3].mean())
+
+
+def test_a_region_may_be_named_mean():
+    X, y = make_data()
+    y = pd.DataFrame(y, columns=["mean", "median", "mode"])
+    result = paired_test(run(MODELS, X, y, null=None), "ridge", "strong")
+    assert list(result.index) == [*y, "mean over regions"]
+    assert result["difference_z"].iloc[-1] == pytest.approx(result["difference_z"][:3].mean())
 
 
 def test_subjects_that_learn_from_each_other_are_no_independent_evidence():

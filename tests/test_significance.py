@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.signal import lfilter
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
@@ -15,6 +17,7 @@ from sklearn.model_selection import (
     KFold,
     LeaveOneGroupOut,
     PredefinedSplit,
+    RandomizedSearchCV,
     ShuffleSplit,
     TimeSeriesSplit,
 )
@@ -26,10 +29,12 @@ from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
 from sklearn_beira import EEGWindows, Windower, null_test
-from sklearn_beira._procedure import has_independent_targets, longest_history
+from sklearn_beira._folds import _carried_over, _test_blocks, longest_history
+from sklearn_beira._procedure import has_independent_targets
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
 from sklearn_beira.features import BandPower
+from sklearn_beira.linear import BlockedRidgeCV
 from sklearn_beira.metrics import pearson_r
 from sklearn_beira.model_selection import BlockedKFold, GapWarning
 from sklearn_beira.significance import StationarityWarning, draw_surrogates, kpss
@@ -167,7 +172,8 @@ def test_drifts_of_eeg_and_bold_that_agree_by_chance_are_no_finding():
             X[groups == k] += np.outer(np.linspace(-5, 5, 60), rng.standard_normal(3))
             y[groups == k] += np.outer(np.linspace(-5, 5, 60), rng.standard_normal(2))
         for null, refit in itertools.product(("swap", "phase", "circular"), (True, False)):
-            table = run(RIDGE, X, y, groups=groups, null=null, refit=refit, n_draws=39).table
+            options = {"groups": groups, "null": null, "refit": refit, "n_draws": 39}
+            table = run(RIDGE, X, y, cv=BlockedKFold(3, gap=3, t_r=1), **options).table
             found.setdefault((null, refit), []).extend(table["p"] <= 0.05)
     rates = {key: np.mean(values) for key, values in found.items()}
     assert max(rates.values()) <= 0.17, rates  # of 24 regions; without the trend more than half
@@ -274,6 +280,21 @@ def test_draws_side_by_side_give_what_draws_one_by_one_give():
     np.testing.assert_allclose(together.table, alone.table, atol=1e-12)
 
 
+def test_only_models_that_are_known_treat_their_targets_alone():
+    class Mixes(Ridge):
+        pass
+
+    class MixesToo(BlockedRidgeCV):
+        pass
+
+    assert has_independent_targets(BlockedRidgeCV())
+    for model in (Mixes(), MixesToo(), make_pipeline(Mixes()), Ridge(alpha=[1.0, 10.0])):
+        assert not has_independent_targets(model)
+    X, y = coupled(100)
+    result = run(Ridge(alpha=[1.0, 10.0, 1.0, 10.0]), X, y, null="phase", n_draws=3)
+    assert len(result.table) == 4
+
+
 def test_a_search_repeats_its_selection_in_every_draw():
     X, y = coupled(100)
     CountingRidge.fits = 0
@@ -288,7 +309,7 @@ def test_a_search_repeats_its_selection_in_every_draw():
 def test_the_words_say_which_null_it_is():
     X, y = coupled(120)
     groups = np.repeat(np.arange(4), 30)
-    with_fit = run(RIDGE, X, y, groups=groups)
+    with_fit = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut())
     assert with_fit.null == "swap"
     assert with_fit.n_distinct == 23
     assert "the BOLD of another recording" in with_fit.question
@@ -371,7 +392,7 @@ def test_volumes_left_out_of_swaps_are_told():
     X, y = coupled(200)
     groups = np.repeat(np.arange(4), [50, 45, 50, 55])
     with pytest.warns(UserWarning, match="20 of 200 volumes at their ends are left out"):
-        result = run(RIDGE, X, y, groups=groups, refit=False)
+        result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), refit=False)
     assert (result.table["n"] == 180).all()
 
 
@@ -392,6 +413,20 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
     assert longest_history(search, X) == 12.0
     assert longest_history(Ridge(), X) == 16.0
+    # Wherever the search is, and whatever a distribution tells of itself.
+    scaled = TransformedTargetRegressor(search, transformer=StandardScaler())
+    assert longest_history(scaled, X) == 12.0
+    assert longest_history(Pipeline([("search", search)]), X) == 12.0
+    for delays, history in ((stats.uniform(0, 4), 12.0), (stats.norm(), 16.0), (Drawn(), 16.0)):
+        drawn = RandomizedSearchCV(model, {"window__delay": delays})
+        assert longest_history(drawn, X) == history
+
+
+class Drawn:
+    """All that RandomizedSearchCV asks of a distribution."""
+
+    def rvs(self, random_state=None):
+        return 1.0
 
 
 def test_shuffled_folds_are_not_called_a_finding():
@@ -406,12 +441,108 @@ def test_shuffled_folds_are_not_called_a_finding():
     assert (result.table["p_max"] > 0.05).all()  # the null is inflated as much
 
 
+def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
+    X, y = smooth(200, 10, 0.97), smooth(200, 3, 0.9, seed=1)
+    model = KNeighborsRegressor(3)
+    short = {"cv": BlockedKFold(40, gap=4.0, t_r=2.0), "null": "phase"}
+    with pytest.raises(
+        ValueError, match=r"so short and so close .* r of up to 0\.\d\d, and a test"
+    ):
+        run(model, X, y, refit=False, **short)
+    with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use fewer"):
+        run(model, X, y, n_draws=2, **short)
+    # Long blocks, or a gap over which BOLD is another, or BOLD that is not smooth: not a word.
+    run(model, X, y, refit=False, cv=BlockedKFold(5, gap=4.0, t_r=2.0), null="phase")
+    run(model, X, y, refit=False, cv=BlockedKFold(10, gap=40.0, t_r=2.0), null="phase")
+    white = np.random.default_rng(1).standard_normal((200, 3))
+    run(model, X, white, refit=False, **short)
+
+
+def test_what_neighbours_tell_is_what_a_regression_on_them_finds():
+    n, length, apart, lag_one = 30_000, 6, 2, 0.8
+    y = smooth(n, 1, lag_one)[:, 0]
+    period = length + 2 * apart - 1
+    starts = np.arange(apart, n - period, period)
+    inside = y[starts[:, None] + np.arange(length)]
+    outside = np.column_stack([y[starts - apart], y[starts + length - 1 + apart]])
+    inside -= inside.mean(axis=1, keepdims=True)
+    told = outside @ np.linalg.lstsq(outside, inside, rcond=None)[0]
+    r = np.corrcoef(told.ravel(), inside.ravel())[0, 1]
+    folds = [
+        (np.array([start - apart, start + length - 1 + apart]), np.arange(start, start + length))
+        for start in starts[:300]
+    ]
+    study = make_study(np.zeros((n, 1)), y, folds, None)
+    mixed, blocks = _test_blocks(study)
+    assert not mixed
+    assert blocks == [(length, apart, apart)] * 300
+    found, n_errors = _carried_over(study, blocks)
+    assert found == pytest.approx(r, abs=0.01)
+    # r of independent series, as smooth and cut into as many blocks, scatters by found / n_errors.
+    blocks = smooth(300 * 20, 200, lag_one, seed=1).reshape(300, 20, 200)[:, :length]
+    blocks = (blocks - blocks.mean(axis=1, keepdims=True)).reshape(-1, 200)
+    one, other = blocks[:, :100], blocks[:, 100:]
+    chance = (one * other).sum(axis=0) / np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
+    assert found / n_errors == pytest.approx(chance.std(), rel=0.2)
+
+
+def leave_two_out():
+    """Runs of unequal length, whose names sort otherwise than they come, and folds by row."""
+    groups = np.repeat([f"run-{k}" for k in range(1, 13)], np.arange(30, 54, 2))
+    return groups, PredefinedSplit(np.unique(groups, return_inverse=True)[1] % 4)
+
+
+class LearnsRunsApart(RegressorMixin, BaseEstimator):
+    """Notices a run that is trained on and tested; the first feature is its number."""
+
+    def fit(self, X, y):
+        self.runs_, self.mean_ = set(X[:, 0]), y.mean(axis=0)
+        return self
+
+    def predict(self, X):
+        assert not self.runs_ & set(X[:, 0])
+        return self.mean_ + X[:, 1:2]
+
+
+@pytest.mark.parametrize("null", ["swap", "shift", "circular", "phase"])
+@pytest.mark.filterwarnings("ignore:recordings differ in length")
+def test_folds_by_row_number_stay_what_they_are_in_every_null(null):
+    groups, cv = leave_two_out()
+    X, y = smooth(len(groups), 2), smooth(len(groups), 2, seed=1)
+    X[:, 0] = np.unique(groups, return_inverse=True)[1]
+    options = {"groups": groups, "null": null, "n_draws": 10}
+    for folds in (cv, list(cv.split())):
+        result = run(LearnsRunsApart(), X, y, cv=folds, **options)
+        if null in ("circular", "phase"):  # all volumes take part
+            kept = run(LearnsRunsApart(), X, y, cv=folds, refit=False, **options)
+            np.testing.assert_allclose(result.table["r"], kept.table["r"])
+
+
+def test_blocks_given_as_a_list_are_those_of_the_splitter_where_recordings_take_turns():
+    X, y = coupled(200)
+    groups = np.tile([1, 0], 100)
+    cv = BlockedKFold(4, gap=6.0, t_r=2.0)
+    folds = list(cv.split(X, groups=groups))
+    one, other = (
+        run(RIDGE, X, y, cv=c, groups=groups, null="phase", n_draws=5).table for c in (cv, folds)
+    )
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_shifts_need_some_volumes_and_draws():
+    X, y = coupled(40)
+    with pytest.raises(
+        ValueError, match="needs n_draws of at least 2 and recordings of at least 4"
+    ):
+        run(RIDGE, X, y, null="shift", n_draws=1)
+
+
 def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
     X, y = coupled(60)
     # Recordings that are the same but for their scale, which draws take from their place.
     X, groups = np.tile(X, (5, 1)), np.repeat(np.arange(5), 60)
     y = np.concatenate([scale * y for scale in (1.0, 1.1, 1.2, 1.3, 1.4)])
-    result = run(RIDGE, X, y, groups=groups, n_draws=50)
+    result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), n_draws=50)
     assert result.null == "swap"
     assert (result.table["p"] == 1).all()
 

@@ -1,0 +1,218 @@
+"""Whether folds keep apart what a model reads, and BOLD that is alike."""
+
+from collections import Counter
+
+import numpy as np
+from scipy.signal import detrend
+
+from ._warn import warn_user
+from .model_selection import BlockedKFold, GapWarning, window_reach
+from .preprocessing import Windower
+from .windows import EEGWindows
+
+# By how many standard errors smooth BOLD may raise r: from about 3 on, kept predictions of a model
+# that follows time are false findings in clearly more than 5 % (benchmarks/false_findings.py).
+_MOST_CARRIED = 3.0
+
+
+# -- how far back a model looks -----------------------------------------------------------------
+def longest_history(model, X):
+    """Tell how far apart volumes must be for a model to share no EEG between them.
+
+    Parameters
+    ----------
+    model : estimator
+        A model; the windows that searches in it try count.
+    X : EEGWindows
+        Samples.
+
+    Returns
+    -------
+    history : float
+        Time in s: window plus delay, or the length of the window where that is more.
+    """
+    params = {"": model, **model.get_params(deep=True)}
+    cutters = {name: part for name, part in params.items() if isinstance(part, Windower)}
+    if not cutters:
+        return window_reach(X)
+    reaches = []
+    for name, cutter in cutters.items():
+        durations, delays = [cutter.duration], [cutter.delay]
+        for step, grid in _grids(params, name):
+            for found, parameter in ((durations, "duration"), (delays, "delay")):
+                found.extend(_extremes(grid.get(f"{step}__{parameter}", ())))
+            others = grid.get(step, ())
+            others = [w for w in others if isinstance(w, Windower)] if np.iterable(others) else []
+            durations += [w.duration for w in others]
+            delays += [w.delay for w in others]
+        for delay in delays:
+            for duration in durations:
+                if not np.isfinite([delay, 0.0 if duration is None else duration]).all():
+                    reaches.append(window_reach(X))
+                    continue
+                tmin = X.tmin if duration is None else -delay - duration
+                reaches.append(max(-delay, 0.0) - tmin)
+    return max(reaches)
+
+
+def _grids(params, name):
+    """What searches among the parts of a model try: name of the part in the grid, and the grid."""
+    for search, part in params.items():
+        inside = f"{search}__estimator__" if search else "estimator__"
+        if not name.startswith(inside):
+            continue
+        for kind in ("param_grid", "param_distributions"):
+            grids = getattr(part, kind, None) or []
+            grids = grids if isinstance(grids, list | tuple) else [grids]
+            yield from ((name.removeprefix(inside), grid) for grid in grids)
+
+
+def _extremes(values):
+    """All values of a list, the ends of a distribution; infinity where it does not tell them."""
+    if np.iterable(values):
+        return list(values)
+    return [float(v) for v in values.support()] if hasattr(values, "support") else [np.inf]
+
+
+# -- how far apart folds are --------------------------------------------------------------------
+def check_folds(models, study, *, needs_apart):
+    """Tell where training and test volumes are so close that they know of each other.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    study : Study
+        Samples and folds.
+    needs_apart : bool
+        Whether what follows is meaningless if BOLD is predicted from its neighbours in time.
+    """
+    gap_is_given = getattr(study.cv, "gap", 0.0) is not None
+    cv = repr(study.cv)
+    cv = cv if len(cv) < 100 else type(study.cv).__name__
+    mixed, blocks = _test_blocks(study)
+    what = "predicted from its neighbours, whatever the EEG"
+    finding = "and a test that keeps the predictions would call that a finding."
+    if mixed:
+        what = (
+            f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then {what}"
+        )
+        if needs_apart:
+            raise ValueError(f"{what}, {finding} Use BlockedKFold.")
+        warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
+        return
+    r, n_errors = _carried_over(study, blocks)
+    if n_errors > _MOST_CARRIED:
+        what = (
+            f"the test blocks of {cv} are so short and so close to training volumes that smooth "
+            f"BOLD is {what}, with an r of up to {r:.2f}"
+        )
+        if needs_apart:
+            raise ValueError(f"{what}, {finding} Use fewer blocks, a larger gap, or refit=True.")
+        warn_user(f"{what}: r is too high. Use fewer blocks or a larger gap.", GapWarning)
+    distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
+    if not isinstance(study.X, EEGWindows):
+        # With BlockedKFold, the gap was given on purpose.
+        if distance <= 1 and not isinstance(study.cv, BlockedKFold):
+            warn_user(
+                f"the folds of {cv} leave no gap between training and test: rows next to each "
+                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
+                f"t_r=...), or give groups where these are recordings.",
+                GapWarning,
+            )
+        return
+    for name, model in models.items():
+        history = longest_history(model, study.X)
+        inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
+        close = [(cv, distance), *((inside, inside.gap) for inside in inner if inside.gap)]
+        for splitter, apart in close:
+            if apart < history - 1e-6:
+                # What align kept is all that gap=None knows of.
+                other = ", or gap=None" if gap_is_given else f", or align(tmin={-history:g})"
+                warn_user(
+                    f"training and test volumes are only {apart:g} s apart in {splitter}, but "
+                    f"{name!r} looks back {history:g} s (window plus delay), so they share EEG. "
+                    f"Use BlockedKFold(gap={history:g}){other}.",
+                    GapWarning,
+                )
+
+
+def _test_blocks(study):
+    """Tell whether folds mix training and test volumes, and list the test blocks.
+
+    A block is its number of volumes and its distance to training volumes before and behind it, in
+    s (or in rows), infinite where there are none.
+    """
+    times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
+    mixed, blocks = False, []
+    runs = study.runs()
+    for train, test in study.folds:
+        role = np.zeros(len(study.y), dtype=int)
+        role[train], role[test] = 1, 2
+        for run in runs:
+            used = run[role[run] > 0]
+            tests = np.flatnonzero(role[used] == 2)
+            if not len(tests):
+                continue
+            # One block of test volumes has training volumes on at most two sides.
+            mixed |= np.count_nonzero(np.diff(role[used])) > 2
+            steps = np.concatenate([[np.inf], np.diff(times[used]), [np.inf]])
+            for block in np.split(tests, np.flatnonzero(np.diff(tests) > 1) + 1):
+                apart = steps[block[0]], steps[block[-1] + 1]
+                blocks.append((len(block), *map(float, apart)))
+    return mixed, blocks
+
+
+def _carried_over(study, blocks):
+    r"""What r, centred within test blocks, neighbouring training volumes alone could give.
+
+    BOLD around a line is taken for a first-order autoregressive process. Training volumes then
+    tell of a test block what the nearest one on either side does. With the covariances
+    :math:`\Sigma` within the block, :math:`T` between block and neighbours and :math:`N` of the
+    neighbours, and centring :math:`C`, they explain :math:`tr(C T N^{-1} T' C)` of
+    :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has the variance
+    :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
+
+    Returns
+    -------
+    r : float
+        The r, of the region where it is most standard errors.
+    n_errors : float
+        How many they are.
+    """
+    runs = study.runs()
+    y = np.empty_like(study.y)
+    for run in runs:
+        y[run] = detrend(study.y[run], axis=0)
+    pairs = np.concatenate([np.column_stack([run[:-1], run[1:]]) for run in runs])
+    products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
+    norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
+    rho = products / np.where(norms > 0, norms, np.inf)
+    step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
+    worst = (0.0, 0.0)
+    for one in np.unique(np.clip(rho, 0.0, 0.99).round(2)):
+        sums = np.zeros(3)
+        for (n, *apart), count in Counter(blocks).items():
+            sums += count * _told_by_neighbours(one, n, np.divide(apart, step))
+        told, variance, squares = sums
+        if variance > 0:
+            r = np.sqrt(told / variance)
+            worst = max(worst, (r * variance / np.sqrt(squares), r))
+    return worst[1], worst[0]
+
+
+def _told_by_neighbours(rho, n, apart):
+    """Sums of :func:`_carried_over` for a block of n volumes, at distances in volumes."""
+    place = np.arange(n, dtype=float)
+    neighbours = np.array([-apart[0], n - 1 + apart[1]])
+    neighbours = neighbours[np.isfinite(neighbours)]
+    within = rho ** np.abs(np.subtract.outer(place, place))
+    within -= within.mean(axis=0)
+    within -= within.mean(axis=1, keepdims=True)
+    sums = [0.0, np.trace(within), np.square(within).sum()]
+    if len(neighbours):
+        across = rho ** np.abs(np.subtract.outer(place, neighbours))
+        across -= across.mean(axis=0)
+        among = rho ** np.abs(np.subtract.outer(neighbours, neighbours))
+        sums[0] = np.trace(across @ np.linalg.solve(among, across.T))
+    return np.array(sums)
