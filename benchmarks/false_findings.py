@@ -15,7 +15,7 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    same EEG; in "drift in both" the EEG has linear drifts of its own.
 4. "neighbours": kept predictions where test blocks are short and near training volumes, of a model
    that follows time (three nearest neighbours on features that wander), on AR(1) BOLD; beside how
-   many standard errors smooth BOLD may then raise r. From three on, compare refuses such folds.
+   many standard errors smooth BOLD may then raise r. From 2.5 on, compare refuses such folds.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.

@@ -10,9 +10,9 @@ from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import Windower
 from .windows import EEGWindows
 
-# By how many standard errors smooth BOLD may raise r: from about 3 on, kept predictions of a model
-# that follows time are false findings in clearly more than 5 % (benchmarks/false_findings.py).
-_MOST_CARRIED = 3.0
+# By how many standard errors smooth BOLD may raise r. Above it, kept predictions of a model
+# that follows time are false findings in more than 5 % (benchmarks/false_findings.py neighbours).
+_MOST_CARRIED = 2.5
 
 
 # -- how far back a model looks -----------------------------------------------------------------

@@ -253,7 +253,8 @@ def test_smooth_noise_is_rejected_at_the_nominal_rate(null):
     """400 regions of noise: a rate of .05 has a standard error of .011."""
     n, groups = 240, np.repeat(np.arange(6), 40)
     X, y = smooth(n, 5, 0.9, seed=3), smooth(n, 400, 0.7, seed=4)
-    result = run(RIDGE, X, y, null=null, groups=groups, cv=BlockedKFold(3, gap=0), n_draws=99)
+    cv = BlockedKFold(3, gap=4, t_r=1)
+    result = run(RIDGE, X, y, null=null, groups=groups, cv=cv, n_draws=99)
     assert 0.01 < (result.table["p"] <= 0.05).mean() < 0.1
     assert result.table["p_max"].min() > 0.01
 
@@ -548,7 +549,9 @@ def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
 
 
 @pytest.mark.parametrize("null", ["swap", "phase"])
-@pytest.mark.parametrize("cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=0), LeaveOneGroupOut()])
+@pytest.mark.parametrize(
+    "cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=2, t_r=1), LeaveOneGroupOut()]
+)
 def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, null):
     """A ridge with many features, whose r scatters most beside what its predictions tell."""
     false = 0
