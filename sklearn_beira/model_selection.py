@@ -31,7 +31,8 @@ class BlockedKFold(BaseCrossValidator):
     gap : float or None
         Time in s between any training and any test volume of one recording. A test that shares no
         EEG with the training needs at least window plus delay of the model. None takes what the
-        windows of X reach, which is enough for every model; for plain arrays it has to be given.
+        windows of X reach, which is enough for models that read no more
+        (:class:`~sklearn_beira.Windower` warns where it does); for plain arrays it has to be given.
     t_r : float or None
         Repetition time in s, for plain arrays (rows are then volumes in order); EEGWindows carry
         the time of each volume.
