@@ -15,7 +15,8 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    same EEG; in "drift in both" the EEG has linear drifts of its own.
 4. "neighbours": kept predictions where test blocks are short and near training volumes, of a model
    that follows time (three nearest neighbours on features that wander), on AR(1) BOLD; beside how
-   many standard errors smooth BOLD may then raise r. From 2.5 on, compare refuses such folds.
+   many standard errors smooth BOLD may then raise r. Above 2.5 of them, and an r of .2, compare
+   refuses the folds.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
@@ -320,7 +321,7 @@ def neighbours(quick):
             y = autoregressive(n, N_ROIS, phi, rng)
             study = make_study(X, y, cv, None)
             errors.append(_folds._carried_over(study, _folds._test_blocks(study)[1])[1])
-            _folds._MOST_CARRIED = np.inf
+            _folds._MOST_CARRIED = np.inf, np.inf
             table = compare(
                 model, X, y, cv=cv, null="phase", n_draws=n_draws, random_state=seed, verbose=False
             )

@@ -535,8 +535,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         elif gap:
             raise ValueError(
                 f"validation_gap={gap:g} s cannot be kept in a plain array, whose rows have no "
-                f"time; pass the EEGWindows that align returns, or set validation_gap=None and "
-                f"leave no EEG in two rows."
+                f"time; pass the EEGWindows that align returns, or set validation_fraction=0, or "
+                f"validation_gap=None where no two rows share EEG."
             )
         return tail_split(X, self.validation_fraction, gap or 0.0)
 

@@ -456,7 +456,20 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     run(model, X, y, refit=False, cv=BlockedKFold(5, gap=4.0, t_r=2.0), null="phase")
     run(model, X, y, refit=False, cv=BlockedKFold(10, gap=40.0, t_r=2.0), null="phase")
     white = np.random.default_rng(1).standard_normal((200, 3))
+    white = np.column_stack([white, np.full(200, 1000.1), np.linspace(0, 7, 200)])
     run(model, X, white, refit=False, **short)
+
+
+def test_many_recordings_are_not_refused_for_little():
+    X = np.concatenate([smooth(150, 3, seed=k) for k in range(30)])
+    y = np.concatenate([smooth(150, 2, 0.9, seed=100 + k) for k in range(30)])
+    groups = np.repeat(np.arange(30), 150)
+    cv = BlockedKFold(5, gap=16.0, t_r=2.0)
+    study = make_study(X, y, cv, groups)
+    r, n_errors = _carried_over(study, _test_blocks(study)[1])
+    assert r < 0.2
+    assert n_errors > 2.5
+    run(RIDGE, X, y, cv=cv, groups=groups, refit=False, null="phase")
 
 
 def test_what_neighbours_tell_is_what_a_regression_on_them_finds():
