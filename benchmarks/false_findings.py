@@ -13,10 +13,11 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
    that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
    same EEG; in "drift in both" the EEG has linear drifts of its own.
-4. "neighbours": kept predictions where test blocks are short and near training volumes, of a model
-   that follows time (three nearest neighbours on features that wander), on AR(1) BOLD; beside how
-   many standard errors smooth BOLD may then raise r. Above 2.5 of them, and an r of .2, compare
-   refuses the folds.
+4. "neighbours": kept predictions where test blocks are near training volumes, on AR(1) BOLD, of two
+   models that follow time: three nearest neighbours on features that wander ("wandering"), and the
+   best there is, which knows time and how smooth BOLD is ("time"). Beside them r, and what
+   compare computes before it fits: the r that neighbours can give, and how many standard errors
+   that is. Above 2.5 of them compare refuses the folds, or warns where r is below .2.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
@@ -31,26 +32,21 @@ import os
 import time
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 from scipy.stats import pearsonr
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_beira import (
-    BEIRARegressor,
-    EEGFilter,
-    Windower,
-    _folds,
-    align,
-    compare,
-    null_test,
-)  # fmt: skip
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira._folds import _carried_over, _lag_one_autocorrelation, _test_blocks
 from sklearn_beira._study import make_study
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
@@ -72,11 +68,13 @@ AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
 PARTS = ["defaults", "raw", "nulls", "neighbours"]
-# Volumes, blocks, volumes left out between training and test, autocorrelation of BOLD.
+# Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation.
 CLOSE = (
-    (200, 40, 0, 0.75), (200, 40, 1, 0.9), (200, 20, 1, 0.9), (300, 40, 1, 0.75),
-    (300, 20, 1, 0.75), (300, 10, 0, 0.75), (300, 10, 1, 0.75), (300, 5, 0, 0.9),
-    (200, 5, 1, 0.9), (600, 5, 0, 0.8), (200, 10, 9, 0.9),
+    (1, 200, 40, 0, 0.75), (1, 200, 40, 1, 0.9), (1, 200, 20, 1, 0.9), (1, 300, 40, 1, 0.75),
+    (1, 300, 20, 1, 0.75), (1, 300, 10, 0, 0.75), (1, 300, 10, 1, 0.75), (1, 300, 5, 0, 0.9),
+    (1, 200, 5, 1, 0.9), (1, 600, 5, 0, 0.8), (1, 200, 10, 9, 0.9),
+    (10, 300, 10, 1, 0.75), (10, 300, 5, 0, 0.75), (10, 300, 5, 0, 0.5), (10, 300, 5, 9, 0.9),
+    (10, 300, 5, 9, 0.75), (10, 300, 5, 9, 0.5),
 )  # fmt: skip
 
 
@@ -280,7 +278,7 @@ def simulate(phi, drift):
     def make(n, n_recordings, rng):
         def recording():
             noise = rng.standard_normal((n + 200, N_ROIS)) + rng.standard_normal((n + 200, 1))
-            bold = lfilter([1], [1, -phi], noise, axis=0)[200:]
+            bold = autoregressive(noise, phi)[200:]
             return bold / bold.std(axis=0) + drifting(n, N_ROIS, drift, rng)
 
         return [recording() for _ in range(n_recordings)], [recording() for _ in range(60)]
@@ -308,39 +306,48 @@ def cut_from(scans):
 # -- 4. BOLD that is predicted from its neighbours ----------------------------------------------
 def neighbours(quick):
     """Print the rates of kept predictions where folds are close, those that are refused as well."""
-    n_reps, n_draws, limit = (3 if quick else 40), 99, _folds._MOST_CARRIED
-    model = KNeighborsRegressor(3)
-    print(f"\n4. Folds that are close, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws")
-    print(f"{'':52s}{'standard errors':>18s}{'r':>8s}{'p':>12s}{'p_max':>17s}{'n_eff p':>10s}")
-    for n, n_splits, left_out, phi in CLOSE:
+    n_draws = 39 if quick else 99
+    print(f"\n4. Folds that are close, {N_ROIS} regions, {n_draws} draws")
+    print(f"{'':51s}{'possible r, errors':>20s}", end="")
+    print("".join(f"{name:>18s}{'p':>8s}{'n_eff p':>9s}" for name in ("wandering: r", "time: r")))
+    for n_recordings, n, n_splits, left_out, phi in CLOSE[-1:] if quick else CLOSE:
         cv = BlockedKFold(n_splits, gap=left_out + 1.0, t_r=1.0)
-        p, p_neff, r, errors = [], [], [], []
+        groups, found = np.repeat(np.arange(n_recordings), n), []
+        times = np.column_stack([1e6 * groups, np.tile(np.arange(n), n_recordings)])
+        n_reps = 2 if quick else 40 if n_recordings == 1 else 10
         for seed in range(n_reps):
             rng = np.random.default_rng(seed)
-            X = autoregressive(n, 10, 0.97, rng)
-            y = autoregressive(n, N_ROIS, phi, rng)
-            study = make_study(X, y, cv, None)
-            errors.append(_folds._carried_over(study, _folds._test_blocks(study)[1])[1])
-            _folds._MOST_CARRIED = np.inf, np.inf
-            table = compare(
-                model, X, y, cv=cv, null="phase", n_draws=n_draws, random_state=seed, verbose=False
-            )
-            _folds._MOST_CARRIED = limit
-            table = table.query("scope == 'pooled'")
-            p.append(table[["p", "p_max"]].to_numpy(dtype=float))
-            p_neff.append(table["p_neff"] <= 0.05)
-            r.append(table["r"])
-        case = f"{n} volumes, {n_splits} blocks, {left_out} left out, AR(1) {phi:.2f}"
-        spread = f"{np.mean(errors):.2f} ({min(errors):.1f}-{max(errors):.1f})"
-        print(
-            f"{case:52s}{spread:>18s}{np.mean(r):8.2f}   {rates(np.array(p))}"
-            f"{np.mean(p_neff):8.2f}",
-            flush=True,
-        )
+            parts = [near_time(n, phi, rng) for _ in range(n_recordings)]
+            wandering, y = map(np.concatenate, zip(*parts, strict=True))
+            study = make_study(times, y, cv, groups)
+            possible = _carried_over(_lag_one_autocorrelation(study), _test_blocks(study)[1], 1.0)
+            knows = KernelRidge(alpha=1e-6, kernel="laplacian", gamma=-np.log(phi))
+            outcomes = [possible[:2]]
+            for X, model in ((wandering, KNeighborsRegressor(3)), (times, knows)):
+                with mock.patch("sklearn_beira.comparison.check_folds"):  # which may refuse
+                    table = compare(
+                        model, X, y, cv=cv, groups=groups, n_draws=n_draws, random_state=seed,
+                        null="phase" if n_recordings == 1 else "swap", verbose=False,
+                    ).query("scope == 'pooled'")  # fmt: skip
+                outcomes.append([table["r"], table["p"] <= 0.05, table["p_neff"] <= 0.05])
+            found.append([np.mean(o) for outcome in outcomes for o in outcome])
+        case = f"{n_recordings} x {n} volumes, {n_splits} blocks, {left_out} left out, {phi:.2f}"
+        possible, errors, *rest = np.mean(found, axis=0)
+        print(f"{case:51s}{possible:12.2f}{errors:8.1f}", end="")
+        for r, p, p_neff in (rest[:3], rest[3:]):
+            print(f"{r:18.2f}{p:8.3f}{p_neff:9.3f}", end="")
+        print(flush=True)
 
 
-def autoregressive(n, n_series, phi, rng):
-    return lfilter([1], [1, -phi], rng.standard_normal((n + 300, n_series)), axis=0)[300:]
+def near_time(n, phi, rng):
+    """Features of a recording that wander around its own level, and BOLD."""
+    features = autoregressive(rng.standard_normal((n + 200, 10)), 0.97)[200:]
+    bold = autoregressive(rng.standard_normal((n + 200, N_ROIS)), phi)[200:]
+    return features + 20 * rng.standard_normal(10), bold
+
+
+def autoregressive(noise, phi):
+    return lfilter([1], [1, -phi], noise, axis=0)
 
 
 # -- all of them ------------------------------------------------------------------------------

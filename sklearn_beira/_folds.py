@@ -1,5 +1,6 @@
 """Whether folds keep apart what a model reads, and BOLD that is alike."""
 
+from bisect import bisect_left
 from collections import Counter
 
 import numpy as np
@@ -11,9 +12,11 @@ from .preprocessing import Windower
 from .windows import EEGWindows
 
 # By how much, and by how many standard errors, smooth BOLD may raise r. Above both, kept
-# predictions of a model that follows time are false findings in more than 5 % of one recording
-# (benchmarks/false_findings.py neighbours). Of many recordings little is many standard errors.
-_MOST_CARRIED = 0.2, 2.5
+# predictions even of a model that only wanders with time are false findings in more than 5 % of one
+# recording, and are refused. Of a model that is told the time they are above fewer errors, and
+# there is a warning (benchmarks/false_findings.py, neighbours).
+_REFUSED_R, _REFUSED_ERRORS, _WARNED_ERRORS = 0.2, 2.5, 1.5
+_A_FINDING = "and a test that keeps the predictions would call that a finding."
 
 
 # -- how far back a model looks -----------------------------------------------------------------
@@ -76,7 +79,7 @@ def _extremes(values):
 
 
 # -- how far apart folds are --------------------------------------------------------------------
-def check_folds(models, study, *, needs_apart):
+def check_folds(models, study, *, needs_apart, kept=False):
     """Tell where training and test volumes are so close that they know of each other.
 
     Parameters
@@ -87,58 +90,87 @@ def check_folds(models, study, *, needs_apart):
         Samples and folds.
     needs_apart : bool
         Whether what follows is meaningless if BOLD is predicted from its neighbours in time.
+    kept : bool
+        Whether p comes from draws that keep the predictions, and knows nothing of neighbours.
+
+    Raises
+    ------
+    ValueError
+        If it is, and neighbours tell much.
     """
-    gap_is_given = getattr(study.cv, "gap", 0.0) is not None
     cv = repr(study.cv)
     cv = cv if len(cv) < 100 else type(study.cv).__name__
     cv = "the given splits" if cv.startswith("_CVIterable") else cv
     mixed, blocks = _test_blocks(study)
-    what = "predicted from its neighbours, whatever the EEG"
-    finding = "and a test that keeps the predictions would call that a finding."
     if mixed:
         what = (
-            f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then {what}"
+            f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
+            f"predicted from its neighbours, whatever the EEG"
         )
         if needs_apart:
-            raise ValueError(f"{what}, {finding} Use BlockedKFold.")
+            raise ValueError(f"{what}, {_A_FINDING} Use BlockedKFold.")
         warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
         return
-    r, n_errors = _carried_over(study, blocks)
-    if r > _MOST_CARRIED[0] and n_errors > _MOST_CARRIED[1]:
-        what = (
-            f"the test blocks of {cv} are so short and so close to training volumes that smooth "
-            f"BOLD is {what}, with an r of up to {r:.2f}"
-        )
-        if needs_apart:
-            raise ValueError(
-                f"{what}, {finding} Use fewer blocks or a larger gap (refit=True mends p, not r)."
-            )
-        warn_user(f"{what}: r is too high. Use fewer blocks or a larger gap.", GapWarning)
+    _check_smoothness(study, blocks, cv, needs_apart, kept)
     distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
-    if not isinstance(study.X, EEGWindows):
+    if isinstance(study.X, EEGWindows):
+        for name, model in models.items():
+            _check_history(name, model, study, cv, distance)
+    elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
         # With BlockedKFold, the gap was given on purpose.
-        if distance <= 1 and not isinstance(study.cv, BlockedKFold):
+        warn_user(
+            f"the folds of {cv} leave no gap between training and test: rows next to each "
+            f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
+            f"t_r=...), or give groups where these are recordings.",
+            GapWarning,
+        )
+
+
+def _check_smoothness(study, blocks, cv, needs_apart, kept):
+    """Tell where smooth BOLD goes on from training volumes into the test blocks."""
+    step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
+    rhos = _lag_one_autocorrelation(study)
+    r, n_errors, region = _carried_over(rhos, blocks, step)
+    is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
+    if not is_much and not (kept and n_errors > _WARNED_ERRORS):
+        return
+    gap = _enough_gap(study, rhos, blocks, step)
+    instead = f"{gap}, fewer blocks, or LeaveOneGroupOut"
+    if not is_much:
+        warn_user(
+            f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
+            f"follows time could have an r of up to {r:.2f} in {study.region_names[region]} "
+            f"({n_errors:.1f} standard errors), whatever the EEG, and p does not know of it. Use "
+            f"{gap}, fewer blocks, LeaveOneGroupOut, or a test that refits.",
+            GapWarning,
+        )
+        return
+    what = (
+        f"the test blocks of {cv} are so short and so close to training volumes that smooth BOLD "
+        f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in "
+        f"{study.region_names[region]}"
+    )
+    if needs_apart:
+        raise ValueError(f"{what}, {_A_FINDING} Use {instead}; a test that refits mends p, not r.")
+    warn_user(f"{what}: r is too high. Use {instead}.", GapWarning)
+
+
+def _check_history(name, model, study, cv, distance):
+    """Tell where a model looks back further than test volumes are from training volumes."""
+    history = longest_history(model, study.X)
+    # Folds without a gap of their own keep apart what align kept of the EEG.
+    close = [(cv, distance, getattr(study.cv, "gap", 0.0) is not None)]
+    inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
+    close += [(inside, inside.gap, True) for inside in inner if inside.gap]
+    for splitter, apart, has_gap in close:
+        if apart < history - 1e-6:
+            other = "gap=None" if has_gap else f"align(tmin={-history:g})"
             warn_user(
-                f"the folds of {cv} leave no gap between training and test: rows next to each "
-                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
-                f"t_r=...), or give groups where these are recordings.",
+                f"training and test volumes are only {apart:g} s apart in {splitter}, but {name!r} "
+                f"looks back {history:g} s (window plus delay): the EEG of a volume behind the gap "
+                f"reaches past one before it. Use BlockedKFold(gap={history:g}), or {other}.",
                 GapWarning,
             )
-        return
-    for name, model in models.items():
-        history = longest_history(model, study.X)
-        inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
-        close = [(cv, distance), *((inside, inside.gap) for inside in inner if inside.gap)]
-        for splitter, apart in close:
-            if apart < history - 1e-6:
-                # What align kept is all that gap=None knows of.
-                other = ", or gap=None" if gap_is_given else f", or align(tmin={-history:g})"
-                warn_user(
-                    f"training and test volumes are only {apart:g} s apart in {splitter}, but "
-                    f"{name!r} looks back {history:g} s (window plus delay), so they share EEG. "
-                    f"Use BlockedKFold(gap={history:g}){other}.",
-                    GapWarning,
-                )
 
 
 def _test_blocks(study):
@@ -167,7 +199,21 @@ def _test_blocks(study):
     return mixed, blocks
 
 
-def _carried_over(study, blocks):
+# -- what smooth BOLD tells of its neighbours ---------------------------------------------------
+def _lag_one_autocorrelation(study):
+    """Autocorrelation of BOLD around a line, from volume to volume; 0 where it does not vary."""
+    runs = study.runs()
+    y = np.empty_like(study.y)
+    for run in runs:
+        y[run] = detrend(study.y[run], axis=0)
+    y[:, y.std(axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of lines, rounding is left
+    pairs = np.concatenate([np.column_stack([run[:-1], run[1:]]) for run in runs])
+    products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
+    norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
+    return products / np.where(norms > 0, norms, np.inf)
+
+
+def _carried_over(rhos, blocks, step):
     r"""What r, centred within test blocks, neighbouring training volumes alone could give.
 
     BOLD around a line is taken for a first-order autoregressive process. Training volumes then
@@ -177,35 +223,36 @@ def _carried_over(study, blocks):
     :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has the variance
     :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
 
+    Parameters
+    ----------
+    rhos : ndarray of shape (n_rois,)
+        Autocorrelation from volume to volume.
+    blocks : list of tuple
+        Of :func:`_test_blocks`.
+    step : float
+        Time between volumes, in the unit of the blocks.
+
     Returns
     -------
     r : float
         The r, of the region where it is most standard errors.
     n_errors : float
         How many they are.
+    region : int
+        Its number.
     """
-    runs = study.runs()
-    y = np.empty_like(study.y)
-    for run in runs:
-        y[run] = detrend(study.y[run], axis=0)
-    y = y[
-        :, y.std(axis=0) > 1e-9 * np.abs(study.y).max(axis=0)
-    ]  # what is left of lines is rounding
-    pairs = np.concatenate([np.column_stack([run[:-1], run[1:]]) for run in runs])
-    products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
-    norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
-    rho = products / np.where(norms > 0, norms, np.inf)
-    step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
-    worst = (0.0, 0.0)
-    for one in np.unique(np.clip(rho, 0.0, 0.99).round(2)):
+    rhos = np.clip(rhos, 0.0, 0.99).round(2)
+    worst = (0.0, 0.0, 0)
+    for rho in np.unique(rhos):
         sums = np.zeros(3)
         for (n, *apart), count in Counter(blocks).items():
-            sums += count * _told_by_neighbours(one, n, np.divide(apart, step))
+            sums += count * _told_by_neighbours(rho, n, np.divide(apart, step))
         told, variance, squares = sums
         if variance > 0:
             r = np.sqrt(told / variance)
-            worst = max(worst, (r * variance / np.sqrt(squares), r))
-    return worst[1], worst[0]
+            worst = max(worst, (r * variance / np.sqrt(squares), r, np.argmax(rhos == rho)))
+    n_errors, r, region = map(float, worst)
+    return r, n_errors, int(region)
 
 
 def _told_by_neighbours(rho, n, apart):
@@ -223,3 +270,21 @@ def _told_by_neighbours(rho, n, apart):
         among = rho ** np.abs(np.subtract.outer(neighbours, neighbours))
         sums[0] = np.trace(across @ np.linalg.solve(among, across.T))
     return np.array(sums)
+
+
+def _enough_gap(study, rhos, blocks, step):
+    """Say, in words, over which gap of BlockedKFold neighbours tell little, where there is one."""
+
+    def is_enough(n_volumes):
+        apart = [(n, *(max(a, n_volumes * step) for a in sides)) for n, *sides in blocks]
+        return _carried_over(rhos, apart, step)[1] <= _WARNED_ERRORS
+
+    if isinstance(study.cv, BlockedKFold):
+        # Beyond half of the other blocks little would be left to train on.
+        candidates = range(1, max(n for n, *_ in blocks) * (study.cv.n_splits - 1) // 2)
+        first = bisect_left(candidates, True, key=is_enough)
+        if first < len(candidates):
+            t_r = step if isinstance(study.X, EEGWindows) else study.cv.t_r
+            gap = candidates[first]
+            return f"a gap of {gap} volumes" if t_r is None else f"a gap of {gap * t_r:.3g} s"
+    return "a larger gap"

@@ -81,7 +81,7 @@ def compare(
         True repeats every model's whole procedure in every draw, which costs as many fits. False,
         the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
         as much as cross-validation can make r scatter: p is then an upper bound. Folds so close
-        that BOLD is predicted from its neighbours are refused.
+        that BOLD is predicted from its neighbours are refused, or warned of.
     keep_trend : bool
         As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
     others : list of array-like or None
@@ -158,7 +158,8 @@ def compare(
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
     study = make_study(X, y, cv, groups)
     subjects = _subjects(study, subjects)
-    check_folds(models, study, needs_apart=null is not None and not refit)
+    kept = null is not None and not refit
+    check_folds(models, study, needs_apart=kept, kept=kept)
     if null is not None:
         null = choose_null(null, study, others)
         draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)

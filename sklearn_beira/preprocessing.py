@@ -16,7 +16,7 @@ from ._quiet import quiet_mne
 from ._recordings import find_recording, in_pieces, recording_path, write_recording
 from ._validation import array_sampling_rate, channel_names, check_eeg
 from ._warn import warn_user
-from .model_selection import GapWarning
+from .model_selection import GapWarning, window_reach
 from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
@@ -319,13 +319,13 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         if isinstance(X, EEGWindows):
             tmin = X.tmin if self.duration is None else -self.delay - self.duration
             windows = X.window(tmin, -self.delay)
-            if windows.tmin < X.tmin - 1e-6 or windows.tmax > X.tmax + 1e-6:
+            if window_reach(windows) > window_reach(X) + 1e-6:
                 tmin, tmax = windows.tmin, windows.tmax
                 warn_user(
-                    f"the window [{tmin:g}, {tmax:g}) s reads more than X holds, [{X.tmin:g}, "
-                    f"{X.tmax:g}) s: folds that keep training and test volumes apart by that let "
-                    f"them share EEG. Give align, or X.window, a tmin of at most {tmin:g} s and a "
-                    f"tmax of at least {tmax:g} s.",
+                    f"the window [{tmin:g}, {tmax:g}) s reaches further than that of X, "
+                    f"[{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes apart "
+                    f"by what X holds do not keep their EEG apart. Give align, or X.window, a tmin "
+                    f"of at most {tmin:g} s and a tmax of at least {tmax:g} s.",
                     GapWarning,
                 )
             return windows

@@ -157,7 +157,7 @@ def null_test(
         cross-validation BOLD is learned from as well as tested against, so that r scatters up to
         1.4 times as much (:func:`~sklearn_beira.metrics.region_scores`): the draws, in Fisher's z,
         are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds so
-        close that BOLD is predicted from its neighbours are refused.
+        close that BOLD is predicted from its neighbours are refused, or warned of.
     keep_trend : bool
         What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
         place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
@@ -193,7 +193,8 @@ def null_test(
         with far heavier tails than its draws.
     GapWarning
         If the model looks back farther than the gap of the splitter, if test blocks are so short
-        and close to training volumes that smooth BOLD is predicted from its neighbours, or if BOLD
+        and close to training volumes that smooth BOLD is predicted from its neighbours (without
+        ``refit``, this is an error where it is much), or if BOLD
         plainly runs on from group to group of a plain array as within one recording; few groups
         cannot tell.
 
@@ -224,7 +225,7 @@ def null_test(
     check_models({type(model).__name__: model})
     check_level(level)
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, needs_apart=not refit)
+    check_folds({type(model).__name__: model}, study, needs_apart=not refit, kept=not refit)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     if refit:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -132,6 +133,13 @@ def extracted(bold, **params):
 
 def frame(columns=("putamen", "putamen"), values=BOLD):
     return pd.DataFrame(values, columns=list(columns))
+
+
+def many_recordings():
+    """Slow BOLD of 30 recordings."""
+    noise = np.random.default_rng(0).standard_normal((30, 300, 2))
+    y = lfilter([1], [1, -0.9], noise, axis=1)[:, 150:].reshape(-1, 2)
+    return {"X": y[::-1], "y": y, "groups": np.repeat(np.arange(30), 150), "n_draws": 2}
 
 
 def compared(model=None, X=TABLE, y=BOLD, **params):
@@ -426,6 +434,9 @@ WARNINGS = {
     "training and test volumes next to each other": lambda: compared(cv=KFold(2), null=None),
     "short test blocks next to training volumes": lambda: compared(
         X=WALK[:, :3], y=WALK[:, 3], cv=BlockedKFold(30, gap=0), null=None
+    ),
+    "many recordings of smooth BOLD in blocks, without a refit": lambda: compared(
+        **many_recordings(), cv=BlockedKFold(5, gap=10, t_r=1)
     ),
     "few swaps": lambda: compared(groups=np.repeat([0, 1], 6), null="swap"),
 }

@@ -124,7 +124,7 @@ def test_an_honest_figure_is_not_made_of_mixed_folds_and_warns_of_close_ones(win
     looks_back = Pipeline([("window", Windower(4.0)), ("net", make_net(max_epochs=1))])
     with (
         pytest.warns(GapWarning, match="only 2 s apart .* looks back 4 s"),
-        pytest.warns(GapWarning, match=r"\[-4, 0\) s reads more than X holds"),
+        pytest.warns(GapWarning, match=r"\[-4, 0\) s reaches further than that of X"),
     ):
         paper_protocol(looks_back, X, y, cv=BlockedKFold(5, gap=0.5), verbose=False)
 

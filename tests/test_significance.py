@@ -1,6 +1,7 @@
 """Nulls of whole procedures: planted truth is found, a null stays null, and no draw cheats."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,12 @@ from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
 from sklearn_beira import EEGWindows, Windower, null_test
-from sklearn_beira._folds import _carried_over, _test_blocks, longest_history
+from sklearn_beira._folds import (
+    _carried_over,
+    _lag_one_autocorrelation,
+    _test_blocks,
+    longest_history,
+)
 from sklearn_beira._procedure import has_independent_targets
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
@@ -39,7 +45,7 @@ from sklearn_beira.metrics import pearson_r
 from sklearn_beira.model_selection import BlockedKFold, GapWarning
 from sklearn_beira.significance import StationarityWarning, draw_surrogates, kpss
 
-CV = BlockedKFold(5, gap=0)
+CV = BlockedKFold(5, gap=5, t_r=1)
 RIDGE = make_pipeline(StandardScaler(), Ridge(1.0))
 
 
@@ -137,8 +143,9 @@ def test_the_slow_trend_stays_in_place_and_the_rest_does_not():
     X, y = coupled(300)
     drift = np.outer(np.linspace(-1, 1, 300), [0.0, 0.0, 50.0, -50.0])
     drift += 30 * np.cos(np.pi * np.arange(300) / 300)[:, None]
-    study = make_study(X, y + drift, CV, np.repeat(np.arange(6), 50))
-    study_flat = make_study(X, y, CV, np.repeat(np.arange(6), 50))
+    cv = BlockedKFold(5, gap=0)
+    study = make_study(X, y + drift, cv, np.repeat(np.arange(6), 50))
+    study_flat = make_study(X, y, cv, np.repeat(np.arange(6), 50))
     for null in NULLS:
         draws, flat = (draw_surrogates(s, null, 20, None, 0) for s in (study, study_flat))
         assert study.t_r == 2.0
@@ -446,30 +453,38 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     X, y = smooth(200, 10, 0.97), smooth(200, 3, 0.9, seed=1)
     model = KNeighborsRegressor(3)
     short = {"cv": BlockedKFold(40, gap=4.0, t_r=2.0), "null": "phase"}
-    with pytest.raises(
-        ValueError, match=r"so short and so close .* r of up to 0\.\d\d, and a test"
-    ):
+    y = pd.DataFrame(np.column_stack([np.random.default_rng(1).standard_normal(200), y]))
+    y.columns = ["white", "red", "pink", "rose"]
+    sentence = r"so short and so close .* r of up to 0\.\d\d in (?:red|pink|rose), and a test"
+    with pytest.raises(ValueError, match=sentence) as caught:
         run(model, X, y, refit=False, **short)
-    with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use fewer"):
+    with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use a gap of"):
         run(model, X, y, n_draws=2, **short)
+    # The gap that it names is enough, one of a volume less is not.
+    gap = float(re.search(r"Use a gap of (\S+) s, fewer blocks", str(caught.value))[1])
+    assert gap > 4
+    run(model, X, y, refit=False, cv=BlockedKFold(40, gap=gap, t_r=2.0), null="phase")
+    with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* Use a gap of {gap:g} s"):
+        run(model, X, y, refit=False, cv=BlockedKFold(40, gap=gap - 2.0, t_r=2.0), null="phase")
     # Long blocks, or a gap over which BOLD is another, or BOLD that is not smooth: not a word.
-    run(model, X, y, refit=False, cv=BlockedKFold(5, gap=4.0, t_r=2.0), null="phase")
+    run(model, X, y, refit=False, cv=BlockedKFold(5, gap=10.0, t_r=2.0), null="phase")
     run(model, X, y, refit=False, cv=BlockedKFold(10, gap=40.0, t_r=2.0), null="phase")
     white = np.random.default_rng(1).standard_normal((200, 3))
     white = np.column_stack([white, np.full(200, 1000.1), np.linspace(0, 7, 200)])
     run(model, X, white, refit=False, **short)
 
 
-def test_many_recordings_are_not_refused_for_little():
+def test_many_recordings_are_not_refused_for_little_but_warned_of():
     X = np.concatenate([smooth(150, 3, seed=k) for k in range(30)])
     y = np.concatenate([smooth(150, 2, 0.9, seed=100 + k) for k in range(30)])
     groups = np.repeat(np.arange(30), 150)
     cv = BlockedKFold(5, gap=16.0, t_r=2.0)
-    study = make_study(X, y, cv, groups)
-    r, n_errors = _carried_over(study, _test_blocks(study)[1])
-    assert r < 0.2
-    assert n_errors > 2.5
-    run(RIDGE, X, y, cv=cv, groups=groups, refit=False, null="phase")
+    options = {"groups": groups, "null": "phase", "n_draws": 5}
+    with pytest.warns(GapWarning, match=r"r of up to 0\.1\d in ROI \d \(\d\.\d standard errors\)"):
+        run(RIDGE, X, y, cv=cv, refit=False, **options)
+    # Draws that are fitted have the same advantage, and whole recordings tell nothing.
+    run(RIDGE, X, y, cv=cv, **options)
+    run(RIDGE, X, y, cv=LeaveOneGroupOut(), refit=False, **options)
 
 
 def test_what_neighbours_tell_is_what_a_regression_on_them_finds():
@@ -490,7 +505,7 @@ def test_what_neighbours_tell_is_what_a_regression_on_them_finds():
     mixed, blocks = _test_blocks(study)
     assert not mixed
     assert blocks == [(length, apart, apart)] * 300
-    found, n_errors = _carried_over(study, blocks)
+    found, n_errors, _ = _carried_over(_lag_one_autocorrelation(study), blocks, 1.0)
     assert found == pytest.approx(r, abs=0.01)
     # r of independent series, as smooth and cut into as many blocks, scatters by found / n_errors.
     blocks = smooth(300 * 20, 200, lag_one, seed=1).reshape(300, 20, 200)[:, :length]
@@ -563,7 +578,7 @@ def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
 
 @pytest.mark.parametrize("null", ["swap", "phase"])
 @pytest.mark.parametrize(
-    "cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=2, t_r=1), LeaveOneGroupOut()]
+    "cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=3, t_r=1), LeaveOneGroupOut()]
 )
 def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, null):
     """A ridge with many features, whose r scatters most beside what its predictions tell."""
@@ -680,7 +695,7 @@ def test_a_recording_that_is_there_twice_is_refused(make_raw):
 def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
     X, y = coupled(100)
     with pytest.warns(GapWarning, match="leave no gap between training and test: rows next to"):
-        run(RIDGE, X, y, cv=KFold(5), null="phase", refit=False)
+        run(RIDGE, X, y, cv=KFold(5), null="phase", n_draws=5)
     for model, found in ((Ridge, "Ridge"), ("ridge", "'ridge'"), (lambda: RIDGE, "function")):
         with pytest.raises(TypeError, match=f"must be a scikit-learn regressor, got .*{found}"):
             run(model, X, y)
