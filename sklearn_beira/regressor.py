@@ -28,7 +28,7 @@ from ._batches import (
 from ._checkpoint import Checkpoint, find_state
 from ._composition import build_network, even_batches, make_net, resolve_device
 from ._numbers import check_bold
-from ._random import private_random_numbers
+from ._random import PrivateRandomNumbers
 from ._settings import check_settings, rate_to_start
 from ._start import BANDS, start_from_data, time_of_volumes
 from ._validation import check_eeg
@@ -171,7 +171,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     EEG scale and BOLD scaling are learned in ``fit``, from the rows it is given. Ctrl-C ends the
     training and keeps the best weights so far. A fixed ``random_state`` gives the same weights on
     the same machine, whatever ``n_jobs`` a search around it uses: processes do not know of each
-    other, and threads train in turn. A ``fit`` that fails leaves the model as it was.
+    other, and threads draw in turn. A ``fit`` that fails leaves the model as it was.
 
     How "compact" starts: the powers of all channels in a few bands are read by delay kernels
     with normal weights. A band has one variance per region, the noise of BOLD is a first-order
@@ -351,7 +351,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         validation = self._batches(X[tail], y[tail]) if len(tail) else None
 
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        with private_random_numbers(self.device_, seed):
+        random = PrivateRandomNumbers(self.device_, seed)
+        with random.drawn():
             module = AtVolumes(build_network(self, X, y.shape[1]))
             if self.stride == "window":
                 batch_size, tiles = self.batch_size, Tiles(X[head], self.batch_size)
@@ -361,8 +362,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 self, module, WeightedLoss(loss), batch_size, validation, tiles, checkpoint
             )
             self.net_.initialize()  # moves the module to the device
-            self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
-            if self.max_epochs:
+        self.start_ = self._start(module.network, X[head], y[head], sfreq, init)
+        if self.max_epochs:
+            with random.drawn():
                 if checkpoint is not None:
                     checkpoint.rehearse(self.net_)
                 done = 0 if checkpoint is None else checkpoint.n_epochs
@@ -407,7 +409,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             return self._estimate_pieces(network, X)
         batches = self._batches(X)
         # A data loader draws a seed from the global generator even when it needs none.
-        with private_random_numbers():
+        with PrivateRandomNumbers().drawn():
             estimates = [out.cpu().numpy() for out in self.net_.forward_iter(batches)]
         rows = batches.rows[batches.rows >= 0]
         return average_overlaps(np.concatenate(estimates), rows, len(X))

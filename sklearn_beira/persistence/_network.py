@@ -5,7 +5,7 @@ import torch
 from skorch.history import History
 
 from .._composition import computes, make_net, network_class, network_sizes
-from .._random import private_random_numbers
+from .._random import PrivateRandomNumbers
 from ..losses import WeightedLoss, parse_loss
 from ..nets import AtVolumes
 from ._file import ModelFileError
@@ -122,7 +122,7 @@ def add_network(model, tree, decoder):
                 f"the weights {name!r} are {found[name]}, but the parameters ask for {kind}"
             )
     # What the constructor draws is replaced, and must not move the caller's random numbers.
-    with private_random_numbers():
+    with PrivateRandomNumbers().drawn():
         module = AtVolumes(build())
         module.network.load_state_dict(
             {name: torch.from_numpy(decoder.decode(w).copy()) for name, w in weights.items()}
