@@ -27,6 +27,7 @@ from sklearn_beira import (
 )
 from sklearn_beira.__main__ import main
 from sklearn_beira._procedure import run_tasks
+from sklearn_beira._random import PrivateRandomNumbers
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import read_branches
@@ -200,3 +201,18 @@ def test_importing_the_package_changes_nothing(tmp_path):
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_private_random_numbers_go_on_where_they_ended_and_leave_those_of_the_caller():
+    with PrivateRandomNumbers(seed=3).drawn():
+        at_once = torch.rand(6)
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    private, found, own = PrivateRandomNumbers(seed=3), [], []
+    for _ in range(2):
+        with private.drawn():
+            found.append(torch.rand(3))
+        own.append(torch.rand(1))
+    assert torch.equal(torch.cat(found), at_once)
+    assert torch.equal(torch.cat(own), expected)

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import EEGFilter, EEGWindows, Windower, align, preprocessing
+from sklearn_beira.model_selection import GapWarning
 
 Y = np.arange(30.0)
 
@@ -500,6 +501,14 @@ def test_a_window_lies_where_duration_and_delay_say(make_raw, duration, delay):
         cut = model.fit_transform(array)
         np.testing.assert_array_equal(cut, found)
         assert np.shares_memory(cut, array)
+
+
+def test_a_window_beyond_that_of_x_is_warned_of_where_it_reaches_further(make_raw):
+    X = windows(make_raw(), tmin=-8.0, tmax=0.0)[5:-5]
+    assert Windower(2.0, -1.5).fit_transform(X).tmax == 1.5  # 2 s, which a gap of 8 keeps apart
+    for window in (Windower(8.0, 1.0), Windower(None, -1.0)):
+        with pytest.warns(GapWarning, match=r"reaches further than that of X, \[-8, 0\) s"):
+            window.fit_transform(X)
 
 
 def test_both_paths_agree_where_volumes_lie_between_samples(make_raw):

@@ -411,7 +411,8 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     y = smooth(60, 1)
     model = Pipeline([("window", Windower(8.0, 2.0)), ("power", BandPower(None)), ("r", Ridge())])
     assert longest_history(model, X) == 10.0
-    with pytest.warns(GapWarning, match=r"only 8 s apart in .*, but 'Pipeline' looks back 10 s"):
+    match = r"only 8 s apart in .*, but 'Pipeline' looks back 10 s .*\(gap=10\), or gap=None"
+    with pytest.warns(GapWarning, match=match):
         run(model, X, y, cv=BlockedKFold(3, gap=7.0), refit=False)
     with pytest.warns(GapWarning, match=r"only 2 s apart in KFold\(.*, but 'Pipeline' looks back"):
         run(model, X, y, cv=KFold(3), refit=False)
@@ -421,6 +422,20 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
     assert longest_history(search, X) == 12.0
     assert longest_history(Ridge(), X) == 16.0
+    # The gap inside of a search is its own, that of the folds is what align kept.
+    inside = clone(search).set_params(cv=BlockedKFold(2, gap=6.0))
+    match = r"only 6 s apart in .*, but 'GridSearchCV' looks back 12 s .*\(gap=12\), or gap=None"
+    with (
+        pytest.warns(GapWarning, match=match),
+        pytest.warns(GapWarning, match="the gap of 6 s is shorter than the 16 s of history"),
+    ):
+        run(inside, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+    longer = clone(model).set_params(window__duration=18.0)
+    with (
+        pytest.warns(GapWarning, match=r"looks back 20 s .*\(gap=20\), or align\(tmin=-20\)"),
+        pytest.warns(GapWarning, match=r"\[-20, -2\) s reaches further than that of X"),
+    ):
+        run(longer, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     # Wherever the search is, and whatever a distribution tells of itself.
     scaled = TransformedTargetRegressor(search, transformer=StandardScaler())
     assert longest_history(scaled, X) == 12.0
