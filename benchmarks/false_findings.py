@@ -17,7 +17,7 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    models that follow time: three nearest neighbours on features that wander ("wandering"), and the
    best there is, which knows time and how smooth BOLD is ("time"). Beside them r, and what
    compare computes before it fits: the r that neighbours can give, and how many standard errors
-   that is. Above 2.5 of them compare refuses the folds, or warns where r is below .2.
+   that is. Above 1.5 of them compare warns; above 2.5, and an r of .2, it refuses the folds.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.

@@ -158,8 +158,8 @@ def compare(
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
     study = make_study(X, y, cv, groups)
     subjects = _subjects(study, subjects)
-    kept = null is not None and not refit
-    check_folds(models, study, needs_apart=kept, kept=kept)
+    keeps = null is not None and not refit
+    check_folds(models, study, needs_apart=keeps, kept=keeps)
     if null is not None:
         null = choose_null(null, study, others)
         draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)

@@ -194,9 +194,8 @@ def null_test(
     GapWarning
         If the model looks back farther than the gap of the splitter, if test blocks are so short
         and close to training volumes that smooth BOLD is predicted from its neighbours (without
-        ``refit``, this is an error where it is much), or if BOLD
-        plainly runs on from group to group of a plain array as within one recording; few groups
-        cannot tell.
+        ``refit``, this is an error where it is much), or if BOLD plainly runs on from group to
+        group of a plain array as within one recording; few groups cannot tell.
 
     References
     ----------

@@ -304,9 +304,10 @@ def test_epochs_fine_tune_the_default_from_its_start(windows):
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
-def test_models_fitted_in_threads_are_those_fitted_one_by_one(windows):
+@pytest.mark.parametrize("architecture", ["compact", "eegnet"])
+def test_models_fitted_in_threads_are_those_fitted_one_by_one(windows, architecture):
     X, y = windows
-    model = BEIRARegressor("eegnet", **SMALL)
+    model = BEIRARegressor(architecture, **SMALL)
     state = torch.get_rng_state()
     alone = cross_val_predict(model, X, y, cv=BlockedKFold(4))
     with parallel_config("threading", n_jobs=4):
