@@ -2,9 +2,12 @@
 
 from bisect import bisect_left
 from collections import Counter
+from itertools import product
 
 import numpy as np
 from scipy.signal import detrend
+from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit, check_cv
+from sklearn.model_selection._search import BaseSearchCV
 
 from ._warn import warn_user
 from .model_selection import BlockedKFold, GapWarning, window_reach
@@ -20,6 +23,42 @@ _A_FINDING = "and a test that keeps the predictions would call that a finding."
 
 
 # -- how far back a model looks -----------------------------------------------------------------
+def windows_read(model, X):
+    """List the windows that a model reads.
+
+    Parameters
+    ----------
+    model : estimator
+        A model; the windows that searches in it try count.
+    X : EEGWindows
+        Samples.
+
+    Returns
+    -------
+    windows : list of tuple of float
+        Start and end in s relative to the volume onset; the window of X where a distribution does
+        not tell.
+    """
+    params = {"": model, **model.get_params(deep=True)}
+    cutters = {name: part for name, part in params.items() if isinstance(part, Windower)}
+    windows = set() if cutters else {(X.tmin, X.tmax)}
+    for name, cutter in cutters.items():
+        for step, grid in [*_grids(params, name)] or [(name, {})]:
+            for one in grid.get(step, [cutter]):
+                if not isinstance(one, Windower):  # the step is left out
+                    windows.add((X.tmin, X.tmax))
+                    continue
+                durations = _extremes(grid.get(f"{step}__duration", [one.duration]))
+                delays = _extremes(grid.get(f"{step}__delay", [one.delay]))
+                for duration, delay in product(durations, delays):
+                    if np.isfinite([delay, 0.0 if duration is None else duration]).all():
+                        tmin = X.tmin if duration is None else -delay - duration
+                        windows.add((tmin, -delay))
+                    else:
+                        windows.add((X.tmin, X.tmax))
+    return sorted(windows)
+
+
 def longest_history(model, X):
     """Tell how far apart volumes must be for a model to share no EEG between them.
 
@@ -35,28 +74,12 @@ def longest_history(model, X):
     history : float
         Time in s: window plus delay, or the length of the window where that is more.
     """
-    params = {"": model, **model.get_params(deep=True)}
-    cutters = {name: part for name, part in params.items() if isinstance(part, Windower)}
-    if not cutters:
-        return window_reach(X)
-    reaches = []
-    for name, cutter in cutters.items():
-        durations, delays = [cutter.duration], [cutter.delay]
-        for step, grid in _grids(params, name):
-            for found, parameter in ((durations, "duration"), (delays, "delay")):
-                found.extend(_extremes(grid.get(f"{step}__{parameter}", ())))
-            others = grid.get(step, ())
-            others = [w for w in others if isinstance(w, Windower)] if np.iterable(others) else []
-            durations += [w.duration for w in others]
-            delays += [w.delay for w in others]
-        for delay in delays:
-            for duration in durations:
-                if not np.isfinite([delay, 0.0 if duration is None else duration]).all():
-                    reaches.append(window_reach(X))
-                    continue
-                tmin = X.tmin if duration is None else -delay - duration
-                reaches.append(max(-delay, 0.0) - tmin)
-    return max(reaches)
+    return max(map(_reach, windows_read(model, X)))
+
+
+def _reach(window):
+    tmin, tmax = window
+    return max(tmax, 0.0) - tmin
 
 
 def _grids(params, name):
@@ -93,10 +116,20 @@ def check_folds(models, study, *, needs_apart, kept=False):
     kept : bool
         Whether p comes from draws that keep the predictions, and knows nothing of neighbours.
 
+    Returns
+    -------
+    said : list of str
+        What was warned of.
+
     Raises
     ------
     ValueError
-        If it is, and neighbours tell much.
+        If the folds are too close for what follows, or if a window leaves its recording.
+
+    Warns
+    -----
+    GapWarning
+        If they are close, or those of a search in a model.
     """
     cv = repr(study.cv)
     cv = cv if len(cv) < 100 else type(study.cv).__name__
@@ -109,68 +142,85 @@ def check_folds(models, study, *, needs_apart, kept=False):
         )
         if needs_apart:
             raise ValueError(f"{what}, {_A_FINDING} Use BlockedKFold.")
-        warn_user(f"{what}, and r is too high. Use BlockedKFold.", GapWarning)
-        return
-    _check_smoothness(study, blocks, cv, needs_apart, kept)
-    distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
-    if isinstance(study.X, EEGWindows):
-        for name, model in models.items():
-            _check_history(name, model, study, cv, distance)
-    elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
-        # With BlockedKFold, the gap was given on purpose.
-        warn_user(
-            f"the folds of {cv} leave no gap between training and test: rows next to each "
-            f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
-            f"t_r=...), or give groups where these are recordings.",
-            GapWarning,
-        )
+        said = [f"{what}, and r is too high. Use BlockedKFold."]
+    else:
+        said = _told_by_smoothness(study, blocks, cv, needs_apart, kept)
+        distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
+        if isinstance(study.X, EEGWindows):
+            for name, model in models.items():
+                said += _shared_eeg(name, model, study.X, cv, distance)
+        elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
+            # With BlockedKFold, the gap was given on purpose.
+            said.append(
+                f"the folds of {cv} leave no gap between training and test: rows next to each "
+                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
+                f"t_r=...), or give groups where these are recordings."
+            )
+    for sentence in said:
+        warn_user(sentence, GapWarning)
+    return said
 
 
-def _check_smoothness(study, blocks, cv, needs_apart, kept):
+def _told_by_smoothness(study, blocks, cv, needs_apart, kept):
     """Tell where smooth BOLD goes on from training volumes into the test blocks."""
     step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
     rhos = _lag_one_autocorrelation(study)
     r, n_errors, region = _carried_over(rhos, blocks, step)
     is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
     if not is_much and not (kept and n_errors > _WARNED_ERRORS):
-        return
-    gap = _enough_gap(study, rhos, blocks, step)
-    instead = f"{gap}, fewer blocks, or LeaveOneGroupOut"
+        return []
+    ways = [_enough_gap(study, rhos, blocks, step), "fewer blocks"]
+    if len(study.runs()) > 1:
+        ways.append("LeaveOneGroupOut")
     if not is_much:
-        warn_user(
+        return [
             f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
             f"follows time could have an r of up to {r:.2f} in {study.region_names[region]} "
             f"({n_errors:.1f} standard errors), whatever the EEG, and p does not know of it. Use "
-            f"{gap}, fewer blocks, LeaveOneGroupOut, or a test that refits.",
-            GapWarning,
-        )
-        return
+            f"{', '.join(ways)}, or a test that refits."
+        ]
     what = (
         f"the test blocks of {cv} are so short and so close to training volumes that smooth BOLD "
         f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in "
         f"{study.region_names[region]}"
     )
+    ways = f"Use {', '.join(ways[:-1])} or {ways[-1]}"
     if needs_apart:
-        raise ValueError(f"{what}, {_A_FINDING} Use {instead}; a test that refits mends p, not r.")
-    warn_user(f"{what}: r is too high. Use {instead}.", GapWarning)
+        raise ValueError(f"{what}, {_A_FINDING} {ways}; a test that refits mends p, not r.")
+    return [f"{what}: r is too high. {ways}."]
 
 
-def _check_history(name, model, study, cv, distance):
+def _shared_eeg(name, model, X, cv, distance):
     """Tell where a model looks back further than test volumes are from training volumes."""
-    history = longest_history(model, study.X)
-    # Folds without a gap of their own keep apart what align kept of the EEG.
-    close = [(cv, distance, getattr(study.cv, "gap", 0.0) is not None)]
-    inner = [p for p in model.get_params(deep=True).values() if isinstance(p, BlockedKFold)]
-    close += [(inside, inside.gap, True) for inside in inner if inside.gap]
-    for splitter, apart, has_gap in close:
-        if apart < history - 1e-6:
-            other = "gap=None" if has_gap else f"align(tmin={-history:g})"
-            warn_user(
-                f"training and test volumes are only {apart:g} s apart in {splitter}, but {name!r} "
-                f"looks back {history:g} s (window plus delay): the EEG of a volume behind the gap "
-                f"reaches past one before it. Use BlockedKFold(gap={history:g}), or {other}.",
-                GapWarning,
+    windows = windows_read(model, X)
+    for window in windows:
+        X.window(*window)  # refuses one that leaves its recording, before anything is fitted
+    tmin, tmax = max(windows, key=_reach)
+    history = _reach((tmin, tmax))
+    if history > window_reach(X) + 1e-6:
+        ahead = f", tmax={tmax:g}" if tmax > 0 else ""
+        instead = f"align(tmin={tmin:g}{ahead}), and gap=None"
+    else:
+        instead = f"BlockedKFold(gap={history:g}), or gap=None"
+    said, close = [], [(f"{cv},", distance)]
+    for part in [model, *model.get_params(deep=True).values()]:
+        inner = check_cv(part.cv) if isinstance(part, BaseSearchCV) else None
+        if isinstance(inner, BlockedKFold) and inner.gap is not None:
+            close.append((f"{inner}, inside of the search,", inner.gap))
+        elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
+            said.append(
+                f"the search in {name!r} chooses by {inner}, whose training and test volumes lie "
+                f"next to each other and share EEG: it may choose what follows time. Use "
+                f"BlockedKFold."
             )
+    for splitter, apart in close:
+        if apart < history - 1e-6:
+            said.append(
+                f"training and test volumes are only {apart:g} s apart in {splitter} but "
+                f"{name!r} looks back {history:g} s (window plus delay): the EEG of a volume "
+                f"behind the gap reaches past one before it. Use {instead}."
+            )
+    return said
 
 
 def _test_blocks(study):
@@ -273,18 +323,21 @@ def _told_by_neighbours(rho, n, apart):
 
 
 def _enough_gap(study, rhos, blocks, step):
-    """Say, in words, over which gap of BlockedKFold neighbours tell little, where there is one."""
+    """Say, in words, over which gap of BlockedKFold neighbours tell little."""
 
     def is_enough(n_volumes):
         apart = [(n, *(max(a, n_volumes * step) for a in sides)) for n, *sides in blocks]
         return _carried_over(rhos, apart, step)[1] <= _WARNED_ERRORS
 
-    if isinstance(study.cv, BlockedKFold):
-        # Beyond half of the other blocks little would be left to train on.
-        candidates = range(1, max(n for n, *_ in blocks) * (study.cv.n_splits - 1) // 2)
-        first = bisect_left(candidates, True, key=is_enough)
-        if first < len(candidates):
-            t_r = step if isinstance(study.X, EEGWindows) else study.cv.t_r
-            gap = candidates[first]
-            return f"a gap of {gap} volumes" if t_r is None else f"a gap of {gap * t_r:.3g} s"
-    return "a larger gap"
+    if not isinstance(study.cv, BlockedKFold):
+        return "BlockedKFold with a gap"
+    # Beyond half of the other blocks little would be left to train on.
+    candidates = range(1, max(n for n, *_ in blocks) * (study.cv.n_splits - 1) // 2)
+    first = bisect_left(candidates, True, key=is_enough)
+    if first == len(candidates):
+        return "a larger gap"
+    t_r = step if isinstance(study.X, EEGWindows) else study.cv.t_r
+    n_volumes = candidates[first]
+    if t_r is None:
+        return f"a gap of {n_volumes} volumes (gap={n_volumes}, t_r=1)"
+    return f"a gap of {round(n_volumes * t_r, 2):g} s"

@@ -5,7 +5,7 @@ import warnings
 
 
 def warn_user(message, category=UserWarning):
-    """Warn at the first line outside of this package.
+    """Warn at the first line outside of this package, and of scikit-learn, which calls it.
 
     Parameters
     ----------
@@ -15,6 +15,7 @@ def warn_user(message, category=UserWarning):
         As in :func:`warnings.warn`.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+    inside = (f"{__package__}.", "sklearn.", "joblib.")
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

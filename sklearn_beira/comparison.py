@@ -119,8 +119,8 @@ def compare(
         (:func:`~sklearn_beira.metrics.group_scores`).
         ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
         draws can give), ``null``, ``refit``, ``n_draws``, ``cv``, ``random_state``, ``seeds`` (of
-        every model, by parameter; "None" is not repeatable), ``versions`` and ``blocks`` (the test
-        block of each volume, -1 where no fold tests).
+        every model, by parameter; "None" is not repeatable), ``versions``, ``blocks`` (the test
+        block of each volume, -1 where no fold tests) and ``warnings`` (of folds that are close).
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Only with ``return_predictions``; NaN where no fold tests.
 
@@ -159,7 +159,7 @@ def compare(
     study = make_study(X, y, cv, groups)
     subjects = _subjects(study, subjects)
     keeps = null is not None and not refit
-    check_folds(models, study, needs_apart=keeps, kept=keeps)
+    warned = check_folds(models, study, needs_apart=keeps, kept=keeps)
     if null is not None:
         null = choose_null(null, study, others)
         draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
@@ -202,6 +202,7 @@ def compare(
         "seeds": {str(name): _seeds(model) for name, model in models.items()},
         "versions": versions(),
         "blocks": study.blocks.tolist(),
+        "warnings": warned,
     }
     return (table, predictions) if return_predictions else table
 

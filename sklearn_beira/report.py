@@ -290,7 +290,7 @@ def _add_model(report, model):
     with _figure(ax) as fig:
         report.add_figure(
             fig,
-            title="How it was trained",
+            title="How it was trained" if len(regressor.history_) else "Bands it reads",
             section="Model",
             caption=caption if len(regressor.history_) else f"{_SHARES} {caption}",
             tags=("model",),
@@ -310,7 +310,8 @@ def _add_scores(report, table, protocol, ceiling):
         body += _paragraphs("r of all models:")
         body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
     body += _paragraphs("\n\n".join([_READING, table.attrs.get("question", "")]))
-    body += _paragraphs(protocol)
+    notes = [f"Note: {sentence}" for sentence in table.attrs.get("warnings", [])]
+    body += _paragraphs("\n\n".join([*notes, protocol]))
     report.add_html(body, title="Models beside each other", section="Scores", tags=("scores",))
     with _figure(plot_comparison(table, ceiling=ceiling, n_columns=2)) as fig:
         report.add_figure(

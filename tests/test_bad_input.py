@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import (
@@ -133,6 +134,11 @@ def extracted(bold, **params):
 
 def frame(columns=("putamen", "putamen"), values=BOLD):
     return pd.DataFrame(values, columns=list(columns))
+
+
+def searched(cv):
+    steps = {"window": Windower(3.0), "power": BandPower(None), "ridge": Ridge()}
+    return GridSearchCV(Pipeline(list(steps.items())), {"ridge__alpha": [1.0, 10.0]}, cv=cv)
 
 
 def many_recordings():
@@ -435,8 +441,14 @@ WARNINGS = {
     "short test blocks next to training volumes": lambda: compared(
         X=WALK[:, :3], y=WALK[:, 3], cv=BlockedKFold(30, gap=0), null=None
     ),
-    "many recordings of smooth BOLD in blocks, without a refit": lambda: compared(
+    "smooth BOLD in blocks, without a refit": lambda: compared(
         **many_recordings(), cv=BlockedKFold(5, gap=10, t_r=1)
+    ),
+    "a window longer than the folds are apart": lambda: compared(
+        searched(BlockedKFold(2)), *aligned(tmin=-3.0), cv=BlockedKFold(2, gap=1.0), null=None
+    ),
+    "a search that chooses on volumes next to those it trains on": lambda: compared(
+        searched(KFold(2)), *aligned(tmin=-3.0), cv=BlockedKFold(2), null=None
     ),
     "few swaps": lambda: compared(groups=np.repeat([0, 1], 6), null="swap"),
 }

@@ -32,7 +32,7 @@ from sklearn_beira import Windower, align, compare, delay_curve, null_test, pair
 from sklearn_beira.comparison import format_comparison
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r, region_scores
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.model_selection import BlockedKFold, GapWarning
 from sklearn_beira.viz import plot_comparison
 
 mpl.use("Agg")
@@ -410,6 +410,14 @@ def test_a_cache_refuses_what_it_could_not_recognise(tmp_path):
 
 
 # -- two models ---------------------------------------------------------------------------------
+def test_what_is_warned_of_close_folds_is_kept_with_the_table():
+    X, y = make_data()
+    with pytest.warns(GapWarning, match="leave no gap") as caught:
+        table = run(MODELS, X, y, cv=KFold(3), null=None)
+    assert table.attrs["warnings"] == [str(w.message) for w in caught]
+    assert run(MODELS, X, y, null=None).attrs["warnings"] == []
+
+
 class OwnData(BaseCrossValidator):
     """Five blocks of every subject, predicted from the other blocks of the same subject."""
 

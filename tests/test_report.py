@@ -92,6 +92,8 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     assert not re.search("Memory</th>|<caption>EEGWindows", page)
     assert "<li>n_draws: 19</li>" in page
     assert "the variance of what a band alone adds" in page  # a model without epochs
+    assert "Bands it reads" in page
+    assert "How it was trained" not in page
     assert not plt.get_fignums()
 
 
@@ -127,6 +129,15 @@ def branch_headings(page):
         r'text-decoration-none">(.*?)</a>', page, flags=re.DOTALL,
     )  # fmt: skip
     return {html.unescape(title): "not-predicted" in tags for tags, title in items[1:]}
+
+
+def test_what_was_said_of_the_folds_stands_above_the_scores(parts, tmp_path):
+    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    note = '<p class="beira-note">Note: the folds &lt;of&gt; KFold leave no gap.</p>'
+    assert note not in page_of(few, tmp_path)
+    table = parts["table"].copy()
+    table.attrs = {**parts["table"].attrs, "warnings": ["the folds <of> KFold leave no gap."]}
+    assert note in page_of({**few, "table": table}, tmp_path)
 
 
 def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tmp_path):

@@ -422,6 +422,9 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
     assert longest_history(search, X) == 12.0
     assert longest_history(Ridge(), X) == 16.0
+    unread = clone(search).set_params(estimator__window__duration=60.0, cv=BlockedKFold(2))
+    assert longest_history(unread, X) == 12.0  # the grid has others
+    run(unread, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     # The gap inside of a search is its own, that of the folds is what align kept.
     inside = clone(search).set_params(cv=BlockedKFold(2, gap=6.0))
     match = r"only 6 s apart in .*, but 'GridSearchCV' looks back 12 s .*\(gap=12\), or gap=None"
@@ -430,9 +433,23 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         pytest.warns(GapWarning, match="the gap of 6 s is shorter than the 16 s of history"),
     ):
         run(inside, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+    ahead = clone(model).set_params(window__duration=None, window__delay=-2.0)
+    with (
+        pytest.warns(GapWarning, match=r"looks back 18 s .*\(tmin=-16, tmax=2\), and gap=None"),
+        pytest.warns(GapWarning, match=r"\[-16, 2\) s reaches further than that of X"),
+    ):
+        run(ahead, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+    # A search that chooses next to what it trains on, and one whose windows cannot all be read.
+    careless = clone(search).set_params(cv=KFold(2, shuffle=True, random_state=0))
+    match = r"the search in 'GridSearchCV' chooses by KFold\(n_splits=2, .* share EEG: it may"
+    with pytest.warns(GapWarning, match=match):
+        run(careless, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+    far = clone(search).set_params(param_grid={"window__duration": [8.0, 60.0]})
+    with pytest.raises(ValueError, match=r"the window \[-62, -2\) s leaves the recording for"):
+        run(far, X, y, cv=BlockedKFold(3))
     longer = clone(model).set_params(window__duration=18.0)
     with (
-        pytest.warns(GapWarning, match=r"looks back 20 s .*\(gap=20\), or align\(tmin=-20\)"),
+        pytest.warns(GapWarning, match=r"looks back 20 s .*\(tmin=-20\), and gap=None"),
         pytest.warns(GapWarning, match=r"\[-20, -2\) s reaches further than that of X"),
     ):
         run(longer, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
@@ -476,7 +493,7 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use a gap of"):
         run(model, X, y, n_draws=2, **short)
     # The gap that it names is enough, one of a volume less is not.
-    gap = float(re.search(r"Use a gap of (\S+) s, fewer blocks", str(caught.value))[1])
+    gap = float(re.search(r"Use a gap of (\S+) s or fewer blocks;", str(caught.value))[1])
     assert gap > 4
     run(model, X, y, refit=False, cv=BlockedKFold(40, gap=gap, t_r=2.0), null="phase")
     with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* Use a gap of {gap:g} s"):
