@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import EEGFilter, EEGWindows, Windower, align, preprocessing
+from sklearn_beira.features import BandPower
 from sklearn_beira.model_selection import GapWarning
 
 Y = np.arange(30.0)
@@ -509,6 +510,10 @@ def test_a_window_beyond_that_of_x_is_warned_of_where_it_reaches_further(make_ra
     for window in (Windower(8.0, 1.0), Windower(None, -1.0)):
         with pytest.warns(GapWarning, match=r"reaches further than that of X, \[-8, 0\) s"):
             window.fit_transform(X)
+    longer = Pipeline([("window", Windower(10.0)), ("power", BandPower(None)), ("ridge", Ridge())])
+    with pytest.warns(GapWarning, match="reaches further") as caught:
+        longer.fit(X, np.arange(len(X)))
+    assert caught[0].filename == __file__  # not a line of scikit-learn
 
 
 def test_both_paths_agree_where_volumes_lie_between_samples(make_raw):
