@@ -210,8 +210,7 @@ def _shared_eeg(name, model, X, cv, distance):
         elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
             said.append(
                 f"the search in {name!r} chooses by {inner}, whose training and test volumes lie "
-                f"next to each other and share EEG: it may choose what follows time. Use "
-                f"BlockedKFold."
+                f"next to each other: it may choose what follows time. Use BlockedKFold."
             )
     for splitter, apart in close:
         if apart < history - 1e-6:

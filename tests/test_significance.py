@@ -441,7 +441,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         run(ahead, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     # A search that chooses next to what it trains on, and one whose windows cannot all be read.
     careless = clone(search).set_params(cv=KFold(2, shuffle=True, random_state=0))
-    match = r"the search in 'GridSearchCV' chooses by KFold\(n_splits=2, .* share EEG: it may"
+    match = r"the search in 'GridSearchCV' chooses by KFold\(n_splits=2, .* each other: it may"
     with pytest.warns(GapWarning, match=match):
         run(careless, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     far = clone(search).set_params(param_grid={"window__duration": [8.0, 60.0]})
