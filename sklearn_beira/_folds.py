@@ -2,13 +2,14 @@
 
 from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 from scipy.signal import detrend
 from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit, check_cv
-from sklearn.model_selection._search import BaseSearchCV
 
+from ._validation import is_search
 from ._warn import warn_user
 from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import Windower
@@ -59,8 +60,8 @@ def windows_read(model, X):
     return sorted(windows)
 
 
-def longest_history(model, X):
-    """Tell how far apart volumes must be for a model to share no EEG between them.
+def longest_window(model, X):
+    """Find the window that reaches furthest, of those that a model reads.
 
     Parameters
     ----------
@@ -71,15 +72,15 @@ def longest_history(model, X):
 
     Returns
     -------
-    history : float
-        Time in s: window plus delay, or the length of the window where that is more.
+    windows : EEGWindows
+        The samples through it.
+
+    Raises
+    ------
+    ValueError
+        If one of the windows leaves its recording.
     """
-    return max(map(_reach, windows_read(model, X)))
-
-
-def _reach(window):
-    tmin, tmax = window
-    return max(tmax, 0.0) - tmin
+    return max((X.window(*window) for window in windows_read(model, X)), key=window_reach)
 
 
 def _grids(params, name):
@@ -102,7 +103,7 @@ def _extremes(values):
 
 
 # -- how far apart folds are --------------------------------------------------------------------
-def check_folds(models, study, *, needs_apart, kept=False):
+def check_folds(models, study, *, kept):
     """Tell where training and test volumes are so close that they know of each other.
 
     Parameters
@@ -111,10 +112,9 @@ def check_folds(models, study, *, needs_apart, kept=False):
         Models.
     study : Study
         Samples and folds.
-    needs_apart : bool
-        Whether what follows is meaningless if BOLD is predicted from its neighbours in time.
     kept : bool
-        Whether p comes from draws that keep the predictions, and knows nothing of neighbours.
+        Whether p is that of the predictions as they are, and knows nothing of neighbours in time.
+        Draws that are fitted, too, have them as well.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def check_folds(models, study, *, needs_apart, kept=False):
     Raises
     ------
     ValueError
-        If the folds are too close for what follows, or if a window leaves its recording.
+        If the folds are too close for such a p, or if a window leaves its recording.
 
     Warns
     -----
@@ -140,11 +140,11 @@ def check_folds(models, study, *, needs_apart, kept=False):
             f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
             f"predicted from its neighbours, whatever the EEG"
         )
-        if needs_apart:
+        if kept:
             raise ValueError(f"{what}, {_A_FINDING} Use BlockedKFold.")
         said = [f"{what}, and r is too high. Use BlockedKFold."]
     else:
-        said = _told_by_smoothness(study, blocks, cv, needs_apart, kept)
+        said = _told_by_smoothness(study, blocks, cv, kept)
         distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
         if isinstance(study.X, EEGWindows):
             for name, model in models.items():
@@ -161,7 +161,7 @@ def check_folds(models, study, *, needs_apart, kept=False):
     return said
 
 
-def _told_by_smoothness(study, blocks, cv, needs_apart, kept):
+def _told_by_smoothness(study, blocks, cv, kept):
     """Tell where smooth BOLD goes on from training volumes into the test blocks."""
     step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
     rhos = _lag_one_autocorrelation(study)
@@ -169,9 +169,10 @@ def _told_by_smoothness(study, blocks, cv, needs_apart, kept):
     is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
     if not is_much and not (kept and n_errors > _WARNED_ERRORS):
         return []
-    ways = [_enough_gap(study, rhos, blocks, step), "fewer blocks"]
+    ways = [_enough_gap(study, rhos, blocks, step), _few_blocks(study, rhos, step)]
     if len(study.runs()) > 1:
         ways.append("LeaveOneGroupOut")
+    ways = [way for way in ways if way]
     if not is_much:
         return [
             f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
@@ -184,27 +185,24 @@ def _told_by_smoothness(study, blocks, cv, needs_apart, kept):
         f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in "
         f"{study.region_names[region]}"
     )
-    ways = f"Use {', '.join(ways[:-1])} or {ways[-1]}"
-    if needs_apart:
+    ways = f"Use {' or '.join([', '.join(ways[:-1]), ways[-1]] if ways[1:] else ways)}"
+    if kept:
         raise ValueError(f"{what}, {_A_FINDING} {ways}; a test that refits mends p, not r.")
     return [f"{what}: r is too high. {ways}."]
 
 
 def _shared_eeg(name, model, X, cv, distance):
     """Tell where a model looks back further than test volumes are from training volumes."""
-    windows = windows_read(model, X)
-    for window in windows:
-        X.window(*window)  # refuses one that leaves its recording, before anything is fitted
-    tmin, tmax = max(windows, key=_reach)
-    history = _reach((tmin, tmax))
+    longest = longest_window(model, X)  # refused where it leaves a recording, nothing fitted yet
+    history = window_reach(longest)
     if history > window_reach(X) + 1e-6:
-        ahead = f", tmax={tmax:g}" if tmax > 0 else ""
-        instead = f"align(tmin={tmin:g}{ahead}), and gap=None"
+        ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""
+        instead = f"align(tmin={longest.tmin:g}{ahead}), and gap=None"
     else:
         instead = f"BlockedKFold(gap={history:g}), or gap=None"
     said, close = [], [(f"{cv},", distance)]
     for part in [model, *model.get_params(deep=True).values()]:
-        inner = check_cv(part.cv) if isinstance(part, BaseSearchCV) else None
+        inner = check_cv(part.cv) if is_search(part) else None
         if isinstance(inner, BlockedKFold) and inner.gap is not None:
             close.append((f"{inner}, inside of the search,", inner.gap))
         elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
@@ -340,3 +338,19 @@ def _enough_gap(study, rhos, blocks, step):
     if t_r is None:
         return f"a gap of {n_volumes} volumes (gap={n_volumes}, t_r=1)"
     return f"a gap of {round(n_volumes * t_r, 2):g} s"
+
+
+def _few_blocks(study, rhos, step):
+    """Say, in words, in how many blocks of BlockedKFold neighbours tell little, if in any."""
+    cv = study.cv
+    if not isinstance(cv, BlockedKFold):
+        return ""
+    for n_splits in range(cv.n_splits - 1, 1, -1):
+        longer = BlockedKFold(n_splits, gap=cv.gap, t_r=cv.t_r)
+        try:
+            _, blocks = _test_blocks(replace(study, cv=longer, folds=None))
+        except ValueError:  # a gap that leaves nothing to train on
+            return ""
+        if _carried_over(rhos, blocks, step)[1] <= _WARNED_ERRORS:
+            return f"{n_splits} blocks"
+    return ""

@@ -1,8 +1,9 @@
-"""The one check of EEG input that every estimator shares."""
+"""The one check of EEG input that every estimator shares, and what modules ask of models."""
 
 import mne
 import numpy as np
 import pandas as pd
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from ._numbers import check_kind, check_magnitude
@@ -143,6 +144,22 @@ def channel_names(estimator, input_features):
     if input_features is None and estimator.ch_names_in_ is not None:
         return np.asarray(estimator.ch_names_in_, dtype=object)
     return _check_feature_names_in(estimator, input_features)
+
+
+def is_search(model):
+    """Tell whether a model is a search over parameters, as GridSearchCV is.
+
+    Parameters
+    ----------
+    model : object
+        Model, or part of one.
+
+    Returns
+    -------
+    searches : bool
+        True for all searches of scikit-learn; what they share is not public there.
+    """
+    return isinstance(model, BaseSearchCV)
 
 
 def _check_channels(estimator, X, *, reset):

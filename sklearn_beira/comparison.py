@@ -158,8 +158,7 @@ def compare(
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
     study = make_study(X, y, cv, groups)
     subjects = _subjects(study, subjects)
-    keeps = null is not None and not refit
-    warned = check_folds(models, study, needs_apart=keeps, kept=keeps)
+    warned = check_folds(models, study, kept=null is not None and not refit)
     if null is not None:
         null = choose_null(null, study, others)
         draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)

@@ -7,7 +7,6 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
@@ -16,6 +15,7 @@ from ._numbers import standardise
 from ._procedure import check_models
 from ._store import ResultStore
 from ._study import make_study
+from ._validation import is_search
 from .comparison import predict_all
 from .metrics import pearson_r, r_interval, r_p_value, region_scores
 from .model_selection import recordings_and_times
@@ -136,7 +136,7 @@ def paper_protocol(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, needs_apart=True)
+    check_folds({type(model).__name__: model}, study, kept=True)
     names = study.region_names
     train, test = _last_seconds(recordings, times, test_duration)
 
@@ -252,11 +252,11 @@ def _fit_with_test_in_sight(model, X, y, train, test, recordings):
 
     Returns the fitted model and a clause for each choice.
     """
-    if isinstance(model, BaseSearchCV):
+    if is_search(model):
         best, choice = _choose_candidate(model, X, y, train, test)
         fitted, choices = _fit_with_test_in_sight(best, X, y, train, test, recordings)
         return fitted, [choice, *choices]
-    if isinstance(model, Pipeline) and isinstance(model.steps[-1][1], BaseSearchCV):
+    if isinstance(model, Pipeline) and is_search(model.steps[-1][1]):
         seen = X
         if len(model.steps) > 1:
             front = clone(model[:-1]).fit(_safe_indexing(X, train), y[train])

@@ -224,7 +224,7 @@ def null_test(
     check_models({type(model).__name__: model})
     check_level(level)
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, needs_apart=not refit, kept=not refit)
+    check_folds({type(model).__name__: model}, study, kept=not refit)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     if refit:

@@ -22,11 +22,11 @@ from sklearn_beira.protocols import paper_protocol
 CV = BlockedKFold(5, gap=10.0, t_r=2.0)
 
 
-def smooth(n_volumes, n_series, random_state):
-    """Series as smooth as BOLD: lag-1 autocorrelation .75."""
+def smooth(n_volumes, n_series, random_state, lag_one=0.75):
+    """Series with a lag-1 autocorrelation, as smooth as BOLD unless it is given."""
     rng = np.random.default_rng(random_state)
     noise = rng.standard_normal((n_volumes + 100, n_series))
-    return lfilter([1], [1, -0.75], noise, axis=0)[100:]
+    return lfilter([1], [1, -lag_one], noise, axis=0)[100:]
 
 
 class Column(TransformerMixin, BaseEstimator):
@@ -69,14 +69,14 @@ def make_search(n_candidates=12):
 
 @pytest.fixture(scope="module")
 def windows(make_raw):
-    """Two runs of 150 and 154 volumes over white EEG, in windows of 1 s."""
+    """Two runs of 150 and 154 volumes over white EEG, in windows of 1 s, which keep folds near."""
     eeg = [make_raw(3, 320.0, 20.0, random_state=k).get_data() for k in range(2)]
     info = make_raw(3, 1.0, 20.0).info
     onsets = [4.0 + 2.0 * np.arange(n) for n in (150, 154)]
     X = EEGWindows(
         eeg, np.repeat([0, 1], [150, 154]), np.concatenate(onsets), info, tmin=-1.0, tmax=0.0
     )
-    y = pd.DataFrame(smooth(len(X), 2, 0) * 5 + 100, columns=["left", "right"])
+    y = pd.DataFrame(smooth(len(X), 2, 0, 0.4) * 5 + 100, columns=["left", "right"])
     return X, y
 
 
@@ -127,6 +127,10 @@ def test_an_honest_figure_is_not_made_of_mixed_folds_and_warns_of_close_ones(win
         pytest.warns(GapWarning, match=r"\[-4, 0\) s reaches further than that of X"),
     ):
         paper_protocol(looks_back, X, y, cv=BlockedKFold(5, gap=0.5), verbose=False)
+    # BOLD that goes on into the test blocks; the p beside the honest r comes from no null.
+    X, y = smooth(150, 3, 0), smooth(150, 2, 1)
+    with pytest.warns(GapWarning, match=r"could have an r of up to 0\.\d\d .* p does not know"):
+        paper_protocol(Ridge(), X, y, cv=BlockedKFold(5, gap=0.0), t_r=2.0, verbose=False)
 
 
 def test_the_mean_row_holds_the_means_and_inflation_is_the_difference(windows):

@@ -34,7 +34,7 @@ from sklearn_beira._folds import (
     _carried_over,
     _lag_one_autocorrelation,
     _test_blocks,
-    longest_history,
+    longest_window,
 )
 from sklearn_beira._procedure import has_independent_targets
 from sklearn_beira._study import make_study
@@ -42,7 +42,7 @@ from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
 from sklearn_beira.features import BandPower
 from sklearn_beira.linear import BlockedRidgeCV
 from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold, GapWarning
+from sklearn_beira.model_selection import BlockedKFold, GapWarning, window_reach
 from sklearn_beira.significance import StationarityWarning, draw_surrogates, kpss
 
 CV = BlockedKFold(5, gap=5, t_r=1)
@@ -410,7 +410,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     X = EEGWindows([raw.get_data()], np.zeros(60, int), times, raw.info, tmin=-16, tmax=0)
     y = smooth(60, 1)
     model = Pipeline([("window", Windower(8.0, 2.0)), ("power", BandPower(None)), ("r", Ridge())])
-    assert longest_history(model, X) == 10.0
+    assert window_reach(longest_window(model, X)) == 10.0
     match = r"only 8 s apart in .*, but 'Pipeline' looks back 10 s .*\(gap=10\), or gap=None"
     with pytest.warns(GapWarning, match=match):
         run(model, X, y, cv=BlockedKFold(3, gap=7.0), refit=False)
@@ -420,10 +420,10 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     run(model, X, y, cv=BlockedKFold(3, gap=10.0), refit=False)
     grid = {"window__delay": [-2.0, 4.0], "window__duration": [6.0, 8.0]}
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
-    assert longest_history(search, X) == 12.0
-    assert longest_history(Ridge(), X) == 16.0
+    assert window_reach(longest_window(search, X)) == 12.0
+    assert window_reach(longest_window(Ridge(), X)) == 16.0
     unread = clone(search).set_params(estimator__window__duration=60.0, cv=BlockedKFold(2))
-    assert longest_history(unread, X) == 12.0  # the grid has others
+    assert window_reach(longest_window(unread, X)) == 12.0  # the grid has others
     run(unread, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     # The gap inside of a search is its own, that of the folds is what align kept.
     inside = clone(search).set_params(cv=BlockedKFold(2, gap=6.0))
@@ -455,11 +455,11 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         run(longer, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
     # Wherever the search is, and whatever a distribution tells of itself.
     scaled = TransformedTargetRegressor(search, transformer=StandardScaler())
-    assert longest_history(scaled, X) == 12.0
-    assert longest_history(Pipeline([("search", search)]), X) == 12.0
+    assert window_reach(longest_window(scaled, X)) == 12.0
+    assert window_reach(longest_window(Pipeline([("search", search)]), X)) == 12.0
     for delays, history in ((stats.uniform(0, 4), 12.0), (stats.norm(), 16.0), (Drawn(), 16.0)):
         drawn = RandomizedSearchCV(model, {"window__delay": delays})
-        assert longest_history(drawn, X) == history
+        assert window_reach(longest_window(drawn, X)) == history
 
 
 class Drawn:
@@ -493,11 +493,18 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use a gap of"):
         run(model, X, y, n_draws=2, **short)
     # The gap that it names is enough, one of a volume less is not.
-    gap = float(re.search(r"Use a gap of (\S+) s or fewer blocks;", str(caught.value))[1])
+    advice = re.search(r"Use a gap of (\S+) s or (\d+) blocks;", str(caught.value))
+    gap, n_blocks = float(advice[1]), int(advice[2])
     assert gap > 4
     run(model, X, y, refit=False, cv=BlockedKFold(40, gap=gap, t_r=2.0), null="phase")
     with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* Use a gap of {gap:g} s"):
         run(model, X, y, refit=False, cv=BlockedKFold(40, gap=gap - 2.0, t_r=2.0), null="phase")
+    # So are as many blocks as it names, and one more is not.
+    assert 2 <= n_blocks < 39
+    run(model, X, y, refit=False, cv=BlockedKFold(n_blocks, gap=4.0, t_r=2.0), null="phase")
+    more = BlockedKFold(n_blocks + 1, gap=4.0, t_r=2.0)
+    with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* s, {n_blocks} blocks, or a test"):
+        run(model, X, y, refit=False, cv=more, null="phase")
     # Long blocks, or a gap over which BOLD is another, or BOLD that is not smooth: not a word.
     run(model, X, y, refit=False, cv=BlockedKFold(5, gap=10.0, t_r=2.0), null="phase")
     run(model, X, y, refit=False, cv=BlockedKFold(10, gap=40.0, t_r=2.0), null="phase")

@@ -13,12 +13,12 @@ import platform
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._files import one_line
 from .._store import versions
+from .._validation import is_search
 from .._warn import warn_user
 from ._allowed import check_classes
 from ._decode import Decoder
@@ -224,7 +224,7 @@ def _parse(file):
 
 def _facts(model):
     search = None
-    if isinstance(model, BaseSearchCV):
+    if is_search(model):
         search = {"best_params": repr(model.best_params_), "best_score": repr(model.best_score_)}
         model = model.best_estimator_
     steps = model.steps if isinstance(model, Pipeline) else [("model", model)]

@@ -24,9 +24,9 @@ import types
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import Bunch
 
+from .._validation import is_search
 from ..regressor import BEIRARegressor
 from ._allowed import name_class, name_function
 from ._file import storable
@@ -102,7 +102,7 @@ class Encoder:
             return {"$scalar": [value.dtype.name, item]}
         if type(value) in (np.ndarray, np.memmap):
             return self._array(np.asarray(value), where)
-        if isinstance(value, BaseSearchCV) and hasattr(value, "best_estimator_"):
+        if is_search(value) and hasattr(value, "best_estimator_"):
             return self.encode(value.best_estimator_, where, depth)
         if isinstance(value, type):
             name = next((n for n, c in self.classes.items() if c is value), None)
