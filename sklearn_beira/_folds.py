@@ -147,8 +147,7 @@ def check_folds(models, study, *, kept):
         said = _told_by_smoothness(study, blocks, cv, kept)
         distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
         if isinstance(study.X, EEGWindows):
-            for name, model in models.items():
-                said += _shared_eeg(name, model, study.X, cv, distance)
+            said += _shared_eeg(models, study.X, cv, distance)
         elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
             # With BlockedKFold, the gap was given on purpose.
             said.append(
@@ -191,33 +190,45 @@ def _told_by_smoothness(study, blocks, cv, kept):
     return [f"{what}: r is too high. {ways}."]
 
 
-def _shared_eeg(name, model, X, cv, distance):
-    """Tell where a model looks back further than test volumes are from training volumes."""
-    longest = longest_window(model, X)  # refused where it leaves a recording, nothing fitted yet
-    history = window_reach(longest)
-    if history > window_reach(X) + 1e-6:
-        ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""
-        instead = f"align(tmin={longest.tmin:g}{ahead}), and gap=None"
-    else:
-        instead = f"BlockedKFold(gap={history:g}), or gap=None"
-    said, close = [], [(f"{cv},", distance)]
-    for part in [model, *model.get_params(deep=True).values()]:
-        inner = check_cv(part.cv) if is_search(part) else None
-        if isinstance(inner, BlockedKFold) and inner.gap is not None:
-            close.append((f"{inner}, inside of the search,", inner.gap))
-        elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
-            said.append(
-                f"the search in {name!r} chooses by {inner}, whose training and test volumes lie "
-                f"next to each other: it may choose what follows time. Use BlockedKFold."
-            )
-    for splitter, apart in close:
-        if apart < history - 1e-6:
-            said.append(
-                f"training and test volumes are only {apart:g} s apart in {splitter} but "
-                f"{name!r} looks back {history:g} s (window plus delay): the EEG of a volume "
-                f"behind the gap reaches past one before it. Use {instead}."
-            )
+def _shared_eeg(models, X, cv, distance):
+    """Tell where models look back further than test volumes are from training volumes."""
+    close, careless = {}, {}  # names of the models, by what is said of them
+    for name, model in models.items():
+        longest = longest_window(model, X)  # or refused, before anything is fitted
+        history = window_reach(longest)
+        if history > window_reach(X) + 1e-6:
+            ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""
+            instead = f"align(tmin={longest.tmin:g}{ahead}), and gap=None"
+        else:
+            instead = f"BlockedKFold(gap={history:g}), or gap=None"
+        splitters = [(f"{cv},", distance)]
+        for part in [model, *model.get_params(deep=True).values()]:
+            inner = check_cv(part.cv) if is_search(part) else None
+            if isinstance(inner, BlockedKFold) and inner.gap is not None:
+                splitters.append((f"{inner}, inside of the search,", inner.gap))
+            elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
+                careless.setdefault(str(inner), {})[name] = True
+        for splitter, apart in splitters:
+            if apart < history - 1e-6:
+                close.setdefault((splitter, apart, history, instead), {})[name] = True
+    said = [
+        f"the search in {_listed(names)} chooses by {inner}, whose training and test volumes lie "
+        f"next to each other: it may choose what follows time. Use BlockedKFold."
+        for inner, names in careless.items()
+    ]
+    for (splitter, apart, history, instead), names in close.items():
+        said.append(
+            f"training and test volumes are only {apart:g} s apart in {splitter} but "
+            f"{_listed(names)} look{'s' if len(names) == 1 else ''} back {history:g} s (window "
+            f"plus delay): the EEG of a volume behind the gap reaches past one before it. Use "
+            f"{instead}."
+        )
     return said
+
+
+def _listed(names):
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _test_blocks(study):

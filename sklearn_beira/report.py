@@ -301,17 +301,17 @@ def _add_scores(report, table, protocol, ceiling):
     scores = format_comparison(table, ceiling=ceiling).rename_axis(None)
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
+    notes = [f"Note: {sentence}" for sentence in table.attrs.get("warnings", [])]
+    body = _paragraphs("\n\n".join(notes))
     if _letters_across(scores) <= _MAX_LETTERS:
-        body = _scores_html(scores)
+        body += _scores_html(scores)
     else:
         of_first = scores.columns.isin(["interval", "p", "p_max"])
         first = scores.iloc[:, : 1 + of_first.sum()]
-        body = _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
+        body += _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
         body += _paragraphs("r of all models:")
         body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
-    body += _paragraphs("\n\n".join([_READING, table.attrs.get("question", "")]))
-    notes = [f"Note: {sentence}" for sentence in table.attrs.get("warnings", [])]
-    body += _paragraphs("\n\n".join([*notes, protocol]))
+    body += _paragraphs("\n\n".join([_READING, table.attrs.get("question", ""), protocol]))
     report.add_html(body, title="Models beside each other", section="Scores", tags=("scores",))
     with _figure(plot_comparison(table, ceiling=ceiling, n_columns=2)) as fig:
         report.add_figure(

@@ -418,6 +418,19 @@ def test_what_is_warned_of_close_folds_is_kept_with_the_table():
     assert run(MODELS, X, y, null=None).attrs["warnings"] == []
 
 
+def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):
+    study = make_study(n_rois=2, duration=120.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-8, tmax=0, verbose="error")
+    power = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
+    short = make_pipeline(Windower(4.0), BandPower({"alpha": (8, 12)}), Ridge())
+    models = {"short": short, "long": power, "constant": DummyRegressor(), "other": power}
+    with pytest.warns(GapWarning) as caught:
+        table = compare(models, X, y, cv=BlockedKFold(3, gap=6), null=None, verbose=False)
+    (said,) = table.attrs["warnings"]
+    assert "but 'long', 'constant' and 'other' look back 8 s (window plus delay)" in said
+    assert [str(w.message) for w in caught] == [said]
+
+
 class OwnData(BaseCrossValidator):
     """Five blocks of every subject, predicted from the other blocks of the same subject."""
 
