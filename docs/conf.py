@@ -29,6 +29,8 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_math_renderer = "mathml"
 templates_path = ["_templates"]
+# Messages and options are quoted as they are: no curly quotes, no dash for two hyphens.
+smartquotes = False
 
 autosummary_generate = True
 autodoc_typehints = "none"
