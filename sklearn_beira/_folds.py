@@ -173,21 +173,22 @@ def _told_by_smoothness(study, blocks, cv, kept):
         ways.append("LeaveOneGroupOut")
     ways = [way for way in ways if way]
     if not is_much:
+        instead = _listed([*ways, "a test that refits"], "or")
         return [
             f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
             f"follows time could have an r of up to {r:.2f} in {study.region_names[region]} "
             f"({n_errors:.1f} standard errors), whatever the EEG, and p does not know of it. Use "
-            f"{', '.join(ways)}, or a test that refits."
+            f"{instead}."
         ]
     what = (
         f"the test blocks of {cv} are so short and so close to training volumes that smooth BOLD "
         f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in "
         f"{study.region_names[region]}"
     )
-    ways = f"Use {' or '.join([', '.join(ways[:-1]), ways[-1]] if ways[1:] else ways)}"
+    instead = _listed(ways, "or")
     if kept:
-        raise ValueError(f"{what}, {_A_FINDING} {ways}; a test that refits mends p, not r.")
-    return [f"{what}: r is too high. {ways}."]
+        raise ValueError(f"{what}, {_A_FINDING} Use {instead}; a test that refits mends p, not r.")
+    return [f"{what}: r is too high. Use {instead}."]
 
 
 def _shared_eeg(models, X, cv, distance):
@@ -211,24 +212,26 @@ def _shared_eeg(models, X, cv, distance):
         for splitter, apart in splitters:
             if apart < history - 1e-6:
                 close.setdefault((splitter, apart, history, instead), {})[name] = True
-    said = [
-        f"the search in {_listed(names)} chooses by {inner}, whose training and test volumes lie "
-        f"next to each other: it may choose what follows time. Use BlockedKFold."
-        for inner, names in careless.items()
-    ]
-    for (splitter, apart, history, instead), names in close.items():
+    said = []
+    for inner, names in careless.items():
         said.append(
-            f"training and test volumes are only {apart:g} s apart in {splitter} but "
-            f"{_listed(names)} look{'s' if len(names) == 1 else ''} back {history:g} s (window "
-            f"plus delay): the EEG of a volume behind the gap reaches past one before it. Use "
-            f"{instead}."
+            f"the search in {_listed(map(repr, names), 'and')} chooses by {inner}, whose training "
+            f"and test volumes lie next to each other: it may choose what follows time. Use "
+            f"BlockedKFold."
+        )
+    for (splitter, apart, history, instead), names in close.items():
+        look = f"{_listed(map(repr, names), 'and')} look{'' if len(names) > 1 else 's'}"
+        said.append(
+            f"training and test volumes are only {apart:g} s apart in {splitter} but {look} back "
+            f"{history:g} s (window plus delay): the EEG of a volume behind the gap reaches past "
+            f"one before it. Use {instead}."
         )
     return said
 
 
-def _listed(names):
-    *others, last = map(repr, names)
-    return f"{', '.join(others)} and {last}" if others else last
+def _listed(words, conjunction):
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
 def _test_blocks(study):

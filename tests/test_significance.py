@@ -503,7 +503,7 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     assert 2 <= n_blocks < 39
     run(model, X, y, refit=False, cv=BlockedKFold(n_blocks, gap=4.0, t_r=2.0), null="phase")
     more = BlockedKFold(n_blocks + 1, gap=4.0, t_r=2.0)
-    with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* s, {n_blocks} blocks, or a test"):
+    with pytest.warns(GapWarning, match=rf"smooth BOLD goes on .* s, {n_blocks} blocks or a test"):
         run(model, X, y, refit=False, cv=more, null="phase")
     # Long blocks, or a gap over which BOLD is another, or BOLD that is not smooth: not a word.
     run(model, X, y, refit=False, cv=BlockedKFold(5, gap=10.0, t_r=2.0), null="phase")
