@@ -13,16 +13,21 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
    that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
    same EEG; in "drift in both" the EEG has linear drifts of its own.
-4. "neighbours": kept predictions where test blocks are near training volumes, on AR(1) BOLD, of two
-   models that follow time: three nearest neighbours on features that wander ("wandering"), and the
-   best there is, which knows time and how smooth BOLD is ("time"). Beside them r, and what
-   compare computes before it fits: the r that neighbours can give, and how many standard errors
-   that is. Above 1.5 of them compare warns; above 2.5, and an r of .2, it refuses the folds.
+4. "neighbours": kept predictions where test blocks are near training volumes, on AR(1) BOLD, alone
+   or under white noise, of two models that follow time: three nearest neighbours on features that
+   wander ("wandering"), and the best there is, which knows time and how smooth BOLD is ("time").
+   Beside them r, and what compare computes before it fits: the r that neighbours can give, and how
+   many standard errors that is. Above 1.5 of them compare warns; above 2.5, and an r of .2, it
+   refuses the folds.
+5. "bursts": features and BOLD, AR(1), that are louder in the same volumes, as in motion, and have
+   nothing else in common: how often that is found, how often it is warned of, and the rate of
+   p <= .05 where it is not.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
-Run: python benchmarks/false_findings.py [DATA] [--quick] [--parts defaults raw nulls neighbours]
+Run: python benchmarks/false_findings.py [DATA] [--quick]
+         [--parts defaults raw nulls neighbours bursts]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -40,13 +45,14 @@ from scipy.signal import lfilter
 from scipy.stats import pearsonr
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
-from sklearn_beira._folds import _carried_over, _lag_one_autocorrelation, _test_blocks
+from sklearn_beira._folds import _carried_over, _smoothness, _test_blocks
 from sklearn_beira._study import make_study
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
@@ -67,14 +73,22 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbours"]
-# Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation.
+PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts"]
+# Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
+# share of white noise.
 CLOSE = (
-    (1, 200, 40, 0, 0.75), (1, 200, 40, 1, 0.9), (1, 200, 20, 1, 0.9), (1, 300, 40, 1, 0.75),
-    (1, 300, 20, 1, 0.75), (1, 300, 10, 0, 0.75), (1, 300, 10, 1, 0.75), (1, 300, 5, 0, 0.9),
-    (1, 200, 5, 1, 0.9), (1, 600, 5, 0, 0.8), (1, 200, 10, 9, 0.9),
-    (10, 300, 10, 1, 0.75), (10, 300, 5, 0, 0.75), (10, 300, 5, 0, 0.5), (10, 300, 5, 9, 0.9),
-    (10, 300, 5, 9, 0.75), (10, 300, 5, 9, 0.5),
+    (1, 200, 40, 0, 0.75, 0), (1, 200, 40, 1, 0.9, 0), (1, 200, 20, 1, 0.9, 0),
+    (1, 300, 40, 1, 0.75, 0), (1, 300, 20, 1, 0.75, 0), (1, 300, 10, 0, 0.75, 0),
+    (1, 300, 10, 1, 0.75, 0), (1, 300, 5, 0, 0.9, 0), (1, 200, 5, 1, 0.9, 0),
+    (1, 600, 5, 0, 0.8, 0), (1, 200, 10, 9, 0.9, 0), (1, 300, 20, 1, 0.95, 0.6),
+    (10, 300, 10, 1, 0.75, 0), (10, 300, 5, 0, 0.75, 0), (10, 300, 5, 0, 0.5, 0),
+    (10, 300, 5, 9, 0.9, 0), (10, 300, 5, 9, 0.75, 0), (10, 300, 5, 9, 0.5, 0),
+    (6, 200, 15, 1, 0.95, 0.6), (6, 200, 10, 4, 0.95, 0.6),
+)  # fmt: skip
+# Volumes, how much louder some are, and their share.
+BURSTS = (
+    (240, 1, 0.0), (600, 1, 0.0), (240, 2, 0.25), (240, 3, 0.1), (600, 3, 0.1), (120, 4, 0.12),
+    (240, 4, 0.12), (600, 4, 0.12),
 )  # fmt: skip
 
 
@@ -101,6 +115,8 @@ def main(data, quick, parts, repetitions, first):
         every_null(eeg, scans, quick)
     if "neighbours" in parts:
         neighbours(quick)
+    if "bursts" in parts:
+        bursts(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -308,20 +324,22 @@ def neighbours(quick):
     """Print the rates of kept predictions where folds are close, those that are refused as well."""
     n_draws = 39 if quick else 99
     print(f"\n4. Folds that are close, {N_ROIS} regions, {n_draws} draws")
-    print(f"{'':51s}{'possible r, errors':>20s}", end="")
+    print(f"{'':63s}{'possible r, errors':>20s}", end="")
     print("".join(f"{name:>18s}{'p':>8s}{'n_eff p':>9s}" for name in ("wandering: r", "time: r")))
-    for n_recordings, n, n_splits, left_out, phi in CLOSE[-1:] if quick else CLOSE:
+    for n_recordings, n, n_splits, left_out, phi, white in CLOSE[-1:] if quick else CLOSE:
         cv = BlockedKFold(n_splits, gap=left_out + 1.0, t_r=1.0)
         groups, found = np.repeat(np.arange(n_recordings), n), []
         times = np.column_stack([1e6 * groups, np.tile(np.arange(n), n_recordings)])
         n_reps = 2 if quick else 40 if n_recordings == 1 else 10
         for seed in range(n_reps):
             rng = np.random.default_rng(seed)
-            parts = [near_time(n, phi, rng) for _ in range(n_recordings)]
+            parts = [near_time(n, phi, white, rng) for _ in range(n_recordings)]
             wandering, y = map(np.concatenate, zip(*parts, strict=True))
             study = make_study(times, y, cv, groups)
-            possible = _carried_over(_lag_one_autocorrelation(study), _test_blocks(study)[1], 1.0)
-            knows = KernelRidge(alpha=1e-6, kernel="laplacian", gamma=-np.log(phi))
+            _, blocks = _test_blocks(study, study.folds)
+            possible = _carried_over(_smoothness(study), blocks, 1.0)
+            noise = max(white / (1 - white), 1e-6)
+            knows = KernelRidge(alpha=noise, kernel="laplacian", gamma=-np.log(phi))
             outcomes = [possible[:2]]
             for X, model in ((wandering, KNeighborsRegressor(3)), (times, knows)):
                 with mock.patch("sklearn_beira.comparison.check_folds"):  # which may refuse
@@ -332,22 +350,57 @@ def neighbours(quick):
                 outcomes.append([table["r"], table["p"] <= 0.05, table["p_neff"] <= 0.05])
             found.append([np.mean(o) for outcome in outcomes for o in outcome])
         case = f"{n_recordings} x {n} volumes, {n_splits} blocks, {left_out} left out, {phi:.2f}"
+        case += f", {white:.0%} white" if white else ""
         possible, errors, *rest = np.mean(found, axis=0)
-        print(f"{case:51s}{possible:12.2f}{errors:8.1f}", end="")
+        print(f"{case:63s}{possible:12.2f}{errors:8.1f}", end="")
         for r, p, p_neff in (rest[:3], rest[3:]):
             print(f"{r:18.2f}{p:8.3f}{p_neff:9.3f}", end="")
         print(flush=True)
 
 
-def near_time(n, phi, rng):
+def near_time(n, phi, white, rng):
     """Features of a recording that wander around its own level, and BOLD."""
     features = autoregressive(rng.standard_normal((n + 200, 10)), 0.97)[200:]
     bold = autoregressive(rng.standard_normal((n + 200, N_ROIS)), phi)[200:]
+    if white:
+        bold *= np.sqrt((1 - phi**2) * (1 - white))
+        bold += np.sqrt(white) * rng.standard_normal(bold.shape)
     return features + 20 * rng.standard_normal(10), bold
 
 
 def autoregressive(noise, phi):
     return lfilter([1], [1, -phi], noise, axis=0)
+
+
+# -- 5. what is loud at the same time ------------------------------------------------------------
+def bursts(quick):
+    """Print the rates of null_test where few volumes decide r, and how many are warned of."""
+    n_draws, n_reps = (39, 4) if quick else (99, 40)
+    print(f"\n5. Volumes that are louder, {N_ROIS} regions, null='phase', {n_draws} draws")
+    print(f"{'':41s}{'p':>8s}{'p_max':>8s}{'warned':>8s}{'p, not warned':>15s}")
+    for n, factor, share in BURSTS[-1:] if quick else BURSTS:
+        # Five stretches, one in the middle of each fifth.
+        place = np.arange(n) % (n // 5) / (n // 5)
+        loud = np.where(np.abs(place - 0.5) < share / 2, factor, 1.0)[:, np.newaxis]
+        for refit in (True, False):
+            found = []
+            for seed in range(n_reps):
+                rng = np.random.default_rng([seed, n, factor])
+                noise = rng.standard_normal((n + 200, 4 + N_ROIS))
+                series = autoregressive(noise, 0.7)[200:] * loud
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    test = null_test(
+                        Ridge(), series[:, :4], series[:, 4:], null="phase", refit=refit,
+                        cv=BlockedKFold(5, gap=20.0, t_r=2.0), n_draws=n_draws,
+                        random_state=seed, verbose=False,
+                    ).table  # fmt: skip
+                said = any(issubclass(w.category, StationarityWarning) for w in caught)
+                found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
+            p, family, warned = np.array(found, dtype=float).T
+            silent = f"{p[warned == 0].mean():.3f}" if (warned == 0).any() else "-"
+            case = f"{n} volumes, {share:.0%} x {factor}, {'refit' if refit else 'kept'}"
+            print(f"{case:41s}{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:>15s}")
 
 
 # -- all of them ------------------------------------------------------------------------------

@@ -37,8 +37,7 @@ def independent_volumes(x, y, codes, r=None):
     if r is not None:
         rho_xy, rho_yx = covariances[2:] / (scale[0] * scale[1])
         n_eff /= np.maximum(1, _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths))
-        # The ratio of Gaussian series has an SD of about sqrt(8 / n).
-        n_eff /= np.maximum(1, influence_ratio(x, y, r) - np.sqrt(8 / len(x)))
+        n_eff /= np.maximum(1, influence_ratio(x, y, r))
     return np.clip(np.where(known & known_n, n_eff, 3.0), 3.0, len(x) - len(lengths) + 1)
 
 
@@ -128,6 +127,7 @@ def _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths):
 def influence_ratio(x, y, r):
     """Variance of r from the influence of every volume, over the one of Gaussian volumes.
 
+    Less the SD that this ratio has where volumes are Gaussian, about sqrt(8 / n).
     Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
     correlation coefficients, Biometrika 62: a volume moves r by x y - r (x^2 + y^2) / 2, for series
     of mean square 1. Here they have a sum of squares of 1.
@@ -135,4 +135,5 @@ def influence_ratio(x, y, r):
     influence = x * y - r * (x**2 + y**2) / 2
     expected = (1 - r**2) ** 2
     known = expected > 1e-12
-    return np.where(known, len(x) * (influence**2).sum(axis=0) / np.where(known, expected, 1), 1.0)
+    found = len(x) * (influence**2).sum(axis=0) / np.where(known, expected, 1)
+    return np.where(known, found - np.sqrt(8 / len(x)), 1.0)

@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -20,7 +19,12 @@ from .windows import EEGWindows
 # recording, and are refused. Of a model that is told the time they are above fewer errors, and
 # there is a warning (benchmarks/false_findings.py, neighbours).
 _REFUSED_R, _REFUSED_ERRORS, _WARNED_ERRORS = 0.2, 2.5, 1.5
-_A_FINDING = "and a test that keeps the predictions would call that a finding."
+# Lags that tell how smooth BOLD is, and training volumes on a side that tell of a test block.
+_N_LAGS, _N_NEIGHBOURS = 8, 10
+_A_FINDING = {
+    "kept": "and a test that keeps the predictions would call that a finding.",
+    "n_eff": "and that would be called a finding.",
+}
 
 
 # -- how far back a model looks -----------------------------------------------------------------
@@ -103,7 +107,7 @@ def _extremes(values):
 
 
 # -- how far apart folds are --------------------------------------------------------------------
-def check_folds(models, study, *, kept):
+def check_folds(models, study, *, p, needs_apart):
     """Tell where training and test volumes are so close that they know of each other.
 
     Parameters
@@ -112,19 +116,17 @@ def check_folds(models, study, *, kept):
         Models.
     study : Study
         Samples and folds.
-    kept : bool
-        Whether p is that of the predictions as they are, and knows nothing of neighbours in time.
-        Draws that are fitted, too, have them as well.
-
-    Returns
-    -------
-    said : list of str
-        What was warned of.
+    p : {"kept", "refit", "n_eff"}
+        Where p comes from: draws that keep the predictions, draws that are fitted, or the effective
+        number of volumes. BOLD that is predicted from its neighbours in time raises r, and the r of
+        none but draws that are fitted.
+    needs_apart : bool
+        Whether what follows is meaningless if BOLD is predicted from its neighbours.
 
     Raises
     ------
     ValueError
-        If the folds are too close for such a p, or if a window leaves its recording.
+        If the folds are too close for what follows, or if a window leaves its recording.
 
     Warns
     -----
@@ -134,17 +136,17 @@ def check_folds(models, study, *, kept):
     cv = repr(study.cv)
     cv = cv if len(cv) < 100 else type(study.cv).__name__
     cv = "the given splits" if cv.startswith("_CVIterable") else cv
-    mixed, blocks = _test_blocks(study)
+    mixed, blocks = _test_blocks(study, study.folds)
     if mixed:
         what = (
             f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
             f"predicted from its neighbours, whatever the EEG"
         )
-        if kept:
-            raise ValueError(f"{what}, {_A_FINDING} Use BlockedKFold.")
+        if needs_apart:
+            raise ValueError(f"{what}, {_A_FINDING[p]} Use BlockedKFold.")
         said = [f"{what}, and r is too high. Use BlockedKFold."]
     else:
-        said = _told_by_smoothness(study, blocks, cv, kept)
+        said = _told_by_smoothness(study, blocks, cv, p, needs_apart)
         distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
         if isinstance(study.X, EEGWindows):
             said += _shared_eeg(models, study.X, cv, distance)
@@ -157,38 +159,41 @@ def check_folds(models, study, *, kept):
             )
     for sentence in said:
         warn_user(sentence, GapWarning)
-    return said
 
 
-def _told_by_smoothness(study, blocks, cv, kept):
+def _told_by_smoothness(study, blocks, cv, p, needs_apart):
     """Tell where smooth BOLD goes on from training volumes into the test blocks."""
     step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
-    rhos = _lag_one_autocorrelation(study)
-    r, n_errors, region = _carried_over(rhos, blocks, step)
+    smoothness = _smoothness(study)
+    r, n_errors, region = _carried_over(smoothness, blocks, step)
     is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
-    if not is_much and not (kept and n_errors > _WARNED_ERRORS):
+    if not is_much and (p == "refit" or n_errors <= _WARNED_ERRORS):
         return []
-    ways = [_enough_gap(study, rhos, blocks, step), _few_blocks(study, rhos, step)]
+    name = study.region_names[region]
+    ways = [_enough_gap(study, smoothness, blocks, step), _few_blocks(study, smoothness, step)]
     if len(study.runs()) > 1:
         ways.append("LeaveOneGroupOut")
     ways = [way for way in ways if way]
     if not is_much:
-        instead = _listed([*ways, "a test that refits"], "or")
+        blind = "p does not know of it"
+        if p == "kept":
+            ways.append("a test that refits")
+        else:
+            blind = "neither the interval nor the p of n_eff knows of it"
         return [
             f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
-            f"follows time could have an r of up to {r:.2f} in {study.region_names[region]} "
-            f"({n_errors:.1f} standard errors), whatever the EEG, and p does not know of it. Use "
-            f"{instead}."
+            f"follows time could have an r of up to {r:.2f} in {name} ({n_errors:.1f} standard "
+            f"errors), whatever the EEG, and {blind}. Use {_listed(ways, 'or')}."
         ]
     what = (
         f"the test blocks of {cv} are so short and so close to training volumes that smooth BOLD "
-        f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in "
-        f"{study.region_names[region]}"
+        f"is predicted from its neighbours, whatever the EEG, with an r of up to {r:.2f} in {name}"
     )
-    instead = _listed(ways, "or")
-    if kept:
-        raise ValueError(f"{what}, {_A_FINDING} Use {instead}; a test that refits mends p, not r.")
-    return [f"{what}: r is too high. Use {instead}."]
+    instead = f"Use {_listed(ways, 'or')}"
+    if needs_apart:
+        mended = "; a test that refits mends p, not r" if p == "kept" else ""
+        raise ValueError(f"{what}, {_A_FINDING[p]} {instead}{mended}.")
+    return [f"{what}: r is too high. {instead}."]
 
 
 def _shared_eeg(models, X, cv, distance):
@@ -234,7 +239,7 @@ def _listed(words, conjunction):
     return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
-def _test_blocks(study):
+def _test_blocks(study, folds):
     """Tell whether folds mix training and test volumes, and list the test blocks.
 
     A block is its number of volumes and its distance to training volumes before and behind it, in
@@ -243,7 +248,7 @@ def _test_blocks(study):
     times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
     mixed, blocks = False, []
     runs = study.runs()
-    for train, test in study.folds:
+    for train, test in folds:
         role = np.zeros(len(study.y), dtype=int)
         role[train], role[test] = 1, 2
         for run in runs:
@@ -261,33 +266,58 @@ def _test_blocks(study):
 
 
 # -- what smooth BOLD tells of its neighbours ---------------------------------------------------
-def _lag_one_autocorrelation(study):
-    """Autocorrelation of BOLD around a line, from volume to volume; 0 where it does not vary."""
+def _smoothness(study):
+    r"""Describe how BOLD around a line is like itself some volumes later.
+
+    Its autocorrelation at lag k is taken for :math:`a \varphi^k`, that of a first-order
+    autoregressive process that white noise may be added to: once with :math:`a = 1` and what lag
+    one says, and once as fits the first lags best.
+
+    Parameters
+    ----------
+    study : Study
+        Samples.
+
+    Returns
+    -------
+    smoothness : ndarray of shape (2, n_rois, 2)
+        :math:`\varphi` and :math:`a`; 0 where a region does not vary.
+    """
     runs = study.runs()
     y = np.empty_like(study.y)
     for run in runs:
         y[run] = detrend(study.y[run], axis=0)
     y[:, y.std(axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of lines, rounding is left
-    pairs = np.concatenate([np.column_stack([run[:-1], run[1:]]) for run in runs])
-    products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
-    norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
-    return products / np.where(norms > 0, norms, np.inf)
+    lags = np.arange(1, min(_N_LAGS, max(map(len, runs)) - 1) + 1)
+    found = np.empty((len(lags), y.shape[1]))
+    for k, lag in enumerate(lags):
+        pairs = np.concatenate([np.column_stack([run[:-lag], run[lag:]]) for run in runs])
+        products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
+        norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
+        found[k] = products / np.where(norms > 0, norms, np.inf)
+    rhos = np.arange(0.01, 1.0, 0.01)
+    powers = rhos[:, np.newaxis] ** lags
+    shares = (powers @ found) / np.square(powers).sum(axis=1, keepdims=True)
+    shares = np.clip(shares, 0.0, 1.0)
+    errors = np.square(found - shares[:, np.newaxis] * powers[:, :, np.newaxis]).sum(axis=1)
+    best, region = errors.argmin(axis=0), np.arange(y.shape[1])
+    one = np.column_stack([np.clip(found[0], 0.0, 0.99), found[0] > 0])
+    fitted = np.column_stack([rhos[best], shares[best, region]])
+    return np.stack([one, fitted]).round(2)
 
 
-def _carried_over(rhos, blocks, step):
+def _carried_over(smoothness, blocks, step):
     r"""What r, centred within test blocks, neighbouring training volumes alone could give.
 
-    BOLD around a line is taken for a first-order autoregressive process. Training volumes then
-    tell of a test block what the nearest one on either side does. With the covariances
-    :math:`\Sigma` within the block, :math:`T` between block and neighbours and :math:`N` of the
-    neighbours, and centring :math:`C`, they explain :math:`tr(C T N^{-1} T' C)` of
-    :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has the variance
-    :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
+    With the covariances :math:`\Sigma` within the block, :math:`T` between block and neighbours and
+    :math:`N` of the neighbours, and centring :math:`C`, they explain
+    :math:`tr(C T N^{-1} T' C)` of :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has
+    the variance :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
 
     Parameters
     ----------
-    rhos : ndarray of shape (n_rois,)
-        Autocorrelation from volume to volume.
+    smoothness : ndarray of shape (n_models, n_rois, 2)
+        Of :func:`_smoothness`.
     blocks : list of tuple
         Of :func:`_test_blocks`.
     step : float
@@ -302,43 +332,52 @@ def _carried_over(rhos, blocks, step):
     region : int
         Its number.
     """
-    rhos = np.clip(rhos, 0.0, 0.99).round(2)
+    in_volumes = Counter((n, *np.divide(apart, step).round(3).tolist()) for n, *apart in blocks)
     worst = (0.0, 0.0, 0)
-    for rho in np.unique(rhos):
-        sums = np.zeros(3)
-        for (n, *apart), count in Counter(blocks).items():
-            sums += count * _told_by_neighbours(rho, n, np.divide(apart, step))
-        told, variance, squares = sums
+    flat = smoothness.reshape(-1, 2)
+    for rho, share in np.unique(flat[flat.all(axis=1)], axis=0):
+        told, variance, squares = sum(
+            count * _told_by_neighbours(rho, share, n, apart)
+            for (n, *apart), count in in_volumes.items()
+        )
         if variance > 0:
             r = np.sqrt(told / variance)
-            worst = max(worst, (r * variance / np.sqrt(squares), r, np.argmax(rhos == rho)))
+            region = np.flatnonzero((flat == (rho, share)).all(axis=1))[0] % smoothness.shape[1]
+            worst = max(worst, (r * variance / np.sqrt(squares), r, region))
     n_errors, r, region = map(float, worst)
     return r, n_errors, int(region)
 
 
-def _told_by_neighbours(rho, n, apart):
+def _told_by_neighbours(rho, share, n, apart):
     """Sums of :func:`_carried_over` for a block of n volumes, at distances in volumes."""
     place = np.arange(n, dtype=float)
-    neighbours = np.array([-apart[0], n - 1 + apart[1]])
+    # Without noise the nearest volume tells all that a side knows.
+    behind = np.arange(1 if share == 1 else _N_NEIGHBOURS)
+    neighbours = np.concatenate([-apart[0] - behind, n - 1 + apart[1] + behind])
     neighbours = neighbours[np.isfinite(neighbours)]
-    within = rho ** np.abs(np.subtract.outer(place, place))
+    within = _covariance(rho, share, place, place)
     within -= within.mean(axis=0)
     within -= within.mean(axis=1, keepdims=True)
     sums = [0.0, np.trace(within), np.square(within).sum()]
     if len(neighbours):
-        across = rho ** np.abs(np.subtract.outer(place, neighbours))
+        across = _covariance(rho, share, place, neighbours)
         across -= across.mean(axis=0)
-        among = rho ** np.abs(np.subtract.outer(neighbours, neighbours))
+        among = _covariance(rho, share, neighbours, neighbours)
         sums[0] = np.trace(across @ np.linalg.solve(among, across.T))
     return np.array(sums)
 
 
-def _enough_gap(study, rhos, blocks, step):
+def _covariance(rho, share, these, those):
+    apart = np.abs(np.subtract.outer(these, those))
+    return share * rho**apart + (1 - share) * (apart == 0)
+
+
+def _enough_gap(study, smoothness, blocks, step):
     """Say, in words, over which gap of BlockedKFold neighbours tell little."""
 
     def is_enough(n_volumes):
         apart = [(n, *(max(a, n_volumes * step) for a in sides)) for n, *sides in blocks]
-        return _carried_over(rhos, apart, step)[1] <= _WARNED_ERRORS
+        return _carried_over(smoothness, apart, step)[1] <= _WARNED_ERRORS
 
     if not isinstance(study.cv, BlockedKFold):
         return "BlockedKFold with a gap"
@@ -347,24 +386,28 @@ def _enough_gap(study, rhos, blocks, step):
     first = bisect_left(candidates, True, key=is_enough)
     if first == len(candidates):
         return "a larger gap"
-    t_r = step if isinstance(study.X, EEGWindows) else study.cv.t_r
     n_volumes = candidates[first]
-    if t_r is None:
-        return f"a gap of {n_volumes} volumes (gap={n_volumes}, t_r=1)"
-    return f"a gap of {round(n_volumes * t_r, 2):g} s"
+    if isinstance(study.X, EEGWindows):  # whose EEG should not be shared, either
+        return f"a gap of {max(round(n_volumes * step, 2), window_reach(study.X)):g} s"
+    if study.cv.t_r is None:
+        return f"a gap of {n_volumes} volumes (gap={n_volumes} * t_r, and t_r)"
+    return f"a gap of {round(n_volumes * study.cv.t_r, 2):g} s"
 
 
-def _few_blocks(study, rhos, step):
+def _few_blocks(study, smoothness, step):
     """Say, in words, in how many blocks of BlockedKFold neighbours tell little, if in any."""
     cv = study.cv
     if not isinstance(cv, BlockedKFold):
         return ""
-    for n_splits in range(cv.n_splits - 1, 1, -1):
-        longer = BlockedKFold(n_splits, gap=cv.gap, t_r=cv.t_r)
-        try:
-            _, blocks = _test_blocks(replace(study, cv=longer, folds=None))
-        except ValueError:  # a gap that leaves nothing to train on
-            return ""
-        if _carried_over(rhos, blocks, step)[1] <= _WARNED_ERRORS:
-            return f"{n_splits} blocks"
-    return ""
+
+    def is_too_many(n_splits):
+        folds = study.split(BlockedKFold(n_splits, gap=cv.gap, t_r=cv.t_r))
+        _, blocks = _test_blocks(study, folds)
+        return _carried_over(smoothness, blocks, step)[1] > _WARNED_ERRORS
+
+    candidates = range(2, cv.n_splits)
+    try:
+        first = bisect_left(candidates, True, key=is_too_many)
+    except ValueError:  # of BlockedKFold: the gap leaves nothing to train on
+        return ""
+    return f"{candidates[first - 1]} blocks" if first else ""

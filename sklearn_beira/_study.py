@@ -57,7 +57,7 @@ class Study:
     def __post_init__(self):
         n = len(self.y)
         if self.folds is None:
-            self.folds = self._split()
+            self.folds = self.split(self.cv)
         if not self.folds:
             raise ValueError("cv gave no split; an evaluation needs at least one.")
         fold = np.full(n, -1)
@@ -81,13 +81,14 @@ class Study:
         )
         self.blocks = np.where(fold < 0, -1, blocks.ravel())
 
-    def _split(self):
+    def split(self, cv):
+        """Rows of training and test of each fold of a splitter."""
         with warnings.catch_warnings():
             # What the models read of the windows is known here, see check_folds.
             warnings.simplefilter("ignore", GapWarning)
             # Groups are offered to every splitter; some say that they need none.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
-            folds = self.cv.split(self.X, self.y, self.groups)
+            folds = cv.split(self.X, self.y, self.groups)
             return [(np.asarray(train), np.asarray(test)) for train, test in folds]
 
     def __sizeof__(self):

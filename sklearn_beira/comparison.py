@@ -11,11 +11,13 @@ from ._numbers import fisher_z
 from ._procedure import check_models, fit_predict, run_tasks
 from ._store import ResultStore, versions
 from ._study import make_study
-from ._warn import warn_user
+from ._warn import noting, warn_user
 from .metrics import check_level, group_scores, region_scores, t_of_mean
 from .preprocessing import Windower
 from .significance import (
+    check_findings,
     choose_null,
+    doubts_of_r,
     draw_surrogates,
     refit_draws,
     score_draws,
@@ -120,7 +122,8 @@ def compare(
         ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
         draws can give), ``null``, ``refit``, ``n_draws``, ``cv``, ``random_state``, ``seeds`` (of
         every model, by parameter; "None" is not repeatable), ``versions``, ``blocks`` (the test
-        block of each volume, -1 where no fold tests) and ``warnings`` (of folds that are close).
+        block of each volume, -1 where no fold tests) and ``warnings`` (what was warned of: the
+        sentences on data, folds and null).
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Only with ``return_predictions``; NaN where no fold tests.
 
@@ -152,22 +155,25 @@ def compare(
         models = {type(models).__name__: models}
     if not models:
         raise ValueError("compare needs at least one model.")
-    check_models(models)
     check_level(level)
     if family not in ("regions", "all"):
         raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
-    study = make_study(X, y, cv, groups)
-    subjects = _subjects(study, subjects)
-    warned = check_folds(models, study, kept=null is not None and not refit)
-    if null is not None:
-        null = choose_null(null, study, others)
-        draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
-        if null == "shift":
-            warn_user(
-                f"null='shift' has to leave out the ends of recordings: p, p_max and the range of "
-                f"the null are those of r on {len(draws.rows)} of {len(study.y)} volumes, r and "
-                f"its interval of all. null_test gives both on the same volumes."
-            )
+    said = []
+    with noting(said):
+        check_models(models)
+        study = make_study(X, y, cv, groups)
+        subjects = _subjects(study, subjects)
+        keeps = null is not None and not refit
+        check_folds(models, study, p="kept" if keeps else "n_eff", needs_apart=keeps)
+        if null is not None:
+            null = choose_null(null, study, others)
+            draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
+            if null == "shift":
+                warn_user(
+                    f"null='shift' has to leave out the ends of recordings: p, p_max and the range "
+                    f"of the null are those of r on {len(draws.rows)} of {len(study.y)} volumes, r "
+                    f"and its interval of all. null_test gives both on the same volumes."
+                )
     store = ResultStore(cache)
     predictions, facts = predict_all(models, study, store, n_jobs, verbose)
     tests = {}
@@ -175,7 +181,7 @@ def compare(
         kept = study.at(draws.rows) if refit else None
         for name, model in models.items():
             if refit:
-                r, null_r = refit_draws(model, kept, draws, store, n_jobs, verbose)
+                r, null_r, _ = refit_draws(model, kept, draws, store, n_jobs, verbose)
             else:
                 r, null_r = score_draws(study, predictions[name], draws)
             n_models = len(models) if family == "all" else 1
@@ -184,6 +190,9 @@ def compare(
             )
         if family == "all":
             _correct_over_models(tests)
+        doubts = {name: doubts_of_r(study, study.y, predictions[name]) for name in models}
+        with noting(said):
+            check_findings(tests, doubts)
     rows = [
         row
         for name in models
@@ -201,7 +210,7 @@ def compare(
         "seeds": {str(name): _seeds(model) for name, model in models.items()},
         "versions": versions(),
         "blocks": study.blocks.tolist(),
-        "warnings": warned,
+        "warnings": said,
     }
     return (table, predictions) if return_predictions else table
 

@@ -9,7 +9,7 @@ from sklearn.metrics import make_scorer, mean_squared_error, r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from ._effective_n import independent_volumes
+from ._effective_n import independent_volumes, influence_ratio
 from ._numbers import check_bold, check_names, to_numbers
 
 __all__ = [
@@ -146,6 +146,25 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
         raise ValueError(f"method must be 'xdf' or 'bartlett', got {method!r}.")
     x, y, codes = _unit_pair(y_true, y_pred, blocks)
     return independent_volumes(x, y, codes, _correlate(x, y) if method == "xdf" else None)
+
+
+def influence_of_volumes(y_true, y_pred, blocks):
+    """Tell how much more r scatters because few volumes decide it.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray, shape (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : ndarray of shape (n_volumes,)
+        Test block of each volume.
+
+    Returns
+    -------
+    ratio : ndarray of shape (n_rois,)
+        Variance of r over that of Gaussian volumes, around 1 where all count alike.
+    """
+    x, y, _ = _unit_pair(y_true, y_pred, blocks)
+    return influence_ratio(x, y, _correlate(x, y))
 
 
 def r_interval(r, n_eff, *, level=0.95):

@@ -136,7 +136,7 @@ def paper_protocol(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, kept=True)
+    check_folds({type(model).__name__: model}, study, p="n_eff", needs_apart=True)
     names = study.region_names
     train, test = _last_seconds(recordings, times, test_duration)
 

@@ -24,7 +24,7 @@ from ._store import ResultStore, versions
 from ._study import make_study
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
-from .metrics import check_level, pearson_r
+from .metrics import check_level, influence_of_volumes, pearson_r, region_scores
 
 __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
@@ -37,6 +37,10 @@ _ENOUGH_OTHERS = 5
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
 # Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
+# A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
+# volumes that count alike (benchmarks/false_findings.py, bursts).
+_MOST_INFLUENCE = 1.5
+_ALPHA = 0.05
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
 # 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).
@@ -224,15 +228,20 @@ def null_test(
     check_models({type(model).__name__: model})
     check_level(level)
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, kept=not refit)
+    p = "refit" if refit else "kept"
+    check_folds({type(model).__name__: model}, study, p=p, needs_apart=not refit)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     if refit:
         kept = study.at(draws.rows)
-        r, null_r = refit_draws(model, kept, draws, ResultStore(cache), n_jobs, verbose)
+        r, null_r, doubts = refit_draws(model, kept, draws, ResultStore(cache), n_jobs, verbose)
     else:
-        r, null_r = score_draws(study, out_of_fold(model, study, study.y), draws)
-    return summarise(study, r, null_r, draws, null, refit, keep_trend, level)
+        y_pred = out_of_fold(model, study, study.y)
+        r, null_r = score_draws(study, y_pred, draws)
+        doubts = doubts_of_r(study, study.y, y_pred)
+    result = summarise(study, r, null_r, draws, null, refit, keep_trend, level)
+    check_findings({type(model).__name__: result}, {type(model).__name__: doubts})
+    return result
 
 
 def kpss(series, *, trend=True):
@@ -419,6 +428,8 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
         With measured BOLD.
     null_r : ndarray, shape (n_draws, n_rois)
         With the draws.
+    doubts : ndarray, shape (2, n_rois)
+        Of the r with measured BOLD, see :func:`doubts_of_r`.
     """
     n_rois = study.y.shape[1]
     if has_independent_targets(model):
@@ -434,14 +445,72 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
         if found is None:
             waiting.append((part, key, bold))
         else:
-            results[part.start] = found[0]
+            results[part.start] = found
     tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
     done = run_tasks(tasks, n_jobs, "Null", verbose)
-    for (part, key, _), r in zip(waiting, done, strict=True):
-        results[part.start] = r
-        store.put(key, r, {})
-    r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
-    return r[0], r[1:]
+    for (part, key, _), (r, doubts) in zip(waiting, done, strict=True):
+        results[part.start] = r, {"doubts": doubts.tolist()}
+        store.put(key, *results[part.start])
+    r = np.concatenate([results[part.start][0] for part in parts]).reshape(-1, n_rois)
+    return r[0], r[1:], np.array(results[0][1]["doubts"])
+
+
+def doubts_of_r(study, bold, y_pred):
+    """Ask whether few volumes decide r, and what p would be by the effective number of volumes.
+
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
+    bold : ndarray, shape (n_volumes, n_rois)
+        What was predicted.
+    y_pred : ndarray, shape (n_volumes, n_rois)
+        Out-of-fold predictions, NaN where there is none.
+
+    Returns
+    -------
+    doubts : ndarray, shape (2, n_rois)
+        See :func:`~sklearn_beira.metrics.influence_of_volumes`, and p.
+    """
+    rows = study.tested
+    given, blocks = (bold[rows], y_pred[rows]), study.blocks[rows]
+    scores = region_scores(*given, blocks=blocks, cross_validated=study.is_cross_validated(rows))
+    return np.stack([influence_of_volumes(*given, blocks), scores["p"]])
+
+
+def check_findings(tests, doubts):
+    """Notice findings that few volumes decide, in which EEG and BOLD are loud at the same time.
+
+    Parameters
+    ----------
+    tests : dict of str to NullTest
+        Of each model.
+    doubts : dict of str to ndarray of shape (2, n_rois)
+        What :func:`doubts_of_r` says of each.
+
+    Warns
+    -----
+    StationarityWarning
+        If there is such a finding; the words are those of the worst.
+    """
+    findings = [
+        (influence, p, p_neff, name, region)
+        for name, test in tests.items()
+        for region, p, influence, p_neff in zip(
+            test.table.index, test.table["p"], *doubts[name], strict=True
+        )
+        if p <= _ALPHA < p_neff and influence > _MOST_INFLUENCE
+    ]
+    if findings:
+        influence, p, p_neff, name, region = max(findings, key=lambda finding: finding[0])
+        warn_user(
+            f"few volumes decide the r of {name!r} in {region}: it scatters {influence:.1f} times "
+            f"as much (variance) as if all counted alike. p is {p:.2g} by the null, but "
+            f"{p_neff:.2g} by n_eff, which allows for that. Prediction and BOLD are loud at the "
+            f"same time, as in motion, and draws are not. Annotate these volumes as BAD before "
+            f"align, which leaves them out.",
+            StationarityWarning,
+        )
 
 
 def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=1):
@@ -510,9 +579,9 @@ def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
 
 
 def _procedure_r(model, study, bold):
-    y_pred = out_of_fold(model, study, bold)
-    rows = study.tested
-    return _r(bold[rows], y_pred[rows], study.blocks[rows])
+    y_pred, rows, n_rois = out_of_fold(model, study, bold), study.tested, study.y.shape[1]
+    doubts = doubts_of_r(study, bold[:, :n_rois], y_pred[:, :n_rois])
+    return _r(bold[rows], y_pred[rows], study.blocks[rows]), doubts
 
 
 def _r(y_true, y_pred, blocks):

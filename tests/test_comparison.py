@@ -33,6 +33,7 @@ from sklearn_beira.comparison import format_comparison
 from sklearn_beira.features import BandPower
 from sklearn_beira.metrics import pearson_r, region_scores
 from sklearn_beira.model_selection import BlockedKFold, GapWarning
+from sklearn_beira.significance import StationarityWarning
 from sklearn_beira.viz import plot_comparison
 
 mpl.use("Agg")
@@ -416,6 +417,18 @@ def test_what_is_warned_of_close_folds_is_kept_with_the_table():
         table = run(MODELS, X, y, cv=KFold(3), null=None)
     assert table.attrs["warnings"] == [str(w.message) for w in caught]
     assert run(MODELS, X, y, null=None).attrs["warnings"] == []
+
+
+def test_what_is_said_of_the_null_and_of_bursts_is_kept_as_well():
+    X, y = make_data()
+    with pytest.warns(UserWarning, match="null='shift' has to leave out") as caught:
+        table = run(MODELS, X, y, null="shift")
+    assert table.attrs["warnings"] == [str(w.message) for w in caught]
+    loud = np.where(np.arange(len(y)) % 40 < 6, 4.0, 1.0)[:, np.newaxis]
+    noise = np.random.default_rng(3).standard_normal(y.shape)
+    with pytest.warns(StationarityWarning, match="few volumes decide the r of 'ridge'") as caught:
+        table = run(MODELS, X * loud, noise * loud, null="circular")
+    assert table.attrs["warnings"] == [str(w.message) for w in caught]
 
 
 def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):

@@ -32,7 +32,9 @@ from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 from sklearn_beira import EEGWindows, Windower, null_test
 from sklearn_beira._folds import (
     _carried_over,
-    _lag_one_autocorrelation,
+    _enough_gap,
+    _few_blocks,
+    _smoothness,
     _test_blocks,
     longest_window,
 )
@@ -386,7 +388,7 @@ def test_bold_that_wanders_is_warned_of(null):
     y[:, 1] += np.abs(np.linspace(-9, 9, 200))
     match = r"the KPSS test .* rejects it for 1 of 4 series \(most for ROI 1 of recording 0: \d"
     with pytest.warns(StationarityWarning, match=match):
-        run(RIDGE, X, y, null=null, n_draws=40, refit=False)
+        run(RIDGE, X, y, null=null, n_draws=40, refit=False, cv=BlockedKFold(3, gap=10, t_r=1))
 
 
 def test_too_few_draws_to_find_anything_are_warned_of():
@@ -513,6 +515,36 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     run(model, X, white, refit=False, **short)
 
 
+def test_the_advice_on_close_folds_fits_what_x_is(make_raw):
+    y, blocks = smooth(200, 1, 0.9), BlockedKFold(20, gap=2.0, t_r=2.0)
+    match = r"Use a gap of (\d+) volumes \(gap=\1 \* t_r, and t_r\) or"
+    with pytest.warns(GapWarning, match=match):
+        run(RIDGE, y, y, n_draws=1, cv=BlockedKFold(20, gap=0))
+    with (
+        pytest.warns(GapWarning, match="Use BlockedKFold with a gap"),
+        pytest.warns(GapWarning, match="leave no gap between training and test"),
+    ):
+        run(RIDGE, y, y, n_draws=1, cv=KFold(20))
+    # Windows of 30 s share EEG over what is enough for BOLD.
+    raw = make_raw(n_channels=2, duration=440, sfreq=20.0)
+    times = 32 + np.arange(200) * 2.0
+    X = EEGWindows([raw.get_data()], np.zeros(200, int), times, raw.info, tmin=-30, tmax=0)
+    model = Pipeline([("power", BandPower(None)), ("ridge", Ridge())])
+    with (
+        pytest.warns(GapWarning, match="r is too high. Use a gap of 30 s or"),
+        pytest.warns(GapWarning, match="only 2 s apart"),
+    ):
+        run(model, X, y, n_draws=1, cv=blocks)
+    # BOLD so slow that no gap is enough, and a gap that as few blocks could not keep.
+    slow = np.array([[[0.99, 1.0]]])
+    many = np.concatenate([smooth(200, 1, 0.9, seed=k) for k in range(40)])
+    study = make_study(many, many, BlockedKFold(20, gap=2.0, t_r=2.0), np.repeat(range(40), 200))
+    _, blocks = _test_blocks(study, study.folds)
+    assert _enough_gap(study, slow, blocks, 1.0) == "a larger gap"
+    study = make_study(many, many, BlockedKFold(10, gap=134.0, t_r=2.0), study.groups)
+    assert _few_blocks(study, slow, 1.0) == ""
+
+
 def test_many_recordings_are_not_refused_for_little_but_warned_of():
     X = np.concatenate([smooth(150, 3, seed=k) for k in range(30)])
     y = np.concatenate([smooth(150, 2, 0.9, seed=100 + k) for k in range(30)])
@@ -526,32 +558,73 @@ def test_many_recordings_are_not_refused_for_little_but_warned_of():
     run(RIDGE, X, y, cv=LeaveOneGroupOut(), refit=False, **options)
 
 
-def test_what_neighbours_tell_is_what_a_regression_on_them_finds():
-    n, length, apart, lag_one = 30_000, 6, 2, 0.8
-    y = smooth(n, 1, lag_one)[:, 0]
-    period = length + 2 * apart - 1
-    starts = np.arange(apart, n - period, period)
+@pytest.mark.parametrize(("rho", "share", "n_neighbours"), [(0.8, 1.0, 1), (0.95, 0.4, 10)])
+def test_what_neighbours_tell_is_what_a_regression_on_them_finds(rho, share, n_neighbours):
+    n, length, apart = 60_000, 6, 2
+    noise = np.random.default_rng(2).standard_normal(n)
+    slow = smooth(n, 1, rho)[:, 0]
+    y = np.sqrt(share) * slow / slow.std() + np.sqrt(1 - share) * noise
+    far = apart + n_neighbours - 1
+    period = length + 2 * far
+    starts = np.arange(far, n - period, period)
+    behind = np.arange(apart, far + 1)
+    before, after = starts[:, None] - behind, starts[:, None] + length - 1 + behind
     inside = y[starts[:, None] + np.arange(length)]
-    outside = np.column_stack([y[starts - apart], y[starts + length - 1 + apart]])
+    outside = np.column_stack([y[before], y[after]])
     inside -= inside.mean(axis=1, keepdims=True)
     told = outside @ np.linalg.lstsq(outside, inside, rcond=None)[0]
-    r = np.corrcoef(told.ravel(), inside.ravel())[0, 1]
+    # What as many columns of noise would have explained is no part of it.
+    by_chance = outside.shape[1] / len(outside)
+    r = np.sqrt(np.corrcoef(told.ravel(), inside.ravel())[0, 1] ** 2 - by_chance)
     folds = [
-        (np.array([start - apart, start + length - 1 + apart]), np.arange(start, start + length))
-        for start in starts[:300]
+        (np.concatenate(near), np.arange(start, start + length))
+        for *near, start in zip(before[:300], after[:300], starts[:300], strict=True)
     ]
     study = make_study(np.zeros((n, 1)), y, folds, None)
-    mixed, blocks = _test_blocks(study)
+    mixed, blocks = _test_blocks(study, study.folds)
     assert not mixed
     assert blocks == [(length, apart, apart)] * 300
-    found, n_errors, _ = _carried_over(_lag_one_autocorrelation(study), blocks, 1.0)
-    assert found == pytest.approx(r, abs=0.01)
+    smoothness = _smoothness(study)
+    np.testing.assert_allclose(smoothness[1], [[rho, share]], atol=0.03)
+    found, n_errors, _ = _carried_over(smoothness, blocks, 1.0)
+    assert found == pytest.approx(r, abs=0.015)
     # r of independent series, as smooth and cut into as many blocks, scatters by found / n_errors.
-    blocks = smooth(300 * 20, 200, lag_one, seed=1).reshape(300, 20, 200)[:, :length]
+    blocks = smooth(300 * 20, 200, rho, seed=1)
+    noise = np.random.default_rng(3).standard_normal(blocks.shape)
+    blocks = np.sqrt(share) * blocks / blocks.std() + np.sqrt(1 - share) * noise
+    blocks = blocks.reshape(300, 20, 200)[:, :length]
     blocks = (blocks - blocks.mean(axis=1, keepdims=True)).reshape(-1, 200)
     one, other = blocks[:, :100], blocks[:, 100:]
     chance = (one * other).sum(axis=0) / np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
     assert found / n_errors == pytest.approx(chance.std(), rel=0.2)
+
+
+def test_slow_bold_under_white_noise_is_noticed_though_lag_one_says_little():
+    rng, groups = np.random.default_rng(0), np.repeat(np.arange(6), 200)
+    slow = np.concatenate([smooth(200, 2, 0.95, seed=k) for k in range(6)])
+    y = np.sqrt(0.4) * slow / slow.std() + np.sqrt(0.6) * rng.standard_normal(slow.shape)
+    X = rng.standard_normal((1200, 3))
+    options = {"groups": groups, "null": "phase", "n_draws": 5}
+    with pytest.warns(GapWarning, match=r"smooth BOLD goes on .* of up to 0\.1\d in ROI"):
+        run(RIDGE, X, y, cv=BlockedKFold(10, gap=10.0, t_r=2.0), refit=False, **options)
+
+
+def test_r_that_few_volumes_decide_is_warned_of_whether_draws_are_fitted_or_not():
+    X, y = smooth(240, 4, 0.7, seed=1), smooth(240, 12, 0.7, seed=2)
+    options = {"cv": BlockedKFold(5, gap=20.0, t_r=2.0), "null": "circular", "n_draws": 99}
+    run(RIDGE, X, y, refit=True, **options)
+    loud = np.where(np.arange(240) % 48 < 8, 3.0, 1.0)[:, np.newaxis]
+    match = (
+        r"few volumes decide .* in ROI \d+: it scatters [1-9]\.\d times .* by the null, but 0\.\d"
+    )
+    for refit in (False, True):
+        with pytest.warns(StationarityWarning, match=match):
+            run(RIDGE, X * loud, y * loud, refit=refit, **options)
+    # What is loud in one of them alone decides nothing.
+    run(RIDGE, X * loud, y, refit=False, **options)
+    # Nor does what n_eff confirms need a word.
+    result = run(RIDGE, X * loud, (2 * X + y[:, :4]) * loud, refit=False, **options)
+    assert (result.table["p"] <= 0.05).all()
 
 
 def leave_two_out():
@@ -617,7 +690,7 @@ def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
 
 @pytest.mark.parametrize("null", ["swap", "phase"])
 @pytest.mark.parametrize(
-    "cv", [BlockedKFold(2, gap=0), BlockedKFold(5, gap=3, t_r=1), LeaveOneGroupOut()]
+    "cv", [BlockedKFold(2, gap=2, t_r=1), BlockedKFold(5, gap=5, t_r=1), LeaveOneGroupOut()]
 )
 def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, null):
     """A ridge with many features, whose r scatters most beside what its predictions tell."""
