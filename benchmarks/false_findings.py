@@ -20,8 +20,8 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    many standard errors that is. Above 1.5 of them compare warns; above 2.5, and an r of .2, it
    refuses the folds.
 5. "bursts": features and BOLD, AR(1), that are louder in the same volumes, as in motion, and have
-   nothing else in common: how often that is found, how often it is warned of, and the rate of
-   p <= .05 where it is not.
+   nothing else in common: how often that is found, how often there is a warning, and how often
+   p <= .05 without one.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
@@ -377,7 +377,7 @@ def bursts(quick):
     """Print the rates of null_test where few volumes decide r, and how many are warned of."""
     n_draws, n_reps = (39, 4) if quick else (99, 40)
     print(f"\n5. Volumes that are louder, {N_ROIS} regions, null='phase', {n_draws} draws")
-    print(f"{'':41s}{'p':>8s}{'p_max':>8s}{'warned':>8s}{'p, not warned':>15s}")
+    print(f"{'':41s}{'p':>8s}{'p_max':>8s}{'warned':>8s}{'p, no warning':>15s}")
     for n, factor, share in BURSTS[-1:] if quick else BURSTS:
         # Five stretches, one in the middle of each fifth.
         place = np.arange(n) % (n // 5) / (n // 5)
@@ -398,9 +398,10 @@ def bursts(quick):
                 said = any(issubclass(w.category, StationarityWarning) for w in caught)
                 found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
             p, family, warned = np.array(found, dtype=float).T
-            silent = f"{p[warned == 0].mean():.3f}" if (warned == 0).any() else "-"
+            silent = (p * (1 - warned)).mean()
             case = f"{n} volumes, {share:.0%} x {factor}, {'refit' if refit else 'kept'}"
-            print(f"{case:41s}{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:>15s}")
+            line = f"{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:15.3f}"
+            print(f"{case:41s}{line}", flush=True)
 
 
 # -- all of them ------------------------------------------------------------------------------
