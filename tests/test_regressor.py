@@ -264,8 +264,9 @@ def test_eeg_scale_counts_overlapping_samples_once(windows):
 
 
 @both
-def test_the_same_seed_gives_the_same_numbers_whatever_n_jobs(model, windows):
+def test_the_same_seed_gives_the_same_numbers_whatever_n_jobs(model, windows, set_num_threads):
     X, y = windows
+    set_num_threads(1)  # as the processes have
     scores = [
         cross_val_score(model, X, y, cv=BlockedKFold(2), scoring=pearson_r_scorer, n_jobs=n_jobs)
         for n_jobs in (1, 2)
@@ -642,8 +643,9 @@ def test_a_dataframe_of_regions_names_them(windows):
 
 
 @pytest.mark.parametrize("model", RIVALS, ids=repr)
-def test_rivals_give_the_same_numbers_whatever_n_jobs(model, windows):
+def test_rivals_give_the_same_numbers_whatever_n_jobs(model, windows, set_num_threads):
     X, y = windows
+    set_num_threads(1)  # as the processes have
     scores = [
         cross_val_score(model, X, y, cv=BlockedKFold(2), scoring=pearson_r_scorer, n_jobs=n_jobs)
         for n_jobs in (1, 2)
