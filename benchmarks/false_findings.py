@@ -22,12 +22,15 @@ any region has a corrected p <= .05 ("p_max", family-wise).
 5. "bursts": features and BOLD, AR(1), that are louder in the same volumes, as in motion, and have
    nothing else in common: how often that is found, how often there is a warning, and how often
    p <= .05 without one.
+6. "others": the same columns where recordings that are exchanged are not equally smooth, AR(1), for
+   features as smooth as the BOLD beside them: of one recording, with 60 others, and of six, half of
+   them smoother than the rest.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick]
-         [--parts defaults raw nulls neighbours bursts]
+         [--parts defaults raw nulls neighbours bursts others]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -52,7 +55,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
-from sklearn_beira._folds import _carried_over, _smoothness, _test_blocks
+from sklearn_beira._folds import _test_blocks
+from sklearn_beira._smoothness import carried_over, fit_smoothness
 from sklearn_beira._study import make_study
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
@@ -73,7 +77,7 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts"]
+PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others"]
 # Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
 # share of white noise.
 CLOSE = (
@@ -89,6 +93,13 @@ CLOSE = (
 BURSTS = (
     (240, 1, 0.0), (600, 1, 0.0), (240, 2, 0.25), (240, 3, 0.1), (600, 3, 0.1), (120, 4, 0.12),
     (240, 4, 0.12), (600, 4, 0.12),
+)  # fmt: skip
+# Volumes, number of others (none: six recordings change places), autocorrelation of the recording
+# and its EEG (or of three of six), and of the others.
+UNLIKE = (
+    (300, 60, 0.7, 0.7), (120, 60, 0.9, 0.9), (300, 60, 0.9, 0.8), (300, 60, 0.7, 0.3),
+    (300, 60, 0.9, 0.7), (300, 60, 0.9, 0.3), (300, 60, 0.7, 0.9), (200, 0, 0.7, 0.7),
+    (200, 0, 0.9, 0.7), (200, 0, 0.9, 0.3),
 )  # fmt: skip
 
 
@@ -117,6 +128,8 @@ def main(data, quick, parts, repetitions, first):
         neighbours(quick)
     if "bursts" in parts:
         bursts(quick)
+    if "others" in parts:
+        unlike_recordings(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -337,7 +350,7 @@ def neighbours(quick):
             wandering, y = map(np.concatenate, zip(*parts, strict=True))
             study = make_study(times, y, cv, groups)
             _, blocks = _test_blocks(study, study.folds)
-            possible = _carried_over(_smoothness(study), blocks, 1.0)
+            possible = carried_over(fit_smoothness(study.y, study.runs()), blocks, 1.0)
             noise = max(white / (1 - white), 1e-6)
             knows = KernelRidge(alpha=noise, kernel="laplacian", gamma=-np.log(phi))
             outcomes = [possible[:2]]
@@ -375,33 +388,70 @@ def autoregressive(noise, phi):
 # -- 5. what is loud at the same time ------------------------------------------------------------
 def bursts(quick):
     """Print the rates of null_test where few volumes decide r, and how many are warned of."""
-    n_draws, n_reps = (39, 4) if quick else (99, 40)
-    print(f"\n5. Volumes that are louder, {N_ROIS} regions, null='phase', {n_draws} draws")
-    print(f"{'':41s}{'p':>8s}{'p_max':>8s}{'warned':>8s}{'p, no warning':>15s}")
+    print_head_of_warnings("5. Volumes that are louder, null='phase'", quick)
     for n, factor, share in BURSTS[-1:] if quick else BURSTS:
         # Five stretches, one in the middle of each fifth.
         place = np.arange(n) % (n // 5) / (n // 5)
         loud = np.where(np.abs(place - 0.5) < share / 2, factor, 1.0)[:, np.newaxis]
-        for refit in (True, False):
-            found = []
-            for seed in range(n_reps):
-                rng = np.random.default_rng([seed, n, factor])
-                noise = rng.standard_normal((n + 200, 4 + N_ROIS))
-                series = autoregressive(noise, 0.7)[200:] * loud
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    test = null_test(
-                        Ridge(), series[:, :4], series[:, 4:], null="phase", refit=refit,
-                        cv=BlockedKFold(5, gap=20.0, t_r=2.0), n_draws=n_draws,
-                        random_state=seed, verbose=False,
-                    ).table  # fmt: skip
-                said = any(issubclass(w.category, StationarityWarning) for w in caught)
-                found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
-            p, family, warned = np.array(found, dtype=float).T
-            silent = (p * (1 - warned)).mean()
-            case = f"{n} volumes, {share:.0%} x {factor}, {'refit' if refit else 'kept'}"
-            line = f"{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:15.3f}"
-            print(f"{case:41s}{line}", flush=True)
+
+        def make(seed, n=n, factor=factor, loud=loud):
+            rng = np.random.default_rng([seed, n, factor])
+            series = autoregressive(rng.standard_normal((n + 200, 4 + N_ROIS)), 0.7)[200:] * loud
+            return series[:, :4], series[:, 4:], {"null": "phase"}
+
+        show_warnings(f"{n} volumes, {share:.0%} x {factor}", make, quick)
+
+
+# -- 6. recordings that are not alike -------------------------------------------------------------
+def unlike_recordings(quick):
+    """Print the rates of null='swap' where what is exchanged is not equally smooth."""
+    print_head_of_warnings("6. Recordings that are not alike, null='swap'", quick)
+    for n, n_others, phi, of_others in UNLIKE[-1:] if quick else UNLIKE:
+
+        def make(seed, n=n, n_others=n_others, phi=phi, of_others=of_others):
+            rng = np.random.default_rng([seed, n, n_others])
+
+            def recording(smoothness):
+                series = autoregressive(rng.standard_normal((n + 200, 4 + N_ROIS)), smoothness)
+                return series[200:] / series[200:].std(axis=0)
+
+            if n_others:
+                series = recording(phi)
+                others = [recording(of_others)[:, 4:] for _ in range(n_others)]
+                return series[:, :4], series[:, 4:], {"null": "swap", "others": others}
+            series = np.concatenate([recording(phi if k % 2 else of_others) for k in range(6)])
+            return series[:, :4], series[:, 4:], {"null": "swap", "groups": np.arange(6).repeat(n)}
+
+        who = f"{n_others} others of" if n_others else "six recordings, three of"
+        show_warnings(f"{n} volumes, {phi:.2f}, {who} {of_others:.2f}", make, quick)
+
+
+def print_head_of_warnings(title, quick):
+    """Print the head of a table of rates with and without a warning."""
+    print(f"\n{title}, {N_ROIS} regions, {39 if quick else 99} draws")
+    print(f"{'':56s}{'p':>8s}{'p_max':>8s}{'warned':>8s}{'p, no warning':>15s}")
+
+
+def show_warnings(case, make, quick):
+    """Print the rates of null_test, refitted or not, and of its warnings."""
+    n_draws, n_reps = (39, 4) if quick else (99, 40)
+    for refit in (True, False):
+        found = []
+        for seed in range(n_reps):
+            X, y, options = make(seed)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                test = null_test(
+                    Ridge(), X, y, refit=refit, cv=BlockedKFold(5, gap=20.0, t_r=2.0),
+                    n_draws=n_draws, random_state=seed, verbose=False, **options,
+                ).table  # fmt: skip
+            said = any(issubclass(w.category, StationarityWarning) for w in caught)
+            found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
+        p, family, warned = np.array(found, dtype=float).T
+        silent = (p * (1 - warned)).mean()
+        line = f"{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:15.3f}"
+        name = f"{case}, {'refit' if refit else 'kept'}"
+        print(f"{name:56s}{line}", flush=True)
 
 
 # -- all of them ------------------------------------------------------------------------------

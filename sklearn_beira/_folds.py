@@ -1,13 +1,13 @@
 """Whether folds keep apart what a model reads, and BOLD that is alike."""
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from itertools import product
 
 import numpy as np
-from scipy.signal import detrend
 from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit, check_cv
 
+from ._smoothness import carried_over, fit_smoothness
 from ._validation import is_search
 from ._warn import warn_user
 from .model_selection import BlockedKFold, GapWarning, window_reach
@@ -19,8 +19,6 @@ from .windows import EEGWindows
 # recording, and are refused. Of a model that is told the time they are above fewer errors, and
 # there is a warning (benchmarks/false_findings.py, neighbours).
 _REFUSED_R, _REFUSED_ERRORS, _WARNED_ERRORS = 0.2, 2.5, 1.5
-# Lags that tell how smooth BOLD is, and training volumes on a side that tell of a test block.
-_N_LAGS, _N_NEIGHBOURS = 8, 10
 _A_FINDING = {
     "kept": "and a test that keeps the predictions would call that a finding.",
     "n_eff": "and that would be called a finding.",
@@ -118,8 +116,8 @@ def check_folds(models, study, *, p, needs_apart):
         Samples and folds.
     p : {"kept", "refit", "n_eff"}
         Where p comes from: draws that keep the predictions, draws that are fitted, or the effective
-        number of volumes. BOLD that is predicted from its neighbours in time raises r, and the r of
-        none but draws that are fitted.
+        number of volumes. A model that predicts BOLD from its neighbours in time has a higher r. So
+        have draws that are fitted, and p stays right; by the other two, p is too low.
     needs_apart : bool
         Whether what follows is meaningless if BOLD is predicted from its neighbours.
 
@@ -164,8 +162,8 @@ def check_folds(models, study, *, p, needs_apart):
 def _told_by_smoothness(study, blocks, cv, p, needs_apart):
     """Tell where smooth BOLD goes on from training volumes into the test blocks."""
     step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
-    smoothness = _smoothness(study)
-    r, n_errors, region = _carried_over(smoothness, blocks, step)
+    smoothness = fit_smoothness(study.y, study.runs())
+    r, n_errors, region = carried_over(smoothness, blocks, step)
     is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
     if not is_much and (p == "refit" or n_errors <= _WARNED_ERRORS):
         return []
@@ -198,7 +196,7 @@ def _told_by_smoothness(study, blocks, cv, p, needs_apart):
 
 def _shared_eeg(models, X, cv, distance):
     """Tell where models look back further than test volumes are from training volumes."""
-    close, careless = {}, {}  # names of the models, by what is said of them
+    close, careless = defaultdict(list), defaultdict(list)  # models, by what is said of them
     for name, model in models.items():
         longest = longest_window(model, X)  # or refused, before anything is fitted
         history = window_reach(longest)
@@ -213,25 +211,29 @@ def _shared_eeg(models, X, cv, distance):
             if isinstance(inner, BlockedKFold) and inner.gap is not None:
                 splitters.append((f"{inner}, inside of the search,", inner.gap))
             elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
-                careless.setdefault(str(inner), {})[name] = True
+                careless[str(inner)].append(name)
         for splitter, apart in splitters:
             if apart < history - 1e-6:
-                close.setdefault((splitter, apart, history, instead), {})[name] = True
+                close[splitter, apart, history, instead].append(name)
     said = []
     for inner, names in careless.items():
         said.append(
-            f"the search in {_listed(map(repr, names), 'and')} chooses by {inner}, whose training "
+            f"the search in {_named(names)} chooses by {inner}, whose training "
             f"and test volumes lie next to each other: it may choose what follows time. Use "
             f"BlockedKFold."
         )
     for (splitter, apart, history, instead), names in close.items():
-        look = f"{_listed(map(repr, names), 'and')} look{'' if len(names) > 1 else 's'}"
+        look = f"{_named(names)} look{'' if len(set(names)) > 1 else 's'}"
         said.append(
             f"training and test volumes are only {apart:g} s apart in {splitter} but {look} back "
             f"{history:g} s (window plus delay): the EEG of a volume behind the gap reaches past "
             f"one before it. Use {instead}."
         )
     return said
+
+
+def _named(models):
+    return _listed(map(repr, dict.fromkeys(models)), "and")
 
 
 def _listed(words, conjunction):
@@ -265,119 +267,13 @@ def _test_blocks(study, folds):
     return mixed, blocks
 
 
-# -- what smooth BOLD tells of its neighbours ---------------------------------------------------
-def _smoothness(study):
-    r"""Describe how BOLD around a line is like itself some volumes later.
-
-    Its autocorrelation at lag k is taken for :math:`a \varphi^k`, that of a first-order
-    autoregressive process that white noise may be added to: once with :math:`a = 1` and what lag
-    one says, and once as fits the first lags best.
-
-    Parameters
-    ----------
-    study : Study
-        Samples.
-
-    Returns
-    -------
-    smoothness : ndarray of shape (2, n_rois, 2)
-        :math:`\varphi` and :math:`a`; 0 where a region does not vary.
-    """
-    runs = study.runs()
-    y = np.empty_like(study.y)
-    for run in runs:
-        y[run] = detrend(study.y[run], axis=0)
-    y[:, y.std(axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of lines, rounding is left
-    lags = np.arange(1, min(_N_LAGS, max(map(len, runs)) - 1) + 1)
-    found = np.empty((len(lags), y.shape[1]))
-    for k, lag in enumerate(lags):
-        pairs = np.concatenate([np.column_stack([run[:-lag], run[lag:]]) for run in runs])
-        products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
-        norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
-        found[k] = products / np.where(norms > 0, norms, np.inf)
-    rhos = np.arange(0.01, 1.0, 0.01)
-    powers = rhos[:, np.newaxis] ** lags
-    shares = (powers @ found) / np.square(powers).sum(axis=1, keepdims=True)
-    shares = np.clip(shares, 0.0, 1.0)
-    errors = np.square(found - shares[:, np.newaxis] * powers[:, :, np.newaxis]).sum(axis=1)
-    best, region = errors.argmin(axis=0), np.arange(y.shape[1])
-    one = np.column_stack([np.clip(found[0], 0.0, 0.99), found[0] > 0])
-    fitted = np.column_stack([rhos[best], shares[best, region]])
-    return np.stack([one, fitted]).round(2)
-
-
-def _carried_over(smoothness, blocks, step):
-    r"""What r, centred within test blocks, neighbouring training volumes alone could give.
-
-    With the covariances :math:`\Sigma` within the block, :math:`T` between block and neighbours and
-    :math:`N` of the neighbours, and centring :math:`C`, they explain
-    :math:`tr(C T N^{-1} T' C)` of :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has
-    the variance :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
-
-    Parameters
-    ----------
-    smoothness : ndarray of shape (n_models, n_rois, 2)
-        Of :func:`_smoothness`.
-    blocks : list of tuple
-        Of :func:`_test_blocks`.
-    step : float
-        Time between volumes, in the unit of the blocks.
-
-    Returns
-    -------
-    r : float
-        The r, of the region where it is most standard errors.
-    n_errors : float
-        How many they are.
-    region : int
-        Its number.
-    """
-    in_volumes = Counter((n, *np.divide(apart, step).round(3).tolist()) for n, *apart in blocks)
-    worst = (0.0, 0.0, 0)
-    flat = smoothness.reshape(-1, 2)
-    for rho, share in np.unique(flat[flat.all(axis=1)], axis=0):
-        told, variance, squares = sum(
-            count * _told_by_neighbours(rho, share, n, apart)
-            for (n, *apart), count in in_volumes.items()
-        )
-        if variance > 0:
-            r = np.sqrt(told / variance)
-            region = np.flatnonzero((flat == (rho, share)).all(axis=1))[0] % smoothness.shape[1]
-            worst = max(worst, (r * variance / np.sqrt(squares), r, region))
-    n_errors, r, region = map(float, worst)
-    return r, n_errors, int(region)
-
-
-def _told_by_neighbours(rho, share, n, apart):
-    """Sums of :func:`_carried_over` for a block of n volumes, at distances in volumes."""
-    place = np.arange(n, dtype=float)
-    # Without noise the nearest volume tells all that a side knows.
-    behind = np.arange(1 if share == 1 else _N_NEIGHBOURS)
-    neighbours = np.concatenate([-apart[0] - behind, n - 1 + apart[1] + behind])
-    neighbours = neighbours[np.isfinite(neighbours)]
-    within = _covariance(rho, share, place, place)
-    within -= within.mean(axis=0)
-    within -= within.mean(axis=1, keepdims=True)
-    sums = [0.0, np.trace(within), np.square(within).sum()]
-    if len(neighbours):
-        across = _covariance(rho, share, place, neighbours)
-        across -= across.mean(axis=0)
-        among = _covariance(rho, share, neighbours, neighbours)
-        sums[0] = np.trace(across @ np.linalg.solve(among, across.T))
-    return np.array(sums)
-
-
-def _covariance(rho, share, these, those):
-    apart = np.abs(np.subtract.outer(these, those))
-    return share * rho**apart + (1 - share) * (apart == 0)
-
-
+# -- advice ------------------------------------------------------------------------------------
 def _enough_gap(study, smoothness, blocks, step):
     """Say, in words, over which gap of BlockedKFold neighbours tell little."""
 
     def is_enough(n_volumes):
         apart = [(n, *(max(a, n_volumes * step) for a in sides)) for n, *sides in blocks]
-        return _carried_over(smoothness, apart, step)[1] <= _WARNED_ERRORS
+        return carried_over(smoothness, apart, step)[1] <= _WARNED_ERRORS
 
     if not isinstance(study.cv, BlockedKFold):
         return "BlockedKFold with a gap"
@@ -403,7 +299,7 @@ def _few_blocks(study, smoothness, step):
     def is_too_many(n_splits):
         folds = study.split(BlockedKFold(n_splits, gap=cv.gap, t_r=cv.t_r))
         _, blocks = _test_blocks(study, folds)
-        return _carried_over(smoothness, blocks, step)[1] > _WARNED_ERRORS
+        return carried_over(smoothness, blocks, step)[1] > _WARNED_ERRORS
 
     candidates = range(2, cv.n_splits)
     try:

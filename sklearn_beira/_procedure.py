@@ -5,7 +5,7 @@ import time
 from concurrent.futures import CancelledError
 
 import numpy as np
-from joblib import Parallel
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
@@ -22,6 +22,7 @@ from sklearn.preprocessing import (
 from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
+from ._store import versions
 from ._warn import warn_user
 from .covariances import BandCovariance, BandTangentSpace
 from .drift import TimePolynomial
@@ -111,6 +112,50 @@ def out_of_fold(model, study, y):
     for k, (_, test) in enumerate(study.folds):
         out[test] = fit_predict(model, study, y, k)[0]
     return out
+
+
+def predict_all(models, study, store, n_jobs, verbose):
+    """Predict every tested row by models that have not seen it, what is in the store aside.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Not fitted; they are cloned for each fold.
+    study : Study
+        Samples and folds.
+    store : ResultStore
+        Where finished folds are kept.
+    n_jobs : int or None
+        Processes, as in joblib.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
+        NaN in rows that no fold tests.
+    facts : dict of str to list of dict
+        What :func:`fit_predict` tells of every fold.
+    """
+    predictions = {name: np.full(study.y.shape, np.nan) for name in models}
+    facts = {name: [None] * len(study.folds) for name in models}
+    data = store.key(study.X, study.y, versions())
+    waiting = []
+    for name, model in models.items():
+        unfitted = clone(model)  # what an earlier fit left in it decides nothing
+        for k, (train, test) in enumerate(study.folds):
+            key = store.key(data, unfitted, train, test)
+            found = store.get(key)
+            if found is None:
+                waiting.append((name, k, key))
+            else:
+                predictions[name][test], facts[name][k] = found
+    tasks = [delayed(fit_predict)(models[name], study, study.y, k) for name, k, _ in waiting]
+    done = run_tasks(tasks, n_jobs, "Models x folds", verbose)
+    for (name, k, key), (y_pred, fact) in zip(waiting, done, strict=True):
+        predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
+        store.put(key, y_pred, fact)
+    return predictions, facts
 
 
 def run_tasks(tasks, n_jobs, description, verbose):

@@ -2,27 +2,19 @@
 
 import numpy as np
 import pandas as pd
-from joblib import delayed
 from scipy import stats
 from sklearn.base import clone
 
+from ._assumptions import check_findings
 from ._folds import check_folds
 from ._numbers import fisher_z
-from ._procedure import check_models, fit_predict, run_tasks
+from ._procedure import check_models, predict_all
 from ._store import ResultStore, versions
 from ._study import make_study
 from ._warn import noting, warn_user
 from .metrics import check_level, group_scores, region_scores, t_of_mean
 from .preprocessing import Windower
-from .significance import (
-    check_findings,
-    choose_null,
-    doubts_of_r,
-    draw_surrogates,
-    refit_draws,
-    score_draws,
-    summarise,
-)
+from .significance import choose_null, draw_surrogates, refit_draws, score_draws, summarise
 from .windows import EEGWindows
 
 __all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
@@ -178,10 +170,13 @@ def compare(
     predictions, facts = predict_all(models, study, store, n_jobs, verbose)
     tests = {}
     if null is not None:
-        kept = study.at(draws.rows) if refit else None
+        at, of_draws = study, predictions
+        if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
+            at = study.at(draws.rows)
+            of_draws, _ = predict_all(models, at, store, n_jobs, verbose)
         for name, model in models.items():
             if refit:
-                r, null_r, _ = refit_draws(model, kept, draws, store, n_jobs, verbose)
+                r, null_r = refit_draws(model, at, of_draws[name], draws, store, n_jobs, verbose)
             else:
                 r, null_r = score_draws(study, predictions[name], draws)
             n_models = len(models) if family == "all" else 1
@@ -190,15 +185,15 @@ def compare(
             )
         if family == "all":
             _correct_over_models(tests)
-        doubts = {name: doubts_of_r(study, study.y, predictions[name]) for name in models}
-        with noting(said):
-            check_findings(tests, doubts)
-    rows = [
-        row
+    rows = {
+        name: list(_rows(name, study, predictions[name], facts[name], tests, subjects, level))
         for name in models
-        for row in _rows(name, study, predictions[name], facts[name], tests, subjects, level)
-    ]
-    table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
+    }
+    with noting(said):
+        p_neff = {name: pooled["p_neff"] for name, (pooled, *_) in rows.items()}
+        check_findings(tests, study, predictions, p_neff)
+    table = pd.concat([table for tables in rows.values() for table in tables], ignore_index=True)
+    table = pd.DataFrame(table, columns=_COLUMNS)
     table.attrs = {
         "question": next(iter(tests.values())).question if tests else "",
         "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
@@ -437,50 +432,6 @@ def _subjects(study, subjects):
                 f"array, tell the recordings apart with groups."
             )
     return subjects
-
-
-def predict_all(models, study, store, n_jobs, verbose):
-    """Predict every tested row by models that have not seen it, what is in the store aside.
-
-    Parameters
-    ----------
-    models : dict of str to estimator
-        Not fitted; they are cloned for each fold.
-    study : Study
-        Samples and folds.
-    store : ResultStore
-        Where finished folds are kept.
-    n_jobs : int or None
-        Processes, as in joblib.
-    verbose : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
-        NaN in rows that no fold tests.
-    facts : dict of str to list of dict
-        What :func:`~sklearn_beira._procedure.fit_predict` tells of every fold.
-    """
-    predictions = {name: np.full(study.y.shape, np.nan) for name in models}
-    facts = {name: [None] * len(study.folds) for name in models}
-    data = store.key(study.X, study.y, versions())
-    waiting = []
-    for name, model in models.items():
-        unfitted = clone(model)  # what an earlier fit left in it decides nothing
-        for k, (train, test) in enumerate(study.folds):
-            key = store.key(data, unfitted, train, test)
-            found = store.get(key)
-            if found is None:
-                waiting.append((name, k, key))
-            else:
-                predictions[name][test], facts[name][k] = found
-    tasks = [delayed(fit_predict)(models[name], study, study.y, k) for name, k, _ in waiting]
-    done = run_tasks(tasks, n_jobs, "Models x folds", verbose)
-    for (name, k, key), (y_pred, fact) in zip(waiting, done, strict=True):
-        predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
-        store.put(key, y_pred, fact)
-    return predictions, facts
 
 
 def _correct_over_models(tests):

@@ -23,6 +23,9 @@ __all__ = [
     "region_scores",
 ]
 
+# Up to this p something is called a finding, where no other level was asked for.
+ALPHA = 0.05
+
 
 def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
     """Pearson correlation over volumes, per region.

@@ -12,11 +12,10 @@ from sklearn.utils import _safe_indexing
 
 from ._folds import check_folds
 from ._numbers import standardise
-from ._procedure import check_models
+from ._procedure import check_models, predict_all
 from ._store import ResultStore
 from ._study import make_study
 from ._validation import is_search
-from .comparison import predict_all
 from .metrics import pearson_r, r_interval, r_p_value, region_scores
 from .model_selection import recordings_and_times
 from .regressor import BEIRARegressor

@@ -20,6 +20,7 @@ from ._steps import chosen, last_step
 from ._store import versions
 from ._validation import check_rows
 from .comparison import format_comparison, format_p
+from .metrics import ALPHA
 from .preprocessing import EEGFilter
 from .viz import (
     plot_alignment,
@@ -68,7 +69,6 @@ _BRANCHES = {
 }
 # Up to here, one table of scores fits a page of 1200 pixels.
 _MAX_LETTERS = 95
-_ALPHA = 0.05
 _NOT_PREDICTED = "not predicted: do not interpret"
 _BRAIN = (
     "r of the first model. The anatomy is nilearn's MNI template: right for BOLD in MNI space only."
@@ -413,7 +413,7 @@ def _heading(table, found, region):
         return heading, True
     p_text = format_p(p_max, table.attrs.get("p_floor"))
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
-    if p_max <= _ALPHA:
+    if p_max <= ALPHA:
         return heading, True
     return f"{heading} ({_NOT_PREDICTED})", False
 

@@ -1,50 +1,42 @@
 """What r would be if EEG and BOLD had nothing to do with each other: nulls of whole procedures."""
 
-import itertools
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
-from scipy.signal import detrend
-from scipy.stats import kurtosis
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ._folds import check_folds
-from ._numbers import fisher_z, standardise, to_numbers, varying
-from ._procedure import (
-    check_models,
-    has_independent_targets,
-    out_of_fold,
-    run_tasks,
+from ._assumptions import (
+    KPSS_CRITICAL,
+    StationarityWarning,
+    check_alike,
+    check_findings,
+    check_gaussian,
+    check_others,
+    check_stationary,
+    kpss,
 )
+from ._folds import check_folds
+from ._numbers import fisher_z
+from ._procedure import check_models, has_independent_targets, out_of_fold, predict_all, run_tasks
 from ._store import ResultStore, versions
 from ._study import make_study
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
-from .metrics import check_level, influence_of_volumes, pearson_r, region_scores
+from .metrics import ALPHA, check_level, pearson_r, region_scores
 
-__all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
+__all__ = ["KPSS_CRITICAL", "NullTest", "StationarityWarning", "kpss", "null_test"]
 
 # Recordings from which swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
-# Stretches of others' BOLD from which a null can be drawn without a warning.
-_ENOUGH_OTHERS = 5
 # How much more r scatters in cross-validation than predictions that are kept tell, at most: see
 # metrics.region_scores.
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
-# Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
-_MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
-# A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
-# volumes that count alike (benchmarks/false_findings.py, bursts).
-_MOST_INFLUENCE = 1.5
-_ALPHA = 0.05
 # Draws are fitted beside each other, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
-# 5 % and 1 % points of the statistic around a linear trend (Kwiatkowski et al. 1992, table 1).
-KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
 
 _WITH = {
     "swap": "the BOLD of another recording of those given",
@@ -58,10 +50,6 @@ _ASSUMES = {
     "circular": "BOLD is stationary and its end fits its beginning",
     "phase": "BOLD is stationary and Gaussian",
 }
-
-
-class StationarityWarning(UserWarning):
-    """A null that assumes stationary BOLD was asked for, and the BOLD drifts or has bursts."""
 
 
 @dataclass
@@ -225,62 +213,31 @@ def null_test(
             "null_test takes one model, got a dict; give its models one by one, or all of them to "
             "compare."
         )
-    check_models({type(model).__name__: model})
+    name = type(model).__name__
+    check_models({name: model})
     check_level(level)
     study = make_study(X, y, cv, groups)
     p = "refit" if refit else "kept"
-    check_folds({type(model).__name__: model}, study, p=p, needs_apart=not refit)
+    check_folds({name: model}, study, p=p, needs_apart=not refit)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
+    store = ResultStore(cache)
+    at = study.at(draws.rows) if refit else study
+    predictions, _ = predict_all({name: model}, at, store, n_jobs, verbose)
     if refit:
-        kept = study.at(draws.rows)
-        r, null_r, doubts = refit_draws(model, kept, draws, ResultStore(cache), n_jobs, verbose)
+        r, null_r = refit_draws(model, at, predictions[name], draws, store, n_jobs, verbose)
     else:
-        y_pred = out_of_fold(model, study, study.y)
-        r, null_r = score_draws(study, y_pred, draws)
-        doubts = doubts_of_r(study, study.y, y_pred)
+        r, null_r = score_draws(study, predictions[name], draws)
     result = summarise(study, r, null_r, draws, null, refit, keep_trend, level)
-    check_findings({type(model).__name__: result}, {type(model).__name__: doubts})
+    rows = at.tested
+    scores = region_scores(
+        at.y[rows],
+        predictions[name][rows],
+        blocks=at.blocks[rows],
+        cross_validated=at.is_cross_validated(rows),
+    )
+    check_findings({name: result}, at, predictions, {name: scores["p"]})
     return result
-
-
-def kpss(series, *, trend=True):
-    """Kwiatkowski-Phillips-Schmidt-Shin statistic of stationarity.
-
-    Parameters
-    ----------
-    series : array-like, shape (n_volumes,) or (n_volumes, n_series)
-        Series, equally spaced in time.
-    trend : bool
-        Test for stationarity around a linear trend, or around a constant level.
-
-    Returns
-    -------
-    statistic : float or ndarray of shape (n_series,)
-        Large where the series wanders. Around a trend, stationarity is rejected above .146 (5 %) or
-        .216 (1 %), around a level above .463 or .739. The long-run variance is Newey and West's
-        with 12 (n / 100)^(1/4) lags.
-
-    References
-    ----------
-    Kwiatkowski, Phillips, Schmidt, Shin (1992), Testing the null hypothesis of stationarity against
-    the alternative of a unit root, Journal of Econometrics 54.
-    """
-    series = to_numbers(series, "series")
-    if series.ndim not in (1, 2) or not series.size or not np.isfinite(series).all():
-        raise ValueError(
-            f"series must hold finite numbers, (n_volumes,) or (n_volumes, n_series), got shape "
-            f"{series.shape}."
-        )
-    x = detrend(series, 0, "linear" if trend else "constant")
-    n = len(x)
-    n_lags = min(n - 1, int(np.ceil(12 * (n / 100) ** 0.25)))
-    variance = (x**2).sum(axis=0)
-    for lag in range(1, n_lags + 1):
-        variance = variance + 2 * (1 - lag / (n_lags + 1)) * (x[lag:] * x[:-lag]).sum(axis=0)
-    sums = (np.cumsum(x, axis=0) ** 2).sum(axis=0)
-    varies = (x**2).sum(axis=0) > 1e-20 * (1 + np.square(series).sum(axis=0))
-    return np.where(varies, sums / n / np.where(varies, variance, 1.0), 0.0)[()]
 
 
 # -- the pieces, which compare uses as well -----------------------------------------------------
@@ -343,25 +300,27 @@ def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True)
         raise ValueError(f"n_draws must be an integer of at least 1, got {n_draws!r}.")
     runs = study.runs()
     if others is not None:
-        others = _check_others(others, study, max(map(len, runs)))
+        others = check_others(others, study, max(map(len, runs)))
     if null != "swap":
-        _check_stationary(study, runs, null)
+        check_stationary(study, runs, null, keep_trend)
     rng = check_random_state(random_state)
     trend = np.zeros_like(study.y)
     if keep_trend:
         trend = slow_trend(study.y, runs, study.t_r)
         if others is not None:
             others = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in others]
+    if null == "swap":
+        check_alike(study.y - trend, runs, others)
     options = {"scale": keep_trend} if null == "swap" else {}
     draws = NULLS[null](study.y - trend, runs, n_draws, rng, others, **options).on(trend)
     least = draws.p_value(np.ones(1), np.zeros((draws.n_draws, 1)))[0]
-    if draws.n_draws < n_draws and least > 0.05:
+    if draws.n_draws < n_draws and least > ALPHA:
         warn_user(
             f"null={null!r} has only {draws.n_draws} draws here, so p cannot fall below "
             f"{least:.2f}; give more or longer recordings, or use another null.",
         )
     if null == "phase":
-        _check_gaussian(study, runs, trend)
+        check_gaussian(study, runs, trend)
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
         warn_user(
@@ -404,8 +363,8 @@ def score_draws(study, y_pred, draws):
     return _r(study.y[rows], y_pred, blocks), null_r
 
 
-def refit_draws(model, study, draws, store, n_jobs, verbose):
-    """Repeat the procedure on measured BOLD and on every draw.
+def refit_draws(model, study, y_pred, draws, store, n_jobs, verbose):
+    """Repeat the procedure on every draw.
 
     Parameters
     ----------
@@ -413,6 +372,8 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
         Not fitted; it is cloned.
     study : Study
         The rows of the draws, in their order.
+    y_pred : ndarray, shape (n_volumes, n_rois)
+        Out-of-fold predictions of the measured BOLD, NaN where there is none.
     draws : Surrogates
         The draws.
     store : ResultStore
@@ -428,89 +389,27 @@ def refit_draws(model, study, draws, store, n_jobs, verbose):
         With measured BOLD.
     null_r : ndarray, shape (n_draws, n_rois)
         With the draws.
-    doubts : ndarray, shape (2, n_rois)
-        Of the r with measured BOLD, see :func:`doubts_of_r`.
     """
     n_rois = study.y.shape[1]
-    if has_independent_targets(model):
-        parts = _chunks(draws.n_draws + 1, n_rois)
-    else:
-        parts = [range(k, k + 1) for k in range(draws.n_draws + 1)]
+    parts = _chunks(draws.n_draws, n_rois if has_independent_targets(model) else _MOST_TARGETS)
     shared = store.key(clone(model), study.X, study.folds, study.blocks, versions())
     results, waiting = {}, []
     for part in parts:
-        bold = np.concatenate([study.y if k == 0 else draws.bold(k - 1) for k in part], axis=1)
+        bold = np.concatenate([draws.bold(k) for k in part], axis=1)
         key = store.key(shared, bold)
         found = store.get(key)
         if found is None:
             waiting.append((part, key, bold))
         else:
-            results[part.start] = found
+            results[part.start], _ = found
     tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
     done = run_tasks(tasks, n_jobs, "Null", verbose)
-    for (part, key, _), (r, doubts) in zip(waiting, done, strict=True):
-        results[part.start] = r, {"doubts": doubts.tolist()}
-        store.put(key, *results[part.start])
-    r = np.concatenate([results[part.start][0] for part in parts]).reshape(-1, n_rois)
-    return r[0], r[1:], np.array(results[0][1]["doubts"])
-
-
-def doubts_of_r(study, bold, y_pred):
-    """Ask whether few volumes decide r, and what p would be by the effective number of volumes.
-
-    Parameters
-    ----------
-    study : Study
-        Samples and folds.
-    bold : ndarray, shape (n_volumes, n_rois)
-        What was predicted.
-    y_pred : ndarray, shape (n_volumes, n_rois)
-        Out-of-fold predictions, NaN where there is none.
-
-    Returns
-    -------
-    doubts : ndarray, shape (2, n_rois)
-        See :func:`~sklearn_beira.metrics.influence_of_volumes`, and p.
-    """
+    for (part, key, _), null_r in zip(waiting, done, strict=True):
+        results[part.start] = null_r
+        store.put(key, null_r, {})
+    null_r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
     rows = study.tested
-    given, blocks = (bold[rows], y_pred[rows]), study.blocks[rows]
-    scores = region_scores(*given, blocks=blocks, cross_validated=study.is_cross_validated(rows))
-    return np.stack([influence_of_volumes(*given, blocks), scores["p"]])
-
-
-def check_findings(tests, doubts):
-    """Notice findings that few volumes decide, in which EEG and BOLD are loud at the same time.
-
-    Parameters
-    ----------
-    tests : dict of str to NullTest
-        Of each model.
-    doubts : dict of str to ndarray of shape (2, n_rois)
-        What :func:`doubts_of_r` says of each.
-
-    Warns
-    -----
-    StationarityWarning
-        If there is such a finding; the words are those of the worst.
-    """
-    findings = [
-        (influence, p, p_neff, name, region)
-        for name, test in tests.items()
-        for region, p, influence, p_neff in zip(
-            test.table.index, test.table["p"], *doubts[name], strict=True
-        )
-        if p <= _ALPHA < p_neff and influence > _MOST_INFLUENCE
-    ]
-    if findings:
-        influence, p, p_neff, name, region = max(findings, key=lambda finding: finding[0])
-        warn_user(
-            f"few volumes decide the r of {name!r} in {region}: it scatters {influence:.1f} times "
-            f"as much (variance) as if all counted alike. p is {p:.2g} by the null, but "
-            f"{p_neff:.2g} by n_eff, which allows for that. Prediction and BOLD are loud at the "
-            f"same time, as in motion, and draws are not. Annotate these volumes as BAD before "
-            f"align, which leaves them out.",
-            StationarityWarning,
-        )
+    return _r(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
 
 
 def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=1):
@@ -579,9 +478,8 @@ def summarise(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
 
 
 def _procedure_r(model, study, bold):
-    y_pred, rows, n_rois = out_of_fold(model, study, bold), study.tested, study.y.shape[1]
-    doubts = doubts_of_r(study, bold[:, :n_rois], y_pred[:, :n_rois])
-    return _r(bold[rows], y_pred[rows], study.blocks[rows]), doubts
+    rows = study.tested
+    return _r(bold[rows], out_of_fold(model, study, bold)[rows], study.blocks[rows])
 
 
 def _r(y_true, y_pred, blocks):
@@ -591,86 +489,3 @@ def _r(y_true, y_pred, blocks):
 def _chunks(n_draws, n_rois):
     size = max(1, _MOST_TARGETS // n_rois)
     return [range(k, min(k + size, n_draws)) for k in range(0, n_draws, size)]
-
-
-def _check_others(others, study, longest):
-    if not isinstance(others, list | tuple):
-        raise TypeError(
-            f"others must be a list of BOLD tables, one per recording, got "
-            f"{type(others).__name__}; put a single one in a list."
-        )
-    others = [np.atleast_1d(to_numbers(o, f"others[{k}]")) for k, o in enumerate(others)]
-    others = [other.reshape(len(other), -1) for other in others]
-    n_rois = study.y.shape[1]
-    for k, other in enumerate(others):
-        if other.shape[1] != n_rois or not np.isfinite(other).all():
-            raise ValueError(
-                f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
-                f"{other.shape}."
-            )
-    for k, run in itertools.product(range(len(others)), study.runs()):
-        if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
-            raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
-    standard = [standardise(other) for other in others]
-    for i, j in itertools.combinations(range(len(others)), 2):
-        one, other = standard[i], standard[j]
-        if one.shape != other.shape or len(one) < 3:
-            continue
-        # The first volume tells most of them apart.
-        if all(np.allclose(a, b, atol=1e-6) for a, b in ((one[0], other[0]), (one, other))):
-            raise ValueError(
-                f"others[{i}] and others[{j}] are the same BOLD; give that of each recording once."
-            )
-    n_stretches = sum(len(other) // longest for other in others)
-    if not n_stretches:
-        raise ValueError(
-            f"none of the others has the {longest} volumes of the longest recording; give longer "
-            f"ones."
-        )
-    if n_stretches < _ENOUGH_OTHERS:
-        warn_user(
-            f"the others hold only {n_stretches} stretch(es) of {longest} volumes that do not "
-            f"overlap: draws from them resemble each other, and p is rough. Give the BOLD of at "
-            f"least {_ENOUGH_OTHERS} other recordings."
-        )
-    return others
-
-
-def _check_gaussian(study, runs, trend):
-    """Notice BOLD with far heavier tails than draws of random phases, which are near Gaussian."""
-    varies, found = varying(study.y), np.zeros(study.y.shape[1])
-    found[varies] = kurtosis(study.y[:, varies], axis=0)
-    if found.max() < _MOST_KURTOSIS:
-        return
-    draws = NULLS["phase"](study.y - trend, runs, _FEW_DRAWS, check_random_state(0)).on(trend)
-    tails = np.argsort(-found)[:100]
-    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_draws)]
-    if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
-        worst = study.region_names[tails[0]]
-        warn_user(
-            f"null='phase' assumes Gaussian BOLD, but that of {worst} has an excess kurtosis of "
-            f"{found.max():.1f} (its draws: at most {max(highest):.1f}): a few volumes, such as "
-            f"those of a motion, may decide r, and p may be too low. Leave these volumes out "
-            f"(annotate them as BAD before align), or use null='swap' with other recordings.",
-            StationarityWarning,
-        )
-
-
-def _check_stationary(study, runs, null):
-    statistics = np.concatenate([kpss(study.y[run]) for run in runs])
-    names = [f"{name} of recording {k}" for k in range(len(runs)) for name in study.region_names]
-    # Family-wise 5 % over all series. The tail between the two points that are tabled is taken to
-    # go on exponentially.
-    (often, low), (seldom, high) = KPSS_CRITICAL.items()
-    level = min(0.05 / len(names), seldom)
-    critical = high + (high - low) * np.log(seldom / level) / np.log(often / seldom)
-    drifting = np.flatnonzero(statistics > critical)
-    if len(drifting):
-        worst = int(np.argmax(statistics))
-        warn_user(
-            f"null={null!r} assumes BOLD that is stationary around its trend, but the KPSS test "
-            f"(Kwiatkowski et al. 1992) rejects it for {len(drifting)} of {len(names)} series "
-            f"(most for {names[worst]}: {statistics[worst]:.2f} > {critical:.2f}); detrend the "
-            f"BOLD, or use null='swap' with other recordings.",
-            StationarityWarning,
-        )

@@ -456,6 +456,21 @@ WARNINGS = {
         **many_recordings(), cv=BlockedKFold(5, gap=10, t_r=1), null=None
     ),
     "EEG and BOLD that are loud at the same time": lambda: compared(**with_bursts()),
+    "others whose BOLD is less smooth": lambda: compared(
+        X=WALK[:, :3],
+        y=WALK[:, 3],
+        cv=BlockedKFold(2, gap=20, t_r=1),
+        null="swap",
+        n_draws=99,
+        others=list(np.random.default_rng(2).standard_normal((30, len(WALK)))),
+    ),
+    "a trend that draws move": lambda: compared(
+        X=WALK[:, :3],
+        y=WALK[:, 3] + np.arange(len(WALK)),
+        cv=BlockedKFold(2, gap=20, t_r=1),
+        null="phase",
+        keep_trend=False,
+    ),
     "a window longer than the folds are apart": lambda: compared(
         searched(BlockedKFold(2)), *aligned(tmin=-3.0), cv=BlockedKFold(2, gap=1.0), null=None
     ),

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -29,16 +30,15 @@ from sklearn.utils import check_random_state
 from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
-from sklearn_beira import EEGWindows, Windower, null_test
+from sklearn_beira import EEGWindows, Windower, compare, null_test
 from sklearn_beira._folds import (
-    _carried_over,
     _enough_gap,
     _few_blocks,
-    _smoothness,
     _test_blocks,
     longest_window,
 )
 from sklearn_beira._procedure import has_independent_targets
+from sklearn_beira._smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
 from sklearn_beira.features import BandPower
@@ -364,6 +364,21 @@ def test_finished_draws_are_found_again(tmp_path):
     assert CountingRidge.fits > 0
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_compare_fits_measured_bold_once_and_finds_what_the_null_test_finds(cached, tmp_path):
+    X, y = coupled(100)
+    model, options = CountingRidge(), {"null": "phase", "n_draws": 4, "cv": CV}
+    options["cache"] = tmp_path if cached else None
+    CountingRidge.fits = 0
+    table = compare(model, X, y, refit=True, verbose=False, **options)
+    assert CountingRidge.fits == 5 * (1 + 4)
+    alone = run(model, X, y, **options)
+    assert CountingRidge.fits == 5 * (1 + 4) * (1 if cached else 2)
+    pooled = table[table["scope"] == "pooled"].set_index("region")
+    for column in ("r", "p", "p_max", "null_low", "null_high"):
+        np.testing.assert_array_equal(pooled[column], alone.table[column])
+
+
 def test_a_model_that_never_varies_is_no_finding():
     X, y = coupled()
     result = run(Ridge(1e12), 0 * X, y, null="phase")
@@ -389,6 +404,48 @@ def test_bold_that_wanders_is_warned_of(null):
     match = r"the KPSS test .* rejects it for 1 of 4 series \(most for ROI 1 of recording 0: \d"
     with pytest.warns(StationarityWarning, match=match):
         run(RIDGE, X, y, null=null, n_draws=40, refit=False, cv=BlockedKFold(3, gap=10, t_r=1))
+
+
+@pytest.mark.parametrize("null", ["shift", "circular", "phase"])
+def test_a_trend_that_draws_move_is_no_stationary_bold(null):
+    X, y = coupled(200)
+    y[:, 1] += np.linspace(-3, 3, 200)
+    options = {"null": null, "n_draws": 40, "cv": BlockedKFold(3, gap=10, t_r=1)}
+    run(RIDGE, X, y, **options)
+    match = r"around its level .* for 1 of 4 series \(most for ROI 1 of .*; keep the trend, or"
+    with pytest.warns(StationarityWarning, match=match):
+        run(RIDGE, X, y, keep_trend=False, **options)
+
+
+def test_recordings_that_are_not_equally_smooth_are_warned_of_and_others_are_not():
+    X, y = smooth(300, 4, 0.9, seed=1), smooth(300, 6, 0.9, seed=2)
+    options = {"null": "swap", "n_draws": 20, "cv": BlockedKFold(5, gap=20, t_r=1)}
+    for lag_one, warned in ((0.9, False), (0.85, False), (0.97, False), (0.5, True)):
+        others = [smooth(300, 6, lag_one, seed=k) for k in range(3, 33)]
+        if warned:
+            match = r"the others are not equally smooth: r .* [2-5]\.\d times as much"
+            with pytest.warns(StationarityWarning, match=match):
+                run(RIDGE, X, y, others=others, **options)
+        else:
+            run(RIDGE, X, y, others=others, **options)
+    # Of several recordings that change places, some are smoother.
+    X = np.concatenate([smooth(300, 4, 0.9, seed=k) for k in range(6)])
+    options |= {"groups": np.repeat(np.arange(6), 300)}
+    for lag_one, match in ((0.9, None), (0.2, "the recordings are not equally smooth")):
+        y = np.concatenate([smooth(300, 6, (0.9, lag_one)[k % 2], seed=k) for k in range(6, 12)])
+        with pytest.warns(StationarityWarning, match=match) if match else nullcontext():
+            run(RIDGE, X, y, **options)
+
+
+@pytest.mark.parametrize(("these", "those"), [((0.8, 1.0), (0.8, 1.0)), ((0.9, 0.5), (0.6, 1.0))])
+def test_r_of_unrelated_series_scatters_as_their_smoothness_says(these, those):
+    pairs = []
+    for seed, (rho, share) in enumerate((these, those)):
+        series = smooth(2000, 400, rho, seed)
+        noise = np.random.default_rng(seed + 9).standard_normal(series.shape)
+        pairs.append(np.sqrt(share) * series / series.std() + np.sqrt(1 - share) * noise)
+    variance = pearson_r(*pairs, multioutput="raw_values").var() * 2000
+    assert scatter_of_r(np.array([these]), np.array([those]))[0] == pytest.approx(variance, rel=0.2)
 
 
 def test_too_few_draws_to_find_anything_are_warned_of():
@@ -584,9 +641,9 @@ def test_what_neighbours_tell_is_what_a_regression_on_them_finds(rho, share, n_n
     mixed, blocks = _test_blocks(study, study.folds)
     assert not mixed
     assert blocks == [(length, apart, apart)] * 300
-    smoothness = _smoothness(study)
+    smoothness = fit_smoothness(study.y, study.runs())
     np.testing.assert_allclose(smoothness[1], [[rho, share]], atol=0.03)
-    found, n_errors, _ = _carried_over(smoothness, blocks, 1.0)
+    found, n_errors, _ = carried_over(smoothness, blocks, 1.0)
     assert found == pytest.approx(r, abs=0.015)
     # r of independent series, as smooth and cut into as many blocks, scatters by found / n_errors.
     blocks = smooth(300 * 20, 200, rho, seed=1)

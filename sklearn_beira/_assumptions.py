@@ -1,0 +1,245 @@
+"""What nulls assume of BOLD, and what is said where it does not hold."""
+
+import itertools
+
+import numpy as np
+from scipy.signal import detrend
+from scipy.stats import kurtosis
+from sklearn.utils import check_random_state
+
+from ._numbers import standardise, to_numbers, varying
+from ._smoothness import fit_smoothness, scatter_of_r
+from ._surrogates import NULLS
+from ._warn import warn_user
+from .metrics import ALPHA, influence_of_volumes
+
+# Stretches of others' BOLD from which a null can be drawn without a warning.
+_ENOUGH_OTHERS = 5
+# Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
+_MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
+# How many times as much r of unrelated BOLD may scatter (variance) as draws of other recordings. Of
+# recordings that are alike the estimate is seldom above (benchmarks/false_findings.py, others).
+_MOST_SCATTER = 1.5
+# A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
+# volumes that count alike (benchmarks/false_findings.py, bursts).
+_MOST_INFLUENCE = 1.5
+# 5 % and 1 % points of the statistic around a linear trend, and around a constant level
+# (Kwiatkowski et al. 1992, table 1).
+KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
+_CRITICAL_OF_LEVEL = {0.05: 0.463, 0.01: 0.739}
+
+
+class StationarityWarning(UserWarning):
+    """A null that assumes stationary BOLD was asked for, and the BOLD drifts or has bursts."""
+
+
+def kpss(series, *, trend=True):
+    """Kwiatkowski-Phillips-Schmidt-Shin statistic of stationarity.
+
+    Parameters
+    ----------
+    series : array-like, shape (n_volumes,) or (n_volumes, n_series)
+        Series, equally spaced in time.
+    trend : bool
+        Test for stationarity around a linear trend, or around a constant level.
+
+    Returns
+    -------
+    statistic : float or ndarray of shape (n_series,)
+        Large where the series wanders. Around a trend, stationarity is rejected above .146 (5 %) or
+        .216 (1 %), around a level above .463 or .739. The long-run variance is Newey and West's
+        with 12 (n / 100)^(1/4) lags.
+
+    References
+    ----------
+    Kwiatkowski, Phillips, Schmidt, Shin (1992), Testing the null hypothesis of stationarity against
+    the alternative of a unit root, Journal of Econometrics 54.
+    """
+    series = to_numbers(series, "series")
+    if series.ndim not in (1, 2) or not series.size or not np.isfinite(series).all():
+        raise ValueError(
+            f"series must hold finite numbers, (n_volumes,) or (n_volumes, n_series), got shape "
+            f"{series.shape}."
+        )
+    x = detrend(series, 0, "linear" if trend else "constant")
+    n = len(x)
+    n_lags = min(n - 1, int(np.ceil(12 * (n / 100) ** 0.25)))
+    variance = (x**2).sum(axis=0)
+    for lag in range(1, n_lags + 1):
+        variance = variance + 2 * (1 - lag / (n_lags + 1)) * (x[lag:] * x[:-lag]).sum(axis=0)
+    sums = (np.cumsum(x, axis=0) ** 2).sum(axis=0)
+    varies = (x**2).sum(axis=0) > 1e-20 * (1 + np.square(series).sum(axis=0))
+    return np.where(varies, sums / n / np.where(varies, variance, 1.0), 0.0)[()]
+
+
+# -- before anything is fitted ------------------------------------------------------------------
+def check_others(others, study, longest):
+    if not isinstance(others, list | tuple):
+        raise TypeError(
+            f"others must be a list of BOLD tables, one per recording, got "
+            f"{type(others).__name__}; put a single one in a list."
+        )
+    others = [np.atleast_1d(to_numbers(o, f"others[{k}]")) for k, o in enumerate(others)]
+    others = [other.reshape(len(other), -1) for other in others]
+    n_rois = study.y.shape[1]
+    for k, other in enumerate(others):
+        if other.shape[1] != n_rois or not np.isfinite(other).all():
+            raise ValueError(
+                f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
+                f"{other.shape}."
+            )
+    for k, run in itertools.product(range(len(others)), study.runs()):
+        if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
+            raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
+    standard = [standardise(other) for other in others]
+    for i, j in itertools.combinations(range(len(others)), 2):
+        one, other = standard[i], standard[j]
+        if one.shape != other.shape or len(one) < 3:
+            continue
+        # The first volume tells most of them apart.
+        if all(np.allclose(a, b, atol=1e-6) for a, b in ((one[0], other[0]), (one, other))):
+            raise ValueError(
+                f"others[{i}] and others[{j}] are the same BOLD; give that of each recording once."
+            )
+    n_stretches = sum(len(other) // longest for other in others)
+    if not n_stretches:
+        raise ValueError(
+            f"none of the others has the {longest} volumes of the longest recording; give longer "
+            f"ones."
+        )
+    if n_stretches < _ENOUGH_OTHERS:
+        warn_user(
+            f"the others hold only {n_stretches} stretch(es) of {longest} volumes that do not "
+            f"overlap: draws from them resemble each other, and p is rough. Give the BOLD of at "
+            f"least {_ENOUGH_OTHERS} other recordings."
+        )
+    return others
+
+
+def check_alike(y, runs, others):
+    """Notice recordings that change places but whose BOLD is not equally smooth.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD that is exchanged.
+    runs : list of ndarray of int
+        Rows of each recording, in order of time.
+    others : list of ndarray of shape (n, n_rois) or None
+        What it is exchanged for; None stands for the other recordings in y.
+
+    Warns
+    -----
+    StationarityWarning
+        If r of unrelated BOLD scatters more, in most regions, than draws will.
+    """
+    own = [fit_smoothness(y[run], [np.arange(len(run))])[1] for run in runs]
+    drawn = own
+    if others is not None:
+        shortest = min(map(len, runs))
+        used = [other for other in others if len(other) >= shortest]
+        drawn = [fit_smoothness(other, [np.arange(len(other))])[1] for other in used]
+    measured, exchanged = np.zeros((2, y.shape[1]))
+    for k, (run, one) in enumerate(zip(runs, own, strict=True)):
+        partners = [other for j, other in enumerate(drawn) if others is not None or j != k]
+        measured += len(run) * scatter_of_r(one, one)
+        exchanged += len(run) * np.mean([scatter_of_r(one, other) for other in partners], axis=0)
+    ratio = np.median(measured / exchanged)
+    if ratio > _MOST_SCATTER:
+        what = "recordings" if others is None else "others"
+        warn_user(
+            f"null='swap' assumes that BOLD of recordings is exchangeable, but the {what} are not "
+            f"equally smooth: r of unrelated BOLD scatters {ratio:.1f} times as much as in the "
+            f"draws (variance, median over regions), and p is too low. Give recordings that were "
+            f"measured and preprocessed alike, or use null='phase'.",
+            StationarityWarning,
+        )
+
+
+def check_stationary(study, runs, null, keep_trend):
+    """Notice BOLD that wanders, be it around its slow trend where that stays in place."""
+    statistics = np.concatenate([kpss(study.y[run], trend=keep_trend) for run in runs])
+    names = [f"{name} of recording {k}" for k in range(len(runs)) for name in study.region_names]
+    # Family-wise 5 % over all series. The tail between the two points that are tabled is taken to
+    # go on exponentially.
+    points = KPSS_CRITICAL if keep_trend else _CRITICAL_OF_LEVEL
+    (often, low), (seldom, high) = points.items()
+    level = min(ALPHA / len(names), seldom)
+    critical = high + (high - low) * np.log(seldom / level) / np.log(often / seldom)
+    drifting = np.flatnonzero(statistics > critical)
+    if len(drifting):
+        worst = int(np.argmax(statistics))
+        around = "trend" if keep_trend else "level where keep_trend=False"
+        warn_user(
+            f"null={null!r} assumes BOLD that is stationary around its {around}, but the KPSS test "
+            f"(Kwiatkowski et al. 1992) rejects it for {len(drifting)} of {len(names)} series "
+            f"(most for {names[worst]}: {statistics[worst]:.2f} > {critical:.2f}); "
+            f"{'detrend the BOLD' if keep_trend else 'keep the trend'}, or use null='swap' with "
+            f"other recordings.",
+            StationarityWarning,
+        )
+
+
+def check_gaussian(study, runs, trend):
+    """Notice BOLD with far heavier tails than draws of random phases, which are near Gaussian."""
+    varies, found = varying(study.y), np.zeros(study.y.shape[1])
+    found[varies] = kurtosis(study.y[:, varies], axis=0)
+    if found.max() < _MOST_KURTOSIS:
+        return
+    draws = NULLS["phase"](study.y - trend, runs, _FEW_DRAWS, check_random_state(0)).on(trend)
+    tails = np.argsort(-found)[:100]
+    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_draws)]
+    if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
+        worst = study.region_names[tails[0]]
+        warn_user(
+            f"null='phase' assumes Gaussian BOLD, but that of {worst} has an excess kurtosis of "
+            f"{found.max():.1f} (its draws: at most {max(highest):.1f}): a few volumes, such as "
+            f"those of a motion, may decide r, and p may be too low. Leave these volumes out "
+            f"(annotate them as BAD before align), or use null='swap' with other recordings.",
+            StationarityWarning,
+        )
+
+
+# -- of what was found ---------------------------------------------------------------------------
+def check_findings(tests, study, predictions, p_neff):
+    """Notice findings that few volumes decide, in which EEG and BOLD are loud at the same time.
+
+    Parameters
+    ----------
+    tests : dict of str to NullTest
+        Of each model.
+    study : Study
+        Samples and folds.
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
+        Out-of-fold predictions, NaN where there is none.
+    p_neff : dict of str to array-like of shape (n_rois,)
+        What p would be by the effective number of volumes.
+
+    Warns
+    -----
+    StationarityWarning
+        If there is such a finding; the words are those of the worst.
+    """
+    findings, rows = [], study.tested
+    for name, test in tests.items():
+        p, by_n_eff = test.table["p"].to_numpy(), np.asarray(p_neff[name])
+        found = np.flatnonzero((p <= ALPHA) & (by_n_eff > ALPHA))
+        if len(found):
+            given = study.y[rows][:, found], predictions[name][rows][:, found]
+            influence = influence_of_volumes(*given, study.blocks[rows])
+            worst = influence.argmax()
+            of_worst = found[worst]
+            findings.append((influence[worst], p[of_worst], by_n_eff[of_worst], name, of_worst))
+    if not findings:
+        return
+    influence, p, by_n_eff, name, of_worst = max(findings, key=lambda finding: finding[0])
+    if influence > _MOST_INFLUENCE:
+        region = study.region_names[of_worst]
+        warn_user(
+            f"few volumes decide the r of {name!r} in {region}: it scatters {influence:.1f} times "
+            f"as much (variance) as if all counted alike. p is {p:.2g} by the null, but "
+            f"{by_n_eff:.2g} by n_eff, which allows for that. Prediction and BOLD are loud at the "
+            f"same time, as in motion, and draws are not. Annotate these volumes as BAD before "
+            f"align, which leaves them out.",
+            StationarityWarning,
+        )
