@@ -24,7 +24,7 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    p <= .05 without one.
 6. "others": the same columns where recordings that are exchanged are not equally smooth, AR(1), for
    features as smooth as the BOLD beside them: of one recording, with 60 others, and of six, half of
-   them smoother than the rest.
+   them smoother than the rest; and how unlike real scans are (vu_bold).
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
@@ -55,9 +55,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira._assumptions import scatter_beside_draws
 from sklearn_beira._folds import _test_blocks
 from sklearn_beira._smoothness import carried_over, fit_smoothness
 from sklearn_beira._study import make_study
+from sklearn_beira._surrogates import slow_trend
 from sklearn_beira.baselines import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.linear import BlockedRidgeCV
@@ -129,7 +131,7 @@ def main(data, quick, parts, repetitions, first):
     if "bursts" in parts:
         bursts(quick)
     if "others" in parts:
-        unlike_recordings(quick)
+        unlike_recordings(scans, quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -403,7 +405,7 @@ def bursts(quick):
 
 
 # -- 6. recordings that are not alike -------------------------------------------------------------
-def unlike_recordings(quick):
+def unlike_recordings(scans, quick):
     """Print the rates of null='swap' where what is exchanged is not equally smooth."""
     print_head_of_warnings("6. Recordings that are not alike, null='swap'", quick)
     for n, n_others, phi, of_others in UNLIKE[-1:] if quick else UNLIKE:
@@ -424,6 +426,12 @@ def unlike_recordings(quick):
 
         who = f"{n_others} others of" if n_others else "six recordings, three of"
         show_warnings(f"{n} volumes, {phi:.2f}, {who} {of_others:.2f}", make, quick)
+    scans = [scan - slow_trend(scan, [np.arange(len(scan))], T_R) for scan in scans]
+    ratios = [
+        np.median(scatter_beside_draws(scan, [np.arange(len(scan))], scans[:k] + scans[k + 1 :]))
+        for k, scan in enumerate(scans)
+    ]
+    print(f"vu_bold, a scan and the others: r scatters up to {max(ratios):.2f} times as much")
 
 
 def print_head_of_warnings(title, quick):

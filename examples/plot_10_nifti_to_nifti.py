@@ -36,13 +36,14 @@ print("image:", bold_img.shape, " atlas:", run.atlas_img.shape, " regions:", run
 # %%
 # Which volumes have their history
 # --------------------------------
-# :func:`~sklearn_beira.align` brings EEG and a table together. Give it the number of each volume as
-# the table, and ``y`` tells which volumes of the image are kept. The image becomes an array with
-# time first, as scikit-learn indexes samples along the first axis.
+# The image becomes an array with time first, as scikit-learn indexes samples along the first axis.
+# :func:`~sklearn_beira.align` brings EEG and a table together: here the mean over the head, a row
+# for each volume. ``X.volumes`` tells which volumes are kept.
 
-numbers = pd.DataFrame({"row": np.arange(bold_img.shape[-1])})
-X, kept = align(run.raws[0], numbers, trigger="mri", tmin=-HISTORY, tmax=0.0)
-volumes = np.moveaxis(np.asarray(bold_img.dataobj), -1, 0)[kept["row"]]
+bold = np.moveaxis(np.asarray(bold_img.dataobj), -1, 0)
+means = bold.mean(axis=(1, 2, 3))[:, np.newaxis]
+X, _ = align(run.raws[0], means, trigger="mri", tmin=-HISTORY, tmax=0.0)
+volumes = bold[X.volumes]
 print("X:", X.shape, " y:", volumes.shape)
 
 # %%

@@ -19,7 +19,7 @@ _ENOUGH_OTHERS = 5
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
 # How many times as much r of unrelated BOLD may scatter (variance) as draws of other recordings. Of
 # recordings that are alike the estimate is seldom above (benchmarks/false_findings.py, others).
-_MOST_SCATTER = 1.5
+_MOST_SCATTER = 1.35
 # A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
 # volumes that count alike (benchmarks/false_findings.py, bursts).
 _MOST_INFLUENCE = 1.5
@@ -116,8 +116,8 @@ def check_others(others, study, longest):
     return others
 
 
-def check_alike(y, runs, others):
-    """Notice recordings that change places but whose BOLD is not equally smooth.
+def scatter_beside_draws(y, runs, others):
+    """Compare how much r of unrelated BOLD scatters with what draws of recordings will tell.
 
     Parameters
     ----------
@@ -128,10 +128,10 @@ def check_alike(y, runs, others):
     others : list of ndarray of shape (n, n_rois) or None
         What it is exchanged for; None stands for the other recordings in y.
 
-    Warns
-    -----
-    StationarityWarning
-        If r of unrelated BOLD scatters more, in most regions, than draws will.
+    Returns
+    -------
+    ratio : ndarray of shape (n_rois,)
+        Of the variances, for predictions that are as smooth as BOLD; 1 where recordings are alike.
     """
     own = [fit_smoothness(y[run], [np.arange(len(run))])[1] for run in runs]
     drawn = own
@@ -144,7 +144,12 @@ def check_alike(y, runs, others):
         partners = [other for j, other in enumerate(drawn) if others is not None or j != k]
         measured += len(run) * scatter_of_r(one, one)
         exchanged += len(run) * np.mean([scatter_of_r(one, other) for other in partners], axis=0)
-    ratio = np.median(measured / exchanged)
+    return measured / exchanged
+
+
+def check_alike(y, runs, others):
+    """Notice recordings that change places but whose BOLD is not equally smooth."""
+    ratio = np.median(scatter_beside_draws(y, runs, others))
     if ratio > _MOST_SCATTER:
         what = "recordings" if others is None else "others"
         warn_user(

@@ -5,11 +5,14 @@ from collections import defaultdict
 from itertools import product
 
 import numpy as np
+from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit, check_cv
+from sklearn.pipeline import Pipeline
 
 from ._smoothness import carried_over, fit_smoothness
 from ._validation import is_search
 from ._warn import warn_user
+from .drift import TimePolynomial
 from .model_selection import BlockedKFold, GapWarning, window_reach
 from .preprocessing import Windower
 from .windows import EEGWindows
@@ -83,6 +86,11 @@ def longest_window(model, X):
         If one of the windows leaves its recording.
     """
     return max((X.window(*window) for window in windows_read(model, X)), key=window_reach)
+
+
+def _reads_no_eeg(model):
+    first = model.steps[0][1] if isinstance(model, Pipeline) else model
+    return isinstance(first, DummyRegressor | TimePolynomial)
 
 
 def _grids(params, name):
@@ -199,6 +207,8 @@ def _shared_eeg(models, X, cv, distance):
     close, careless = defaultdict(list), defaultdict(list)  # models, by what is said of them
     for name, model in models.items():
         longest = longest_window(model, X)  # or refused, before anything is fitted
+        if _reads_no_eeg(model):
+            continue
         history = window_reach(longest)
         if history > window_reach(X) + 1e-6:
             ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""

@@ -18,7 +18,8 @@ from .windows import EEGWindows
 
 __all__ = ["BANDS", "BandPower", "band_power"]
 
-#: The default bands in Hz.
+#: Edges in Hz of the default bands: delta 1 to 4, theta 4 to 8, alpha 8 to 12, low beta 12 to 18,
+#: high beta 18 to 30, gamma 30 to 45.
 BANDS = {
     "delta": (1.0, 4.0),
     "theta": (4.0, 8.0),

@@ -48,8 +48,7 @@ _FOREST = (
 )
 _SHARES = (
     "In %, the variance of what a band alone adds to the prediction of a region, over the variance "
-    "of the whole prediction. A row sums to less than 100 where bands go together, to more where "
-    "they cancel. This model is solved without epochs, so there are no losses to show."
+    "of the whole prediction. This model is solved without epochs, so there are no losses to show."
 )
 _BRANCHES = {
     "branch": "One rhythm that the model reads: a spatial filter and a band-pass give a signal. "
@@ -79,7 +78,7 @@ _STYLE = """
 .beira-note {border-left: 4px solid #d99000; padding-left: .6rem}
 .beira-scores {overflow-x: auto; margin-bottom: 1rem}
 .beira-scores table {border-collapse: collapse; font-variant-numeric: tabular-nums}
-.beira-scores th, .beira-scores td {padding: .2rem .6rem; text-align: right; white-space: nowrap}
+.beira-scores th, .beira-scores td {padding: .2rem .4rem; text-align: right; white-space: nowrap}
 .beira-scores thead th {white-space: normal; vertical-align: bottom}
 .beira-scores tbody th {text-align: left; white-space: normal}
 .beira-scores tbody th {position: sticky; left: 0; background: white}

@@ -436,11 +436,12 @@ def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-8, tmax=0, verbose="error")
     power = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
     short = make_pipeline(Windower(4.0), BandPower({"alpha": (8, 12)}), Ridge())
-    models = {"short": short, "long": power, "constant": DummyRegressor(), "other": power}
+    models = {"short": short, "long": power, "other": power, "constant": DummyRegressor()}
+    models["third"] = power
     with pytest.warns(GapWarning) as caught:
         table = compare(models, X, y, cv=BlockedKFold(3, gap=6), null=None, verbose=False)
     (said,) = table.attrs["warnings"]
-    assert "but 'long', 'constant' and 'other' look back 8 s (window plus delay)" in said
+    assert "but 'long', 'other' and 'third' look back 8 s (window plus delay)" in said
     assert [str(w.message) for w in caught] == [said]
 
 

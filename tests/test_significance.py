@@ -41,6 +41,7 @@ from sklearn_beira._procedure import has_independent_targets
 from sklearn_beira._smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
+from sklearn_beira.baselines import make_mean, make_time_polynomial
 from sklearn_beira.features import BandPower
 from sklearn_beira.linear import BlockedRidgeCV
 from sklearn_beira.metrics import pearson_r
@@ -475,6 +476,10 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         run(model, X, y, cv=BlockedKFold(3, gap=7.0), refit=False)
     with pytest.warns(GapWarning, match=r"only 2 s apart in KFold\(.*, but 'Pipeline' looks back"):
         run(model, X, y, cv=KFold(3), refit=False)
+    # What reads no EEG does not look back.
+    models = {"mean": make_mean(), "time": make_time_polynomial(), "ridge": model}
+    with pytest.warns(GapWarning, match=r"only 8 s apart in .*, but 'ridge' looks back 10 s"):
+        compare(models, X, y, cv=BlockedKFold(3, gap=7.0), null=None, verbose=False)
     # The windows of X are longer, but the model does not read them: no warning.
     run(model, X, y, cv=BlockedKFold(3, gap=10.0), refit=False)
     grid = {"window__delay": [-2.0, 4.0], "window__duration": [6.0, 8.0]}

@@ -119,6 +119,8 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
         ax.set_title(title, fontsize="medium")
     for ax in axes[:, 2:].flat:
         ax.yaxis.label.set_fontsize("small")
+    fig.align_ylabels(axes[:, 2])
+    fig.align_ylabels(axes[:, 3])
     if axes[-1, 1].images:
         _add_colour_bar(axes[-1, 1])
     handles = [
