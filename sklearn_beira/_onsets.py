@@ -122,7 +122,7 @@ def _warn_of_unused_markers(raw, times, source, k):
     n_volumes = len(times)
     if n_volumes < 2:
         return
-    t_r = np.median(np.diff(times))
+    usual = np.median(np.diff(times))
     onsets = annotation_onsets(raw)
     markers = {
         repr(str(name)): onsets[raw.annotations.description == name]
@@ -138,7 +138,7 @@ def _warn_of_unused_markers(raw, times, source, k):
             continue
         intervals = np.diff(at)
         pace = np.median(intervals)
-        same_pace = abs(pace - t_r) <= 0.01 * t_r
+        same_pace = abs(pace - usual) <= 0.01 * usual
         as_many = abs(len(at) - n_volumes) <= 0.05 * n_volumes
         steady = np.mean(np.abs(intervals - pace) <= 0.01 * pace) >= 0.9
         if source == "t_r":
@@ -147,11 +147,11 @@ def _warn_of_unused_markers(raw, times, source, k):
             outside = (times < at[0] - pace / 2) | (times > at[-1] + pace / 2)
             elsewhere = len(at) >= n_volumes and outside.any()
         if (same_pace and elsewhere) or (not same_pace and as_many and steady):
-            by = f"t_r={t_r:g} s alone" if source == "t_r" else source
+            by = f"t_r={usual:g} s alone" if source == "t_r" else source
             warn_user(
                 f"recording {k} has {len(at)} markers {name} that follow each other every "
                 f"{pace:g} s, the first {at[0]:.2f} s after its start, but {by} puts "
-                f"{n_volumes} volumes every {t_r:g} s, the first at {times[0]:.2f} s; give "
+                f"{n_volumes} volumes every {usual:g} s, the first at {times[0]:.2f} s; give "
                 f"trigger={name} if they mark the volumes."
             )
 
