@@ -30,7 +30,7 @@ _CRITICAL_OF_LEVEL = {0.05: 0.463, 0.01: 0.739}
 
 
 class StationarityWarning(UserWarning):
-    """A null that assumes stationary BOLD was asked for, and the BOLD drifts or has bursts."""
+    """BOLD is not what a null assumes: it drifts, has bursts, or differs between recordings."""
 
 
 def kpss(series, *, trend=True):
@@ -74,6 +74,7 @@ def kpss(series, *, trend=True):
 
 # -- before anything is fitted ------------------------------------------------------------------
 def check_others(others, study, longest):
+    """Check the BOLD of other recordings, one of which has to be as long as the longest in X."""
     if not isinstance(others, list | tuple):
         raise TypeError(
             f"others must be a list of BOLD tables, one per recording, got "

@@ -181,8 +181,10 @@ def null_test(
     -----
     StationarityWarning
         If "shift", "circular" or "phase" meets BOLD that the test of Kwiatkowski et al. (1992)
-        finds not stationary around a linear trend (5 % over all series together), or "phase" BOLD
-        with far heavier tails than its draws.
+        finds not stationary around a linear trend, or around its level where the trend is moved
+        (5 % over all series together); if "phase" meets BOLD with far heavier tails than its draws,
+        or "swap" recordings that are not equally smooth; or if n_eff does not confirm a finding,
+        and few volumes decide it.
     GapWarning
         If the model looks back farther than the gap of the splitter, if test blocks are so short
         and close to training volumes that smooth BOLD is predicted from its neighbours (without
