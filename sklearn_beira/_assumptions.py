@@ -23,10 +23,9 @@ _MOST_SCATTER = 1.35
 # A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
 # volumes that count alike (benchmarks/false_findings.py, bursts).
 _MOST_INFLUENCE = 1.5
-# 5 % and 1 % points of the statistic around a linear trend, and around a constant level
-# (Kwiatkowski et al. 1992, table 1).
-KPSS_CRITICAL = {0.05: 0.146, 0.01: 0.216}
-_CRITICAL_OF_LEVEL = {0.05: 0.463, 0.01: 0.739}
+# 5 % and 1 % points of the statistic of stationarity around a linear trend (True) and around a
+# constant level (Kwiatkowski et al. 1992, table 1).
+_KPSS_CRITICAL = {True: (0.146, 0.216), False: (0.463, 0.739)}
 
 
 class StationarityWarning(UserWarning):
@@ -168,10 +167,9 @@ def check_stationary(study, runs, null, keep_trend):
     names = [f"{name} of recording {k}" for k in range(len(runs)) for name in study.region_names]
     # Family-wise 5 % over all series. The tail between the two points that are tabled is taken to
     # go on exponentially.
-    points = KPSS_CRITICAL if keep_trend else _CRITICAL_OF_LEVEL
-    (often, low), (seldom, high) = points.items()
-    level = min(ALPHA / len(names), seldom)
-    critical = high + (high - low) * np.log(seldom / level) / np.log(often / seldom)
+    low, high = _KPSS_CRITICAL[bool(keep_trend)]
+    level = min(ALPHA / len(names), 0.01)
+    critical = high + (high - low) * np.log(0.01 / level) / np.log(0.05 / 0.01)
     drifting = np.flatnonzero(statistics > critical)
     if len(drifting):
         worst = int(np.argmax(statistics))

@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ._assumptions import (
-    KPSS_CRITICAL,
     StationarityWarning,
     check_alike,
     check_findings,
@@ -28,7 +27,7 @@ from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
 from .metrics import ALPHA, check_level, pearson_r, region_scores
 
-__all__ = ["KPSS_CRITICAL", "NullTest", "StationarityWarning", "kpss", "null_test"]
+__all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
 # Recordings from which swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
