@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 from scipy.signal import detrend
 from scipy.stats import kurtosis
 from sklearn.utils import check_random_state
@@ -11,7 +12,7 @@ from ._numbers import standardise, to_numbers, varying
 from ._smoothness import fit_smoothness, scatter_of_r
 from ._surrogates import NULLS
 from ._warn import warn_user
-from .metrics import ALPHA, influence_of_volumes
+from .metrics import ALPHA, influence_of_volumes, region_scores
 
 # Stretches of others' BOLD from which a null can be drawn without a warning.
 _ENOUGH_OTHERS = 5
@@ -205,7 +206,7 @@ def check_gaussian(study, runs, trend):
 
 
 # -- of what was found ---------------------------------------------------------------------------
-def check_findings(tests, study, predictions, p_neff):
+def check_findings(tests, study, predictions):
     """Notice findings that few volumes decide, in which EEG and BOLD are loud at the same time.
 
     Parameters
@@ -216,8 +217,6 @@ def check_findings(tests, study, predictions, p_neff):
         Samples and folds.
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         Out-of-fold predictions, NaN where there is none.
-    p_neff : dict of str to array-like of shape (n_rois,)
-        What p would be by the effective number of volumes.
 
     Warns
     -----
@@ -226,24 +225,30 @@ def check_findings(tests, study, predictions, p_neff):
     """
     findings, rows = [], study.tested
     for name, test in tests.items():
-        p, by_n_eff = test.table["p"].to_numpy(), np.asarray(p_neff[name])
-        found = np.flatnonzero((p <= ALPHA) & (by_n_eff > ALPHA))
-        if len(found):
-            given = study.y[rows][:, found], predictions[name][rows][:, found]
-            influence = influence_of_volumes(*given, study.blocks[rows])
-            worst = influence.argmax()
-            of_worst = found[worst]
-            findings.append((influence[worst], p[of_worst], by_n_eff[of_worst], name, of_worst))
-    if not findings:
-        return
-    influence, p, by_n_eff, name, of_worst = max(findings, key=lambda finding: finding[0])
-    if influence > _MOST_INFLUENCE:
-        region = study.region_names[of_worst]
+        found = np.flatnonzero(test.table["p"] <= ALPHA)
+        if not len(found):
+            continue
+        given = study.y[rows][:, found], predictions[name][rows][:, found]
+        scores = region_scores(
+            *given,
+            blocks=study.blocks[rows],
+            cross_validated=study.is_cross_validated(rows),
+            region_names=test.table.index[found],
+        )
+        scores = scores.assign(
+            influence=influence_of_volumes(*given, study.blocks[rows]),
+            p_of_null=test.table["p"].to_numpy()[found],
+            model=name,
+        )
+        findings.append(scores[(scores["p"] > ALPHA) & (scores["influence"] > _MOST_INFLUENCE)])
+    findings = pd.concat(findings) if findings else ()
+    if len(findings):
+        worst = findings.iloc[findings["influence"].argmax()]
         warn_user(
-            f"few volumes decide the r of {name!r} in {region}: it scatters {influence:.1f} times "
-            f"as much (variance) as if all counted alike. p is {p:.2g} by the null, but "
-            f"{by_n_eff:.2g} by n_eff, which allows for that. Prediction and BOLD are loud at the "
-            f"same time, as in motion, and draws are not. Annotate these volumes as BAD before "
-            f"align, which leaves them out.",
+            f"few volumes decide the r of {worst['model']!r} in {worst.name}: it scatters "
+            f"{worst['influence']:.1f} times as much (variance) as if all counted alike. p is "
+            f"{worst['p_of_null']:.2g} by the null, but {worst['p']:.2g} by n_eff, which allows "
+            f"for that. Prediction and BOLD are loud at the same time, as in motion, and draws "
+            f"are not. Annotate these volumes as BAD before align, which leaves them out.",
             StationarityWarning,
         )

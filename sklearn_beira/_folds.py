@@ -89,8 +89,8 @@ def longest_window(model, X):
 
 
 def _reads_no_eeg(model):
-    first = model.steps[0][1] if isinstance(model, Pipeline) else model
-    return isinstance(first, DummyRegressor | TimePolynomial)
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    return any(isinstance(step, DummyRegressor | TimePolynomial) for step in steps)
 
 
 def _grids(params, name):

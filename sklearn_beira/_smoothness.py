@@ -28,6 +28,8 @@ def fit_smoothness(y, runs):
     smoothness : ndarray of shape (2, n_rois, 2)
         :math:`\varphi` and :math:`a`; 0 where a region does not vary.
     """
+    if max(map(len, runs)) < 2:
+        return np.zeros((2, y.shape[1], 2))
     largest, y = np.abs(y).max(axis=0), y.copy()
     for run in runs:
         y[run] = detrend(y[run], axis=0)

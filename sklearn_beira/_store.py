@@ -176,7 +176,8 @@ def _own_code(model):
             f"({error}), such as a lambda; define it by name, or use neither cache nor checkpoint."
         ) from None
     code = {}
-    for found in named.found:
+    # Of a class, what it inherits counts as well.
+    for found in [c for f in named.found for c in (f.__mro__ if isinstance(f, type) else (f,))]:
         module = found.__module__ or "builtins"
         if _is_installed(module):
             top = module.partition(".")[0]

@@ -185,15 +185,14 @@ def compare(
             )
         if family == "all":
             _correct_over_models(tests)
-    rows = {
-        name: list(_rows(name, study, predictions[name], facts[name], tests, subjects, level))
+        with noting(said):
+            check_findings(tests, at, of_draws)
+    rows = [
+        row
         for name in models
-    }
-    with noting(said):
-        p_neff = {name: pooled["p_neff"] for name, (pooled, *_) in rows.items()}
-        check_findings(tests, study, predictions, p_neff)
-    table = pd.concat([table for tables in rows.values() for table in tables], ignore_index=True)
-    table = pd.DataFrame(table, columns=_COLUMNS)
+        for row in _rows(name, study, predictions[name], facts[name], tests, subjects, level)
+    ]
+    table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
     table.attrs = {
         "question": next(iter(tests.values())).question if tests else "",
         "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,

@@ -25,7 +25,7 @@ from ._store import ResultStore, versions
 from ._study import make_study
 from ._surrogates import NULLS, slow_trend
 from ._warn import warn_user
-from .metrics import ALPHA, check_level, pearson_r, region_scores
+from .metrics import ALPHA, check_level, pearson_r
 
 __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
@@ -230,14 +230,7 @@ def null_test(
     else:
         r, null_r = score_draws(study, predictions[name], draws)
     result = summarise(study, r, null_r, draws, null, refit, keep_trend, level)
-    rows = at.tested
-    scores = region_scores(
-        at.y[rows],
-        predictions[name][rows],
-        blocks=at.blocks[rows],
-        cross_validated=at.is_cross_validated(rows),
-    )
-    check_findings({name: result}, at, predictions, {name: scores["p"]})
+    check_findings({name: result}, at, predictions)
     return result
 
 
@@ -354,7 +347,7 @@ def score_draws(study, y_pred, draws):
     rows = draws.rows[use]
     y_pred, blocks = y_pred[rows], study.blocks[rows]
     null_r = np.empty((draws.n_draws, study.y.shape[1]))
-    for some in _chunks(draws.n_draws, study.y.shape[1]):
+    for some in _chunks(draws.n_draws, _draws_beside(study.y.shape[1])):
         bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
         null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
     if study.is_cross_validated(study.tested):
@@ -392,7 +385,8 @@ def refit_draws(model, study, y_pred, draws, store, n_jobs, verbose):
         With the draws.
     """
     n_rois = study.y.shape[1]
-    parts = _chunks(draws.n_draws, n_rois if has_independent_targets(model) else _MOST_TARGETS)
+    beside = _draws_beside(n_rois) if has_independent_targets(model) else 1
+    parts = _chunks(draws.n_draws, beside)
     shared = store.key(clone(model), study.X, study.folds, study.blocks, versions())
     results, waiting = {}, []
     for part in parts:
@@ -487,6 +481,9 @@ def _r(y_true, y_pred, blocks):
     return pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
 
 
-def _chunks(n_draws, n_rois):
-    size = max(1, _MOST_TARGETS // n_rois)
+def _draws_beside(n_rois):
+    return max(1, _MOST_TARGETS // n_rois)
+
+
+def _chunks(n_draws, size):
     return [range(k, min(k + size, n_draws)) for k in range(0, n_draws, size)]

@@ -333,7 +333,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn_beira import compare
 from sklearn_beira.model_selection import BlockedKFold
-from mine import there
+from mine import Mine, there
 
 def first(X):
     return X if "a" in {"a", "b", "c"} else None  # a set, whose order differs between processes
@@ -372,7 +372,8 @@ rng = np.random.default_rng(0)
 X = rng.standard_normal((80, 3))
 y = X[:, :1] + rng.standard_normal((80, 1))
 options = {"null": None, "cache": sys.argv[1], "verbose": False}
-table = compare(make_pipeline(*steps, Own(), Ridge()), X, y, cv=BlockedKFold(4, gap=0), **options)
+model = make_pipeline(*steps, Own(), Mine(), Ridge())
+table = compare(model, X, y, cv=BlockedKFold(4, gap=0), **options)
 print(round(table["r"][0], 6), sum(table["fit_time"]))
 """
 # Each drops the informative column.
@@ -382,23 +383,50 @@ EDITS = {
     "an argument of a decorator": ("from_column(0)", "from_column(1)"),
     "an inherited method": ("self.START + 0:", "self.START + 1:"),
     "an attribute of a class": ("START = 0", "START = 1"),
-    "a file": None,
+    "a file": ("return X[:, 0:]", "return X[:, 1:]"),
+    "the file of an inherited class": ("START = 0", "START = 1"),
+}
+FILES = {
+    "mine.py": """
+from theirs import Theirs
+
+def there(X):
+    return X[:, 0:]
+
+class Mine(Theirs):
+    pass
+""",
+    "theirs.py": """
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class Theirs(TransformerMixin, BaseEstimator):
+    START = 0
+
+    def fit(self, X, y=None):
+        self.n_ = 1
+        return self
+
+    def transform(self, X):
+        return X[:, self.START:]
+""",
+    "notebook.py": NOTEBOOK,
 }
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_cache_notices_edited_code_of_ones_own(edit, tmp_path):
-    def run_with(notebook, start):
-        (tmp_path / "mine.py").write_text(f"def there(X):\n    return X[:, {start}:]\n")
-        (tmp_path / "notebook.py").write_text(notebook)
+    def run_with(files):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
         command = [sys.executable, str(tmp_path / "notebook.py"), str(tmp_path / "cache")]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.split()
 
-    r, seconds = run_with(NOTEBOOK, 0)
-    assert run_with(NOTEBOOK, 0) == [r, seconds]  # read, not computed
-    edited = NOTEBOOK if EDITS[edit] is None else NOTEBOOK.replace(*EDITS[edit])
-    found = run_with(edited, int(EDITS[edit] is None))
+    r, seconds = run_with(FILES)
+    assert run_with(FILES) == [r, seconds]  # read, not computed
+    places = {"a file": "mine.py", "the file of an inherited class": "theirs.py"}
+    place = places.get(edit, "notebook.py")
+    found = run_with(FILES | {place: FILES[place].replace(*EDITS[edit])})
     assert float(found[0]) < 0.3 < float(r)
 
 
