@@ -25,12 +25,14 @@ any region has a corrected p <= .05 ("p_max", family-wise).
 6. "others": the same columns where recordings that are exchanged are not equally smooth, AR(1), for
    features as smooth as the BOLD beside them: of one recording, with 60 others, and of six, half of
    them smoother than the rest; and how unlike real scans are (vu_bold).
+7. "kept": p of kept predictions by the number of folds, for models that choose features by BOLD and
+   models that do not, on 60 features.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick]
-         [--parts defaults raw nulls neighbours bursts others]
+         [--parts defaults raw nulls neighbours bursts others kept]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -47,9 +49,12 @@ import pandas as pd
 from scipy.signal import lfilter
 from scipy.stats import pearsonr
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LassoCV, LinearRegression, Ridge
 from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -79,7 +84,7 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others"]
+PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others", "kept"]
 # Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
 # share of white noise.
 CLOSE = (
@@ -97,17 +102,20 @@ BURSTS = (
     (240, 4, 0.12), (600, 4, 0.12),
 )  # fmt: skip
 # Volumes, number of others (none: six recordings change places), autocorrelation of the recording
-# and its EEG (or of three of six), and of the others.
+# and its EEG (or of three of six), of the others, and in how many regions.
 UNLIKE = (
-    (300, 60, 0.7, 0.7), (120, 60, 0.9, 0.9), (300, 60, 0.9, 0.8), (300, 60, 0.7, 0.3),
-    (300, 60, 0.9, 0.7), (300, 60, 0.9, 0.3), (300, 60, 0.7, 0.9), (200, 0, 0.7, 0.7),
-    (200, 0, 0.9, 0.7), (200, 0, 0.9, 0.3),
+    (300, 60, 0.7, 0.7, 7), (120, 60, 0.9, 0.9, 7), (300, 60, 0.9, 0.8, 7), (300, 60, 0.7, 0.3, 7),
+    (300, 60, 0.9, 0.7, 7), (300, 60, 0.9, 0.3, 7), (300, 60, 0.9, 0.3, 3), (300, 60, 0.7, 0.9, 7),
+    (200, 0, 0.7, 0.7, 7), (200, 0, 0.9, 0.7, 7), (200, 0, 0.9, 0.3, 7),
 )  # fmt: skip
+# Blocks, volumes of a recording, recordings, of which one at a time is left out.
+FOLDS = ((5, 300, 1), (10, 400, 1), (20, 400, 1), (20, 60, 20))
 
 
 def main(data, quick, parts, repetitions, first):
     warnings.simplefilter("ignore", StationarityWarning)
     warnings.simplefilter("ignore", GapWarning)
+    warnings.filterwarnings("ignore", ".* may choose by BOLD what to read")
     folder = Path(data)
     eeg = [
         pd.read_csv(path, sep="\t")[BANDS].to_numpy()
@@ -132,6 +140,8 @@ def main(data, quick, parts, repetitions, first):
         bursts(quick)
     if "others" in parts:
         unlike_recordings(scans, quick)
+    if "kept" in parts:
+        kept_predictions(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -408,14 +418,16 @@ def bursts(quick):
 def unlike_recordings(scans, quick):
     """Print the rates of null='swap' where what is exchanged is not equally smooth."""
     print_head_of_warnings("6. Recordings that are not alike, null='swap'", quick)
-    for n, n_others, phi, of_others in UNLIKE[-1:] if quick else UNLIKE:
+    for n, n_others, phi, of_others, n_unlike in UNLIKE[-1:] if quick else UNLIKE:
 
-        def make(seed, n=n, n_others=n_others, phi=phi, of_others=of_others):
+        def make(seed, n=n, n_others=n_others, phi=phi, of_others=of_others, n_unlike=n_unlike):
             rng = np.random.default_rng([seed, n, n_others])
 
             def recording(smoothness):
-                series = autoregressive(rng.standard_normal((n + 200, 4 + N_ROIS)), smoothness)
-                return series[200:] / series[200:].std(axis=0)
+                noise = rng.standard_normal((n + 200, 4 + N_ROIS))
+                series = autoregressive(noise, smoothness)[200:]
+                series[:, 4 + n_unlike :] = autoregressive(noise, of_others)[200:, 4 + n_unlike :]
+                return series / series.std(axis=0)
 
             if n_others:
                 series = recording(phi)
@@ -425,10 +437,11 @@ def unlike_recordings(scans, quick):
             return series[:, :4], series[:, 4:], {"null": "swap", "groups": np.arange(6).repeat(n)}
 
         who = f"{n_others} others of" if n_others else "six recordings, three of"
-        show_warnings(f"{n} volumes, {phi:.2f}, {who} {of_others:.2f}", make, quick)
+        case = f"{n} volumes, {phi:.2f}, {who} {of_others:.2f}"
+        show_warnings(case + f", {n_unlike} regions" * (n_unlike < N_ROIS), make, quick)
     scans = [scan - slow_trend(scan, [np.arange(len(scan))], T_R) for scan in scans]
     ratios = [
-        np.median(scatter_beside_draws(scan, [np.arange(len(scan))], scans[:k] + scans[k + 1 :]))
+        np.median(scatter_beside_draws(scan, [np.arange(len(scan))], scans[:k] + scans[k + 1 :])[0])
         for k, scan in enumerate(scans)
     ]
     print(f"vu_bold, a scan and the others: r scatters up to {max(ratios):.2f} times as much")
@@ -460,6 +473,51 @@ def show_warnings(case, make, quick):
         line = f"{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:15.3f}"
         name = f"{case}, {'refit' if refit else 'kept'}"
         print(f"{name:56s}{line}", flush=True)
+
+
+# -- 7. kept predictions of models that select ----------------------------------------------------
+def kept_predictions(quick):
+    """Print the rates of kept predictions by model and number of folds."""
+    n_reps, n_draws, models = 2 if quick else 30, 39 if quick else 99, selecting_models()
+    print(f"\n7. Kept predictions, 10 regions, {n_draws} draws, {n_reps} repetitions: p <= .05")
+    print(f"{'':32s}" + "".join(f"{name:>18s}" for name in models))
+    for phi in (0.0, 0.5):
+        for n_splits, n, n_recordings in FOLDS[-1:] if quick else FOLDS:
+            found = {name: [] for name in models}
+            for seed in range(n_reps):
+                rng = np.random.default_rng(seed)
+                X, y = (
+                    np.concatenate([
+                        autoregressive(rng.standard_normal((n + 100, k)), phi)[100:]
+                        for _ in range(n_recordings)
+                    ])
+                    for k in (60, 10)
+                )  # fmt: skip
+                cv = BlockedKFold(n_splits, gap=10.0, t_r=2.0)
+                for name, model in models.items():
+                    test = null_test(
+                        model, X, y, cv=LeaveOneGroupOut() if n_recordings > 1 else cv,
+                        groups=np.arange(n_recordings).repeat(n), refit=False, n_draws=n_draws,
+                        random_state=seed, verbose=False,
+                    ).table  # fmt: skip
+                    found[name].append((test["p"] <= 0.05).mean())
+            of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"{n_splits} blocks"
+            cells = (f"{np.mean(f):.3f} ± {np.std(f) / n_reps**0.5:.3f}" for f in found.values())
+            print(f"AR {phi}, {of:24s}" + "".join(f"{c:>18s}" for c in cells), flush=True)
+
+
+def selecting_models():
+    """Regressors of one region each, but for ridges, by name."""
+    one = make_pipeline(SelectKBest(f_regression, k=1), LinearRegression())
+    ten = make_pipeline(SelectKBest(f_regression, k=10), Ridge(10.0))
+    return {
+        "ridge": Ridge(10.0),
+        "BlockedRidgeCV": make_pipeline(StandardScaler(), BlockedRidgeCV()),
+        "PLS, 2": MultiOutputRegressor(PLSRegression(2)),
+        "LassoCV": MultiOutputRegressor(LassoCV(cv=3, alphas=15)),
+        "10 of 60, ridge": MultiOutputRegressor(ten),
+        "1 of 60": MultiOutputRegressor(one),
+    }
 
 
 # -- all of them ------------------------------------------------------------------------------

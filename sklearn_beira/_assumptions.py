@@ -9,6 +9,7 @@ from scipy.stats import kurtosis
 from sklearn.utils import check_random_state
 
 from ._numbers import standardise, to_numbers, varying
+from ._procedure import may_select
 from ._smoothness import fit_smoothness, scatter_of_r
 from ._surrogates import NULLS
 from ._warn import warn_user
@@ -19,8 +20,12 @@ _ENOUGH_OTHERS = 5
 # Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
 # How many times as much r of unrelated BOLD may scatter (variance) as draws of other recordings. Of
-# recordings that are alike the estimate is seldom above (benchmarks/false_findings.py, others).
-_MOST_SCATTER = 1.35
+# recordings that are alike the estimate is seldom above (benchmarks/false_findings.py, others): the
+# median over regions, and that of the one region where it is highest.
+_MOST_SCATTER, _MOST_SCATTER_OF_ONE = 1.35, 2.0
+# From so many folds on, p of kept predictions is too low for models that select features
+# (benchmarks/false_findings.py, kept).
+_MANY_FOLDS = 10
 # A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
 # volumes that count alike (benchmarks/false_findings.py, bursts).
 _MOST_INFLUENCE = 1.5
@@ -133,33 +138,61 @@ def scatter_beside_draws(y, runs, others):
     -------
     ratio : ndarray of shape (n_rois,)
         Of the variances, for predictions that are as smooth as BOLD; 1 where recordings are alike.
+    usual : float
+        The highest that there is of one of the others, if it is exchanged for the rest; 1 without.
     """
-    own = [fit_smoothness(y[run], [np.arange(len(run))])[1] for run in runs]
-    drawn = own
+    own = np.array([fit_smoothness(y[run], [np.arange(len(run))])[1] for run in runs])
+    lengths = np.array([len(run) for run in runs])
+    drawn, apart, usual = own, np.eye(len(own)) == 0, 1.0
     if others is not None:
-        shortest = min(map(len, runs))
-        used = [other for other in others if len(other) >= shortest]
-        drawn = [fit_smoothness(other, [np.arange(len(other))])[1] for other in used]
-    measured, exchanged = np.zeros((2, y.shape[1]))
-    for k, (run, one) in enumerate(zip(runs, own, strict=True)):
-        partners = [other for j, other in enumerate(drawn) if others is not None or j != k]
-        measured += len(run) * scatter_of_r(one, one)
-        exchanged += len(run) * np.mean([scatter_of_r(one, other) for other in partners], axis=0)
-    return measured / exchanged
+        used = [other for other in others if len(other) >= lengths.min()]
+        drawn = np.array([fit_smoothness(other, [np.arange(len(other))])[1] for other in used])
+        apart = np.ones((len(own), len(drawn)), dtype=bool)
+        if len(drawn) > 1:
+            usual = _scatter(drawn, drawn, np.eye(len(drawn)) == 0).max()
+    ratio = _scatter(own, drawn, apart)
+    measured = lengths @ scatter_of_r(own, own)
+    return measured / (lengths @ (scatter_of_r(own, own) / ratio)), float(usual)
 
 
-def check_alike(y, runs, others):
-    """Notice recordings that change places but whose BOLD is not equally smooth."""
-    ratio = np.median(scatter_beside_draws(y, runs, others))
-    if ratio > _MOST_SCATTER:
-        what = "recordings" if others is None else "others"
-        warn_user(
-            f"null='swap' assumes that BOLD of recordings is exchangeable, but the {what} are not "
-            f"equally smooth: r of unrelated BOLD scatters {ratio:.1f} times as much as in the "
-            f"draws (variance, median over regions), and p is too low. Give recordings that were "
-            f"measured and preprocessed alike, or use null='phase'.",
-            StationarityWarning,
-        )
+def _scatter(these, those, apart):
+    """Ratios of the variances, (n_these, n_rois); where ``apart``, one may stand for the other."""
+    return np.array([
+        scatter_of_r(one, one) / scatter_of_r(one, those[at]).mean(axis=0)
+        for one, at in zip(these, apart, strict=True)
+    ])  # fmt: skip
+
+
+def check_alike(y, runs, others, region_names):
+    """Notice recordings that change places but whose BOLD is not equally smooth.
+
+    Parameters
+    ----------
+    y, runs, others
+        As in :func:`scatter_beside_draws`.
+    region_names : list of str
+        Regions.
+
+    Warns
+    -----
+    StationarityWarning
+        If r of unrelated BOLD scatters more than draws will, in most regions, or in one of them by
+        more than a single recording of the others would.
+    """
+    ratio, usual = scatter_beside_draws(y, runs, others)
+    middle, worst = np.median(ratio), ratio.argmax()
+    if middle <= _MOST_SCATTER and ratio[worst] <= max(_MOST_SCATTER_OF_ONE, usual):
+        return
+    most = middle > _MOST_SCATTER
+    where = "median over regions" if most else f"of {region_names[worst]}"
+    warn_user(
+        f"null='swap' assumes that BOLD of recordings is exchangeable, but the "
+        f"{'recordings' if others is None else 'others'} are not equally smooth: r of unrelated "
+        f"BOLD scatters {middle if most else ratio[worst]:.1f} times as much as in the draws "
+        f"(variance, {where}), and p is too low. Give recordings that were measured and "
+        f"preprocessed alike, or use null='phase'.",
+        StationarityWarning,
+    )
 
 
 def check_stationary(study, runs, null, keep_trend):
@@ -202,6 +235,27 @@ def check_gaussian(study, runs, trend):
             f"those of a motion, may decide r, and p may be too low. Leave these volumes out "
             f"(annotate them as BAD before align), or use null='swap' with other recordings.",
             StationarityWarning,
+        )
+
+
+def check_kept(models, study):
+    """Notice models whose kept predictions may follow chance more than draws can tell.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    study : Study
+        Samples and folds.
+    """
+    if len(study.folds) < _MANY_FOLDS or not study.is_cross_validated(study.tested):
+        return
+    names = [repr(name) for name, model in models.items() if may_select(model)]
+    if names:
+        warn_user(
+            f"{', '.join(names)} may choose by BOLD what to read. With {len(study.folds)} folds, "
+            f"whose training data are nearly the same, the p of kept predictions may then be too "
+            f"low. Use a test that refits, or fewer folds."
         )
 
 

@@ -7,10 +7,13 @@ from concurrent.futures import CancelledError
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
+from sklearn.linear_model import LassoCV, LinearRegression, Ridge, RidgeCV
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     MinMaxScaler,
@@ -23,6 +26,7 @@ from sklearn.utils import _safe_indexing
 from tqdm import tqdm
 
 from ._store import versions
+from ._validation import is_search
 from ._warn import warn_user
 from .covariances import BandCovariance, BandTangentSpace
 from .drift import TimePolynomial
@@ -193,7 +197,7 @@ def run_tasks(tasks, n_jobs, description, verbose):
                     raise
 
 
-# -- models whose targets do not know of each other ---------------------------------------------
+# -- what is known of models ---------------------------------------------------------------------
 #: Transformers that never look at y.
 _TARGET_BLIND = (
     EEGFilter,
@@ -210,6 +214,37 @@ _TARGET_BLIND = (
     PolynomialFeatures,
     SplineTransformer,
 )
+
+
+#: Regressors of scikit-learn that are linear in BOLD, but for a penalty, or were measured not to
+#: find more (benchmarks/false_findings.py, kept).
+_NO_SELECTION = (Ridge, RidgeCV, LinearRegression, DummyRegressor, LassoCV, PLSRegression)
+
+
+def may_select(model):
+    """Tell whether a model may choose what it reads by BOLD, as a selection of features does.
+
+    Parameters
+    ----------
+    model : estimator
+        Model.
+
+    Returns
+    -------
+    selects : bool
+        False where its steps and its regressor are known not to.
+    """
+    if isinstance(model, TransformedTargetRegressor) and model.regressor is not None:
+        return may_select(model.regressor)
+    if is_search(model) or type(model) is MultiOutputRegressor:  # searches choose among few
+        return may_select(model.estimator)
+    if isinstance(model, Pipeline):
+        *steps, model = (step for _, step in model.steps)
+        if not all(s == "passthrough" or type(s) in _TARGET_BLIND for s in steps):
+            return True
+    kind = type(model)
+    ours = kind.__module__.split(".")[0] == __package__
+    return not ours and kind not in _NO_SELECTION
 
 
 def has_independent_targets(model):

@@ -60,15 +60,15 @@ def scatter_of_r(these, those):
 
     Parameters
     ----------
-    these, those : ndarray of shape (n_rois, 2)
+    these, those : ndarray of shape (..., n_rois, 2)
         :math:`\varphi` and :math:`a` of each, see :func:`fit_smoothness`.
 
     Returns
     -------
-    ratio : ndarray of shape (n_rois,)
+    ratio : ndarray of shape (..., n_rois)
         Of the variances.
     """
-    (rho, share) = (these * those).T
+    rho, share = np.moveaxis(these * those, -1, 0)
     return 1 + 2 * share * rho / (1 - rho)
 
 

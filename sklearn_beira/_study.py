@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.signal import detrend
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
@@ -15,6 +16,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 from ._numbers import check_bold, check_kind, varying
 from ._validation import check_rows
 from ._warn import warn_user
+from .metrics import effective_n, pearson_r, r_p_value
 from .model_selection import BlockedKFold, GapWarning, group_labels
 from .windows import EEGWindows
 
@@ -253,20 +255,26 @@ def _check_borders(y, recordings):
     """Notice groups that are pieces of one recording: BOLD runs on from each to the next.
 
     Between recordings, neighbours differ as any two volumes do, so that the rank of a difference
-    among those of random pairs is uniform. With few groups that cannot be told.
+    among those of random pairs is uniform. Where groups come in turn, such as conditions do, there
+    are more borders than groups, which know of each other: then neighbours are correlated, with as
+    many independent pairs as the smoothness of both sides leaves. With few borders nothing can be
+    told.
     """
     borders = np.flatnonzero(recordings[1:] != recordings[:-1]) + 1
-    # Not where there is one recording, nor where rows of a recording are apart.
-    if not len(borders) or len(borders) != len(np.unique(recordings)) - 1:
-        return
     y = y[:, varying(y)][:, :100]
-    if not y.shape[1]:
+    if not len(borders) or not y.shape[1]:
         return
-    pairs = np.random.default_rng(0).integers(len(y), size=(2, 2000))
-    usual = np.sort(np.abs(y[pairs[0]] - y[pairs[1]]), axis=0)
-    steps = np.abs(y[borders] - y[borders - 1])
-    ranks = [np.searchsorted(u, s) / len(u) for u, s in zip(usual.T, steps.T, strict=True)]
-    if stats.norm.cdf((np.mean(ranks) - 0.5) * np.sqrt(12 * len(borders))) < _ODD:
+    if len(borders) == len(np.unique(recordings)) - 1:
+        pairs = np.random.default_rng(0).integers(len(y), size=(2, 2000))
+        usual = np.sort(np.abs(y[pairs[0]] - y[pairs[1]]), axis=0)
+        steps = np.abs(y[borders] - y[borders - 1])
+        ranks = [np.searchsorted(u, s) / len(u) for u, s in zip(usual.T, steps.T, strict=True)]
+        p = stats.norm.cdf((np.mean(ranks) - 0.5) * np.sqrt(12 * len(borders)))
+    else:
+        pair = detrend(y, axis=0)[[borders - 1, borders]]
+        r = pearson_r(*pair, multioutput="raw_values")
+        p = r_p_value(r, effective_n(*pair)).min() * len(r)
+    if p < _ODD:
         warn_user(
             f"groups are taken for recordings, but BOLD runs on from group to group "
             f"({len(borders)} borders) as within one recording: left-out groups are then predicted "

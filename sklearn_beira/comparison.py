@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
-from ._assumptions import check_findings
+from ._assumptions import check_findings, check_kept
 from ._folds import check_folds
 from ._numbers import fisher_z
 from ._procedure import check_models, predict_all
@@ -74,8 +74,9 @@ def compare(
     refit : bool
         True repeats every model's whole procedure in every draw, which costs as many fits. False,
         the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
-        as much as cross-validation can make r scatter: p is then an upper bound. Folds so close
-        that BOLD is predicted from its neighbours are refused, or warned of.
+        as much as cross-validation can make r scatter: for models linear in BOLD p is then an upper
+        bound. Folds so close that BOLD is predicted from its neighbours are refused, or warned of;
+        so are 10 and more folds of models that may choose by BOLD what to read.
     keep_trend : bool
         As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
     others : list of array-like or None
@@ -157,6 +158,8 @@ def compare(
         subjects = _subjects(study, subjects)
         keeps = null is not None and not refit
         check_folds(models, study, p="kept" if keeps else "n_eff", needs_apart=keeps)
+        if keeps:
+            check_kept(models, study)
         if null is not None:
             null = choose_null(null, study, others)
             draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)

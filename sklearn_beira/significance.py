@@ -14,6 +14,7 @@ from ._assumptions import (
     check_alike,
     check_findings,
     check_gaussian,
+    check_kept,
     check_others,
     check_stationary,
     kpss,
@@ -148,7 +149,8 @@ def null_test(
         cross-validation BOLD is learned from as well as tested against, so that r scatters up to
         1.4 times as much (:func:`~sklearn_beira.metrics.region_scores`): the draws, in Fisher's z,
         are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds so
-        close that BOLD is predicted from its neighbours are refused, or warned of.
+        close that BOLD is predicted from its neighbours are refused, or warned of; so are 10 and
+        more folds of models that may choose by BOLD what to read.
     keep_trend : bool
         What is exchanged, shifted or randomised is BOLD without its slow trend, which stays in
         place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
@@ -220,6 +222,8 @@ def null_test(
     study = make_study(X, y, cv, groups)
     p = "refit" if refit else "kept"
     check_folds({name: model}, study, p=p, needs_apart=not refit)
+    if not refit:
+        check_kept({name: model}, study)
     null = choose_null(null, study, others)
     draws = draw_surrogates(study, null, n_draws, others, random_state, keep_trend)
     store = ResultStore(cache)
@@ -303,10 +307,12 @@ def draw_surrogates(study, null, n_draws, others, random_state, keep_trend=True)
         trend = slow_trend(study.y, runs, study.t_r)
         if others is not None:
             others = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in others]
+    rest = study.y - trend
     if null == "swap":
-        check_alike(study.y - trend, runs, others)
+        rest[:, np.ptp(rest, axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of rounding
+        check_alike(rest, runs, others, study.region_names)
     options = {"scale": keep_trend} if null == "swap" else {}
-    draws = NULLS[null](study.y - trend, runs, n_draws, rng, others, **options).on(trend)
+    draws = NULLS[null](rest, runs, n_draws, rng, others, **options).on(trend)
     least = draws.p_value(np.ones(1), np.zeros((draws.n_draws, 1)))[0]
     if draws.n_draws < n_draws and least > ALPHA:
         warn_user(

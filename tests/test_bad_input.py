@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -456,6 +457,19 @@ WARNINGS = {
         **many_recordings(), cv=BlockedKFold(5, gap=10, t_r=1), null=None
     ),
     "EEG and BOLD that are loud at the same time": lambda: compared(**with_bursts()),
+    "a selection in many folds, without a refit": lambda: compared(
+        make_pipeline(SelectKBest(f_regression, k=1), Ridge()),
+        _rng.standard_normal((60, 4)),
+        _rng.standard_normal(60),
+        cv=BlockedKFold(10, gap=0),
+    ),
+    "conditions taken for recordings": lambda: compared(
+        X=WALK[:, :3],
+        y=WALK[:, 3],
+        groups=np.arange(120) // 10 % 2,
+        cv=LeaveOneGroupOut(),
+        null=None,
+    ),
     "others whose BOLD is less smooth": lambda: compared(
         X=WALK[:, :3],
         y=WALK[:, 3],

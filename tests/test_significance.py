@@ -11,6 +11,8 @@ from scipy import stats
 from scipy.signal import lfilter
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
@@ -23,6 +25,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     TimeSeriesSplit,
 )
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -37,11 +40,11 @@ from sklearn_beira._folds import (
     _test_blocks,
     longest_window,
 )
-from sklearn_beira._procedure import has_independent_targets
+from sklearn_beira._procedure import has_independent_targets, may_select
 from sklearn_beira._smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
-from sklearn_beira.baselines import make_mean, make_time_polynomial
+from sklearn_beira.baselines import make_eegnet, make_mean, make_rivals, make_time_polynomial
 from sklearn_beira.features import BandPower
 from sklearn_beira.linear import BlockedRidgeCV
 from sklearn_beira.metrics import pearson_r
@@ -429,6 +432,11 @@ def test_recordings_that_are_not_equally_smooth_are_warned_of_and_others_are_not
                 run(RIDGE, X, y, others=others, **options)
         else:
             run(RIDGE, X, y, others=others, **options)
+    # In some of the regions.
+    y[:, 3:] = smooth(300, 3, 0.5, seed=2)
+    others = [smooth(300, 6, 0.5, seed=k) for k in range(3, 33)]
+    with pytest.warns(StationarityWarning, match=r"[23]\.\d times .* \(variance, of ROI [012]\)"):
+        run(RIDGE, X, y, others=others, **options)
     # Of several recordings that change places, some are smoother.
     X = np.concatenate([smooth(300, 4, 0.9, seed=k) for k in range(6)])
     options |= {"groups": np.repeat(np.arange(6), 300)}
@@ -722,7 +730,8 @@ def test_folds_by_row_number_stay_what_they_are_in_every_null(null):
 
 
 def test_blocks_given_as_a_list_are_those_of_the_splitter_where_recordings_take_turns():
-    X, y = coupled(200)
+    both = zip(coupled(100), coupled(100, seed=5), strict=True)
+    X, y = (np.stack(recordings, axis=1).reshape(200, -1) for recordings in both)
     groups = np.tile([1, 0], 100)
     cv = BlockedKFold(4, gap=6.0, t_r=2.0)
     folds = list(cv.split(X, groups=groups))
@@ -763,6 +772,58 @@ def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, n
         result = run(Ridge(30.0), X, y, cv=cv, refit=False, **options)
         false += (result.table["p_max"] <= 0.05).any()
     assert false <= 7  # of 60 studies at .05
+
+
+def test_many_folds_of_models_that_select_are_warned_of_where_predictions_are_kept():
+    rng, select = np.random.default_rng(0), make_pipeline(SelectKBest(f_regression, k=1), Ridge())
+    X, y = rng.standard_normal((200, 20)), rng.standard_normal(200)
+    many, few = BlockedKFold(10, gap=0), BlockedKFold(9, gap=0)
+    match = r"'Pipeline' may choose by BOLD what to read\. With 10 folds"
+    with pytest.warns(UserWarning, match=match):
+        run(select, X, y, cv=many, refit=False)
+    models = {"select": select, "ridge": RIDGE, "trees": RandomForestRegressor(2)}
+    with pytest.warns(UserWarning, match="'select', 'trees' may choose by BOLD"):
+        compare(models, X, y, cv=many, n_draws=20, verbose=False)
+    run(select, X, y, cv=few, refit=False)
+    run(select, X, y, cv=many, n_draws=5)
+    compare(select, X, y, cv=many, null=None, verbose=False)
+    # What is linear in BOLD, searches of few, and the models of this package.
+    for model in (RIDGE, GridSearchCV(RIDGE, {"ridge__alpha": [1, 9]}, cv=few), BlockedRidgeCV()):
+        for whole in (model, TransformedTargetRegressor(model, transformer=StandardScaler())):
+            run(whole, X, y, cv=many, refit=False, n_draws=5)
+    assert not any(map(may_select, [make_eegnet(), *make_rivals(duration=8.0).values()]))
+    assert may_select(GridSearchCV(select, {"selectkbest__k": [1, 2]}))
+    assert may_select(MultiOutputRegressor(select))
+    assert not may_select(MultiOutputRegressor(Ridge()))
+
+
+class BestFeature(RegressorMixin, BaseEstimator):
+    """Regression on the feature that goes with BOLD best, for every region."""
+
+    def fit(self, X, y):
+        self.mean_ = X.mean(axis=0), y.mean(axis=0)
+        X, y = X - self.mean_[0], y - self.mean_[1]
+        slopes = X.T @ y
+        best = np.abs(slopes / np.linalg.norm(X, axis=0)[:, np.newaxis]).argmax(axis=0)
+        self.coef_ = np.zeros_like(slopes)
+        self.coef_[best, range(y.shape[1])] = 1.0
+        self.coef_ *= slopes
+        return self
+
+    def predict(self, X):
+        return self.mean_[1] + (X - self.mean_[0]) @ self.coef_
+
+
+@pytest.mark.filterwarnings("ignore:.* may choose by BOLD")
+def test_a_selection_finds_too_much_in_many_folds_but_not_where_draws_select_as_well():
+    found = {False: [], True: []}
+    for seed in range(30):
+        X, y = np.split(np.random.default_rng(seed).standard_normal((300, 70)), [60], axis=1)
+        for refit in (False, True):
+            options = {"cv": BlockedKFold(20, gap=0), "n_draws": 19, "random_state": seed}
+            result = run(BestFeature(), X, y, refit=refit, **options)
+            found[refit].append((result.table["p"] <= 0.05).mean())
+    assert np.mean(found[True]) < 0.075 < np.mean(found[False])
 
 
 @pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
@@ -836,6 +897,29 @@ def test_groups_that_are_pieces_of_a_recording_are_warned_of_and_recordings_are_
         y[::40] += 30.0 * (seed % 2)  # bursts
         y[:, 2] = 0.1 if seed % 3 else y[:, 2]
         run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap", n_draws=20)
+
+
+@pytest.mark.parametrize("length", [1, 10])
+def test_conditions_within_a_recording_are_no_recordings(length):
+    X, y = smooth(240, 4, 0.9, seed=0), smooth(240, 3, 0.9, seed=1)
+    groups = np.arange(240) // length % 2
+    options = {"groups": groups, "cv": LeaveOneGroupOut(), "null": "phase", "n_draws": 5}
+    with pytest.warns(GapWarning, match=r"BOLD runs on from group to group \(\d+ borders\)"):
+        run(RIDGE, X, y, **options)
+    # Recordings whose rows come in turn.
+    for seed in range(10):
+        for k in (0, 1):
+            y[groups == k] = smooth(120, 3, 0.9, seed=2 * seed + k) + 9 * k
+        run(RIDGE, X, y, **options)
+
+
+def test_a_recording_of_one_volume_and_a_region_that_is_a_line_can_be_swapped():
+    y, groups = smooth(121, 2, 0.5), np.repeat(np.arange(5), [30, 30, 30, 30, 1])
+    y[:, 1] = np.arange(121) % 30
+    others = [smooth(60, 2, 0.5, seed=k) for k in range(1, 21)]
+    options = {"groups": groups, "cv": GroupKFold(4), "null": "swap", "others": others}
+    result = run(RIDGE, smooth(121, 3, seed=30), y, **options)
+    assert np.isfinite(result.draws).all()
 
 
 def test_tables_whose_index_says_that_they_are_shuffled_are_refused():
