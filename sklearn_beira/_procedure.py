@@ -12,8 +12,10 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LassoCV, LinearRegression, Ridge, RidgeCV
 from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     MinMaxScaler,
@@ -218,7 +220,16 @@ _TARGET_BLIND = (
 
 #: Regressors of scikit-learn that are linear in BOLD, but for a penalty, or were measured not to
 #: find more (benchmarks/false_findings.py, kept).
-_NO_SELECTION = (Ridge, RidgeCV, LinearRegression, DummyRegressor, LassoCV, PLSRegression)
+_NO_SELECTION = (
+    DummyRegressor,
+    KernelRidge,
+    KNeighborsRegressor,
+    LassoCV,
+    LinearRegression,
+    PLSRegression,
+    Ridge,
+    RidgeCV,
+)
 
 
 def may_select(model):
