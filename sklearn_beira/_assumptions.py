@@ -141,26 +141,29 @@ def scatter_beside_draws(y, runs, others):
     usual : float
         The highest that there is of one of the others, if it is exchanged for the rest; 1 without.
     """
-    own = np.array([fit_smoothness(y[run], [np.arange(len(run))])[1] for run in runs])
     lengths = np.array([len(run) for run in runs])
-    drawn, apart, usual = own, np.eye(len(own)) == 0, 1.0
-    if others is not None:
-        used = [other for other in others if len(other) >= lengths.min()]
-        drawn = np.array([fit_smoothness(other, [np.arange(len(other))])[1] for other in used])
-        apart = np.ones((len(own), len(drawn)), dtype=bool)
-        if len(drawn) > 1:
-            usual = _scatter(drawn, drawn, np.eye(len(drawn)) == 0).max()
-    ratio = _scatter(own, drawn, apart)
-    measured = lengths @ scatter_of_r(own, own)
-    return measured / (lengths @ (scatter_of_r(own, own) / ratio)), float(usual)
+    own = _smoothness_of([y[run] for run in runs])
+    if others is None:
+        measured, exchanged = _scatter(own, own, itself=False)
+        usual = 1.0
+    else:
+        drawn = _smoothness_of([other for other in others if len(other) >= lengths.min()])
+        measured, exchanged = _scatter(own, drawn)
+        usual = np.divide(*_scatter(drawn, drawn, itself=False)).max() if len(drawn) > 1 else 1.0
+    return (lengths @ measured) / (lengths @ exchanged), float(usual)
 
 
-def _scatter(these, those, apart):
-    """Ratios of the variances, (n_these, n_rois); where ``apart``, one may stand for the other."""
-    return np.array([
-        scatter_of_r(one, one) / scatter_of_r(one, those[at]).mean(axis=0)
-        for one, at in zip(these, apart, strict=True)
-    ])  # fmt: skip
+def _smoothness_of(recordings):
+    return np.array([fit_smoothness(y, [np.arange(len(y))])[1] for y in recordings])
+
+
+def _scatter(these, those, *, itself=True):
+    """Scatter of r of each with BOLD like its own, and with that of those, but for ``itself``."""
+    exchanged = []
+    for k, one in enumerate(these):
+        partners = those if itself else np.delete(those, k, axis=0)
+        exchanged.append(scatter_of_r(one, partners).mean(axis=0))
+    return scatter_of_r(these, these), np.array(exchanged)
 
 
 def check_alike(y, runs, others, region_names):

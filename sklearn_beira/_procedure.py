@@ -245,17 +245,20 @@ def may_select(model):
     selects : bool
         False where its steps and its regressor are known not to.
     """
-    if isinstance(model, TransformedTargetRegressor) and model.regressor is not None:
-        return may_select(model.regressor)
+    if isinstance(model, TransformedTargetRegressor):
+        return model.regressor is not None and may_select(model.regressor)
     if is_search(model) or type(model) is MultiOutputRegressor:  # searches choose among few
         return may_select(model.estimator)
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)
-        if not all(s == "passthrough" or type(s) in _TARGET_BLIND for s in steps):
-            return True
+        return not _are_target_blind(steps) or may_select(model)
     kind = type(model)
     ours = kind.__module__.split(".")[0] == __package__
     return not ours and kind not in _NO_SELECTION
+
+
+def _are_target_blind(steps):
+    return all(step == "passthrough" or type(step) in _TARGET_BLIND for step in steps)
 
 
 def has_independent_targets(model):
@@ -275,7 +278,7 @@ def has_independent_targets(model):
     """
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)
-        if not all(s == "passthrough" or type(s) in _TARGET_BLIND for s in steps):
+        if not _are_target_blind(steps):
             return False
     # Of what is derived from these nobody knows.
     kind = type(model)

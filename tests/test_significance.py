@@ -788,8 +788,9 @@ def test_many_folds_of_models_that_select_are_warned_of_where_predictions_are_ke
     run(select, X, y, cv=many, n_draws=5)
     compare(select, X, y, cv=many, null=None, verbose=False)
     # What is linear in BOLD, searches of few, and the models of this package.
-    for model in (RIDGE, GridSearchCV(RIDGE, {"ridge__alpha": [1, 9]}, cv=few), BlockedRidgeCV()):
-        for whole in (model, TransformedTargetRegressor(model, transformer=StandardScaler())):
+    search = GridSearchCV(Ridge(), {"alpha": [1, 9]}, cv=few)
+    for model in (None, make_pipeline(StandardScaler(), search), BlockedRidgeCV()):
+        for whole in (model or RIDGE, TransformedTargetRegressor(model)):
             run(whole, X, y, cv=many, refit=False, n_draws=5)
     assert not any(map(may_select, [make_eegnet(), *make_rivals(duration=8.0).values()]))
     assert may_select(GridSearchCV(select, {"selectkbest__k": [1, 2]}))
