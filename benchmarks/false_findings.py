@@ -26,13 +26,14 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    features as smooth as the BOLD beside them: of one recording, with 60 others, and of six, half of
    them smoother than the rest; and how unlike real scans are (vu_bold).
 7. "kept": p of kept predictions by the number of folds, for models that choose features by BOLD and
-   models that do not, on 60 features.
+   models that do not, on 60 features; "kept-eeg": the same in 20 folds for models of the package
+   that choose electrodes, filters or bands, on noise for EEG.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick]
-         [--parts defaults raw nulls neighbours bursts others kept]
+         [--parts defaults raw nulls neighbours bursts others kept kept-eeg]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -44,6 +45,7 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+import mne
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
@@ -59,13 +61,17 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, compare, null_test
 from sklearn_beira._assumptions import scatter_beside_draws
 from sklearn_beira._folds import _test_blocks
 from sklearn_beira._smoothness import carried_over, fit_smoothness
 from sklearn_beira._study import make_study
 from sklearn_beira._surrogates import slow_trend
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines import (
+    make_band_power_ridge,
+    make_eeg_fingerprint,
+    make_spoc_ridge,
+)
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.linear import BlockedRidgeCV
 from sklearn_beira.model_selection import BlockedKFold, GapWarning
@@ -84,7 +90,7 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others", "kept"]
+PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others", "kept", "kept-eeg"]
 # Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
 # share of white noise.
 CLOSE = (
@@ -142,6 +148,8 @@ def main(data, quick, parts, repetitions, first):
         unlike_recordings(scans, quick)
     if "kept" in parts:
         kept_predictions(quick)
+    if "kept-eeg" in parts:
+        kept_from_eeg(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
 
 
@@ -504,6 +512,49 @@ def kept_predictions(quick):
             of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"{n_splits} blocks"
             cells = (f"{np.mean(f):.3f} ± {np.std(f) / n_reps**0.5:.3f}" for f in found.values())
             print(f"AR {phi}, {of:24s}" + "".join(f"{c:>18s}" for c in cells), flush=True)
+
+
+def kept_from_eeg(quick):
+    """Print the same for models of the package that read EEG."""
+    models = {
+        "EFP": (make_eeg_fingerprint(8.0), 20),
+        "SPoC": (make_spoc_ridge(8.0), 20),
+        "BEIRARegressor": (BEIRARegressor(verbose=False), 10),
+    }
+    print("\nModels of the package, 8 channels of noise, 10 regions of AR 0.5, 99 draws: p <= .05")
+    for n, n_recordings in ((60, 20), (400, 1)):
+        for name, (model, n_reps) in models.items():
+            found = []
+            for seed in range(2 if quick else n_reps):
+                X, y = noise_beside_bold(n, n_recordings, np.random.default_rng(seed))
+                test = null_test(
+                    model, X, y, cv=LeaveOneGroupOut() if n_recordings > 1 else BlockedKFold(20),
+                    refit=False, n_draws=99, random_state=seed, verbose=False,
+                ).table  # fmt: skip
+                found.append((test["p"] <= 0.05).mean())
+            rate = f"{np.mean(found):.3f} ± {np.std(found) / len(found) ** 0.5:.3f}"
+            of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"20 blocks of {n}"
+            print(f"{of:24s}{name:16s}{rate} ({len(found)} repetitions)", flush=True)
+
+
+def noise_beside_bold(n, n_recordings, rng, history=8.0, t_r=2.0, sfreq=100.0):
+    """Windows of mixed noise, some of it slow, and BOLD that it has nothing to do with."""
+    n_times = int((history + t_r * n + 1) * sfreq)
+    recordings, bold = [], []
+    for _ in range(n_recordings):
+        white, steps = rng.standard_normal((2, 8, n_times))
+        slow = 0.02 * steps.cumsum(axis=1)
+        eeg = rng.standard_normal((8, 8)) @ white + rng.standard_normal((8, 8)) @ slow
+        eeg = mne.filter.filter_data(
+            eeg - eeg.mean(axis=1, keepdims=True), sfreq, 1, 45, verbose="error"
+        )
+        recordings.append(2e-5 * eeg / eeg.std())
+        bold.append(autoregressive(rng.standard_normal((n + 100, 10)), 0.5)[100:])
+    times = np.tile(history + t_r * np.arange(n), n_recordings)
+    which = np.arange(n_recordings).repeat(n)
+    info = mne.create_info(8, sfreq, "eeg")
+    X = EEGWindows(recordings, which, times, info, tmin=-history, tmax=0.0)
+    return X, np.concatenate(bold)
 
 
 def selecting_models():
