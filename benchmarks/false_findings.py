@@ -533,7 +533,7 @@ def kept_from_eeg(quick):
                 ).table  # fmt: skip
                 found.append((test["p"] <= 0.05).mean())
             rate = f"{np.mean(found):.3f} ± {np.std(found) / len(found) ** 0.5:.3f}"
-            of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"20 blocks of {n}"
+            of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"{n}, 20 blocks"
             print(f"{of:24s}{name:16s}{rate} ({len(found)} repetitions)", flush=True)
 
 

@@ -253,8 +253,9 @@ def may_select(model):
         *steps, model = (step for _, step in model.steps)
         return not _are_target_blind(steps) or may_select(model)
     kind = type(model)
-    ours = kind.__module__.split(".")[0] == __package__
-    return not ours and kind not in _NO_SELECTION
+    if kind.__module__.split(".")[0] == __package__:
+        return getattr(kind, "_selects", False)
+    return kind not in _NO_SELECTION
 
 
 def _are_target_blind(steps):

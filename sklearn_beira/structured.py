@@ -155,6 +155,7 @@ class FingerprintRidgeCV(PowerRegressor):
 
     # Read by the null test, which stacks its draws as targets.
     _independent_targets = True
+    _selects = True  # an electrode for each region
 
     _parameter_constraints: ClassVar[dict] = {
         **PowerRegressor._parameter_constraints,
