@@ -45,8 +45,9 @@ from scipy import stats
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, baselines, compare
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, compare
+from sklearn_beira.baselines import makers as baselines
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 # Noise levels of the simulated worlds; of long runs, which cost most, the middle one.
 CEILINGS, LONG, CEILINGS_LONG = (0.5, 0.65, 0.8), 15.0, (0.65,)

@@ -22,9 +22,9 @@ import torch
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import EEGFilter, align, compare
-from sklearn_beira.baselines import make_rivals
+from sklearn_beira.baselines.makers import make_baselines
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 # The first five that are installed are "the five".
 RIVALS = (
@@ -36,7 +36,7 @@ N_OTHERS = 5
 
 def main(every, profile):
     torch.set_num_threads(1)
-    rivals = make_rivals()
+    rivals = make_baselines()
     models = {
         name: Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *rivals[name].steps])
         for name in RIVALS
@@ -88,7 +88,7 @@ def null(models, X, y, others):
     with tempfile.TemporaryDirectory() as cache:
         run(models, X, y, cache=cache)
         seconds = []
-        for options in ({}, {"null": "swap", "others": others, "n_draws": 1000}):
+        for options in ({}, {"null": "swap", "others": others, "n_surrogates": 1000}):
             started = time.perf_counter()
             run(models, X, y, cache=cache, **options)
             seconds.append(time.perf_counter() - started)

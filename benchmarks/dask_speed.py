@@ -29,10 +29,11 @@ from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, _cache, align
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.eeg import cache as _cache
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 # Filled once in every process: EEG and BOLD.
 DATA = []

@@ -13,10 +13,10 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
    that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
    same EEG; in "drift in both" the EEG has linear drifts of its own.
-4. "neighbours": kept predictions where test blocks are near training volumes, on AR(1) BOLD, alone
-   or under white noise, of two models that follow time: three nearest neighbours on features that
+4. "neighbors": kept predictions where test blocks are near training volumes, on AR(1) BOLD, alone
+   or under white noise, of two models that follow time: three nearest neighbors on features that
    wander ("wandering"), and the best there is, which knows time and how smooth BOLD is ("time").
-   Beside them r, and what compare computes before it fits: the r that neighbours can give, and how
+   Beside them r, and what compare computes before it fits: the r that neighbors can give, and how
    many standard errors that is. Above 1.5 of them compare warns; above 2.5, and an r of .2, it
    refuses the folds.
 5. "bursts": features and BOLD, AR(1), that are louder in the same volumes, as in motion, and have
@@ -33,7 +33,7 @@ Regions of one repetition are correlated, so +- is the standard error over repet
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick]
-         [--parts defaults raw nulls neighbours bursts others kept kept-eeg]
+         [--parts defaults raw nulls neighbors bursts others kept kept-eeg]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -62,20 +62,20 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, compare, null_test
-from sklearn_beira._assumptions import scatter_beside_draws
-from sklearn_beira._folds import _test_blocks
-from sklearn_beira._smoothness import carried_over, fit_smoothness
-from sklearn_beira._study import make_study
-from sklearn_beira._surrogates import slow_trend
-from sklearn_beira.baselines import (
+from sklearn_beira.baselines.makers import (
     make_band_power_ridge,
     make_eeg_fingerprint,
     make_spoc_ridge,
 )
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.model_selection import BlockedKFold, GapWarning
-from sklearn_beira.significance import StationarityWarning
+from sklearn_beira.evaluation.assumptions import scatter_beside_draws
+from sklearn_beira.evaluation.leakage import _test_blocks
+from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.evaluation.study import make_study
+from sklearn_beira.evaluation.surrogates import slow_trend
+from sklearn_beira.exceptions import GapWarning, StationarityWarning
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")
@@ -90,7 +90,7 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbours", "bursts", "others", "kept", "kept-eeg"]
+PARTS = ["defaults", "raw", "nulls", "neighbors", "bursts", "others", "kept", "kept-eeg"]
 # Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
 # share of white noise.
 CLOSE = (
@@ -140,8 +140,8 @@ def main(data, quick, parts, repetitions, first):
         from_raw_eeg(folder, *((0, 2, 9) if quick else (first, repetitions, 39)))
     if "nulls" in parts:
         every_null(eeg, scans, quick)
-    if "neighbours" in parts:
-        neighbours(quick)
+    if "neighbors" in parts:
+        neighbors(quick)
     if "bursts" in parts:
         bursts(quick)
     if "others" in parts:
@@ -157,8 +157,8 @@ def main(data, quick, parts, repetitions, first):
 def defaults(folder, eeg, scans, quick):
     """Print the rates of null_test and compare as they come, on real BOLD."""
     rng = np.random.default_rng(0)
-    n_reps, n_draws = (4, 39) if quick else (60, 99)
-    print_head(f"1. Defaults on real BOLD, {n_draws} draws")
+    n_reps, n_surrogates = (4, 39) if quick else (60, 99)
+    print_head(f"1. Defaults on real BOLD, {n_surrogates} draws")
 
     def several(cv):
         for _ in range(n_reps):
@@ -173,29 +173,29 @@ def defaults(folder, eeg, scans, quick):
             start = rng.integers(len(scan) - n + 1)
             yield RIDGE, stretches(eeg, n, 1, rng)[0], scan[start : start + n], CV, None
 
-    show("six scans of 575, blocks", several(CV), n_draws)
-    show("six scans of 575, leave one out", several(LeaveOneGroupOut()), n_draws)
+    show("six scans of 575, blocks", several(CV), n_surrogates)
+    show("six scans of 575, leave one out", several(LeaveOneGroupOut()), n_surrogates)
     for n in (300, 575):
-        show(f"one scan, {n} volumes, blocks", single(n), n_draws)
+        show(f"one scan, {n} volumes, blocks", single(n), n_surrogates)
     bold = null_regions(folder)
     cases = ((RIDGE, stretches(eeg, len(bold), 1, rng)[0], bold, CV, None) for _ in range(n_reps))
-    show(f"semireal, {len(bold)} volumes, blocks", cases, n_draws)
+    show(f"semireal, {len(bold)} volumes, blocks", cases, n_surrogates)
 
 
-def from_raw_eeg(folder, first, n_reps, n_draws):
+def from_raw_eeg(folder, first, n_reps, n_surrogates):
     """Print the same for whole pipelines, on simulated EEG of seeds from ``first`` on."""
     bold = null_regions(folder)
-    print_head(f"2. Whole pipelines on {len(bold)} volumes of semireal, {n_draws} draws")
+    print_head(f"2. Whole pipelines on {len(bold)} volumes of semireal, {n_surrogates} draws")
     for name, model in (("lagged ridge", RAW_RIDGE), ("BEIRARegressor", RAW_BEIRA)):
         seeds = range(first, first + n_reps)
         cases = ((model, *raw_eeg(bold, seed), None, None) for seed in seeds)
-        show(name, cases, n_draws, first)
+        show(name, cases, n_surrogates, first)
     X, y = raw_eeg(bold, 0)
     features = RAW_RIDGE[:3].fit_transform(X)
     groups = np.zeros(len(y))
     cv = BlockedKFold(5, gap=16.0, t_r=1.89)
     tests = [
-        null_test(model, x, y, cv=cv, groups=groups, n_draws=39, verbose=False).table["p"]
+        null_test(model, x, y, cv=cv, groups=groups, n_surrogates=39, verbose=False).table["p"]
         for model, x in ((RAW_RIDGE, X), (RAW_RIDGE[3:], features))
     ]
     print(f"p from raw EEG and from its features, largest difference: {np.ptp(tests, 0).max():.3f}")
@@ -208,12 +208,12 @@ def print_head(title):
     print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
 
 
-def show(name, cases, n_draws, first_seed=0):
+def show(name, cases, n_surrogates, first_seed=0):
     """Print the rates of null_test and compare over cases."""
     # The draws of the null are seeded anew for each case.
     outcomes = [[], []]
     for seed, (model, X, y, cv, groups) in enumerate(cases, first_seed):
-        options = {"cv": cv, "groups": groups, "n_draws": n_draws, "random_state": seed}
+        options = {"cv": cv, "groups": groups, "n_surrogates": n_surrogates, "random_state": seed}
         test = null_test(model, X, y, **options, verbose=False)
         table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
         outcomes[0].append(test.table[["p", "p_max"]].to_numpy())
@@ -251,19 +251,23 @@ def raw_eeg(bold, seed):
 # -- 3. every null ------------------------------------------------------------------------------
 def every_null(eeg, scans, quick):
     """Print the rates of all nulls and of the parametric p values, by kind of BOLD."""
-    n_reps, n_draws = (3 if quick else 40), 39
+    n_reps, n_surrogates = (3 if quick else 40), 39
     kinds = {f"AR(1) {phi:.2f}": simulate(phi, 0.0) for phi in AR}
     kinds["AR(1) 0.50, drift"] = kinds["drift in both"] = simulate(0.5, 3.0)
     kinds["vu_bold"] = cut_from(scans)
     if quick:
         kinds = {name: kinds[name] for name in ("drift in both", "vu_bold")}
-    print(f"\n3. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_draws} draws (shift: 98)")
+    print(
+        f"\n3. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_surrogates} draws (shift: 98)"
+    )
     for n, n_recordings in DESIGNS:
         print(f"\n{n_recordings} recording(s) of {n} volumes, 5 blocks; p and p_max")
         rng, rows = np.random.default_rng(1), {}
         for name, make_bold in kinds.items():
             drift = 3.0 * (name == "drift in both")
-            for test, outcome in cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_draws, rng):
+            for test, outcome in cell(
+                eeg, make_bold, drift, n, n_recordings, n_reps, n_surrogates, rng
+            ):
                 rows.setdefault(test, {})[name] = outcome
         print(f"{'':24s}" + "".join(f"{name:^24s}" for name in kinds))
         for test, row in rows.items():
@@ -271,7 +275,7 @@ def every_null(eeg, scans, quick):
             print(f"{test:24s}" + "".join(f"{c:^24s}" for c in cells), flush=True)
 
 
-def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_draws, rng):
+def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_surrogates, rng):
     """Outcomes (n_reps, n_rois, 2) of every test on one kind and amount of BOLD."""
     found = {}
     groups = np.repeat(np.arange(n_recordings), n)
@@ -296,14 +300,14 @@ def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_draws, rng):
                     test = null_test(
                         FAST_RIDGE if refit else Kept(), X if refit else predicted, y, cv=CV,
                         groups=groups, null=null, refit=refit, others=pool, random_state=seed,
-                        n_draws=99 if null == "shift" else n_draws, verbose=False,
+                        n_surrogates=99 if null == "shift" else n_surrogates, verbose=False,
                     )  # fmt: skip
                     name = f"{null}{' others' if pool else ''}{', refit' if refit else ', kept'}"
                     found.setdefault(name, []).append(test.table[["p", "p_max"]].to_numpy())
         naive = pearsonr(y, predicted, alternative="greater", axis=0).pvalue
         outside = (table["ci_low"] > 0) | (table["ci_high"] < 0)
         # Bonferroni stands in for the maximum statistic.
-        for name, p in (("naive p", naive), ("n_eff p", table["p_neff"].to_numpy())):
+        for name, p in (("naive p", naive), ("n_eff p", table["p_parametric"].to_numpy())):
             found.setdefault(name, []).append(np.column_stack([p, np.minimum(1, p * len(p))]))
         outside = np.where(outside, 0.0, 1.0)
         found.setdefault("interval without 0", []).append(np.column_stack([outside] * 2))
@@ -352,11 +356,11 @@ def cut_from(scans):
     return make
 
 
-# -- 4. BOLD that is predicted from its neighbours ----------------------------------------------
-def neighbours(quick):
+# -- 4. BOLD that is predicted from its neighbors ----------------------------------------------
+def neighbors(quick):
     """Print the rates of kept predictions where folds are close, those that are refused as well."""
-    n_draws = 39 if quick else 99
-    print(f"\n4. Folds that are close, {N_ROIS} regions, {n_draws} draws")
+    n_surrogates = 39 if quick else 99
+    print(f"\n4. Folds that are close, {N_ROIS} regions, {n_surrogates} draws")
     print(f"{'':63s}{'possible r, errors':>20s}", end="")
     print("".join(f"{name:>18s}{'p':>8s}{'n_eff p':>9s}" for name in ("wandering: r", "time: r")))
     for n_recordings, n, n_splits, left_out, phi, white in CLOSE[-1:] if quick else CLOSE:
@@ -375,19 +379,19 @@ def neighbours(quick):
             knows = KernelRidge(alpha=noise, kernel="laplacian", gamma=-np.log(phi))
             outcomes = [possible[:2]]
             for X, model in ((wandering, KNeighborsRegressor(3)), (times, knows)):
-                with mock.patch("sklearn_beira.comparison.check_folds"):  # which may refuse
+                with mock.patch("sklearn_beira.evaluation.check_folds"):  # which may refuse
                     table = compare(
-                        model, X, y, cv=cv, groups=groups, n_draws=n_draws, random_state=seed,
+                        model, X, y, cv=cv, groups=groups, n_surrogates=n_surrogates, random_state=seed,
                         null="phase" if n_recordings == 1 else "swap", verbose=False,
                     ).query("scope == 'pooled'")  # fmt: skip
-                outcomes.append([table["r"], table["p"] <= 0.05, table["p_neff"] <= 0.05])
+                outcomes.append([table["r"], table["p"] <= 0.05, table["p_parametric"] <= 0.05])
             found.append([np.mean(o) for outcome in outcomes for o in outcome])
         case = f"{n_recordings} x {n} volumes, {n_splits} blocks, {left_out} left out, {phi:.2f}"
         case += f", {white:.0%} white" if white else ""
         possible, errors, *rest = np.mean(found, axis=0)
         print(f"{case:63s}{possible:12.2f}{errors:8.1f}", end="")
-        for r, p, p_neff in (rest[:3], rest[3:]):
-            print(f"{r:18.2f}{p:8.3f}{p_neff:9.3f}", end="")
+        for r, p, p_parametric in (rest[:3], rest[3:]):
+            print(f"{r:18.2f}{p:8.3f}{p_parametric:9.3f}", end="")
         print(flush=True)
 
 
@@ -463,7 +467,7 @@ def print_head_of_warnings(title, quick):
 
 def show_warnings(case, make, quick):
     """Print the rates of null_test, refitted or not, and of its warnings."""
-    n_draws, n_reps = (39, 4) if quick else (99, 40)
+    n_surrogates, n_reps = (39, 4) if quick else (99, 40)
     for refit in (True, False):
         found = []
         for seed in range(n_reps):
@@ -472,7 +476,7 @@ def show_warnings(case, make, quick):
                 warnings.simplefilter("always")
                 test = null_test(
                     Ridge(), X, y, refit=refit, cv=BlockedKFold(5, gap=20.0, t_r=2.0),
-                    n_draws=n_draws, random_state=seed, verbose=False, **options,
+                    n_surrogates=n_surrogates, random_state=seed, verbose=False, **options,
                 ).table  # fmt: skip
             said = any(issubclass(w.category, StationarityWarning) for w in caught)
             found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
@@ -486,8 +490,10 @@ def show_warnings(case, make, quick):
 # -- 7. kept predictions of models that select ----------------------------------------------------
 def kept_predictions(quick):
     """Print the rates of kept predictions by model and number of folds."""
-    n_reps, n_draws, models = 2 if quick else 30, 39 if quick else 99, selecting_models()
-    print(f"\n7. Kept predictions, 10 regions, {n_draws} draws, {n_reps} repetitions: p <= .05")
+    n_reps, n_surrogates, models = 2 if quick else 30, 39 if quick else 99, selecting_models()
+    print(
+        f"\n7. Kept predictions, 10 regions, {n_surrogates} draws, {n_reps} repetitions: p <= .05"
+    )
     print(f"{'':32s}" + "".join(f"{name:>18s}" for name in models))
     for phi in (0.0, 0.5):
         for n_splits, n, n_recordings in FOLDS[-1:] if quick else FOLDS:
@@ -505,7 +511,7 @@ def kept_predictions(quick):
                 for name, model in models.items():
                     test = null_test(
                         model, X, y, cv=LeaveOneGroupOut() if n_recordings > 1 else cv,
-                        groups=np.arange(n_recordings).repeat(n), refit=False, n_draws=n_draws,
+                        groups=np.arange(n_recordings).repeat(n), refit=False, n_surrogates=n_surrogates,
                         random_state=seed, verbose=False,
                     ).table  # fmt: skip
                     found[name].append((test["p"] <= 0.05).mean())
@@ -529,7 +535,7 @@ def kept_from_eeg(quick):
                 X, y = noise_beside_bold(n, n_recordings, np.random.default_rng(seed))
                 test = null_test(
                     model, X, y, cv=LeaveOneGroupOut() if n_recordings > 1 else BlockedKFold(20),
-                    refit=False, n_draws=99, random_state=seed, verbose=False,
+                    refit=False, n_surrogates=99, random_state=seed, verbose=False,
                 ).table  # fmt: skip
                 found.append((test["p"] <= 0.05).mean())
             rate = f"{np.mean(found):.3f} ± {np.std(found) / len(found) ** 0.5:.3f}"

@@ -145,18 +145,17 @@ class Readers:
         from sklearn.preprocessing import StandardScaler
 
         import sklearn_beira.__main__ as command_line
-        from sklearn_beira import (
-            BEIRARegressor,
-            _atlas,
-            _checkpoint,
-            _confounds,
-            _job_data,
-            _store,
-            alignment,
-        )
+        from sklearn_beira import BEIRARegressor
+        from sklearn_beira.alignment import align as alignment
+        from sklearn_beira.baselines.ridge import BlockedRidgeCV
+        from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
+        from sklearn_beira.cli import data as _job_data
         from sklearn_beira.datasets import cwl
-        from sklearn_beira.linear import BlockedRidgeCV
-        from sklearn_beira.persistence import ModelFileError, _file, load_model, save_model
+        from sklearn_beira.evaluation import store as _store
+        from sklearn_beira.exceptions import ModelFileError
+        from sklearn_beira.persistence import file as _file
+        from sklearn_beira.persistence.saving import load_model, save_model
+        from sklearn_beira.regressor import checkpoint as _checkpoint
 
         self.path = folder / "file"
         self.main, self.job_data = command_line, _job_data

@@ -25,7 +25,13 @@ import pandas as pd
 from scipy.signal import butter, detrend, lfilter, sosfiltfilt
 from sklearn.linear_model import LinearRegression, Ridge
 
-from sklearn_beira.metrics import effective_n, pearson_r, r_interval, r_p_value, region_scores
+from sklearn_beira.evaluation.metrics import (
+    effective_n,
+    pearson_r,
+    r_interval,
+    r_p_value,
+    region_scores,
+)
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")
@@ -222,7 +228,7 @@ def ar_pair(a, b, r, n, rng):
 def within_blocks(a, b, lengths):
     """Correlation of the pair within blocks, over the one in endless series."""
 
-    def centred(decay_after, decay_before):
+    def centered(decay_after, decay_before):
         total = 0.0
         for length in lengths:
             k = np.arange(1, length)
@@ -230,7 +236,7 @@ def within_blocks(a, b, lengths):
             total += length - both / length
         return total
 
-    return centred(a, b) / np.sqrt(centred(a, a) * centred(b, b))
+    return centered(a, b) / np.sqrt(centered(a, a) * centered(b, b))
 
 
 def all_methods(x, y, blocks):

@@ -25,9 +25,9 @@ import torch
 from scipy.signal import lfilter
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.hrf import response_basis
-from sklearn_beira.metrics import pearson_r
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.features.hrf import response_basis
 
 T_R, DURATION = 2.0, 20.0
 N_ALPHA = 4  # channels with the rhythm

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import detrend
 
-from sklearn_beira.metrics import effective_n, pearson_r
+from sklearn_beira.evaluation.metrics import effective_n, pearson_r
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("SKLEARN_BEIRA_TEST_DATA", HERE.parents[1] / "shared" / "data")

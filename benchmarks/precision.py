@@ -30,9 +30,9 @@ from speed import relative
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_beira import compare
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.nets import BEIRANet
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.regressor.nets import BEIRANet
 
 FRACTION_BITS = {"float32": 23, "TF32": 10, "bfloat16": 7}
 _ATEN = torch.ops.aten

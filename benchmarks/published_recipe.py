@@ -27,10 +27,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from torch import nn
 
 from sklearn_beira import EEGFilter, align
-from sklearn_beira._batches import cut_pieces
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.nets import BEIRANet
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.regressor.batches import cut_pieces
+from sklearn_beira.regressor.nets import BEIRANet
 
 SFREQ, T_R = 100.0, 1.95
 WINDOW, BATCH_SIZE, N_WINDOWS = 2048, 16, 512

@@ -15,9 +15,9 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import EEGFilter, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.linear import BlockedRidgeCV
 
 ALPHAS = np.logspace(0, 6, 25)
 CHOICES = {

@@ -28,7 +28,7 @@ from published_recipe import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
-from sklearn_beira.nets import BEIRANet
+from sklearn_beira.regressor.nets import BEIRANet
 
 N_CHANNELS, N_ROIS = 30, 8
 

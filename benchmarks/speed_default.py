@@ -13,9 +13,9 @@ from scipy.signal import lfilter
 from threadpoolctl import threadpool_limits
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, align, make_paper_beira
-from sklearn_beira.baselines import make_brainwavelinker, make_eegnet
+from sklearn_beira.baselines.makers import make_brainwavelinker, make_eegnet
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
+from sklearn_beira.evaluation.metrics import pearson_r
 
 SFREQ, HISTORY = 100.0, 20.0
 
@@ -31,7 +31,7 @@ def fit(args):
     clock, processor = np.median(seconds, axis=0)
     print(
         f"{len(X)} volumes: {clock:.2f} s by the clock, {processor:.2f} s of processor time; "
-        f"branches follow the whole bank with r {model.start_.kept.min():.3f} at least"
+        f"branches follow the whole bank with r {model.closed_form_.kept.min():.3f} at least"
     )
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         peaks = pool.apply(_peaks, (3 if args.quick else 10, args.threads, args.device))

@@ -17,7 +17,7 @@ import numpy as np
 
 from sklearn_beira import BEIRARegressor, EEGFilter, align
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
+from sklearn_beira.evaluation.metrics import pearson_r
 
 N_SUBJECTS, MINUTES, HISTORY, CEILING = 4, 7.0, 20.0, 0.65
 FIRST_MINUTES = (0.5, 1.0, 2.0, 3.0)

@@ -34,7 +34,7 @@ from sklearn.utils import Bunch
 from worlds import semireal
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
-from sklearn_beira.baselines import make_spoc_ridge
+from sklearn_beira.baselines.makers import make_spoc_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.inspection import (
     cross_spectrum,
@@ -66,10 +66,10 @@ def main(data, n_seeds):
         ]
     )
     print(f"{MINUTES} minutes, {N_ROIS} regions x {n_seeds} seeds: median (tenth from the worst)")
-    print(summarise(maps.groupby(["world", "map"], sort=False)).to_string(), end="\n\n")
+    print(summarize(maps.groupby(["world", "map"], sort=False)).to_string(), end="\n\n")
     print("The most important branch, by the band of the source")
     best = maps[maps["map"] == "most important branch"]
-    print(summarise(best.groupby(["world", "band"])).to_string(), end="\n\n")
+    print(summarize(best.groupby(["world", "band"])).to_string(), end="\n\n")
     stability = pd.DataFrame(
         [row for seed in range(n_seeds) for row in measure_stability(*simulate(SOME_DRIVEN, seed))]
     )
@@ -191,7 +191,7 @@ def abs_cosine(maps, topography):
     return np.abs(maps @ topography) / np.where(size > 0, size, 1.0)
 
 
-def summarise(groups):
+def summarize(groups):
     cos, off = groups["cos"], groups["off band"]
     table = pd.DataFrame(
         {

@@ -24,8 +24,8 @@ from scipy import signal
 
 from sklearn_beira import align
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 # What models may look back, and the EEG before the first volume, in s.
 HISTORY, LEAD_IN = 20.48, 21.0

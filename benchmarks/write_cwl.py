@@ -177,7 +177,7 @@ def _make_atlas(shape, n_rois):
     cell = (np.array(shape) - 4) // side
     if cell.min() < 3:
         raise ValueError(f"a volume of {tuple(shape)} voxels is too small for {n_rois} regions.")
-    # Real regions are a few centimetres wide, however large the volume is.
+    # Real regions are a few centimeters wide, however large the volume is.
     size = np.minimum(cell - 1, 6)
     for i, corner in enumerate(list(np.ndindex(side, side, side))[:n_rois]):
         start = 2 + np.array(corner) * cell

@@ -24,13 +24,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge, make_time_polynomial
-from sklearn_beira.comparison import format_comparison
+from sklearn_beira.baselines.makers import make_band_power_ridge, make_time_polynomial
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.comparison import format_comparison
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.report import make_report
 from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
+from sklearn_beira.viz.report import make_report
 
 run = make_eeg_fmri(duration=400.0, n_rois=2, random_state=0)
 print(run.DESCR)
@@ -78,10 +78,10 @@ models["BEIRA"]
 # Compare
 # -------
 # :func:`~sklearn_beira.compare` predicts every volume from models that have not seen it.
-# :class:`~sklearn_beira.model_selection.BlockedKFold` cuts the recording into blocks, and leaves
+# :class:`~sklearn_beira.evaluation.BlockedKFold` cuts the recording into blocks, and leaves
 # out training volumes so close to a test block that they share EEG with it. Then the BOLD is
 # exchanged for BOLD that has nothing to do with the EEG, a thousand times. There is one recording
-# only, so that BOLD is made of the measured one, with randomised phases.
+# only, so that BOLD is made of the measured one, with randomized phases.
 
 table, predictions = compare(
     models, X, y, cv=BlockedKFold(3), null="phase", return_predictions=True, verbose=False
@@ -91,7 +91,7 @@ print("interval, p and p_max are BEIRA's; * where p_max, corrected over the regi
 format_comparison(table, ceiling=run.truth.noise_ceiling)
 
 # %%
-# The interval counts neighbouring volumes for what they are worth: ``n_eff`` independent ones
+# The interval counts neighboring volumes for what they are worth: ``n_eff`` independent ones
 # instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have such an r.
 
 table.query("scope == 'pooled'")[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
@@ -102,7 +102,7 @@ print(table.attrs["question"])
 # %%
 # The ceiling is the r of a perfect predictor: the rest of this BOLD is noise. It is known because
 # the data are simulated; with your own data there is no such column. (It is an r over the whole
-# run, drifts included; r in the table is centred within blocks.)
+# run, drifts included; r in the table is centered within blocks.)
 #
 # Intervals of two models that overlap do not rank them; :func:`~sklearn_beira.paired_test` asks
 # that question. See :doc:`/user_guide/validation` for what the columns mean.
@@ -149,11 +149,11 @@ print(f"most important branch: peak at {peak:.1f} Hz; true band {low:g} to {high
 print(f"correlation of its scalp map with the true one: {similarity:.2f}")
 
 # %%
-# The attribute ``start_`` has what the data said before the branches were made: how much of a
+# The attribute ``closed_form_`` has what the data said before the branches were made: how much of a
 # region's prediction each band carries, how strongly the noise in BOLD goes on from volume to
 # volume, and how well the branches that were kept follow the prediction of all of them.
 
-start = model["beira"].start_
+start = model["beira"].closed_form_
 pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
     autocorrelation=start.autocorrelation, kept=start.kept
 ).round(2)
@@ -161,7 +161,7 @@ pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
 # %%
 # One file to send
 # ----------------
-# :func:`~sklearn_beira.report.make_report` puts data, model, table, figures and branches into one
+# :func:`~sklearn_beira.viz.make_report` puts data, model, table, figures and branches into one
 # HTML file that opens in any browser.
 
 report = make_report(

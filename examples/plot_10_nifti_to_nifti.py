@@ -24,8 +24,8 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.viz import plot_predictions, plot_rois
 
 HISTORY = 20.0  # seconds of EEG that predict a volume

@@ -23,10 +23,10 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.comparison import format_comparison
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.comparison import format_comparison
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.viz import plot_comparison, plot_training
 
 
@@ -99,7 +99,7 @@ models = {
     "BEIRA": Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))]),
     "ridge": make_band_power_ridge(),
 }
-table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_draws=500, verbose=False)
+table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False)
 print(f"Pearson's r over {len(y)} volumes, predicted out of fold")
 format_comparison(table, ceiling=run.truth.noise_ceiling)
 

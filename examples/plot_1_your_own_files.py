@@ -54,7 +54,7 @@ print(*sorted(path.name for path in folder.iterdir()), sep="\n")
 # Read the files
 # --------------
 # :func:`mne.io.read_raw` opens BrainVision (``.vhdr``), EEGLAB (``.set``), EDF and other formats in
-# the same way. Gradient and pulse artefacts must be gone already. Look at what the file holds
+# the same way. Gradient and pulse artifacts must be gone already. Look at what the file holds
 # before anything else.
 
 raw = mne.io.read_raw(folder / "sub-01_eeg.fif", preload=True)

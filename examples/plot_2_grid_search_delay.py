@@ -24,10 +24,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import EEGFilter, align, delay_curve
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r, pearson_r_scorer
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.metrics import pearson_r, pearson_r_scorer
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.viz import plot_delay_curve
 
 run = make_eeg_fmri(duration=480.0, n_channels=16, n_rois=2, random_state=0)
@@ -56,7 +56,7 @@ model = Pipeline(
         ).steps,
     ]
 )
-options = {"cv": BlockedKFold(4), "null": "phase", "n_draws": 500, "verbose": False}
+options = {"cv": BlockedKFold(4), "null": "phase", "n_surrogates": 500, "verbose": False}
 curve = delay_curve(model, X, y, delays, **options).query("scope == 'pooled'")
 curve.pivot(index="delay", columns="region", values=["r", "p_max"]).round(3)
 

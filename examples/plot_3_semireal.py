@@ -32,10 +32,10 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
 
 mne.set_log_level("warning")
@@ -121,7 +121,7 @@ pooled.assign(planted=pooled["region"].isin(list(planted)))[
 # %%
 # Ten regions are ten chances to be lucky. ``p_max`` asks how often the *highest* of the ten is as
 # high where nothing is coupled. There is one recording, so the BOLD of the draws is the measured
-# one with randomised phases.
+# one with randomized phases.
 
 print(table.attrs["question"])
 for model, found in pooled[pooled["p_max"] <= 0.05].groupby("model")["region"]:
@@ -165,10 +165,10 @@ fig = plot_branches(branches, region, n_branches=3)
 # %%
 # For each planted region: the band that carries most of its prediction, where the EEG behind the
 # most important branch peaks, and which electrodes have the largest pattern. Maps are of the
-# average-referenced EEG, and neighbours pick up the same sources, so the electrodes need not be the
+# average-referenced EEG, and neighbors pick up the same sources, so the electrodes need not be the
 # very ones that were used.
 
-start, rows = model["beira"].start_, {}
+start, rows = model["beira"].closed_form_, {}
 for name, truth in planted.items():
     column = y.columns.get_loc(name)
     best = np.argmax(branches.importance[column])

@@ -4,7 +4,7 @@ The leakage trap
 
 Here EEG and BOLD are made by two generators of random numbers that know nothing of each other.
 Nothing can be predicted. A common way of cross-validating finds a strong correlation all the same;
-this page shows why, and what :class:`~sklearn_beira.model_selection.BlockedKFold` does about it.
+this page shows why, and what :class:`~sklearn_beira.evaluation.BlockedKFold` does about it.
 
 All data are **simulated**.
 """
@@ -29,9 +29,10 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import EEGWindows
-from sklearn_beira.features import BandPower
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold, GapWarning
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import GapWarning
+from sklearn_beira.features.band_power import BandPower
 
 T_R, SFREQ, HISTORY = 2.0, 20.0, 16.0
 N_VOLUMES = 300
@@ -78,12 +79,12 @@ r.agg(["mean", "std", "min", "max"]).round(2)
 # %%
 # Why
 # ---
-# In shuffled folds nearly every test volume has a neighbour two seconds away in the training data.
-# The windows of the two share most of their EEG, so the model recognises the neighbour. Their BOLD
-# is nearly the same because BOLD is smooth, so the answer of the neighbour is nearly right. The
+# In shuffled folds nearly every test volume has a neighbor two seconds away in the training data.
+# The windows of the two share most of their EEG, so the model recognizes the neighbor. Their BOLD
+# is nearly the same because BOLD is smooth, so the answer of the neighbor is nearly right. The
 # model has learned *when* the volume was acquired, and nothing about how EEG and BOLD go together.
 #
-# With blocks, only the volumes at the two edges of a block have such neighbours, and the gap takes
+# With blocks, only the volumes at the two edges of a block have such neighbors, and the gap takes
 # those away as well.
 
 X, y = make_unrelated(0)
@@ -124,7 +125,7 @@ for ax in axes.flat:
 # widely. It comes out high in some recordings, and tells no more than that both changed from the
 # beginning to the end.
 #
-# So r is centred within test blocks here: ``pearson_r(..., blocks=...)``, and
+# So r is centered within test blocks here: ``pearson_r(..., blocks=...)``, and
 # :func:`~sklearn_beira.compare` and :func:`~sklearn_beira.null_test` always. It asks whether the
 # prediction follows BOLD *within* a block.
 
@@ -141,7 +142,7 @@ for seed in range(100):
         ("an electrode dries", noise + np.linspace(0, 4, N_VOLUMES)[:, None] * [1, 0]),
     ):
         y_pred = cross_val_predict(LinearRegression(), power, bold, cv=cv)
-        for score, blocks in (("pooled", None), ("centred in blocks", fold)):
+        for score, blocks in (("pooled", None), ("centered in blocks", fold)):
             rows.append({"case": name, "r is": score, "r": pearson_r(bold, y_pred, blocks=blocks)})
 bias = pd.DataFrame(rows).groupby(["case", "r is"], sort=False)["r"]
 bias.describe()[["mean", "std", "min", "max"]].round(2)

@@ -24,11 +24,12 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from sklearn_beira import EEGFilter, align, compare, null_test
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import r_p_value, region_scores
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.significance import StationarityWarning, kpss
+from sklearn_beira.evaluation.metrics import r_p_value, region_scores
+from sklearn_beira.evaluation.null import kpss
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import StationarityWarning
 
 study = make_eeg_fmri(
     n_runs=6,
@@ -49,14 +50,14 @@ print(f"{len(y)} volumes in {len(study.raws)} runs; regions: {', '.join(y.column
 # %%
 # Three p values of the same r
 # ----------------------------
-# The naive p counts every volume as independent. ``p_neff`` counts those that there are in effect,
+# The naive p counts every volume as independent. ``p_parametric`` counts those that there are in effect,
 # given how smooth the two series are. ``p`` compares r with the r of other BOLD: here with that of
 # the other runs (``null="swap"``), and ``p_max`` corrects it over the regions.
 
-table = compare(model, X, y, cv=cv, null="swap", n_draws=500, verbose=False)
+table = compare(model, X, y, cv=cv, null="swap", n_surrogates=500, verbose=False)
 pooled = table.query("scope == 'pooled'").set_index("region")
 pooled = pooled.assign(p_naive=r_p_value(pooled["r"], pooled["n"]))
-pooled[["r", "ci_low", "ci_high", "n", "n_eff", "p_naive", "p_neff", "p", "p_max"]].round(4)
+pooled[["r", "ci_low", "ci_high", "n", "n_eff", "p_naive", "p_parametric", "p", "p_max"]].round(4)
 
 # %%
 # One table shows one draw of chance. How often does each p find something in nothing? Take pairs
@@ -93,7 +94,9 @@ false.round(3)
 #
 names = ("swap", "shift", "circular", "phase")
 tests = {
-    (null, refit): null_test(model, X, y, cv=cv, null=null, refit=refit, n_draws=200, verbose=False)
+    (null, refit): null_test(
+        model, X, y, cv=cv, null=null, refit=refit, n_surrogates=200, verbose=False
+    )
     for null in names
     for refit in (True, False)
 }
@@ -105,7 +108,7 @@ print(tests["swap", True].question)
 print(tests["phase", False].question)
 
 # %%
-# The grey bars are r of the draws, the line is the observed r. The observed r of "shift" differs
+# The gray bars are r of the draws, the line is the observed r. The observed r of "shift" differs
 # from the others, as it rests on half of the volumes.
 
 fig, axes = plt.subplots(
@@ -141,7 +144,7 @@ for ax in axes[:, 0]:
 first = (X.groups == 0) & (X.times < 120)
 rest = [y[X.groups == k].to_numpy() for k in range(1, 6)]
 alone = null_test(
-    model, X[first], y[first], cv=cv, null="swap", others=rest, n_draws=200, verbose=False
+    model, X[first], y[first], cv=cv, null="swap", others=rest, n_surrogates=200, verbose=False
 )
 alone
 
@@ -159,7 +162,7 @@ X_long = EEGFilter(1.0, 30.0, sfreq=64.0).fit_transform(X_long)
 moving = y_long + 3 * np.outer(np.abs(np.linspace(-1, 1, len(y_long))), y_long.std())
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", StationarityWarning)
-    null_test(model, X_long, moving, cv=cv, n_draws=200, verbose=False)
+    null_test(model, X_long, moving, cv=cv, n_surrogates=200, verbose=False)
 print(*(warning.message for warning in caught), sep="\n")
 
 # %%

@@ -13,7 +13,7 @@ wins here says nothing about which wins on your data.
 # %%
 # The models
 # ----------
-# :func:`~sklearn_beira.baselines.make_rivals` makes all linear rivals that can run on this
+# :func:`~sklearn_beira.baselines.make_baselines` makes all linear rivals that can run on this
 # computer. Three of them rest on packages of the extra ``rivals`` and are left out where these are
 # missing; ``extras="all"`` would say which. The sparse group lasso is left out of this page: it
 # compiles itself first, and takes longer than all others together. All look back
@@ -24,9 +24,9 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, paired_test
-from sklearn_beira.baselines import make_rivals
+from sklearn_beira.baselines.makers import make_baselines
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.viz import plot_comparison
 
 HISTORY = 20.0  # seconds
@@ -34,7 +34,7 @@ run = make_eeg_fmri(duration=240.0, n_channels=8, n_rois=2, random_state=0)
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
 
-rivals = make_rivals(duration=HISTORY)
+rivals = make_baselines(duration=HISTORY)
 rivals.pop("sparse_group_lasso", None)
 models = {
     "BEIRA": Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))]),
@@ -48,7 +48,7 @@ print(*models, sep="\n")
 # All models get the same folds and the same draws of the null. With ``cache="folder"``, every model
 # and fold is kept as soon as it is done, and a run that was stopped continues.
 
-table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_draws=500, verbose=False)
+table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False)
 pooled = table.query("scope == 'pooled'")
 columns = ["model", "region", "r", "ci_low", "ci_high", "n_eff", "p", "p_max", "fit_time"]
 pooled[columns].round(3)

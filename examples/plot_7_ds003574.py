@@ -38,15 +38,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from sklearn_beira import compare, null_test
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.significance import StationarityWarning, kpss
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.evaluation.null import kpss
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import StationarityWarning
 from sklearn_beira.viz import plot_comparison
 
 T_R = 2.1
 POWERS = ["SW", "delta", "theta", "alpha", "sigma", "beta"]
 STATES = ["face", "maze", "prep_face", "pre_maze", "rest"]
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "0.3"]
+COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "0.3"]
 
 
 def load_subject(folder, subject):
@@ -160,12 +161,12 @@ pd.DataFrame({f"sub-{s}": kpss(y) for s, (_, y) in samples.items()}, index=STATE
 # Within each person
 # ------------------
 # Five blocks of the night, each predicted from the other four, with a minute left out on both
-# sides. r is centred within blocks: it asks whether the EEG follows the minutes, not whether the
+# sides. r is centered within blocks: it asks whether the EEG follows the minutes, not whether the
 # last part of the night differs from the first. ``n_eff`` tells how many independent scans the r
 # rests on. ``p`` is that of the phase null; it warns for each person, and the warnings are
 # collected here instead of being printed three times.
 
-shown = ["r", "ci_low", "ci_high", "n", "n_eff", "p_neff", "p", "p_max"]
+shown = ["r", "ci_low", "ci_high", "n", "n_eff", "p_parametric", "p", "p_max"]
 within = {}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", StationarityWarning)
@@ -176,7 +177,7 @@ with warnings.catch_warnings(record=True) as caught:
             y,
             cv=BlockedKFold(5, gap=60.0, t_r=T_R),
             null="phase",
-            n_draws=200,
+            n_surrogates=200,
             verbose=False,
         )
 first = pd.concat(within, names=["subject"]).query("scope == 'pooled'")
@@ -203,7 +204,7 @@ for subject, (X, y) in samples.items():
             y,
             cv=BlockedKFold(5, gap=60.0, t_r=T_R),
             null="shift",
-            n_draws=400,
+            n_surrogates=400,
             verbose=False,
         )
     tests[subject] = test
@@ -220,7 +221,7 @@ for ax, (subject, test) in zip(axes, tests.items(), strict=True):
     half = len(test.draws) // 2
     shifts = np.arange(-half, half + 1) * T_R / 60
     curves = np.insert(test.draws, half, test.table["r"], axis=0)
-    for curve, state, color in zip(curves.T, STATES, COLOURS, strict=True):
+    for curve, state, color in zip(curves.T, STATES, COLORS, strict=True):
         ax.plot(shifts, curve, color=color, lw=1.2, label=state)
         ax.plot(0, curve[half], "o", color=color, ms=4)
     ax.axhline(0, color="0.6", lw=0.8, zorder=0)
@@ -234,7 +235,7 @@ _ = axes[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, 
 # Across people
 # -------------
 # A model of two people predicts the third. Levels and ranges of power differ between people and
-# amplifiers, so every person's features and targets are standardised over their own night. That
+# amplifiers, so every person's features and targets are standardized over their own night. That
 # uses the test person's EEG, but not their BOLD: the scaling of a target does not change its r.
 
 X_all = np.concatenate([X for X, _ in samples.values()])
@@ -253,7 +254,7 @@ with warnings.catch_warnings():
         groups=who,
         subjects=who,
         null="phase",
-        n_draws=200,
+        n_surrogates=200,
         verbose=False,
     )
 across.query("scope == 'pooled'").set_index(["model", "region"])[shown].round(3)

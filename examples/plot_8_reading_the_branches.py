@@ -37,7 +37,7 @@ from sklearn_beira.inspection import (
     cross_spectrum,
     maps_of_random_weights,
     match_branches,
-    randomise_branches,
+    randomize_branches,
     read_branches,
 )
 from sklearn_beira.viz import plot_branches
@@ -55,7 +55,7 @@ model = Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbos
 # Nothing can be read where nothing is predicted. So look at r on volumes that were not used, here
 # by leaving one run out.
 
-table = compare(model, X, y, cv=LeaveOneGroupOut(), null="phase", n_draws=200, verbose=False)
+table = compare(model, X, y, cv=LeaveOneGroupOut(), null="phase", n_surrogates=200, verbose=False)
 table.query("scope == 'pooled'")[["region", "r", "ci_low", "ci_high", "p_max"]].round(3)
 
 # %%
@@ -101,7 +101,7 @@ for ax, values, name in (
 
 # %%
 # The same can be had for any spatial filter, as the function below takes arrays. This one is the
-# classical difference between C3 and its neighbours, in the alpha band.
+# classical difference between C3 and its neighbors, in the alpha band.
 
 frequencies, spectrum = cross_spectrum(X, X.sfreq)
 laplacian = np.array([[{"C3": 1.0}.get(name, 0.0) for name in X.ch_names]])
@@ -198,11 +198,11 @@ fig.colorbar(image, ax=axes[0], shrink=0.7, label="loss of r")
 axes[0].set_title("channels, Left Caudate", fontsize="medium")
 at = np.arange(len(bands.bands))
 styles = (("#0072B2", "o"), ("#E69F00", "s"), ("0.4", "^"))
-for shift, name, (colour, marker) in zip((-0.15, 0, 0.15), y.columns, styles, strict=True):
+for shift, name, (color, marker) in zip((-0.15, 0, 0.15), y.columns, styles, strict=True):
     row = y.columns.get_loc(name)
     axes[1].errorbar(
         at + shift, bands.importances_mean[row], bands.importances_std[row],
-        fmt=marker, color=colour, label=name,
+        fmt=marker, color=color, label=name,
     )  # fmt: skip
 axes[1].axhline(0, color="0.6", lw=0.8)
 axes[1].set_xticks(at, bands.bands)
@@ -217,7 +217,7 @@ axes[1].spines[["top", "right"]].set_visible(False)
 # a band away may even raise r. The SD is that of the repeated permutations, not of the volumes.
 #
 # A channel costs as much as the model leans on it: few weigh much here, and most are replaced by
-# their neighbours. Weights give importance, too, to channels that only cancel noise: this map
+# their neighbors. Weights give importance, too, to channels that only cancel noise: this map
 # answers another question than a pattern does.
 #
 # Does it come back?
@@ -254,7 +254,7 @@ for row, name in zip(axes, ("Left Caudate", "Left Putamen"), strict=True):
 # Would the EEG alone give such maps? Copies of the model keep their weights and lose their order.
 # Maps that stay as they are show the recording and not what was learned.
 
-random = maps_of_random_weights(fitted, X, n_draws=10, random_state=0)
+random = maps_of_random_weights(fitted, X, n_surrogates=10, random_state=0)
 both = random.spatial * random.spectral  # what stability is made of
 pd.DataFrame(
     {
@@ -271,7 +271,7 @@ pd.DataFrame(
 # %%
 # One of the copies, to look at:
 
-copy = read_branches(randomise_branches(fitted, random_state=0), X)
+copy = read_branches(randomize_branches(fitted, random_state=0), X)
 fig = plot_branches(copy, "Left Caudate", n_branches=2)
 
 # %%

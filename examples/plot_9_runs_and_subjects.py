@@ -27,10 +27,11 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.persistence import load_model, read_facts, save_model
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.persistence import read_metadata
+from sklearn_beira.persistence.saving import load_model, save_model
 
 PEOPLE = ["A", "B", "C"]
 HISTORY = 20.0  # seconds of EEG that predict a volume
@@ -98,7 +99,14 @@ within.pivot(index=["model", "region"], columns="person", values="r").round(2)
 # mean of Fisher's z over them, with a t interval. Three people make it wide.
 
 across = compare(
-    models, X, y, cv=LeaveOneGroupOut(), groups=X.subjects, null="swap", n_draws=500, verbose=False
+    models,
+    X,
+    y,
+    cv=LeaveOneGroupOut(),
+    groups=X.subjects,
+    null="swap",
+    n_surrogates=500,
+    verbose=False,
 )
 across.query("scope == 'group'")[columns[:-1]].round(2)
 
@@ -114,13 +122,13 @@ persons = across.query("scope == 'subject'")
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
 styles = {"BEIRA": ("#0072B2", "o"), "ridge": ("#E69F00", "s")}
 for ax, region in zip(axes, y.columns, strict=True):
-    for shift, (model, (colour, marker)) in zip((-0.15, 0.15), styles.items(), strict=True):
+    for shift, (model, (color, marker)) in zip((-0.15, 0.15), styles.items(), strict=True):
         own = within.query("model == @model and region == @region").set_index("person")["r"]
         others = persons.query("model == @model and region == @region").set_index("label")["r"]
         at = np.arange(len(PEOPLE)) + shift
-        ax.plot(at - 0.05, own[PEOPLE], marker, color=colour, label=f"{model}, own other run")
+        ax.plot(at - 0.05, own[PEOPLE], marker, color=color, label=f"{model}, own other run")
         ax.plot(
-            at + 0.05, others[PEOPLE], marker, mfc="white", mec=colour,
+            at + 0.05, others[PEOPLE], marker, mfc="white", mec=color,
             label=f"{model}, other people",
         )  # fmt: skip
     ax.axhline(0, color="0.6", lw=0.8)
@@ -150,7 +158,7 @@ others = clone(beira[-1]).fit(data[X.subjects != "C"], y[X.subjects != "C"])
 
 file = Path(tempfile.mkdtemp()) / "others.safetensors"
 save_model(others, file)
-facts = read_facts(file)
+facts = read_metadata(file)
 print(f"{file.stat().st_size / 1e3:.0f} kB; regions: {facts['regions']}")
 others = load_model(file)
 
@@ -171,13 +179,13 @@ for minutes in (0.5, 1.0, 1.5, 2.5):
     alone = clone(beira[-1]).fit(data[first], y[first])
     started = clone(beira[-1]).fit(data[first], y[first], init=others)
     rows[minutes] = {"volumes": first.sum(), "alone": score(alone), "init": score(started)}
-    known[minutes] = started.start_.known
+    known[minutes] = started.closed_form_.known
 rows = pd.DataFrame(rows).T.rename_axis("minutes of C").astype({"volumes": int})
 print(f"model of A and B, no minute of C: r = {score(others):.2f}")
 rows.round(2)
 
 # %%
-# ``start_.known`` is the weight that the prediction of the others got, per region: 1 takes it as it
+# ``closed_form_.known`` is the weight that the prediction of the others got, per region: 1 takes it as it
 # is.
 
 pd.DataFrame(known, index=y.columns).T.rename_axis("minutes of C").round(2)

@@ -11,10 +11,11 @@ import torch
 from skorch.callbacks import Callback
 from test_devices import SMALL, X, Y
 
-from sklearn_beira import BEIRARegressor, _batches, inspection
-from sklearn_beira.losses import LOSSES
-from sklearn_beira.nets import ARCHITECTURES
-from sklearn_beira.persistence import load_model, save_model
+from sklearn_beira import BEIRARegressor, inspection
+from sklearn_beira.persistence.saving import load_model, save_model
+from sklearn_beira.regressor import batches as _batches
+from sklearn_beira.regressor.nets import ARCHITECTURES
+from sklearn_beira.regressor.nets.losses import LOSSES
 
 WAITING = {"aten._linalg_eigh.default"}  # torch looks whether it converged
 RNG = np.random.default_rng(3)
@@ -103,7 +104,7 @@ def test_the_default_is_the_same_there(data):
     assert device.net_.module_.network.kernel.device.type == "sim"
     assert_same(device.predict(data), cpu.predict(data))
     again = fit_both("compact", **settings, init=(cpu, device))
-    assert_same(again[1].start_.known, again[0].start_.known)
+    assert_same(again[1].closed_form_.known, again[0].closed_form_.known)
     assert_same(again[1].predict(data), again[0].predict(data))
 
 
@@ -113,7 +114,7 @@ def test_training_is_the_same_there_and_no_step_waits(architecture, loss, reside
     watch = Watch()
     cpu, device = fit_both(
         architecture, loss=loss, validation_fraction=0.3, validation_gap=0.0,
-        net_params={"callbacks": [("watch", watch)]},
+        skorch_params={"callbacks": [("watch", watch)]},
     )  # fmt: skip
     assert_same(device.predict(X), cpu.predict(X), architecture)
     losses = ["train_loss", "valid_loss"]

@@ -12,22 +12,14 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import (
-    BEIRARegressor,
-    EEGFilter,
-    EEGWindows,
-    Windower,
-    align,
-    compare,
-    null_test,
-)
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.covariances import BandCovariance, BandTangentSpace
-from sklearn_beira.drift import TimePolynomial
-from sklearn_beira.features import BandPower
-from sklearn_beira.hrf import HRFBandPower
-from sklearn_beira.spoc import SPoCRidgeCV
-from sklearn_beira.structured import BandedRidgeCV
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, compare, null_test
+from sklearn_beira.baselines.lagged_power import BandedRidgeCV
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.baselines.spoc import SPoCRidgeCV
+from sklearn_beira.features.band_power import BandPower
+from sklearn_beira.features.covariance import BandCovariance, BandTangentSpace
+from sklearn_beira.features.hrf import HRFBandPower
+from sklearn_beira.features.time import TimePolynomial
 
 SFREQ = 100.0
 MEAS_DATE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -551,7 +543,7 @@ def test_rows_that_do_not_belong_together_are_refused(make_raw, use):
         if use == "compare":
             compare(ridge, X, y, cv=2, null=None, verbose=False)
         elif use == "null_test":
-            null_test(ridge, X, y, cv=2, n_draws=1, verbose=False)
+            null_test(ridge, X, y, cv=2, n_surrogates=1, verbose=False)
         elif use == "fit":
             BEIRARegressor(n_branches=1, verbose=False).fit(X, y)
         elif use == "pipeline":

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.nets import BEIRANet, chunks
-from sklearn_beira.nets.autoencoder import draw_mask, upsample
-from sklearn_beira.nets.convolution import convolve, maps, transform_kernel
+from sklearn_beira.regressor.nets import BEIRANet, chunks
+from sklearn_beira.regressor.nets.autoencoder import draw_mask, upsample
+from sklearn_beira.regressor.nets.convolution import convolve, maps, transform_kernel
 
 SMALL = {"n_branches": 2, "encoder_width": 8, "decoder_width": 4}
 

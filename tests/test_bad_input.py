@@ -11,8 +11,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from scipy.signal import lfilter
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.linear_model import Ridge
@@ -30,24 +29,24 @@ from sklearn_beira import (
     compare,
     null_test,
 )
-from sklearn_beira.__main__ import main
-from sklearn_beira._store import ResultStore
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.features import BandPower
-from sklearn_beira.inspection import read_branches
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.metrics import (
+from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.baselines.sparse import SparseGroupLassoCV
+from sklearn_beira.baselines.spoc import SPoCRidgeCV
+from sklearn_beira.cli.job import main
+from sklearn_beira.evaluation.metrics import (
     effective_n,
     pearson_r,
     r_interval,
     r_p_value,
     region_scores,
 )
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.persistence import load_model, save_model
-from sklearn_beira.sparse import SparseGroupLassoCV
-from sklearn_beira.spoc import SPoCRidgeCV
-from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.evaluation.store import ResultStore
+from sklearn_beira.features.band_power import BandPower
+from sklearn_beira.inspection import read_branches
+from sklearn_beira.persistence.saving import load_model, save_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "user_guide" / "refusals.rst"
 SFREQ = 100.0
@@ -146,7 +145,7 @@ def many_recordings():
     """Slow BOLD of 30 recordings."""
     noise = np.random.default_rng(0).standard_normal((30, 300, 2))
     y = lfilter([1], [1, -0.9], noise, axis=1)[:, 150:].reshape(-1, 2)
-    return {"X": y[::-1], "y": y, "groups": np.repeat(np.arange(30), 150), "n_draws": 2}
+    return {"X": y[::-1], "y": y, "groups": np.repeat(np.arange(30), 150), "n_surrogates": 2}
 
 
 def with_bursts():
@@ -154,7 +153,7 @@ def with_bursts():
     noise = np.random.default_rng(1).standard_normal((240, 24))
     noise *= np.where(np.arange(240) % 48 < 8, 3.0, 1.0)[:, np.newaxis]
     X, y, cv = noise[:, :4], noise[:, 4:], BlockedKFold(5, gap=0)
-    return {"X": X, "y": y, "cv": cv, "n_draws": 99, "null": "circular", "model": Ridge()}
+    return {"X": X, "y": y, "cv": cv, "n_surrogates": 99, "null": "circular", "model": Ridge()}
 
 
 def compared(model=None, X=TABLE, y=BOLD, **params):
@@ -341,7 +340,7 @@ CASES = {
             cache=tempfile.mkdtemp(),
             null=None,
         ),
-        "no draw": lambda: compared(n_draws=0),
+        "no draw": lambda: compared(n_surrogates=0),
         "an unknown null": lambda: compared(null="shuffle"),
         "a swap of one recording": lambda: compared(null="swap"),
         "an invalid level": lambda: compared(level=95),
@@ -352,7 +351,7 @@ CASES = {
             BlockedRidgeCV(), WALK[:, :3], WALK[:, 3], cv=BlockedKFold(30, gap=0), verbose=False
         ),
         "shifts of too little": lambda: compared(
-            X=WALK[1:], y=np.diff(WALK, axis=0), null="shift", n_draws=1
+            X=WALK[1:], y=np.diff(WALK, axis=0), null="shift", n_surrogates=1
         ),
     },
     "Metrics": {
@@ -475,7 +474,7 @@ WARNINGS = {
         y=WALK[:, 3],
         cv=BlockedKFold(2, gap=20, t_r=1),
         null="swap",
-        n_draws=99,
+        n_surrogates=99,
         others=list(np.random.default_rng(2).standard_normal((30, len(WALK)))),
     ),
     "a trend that draws move": lambda: compared(

@@ -11,9 +11,10 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, align, baselines
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira import EEGFilter, align
+from sklearn_beira.baselines import makers as baselines
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 BANDS = {"alpha": (8.0, 12.0), "beta": (18.0, 26.0)}
 
@@ -212,23 +213,23 @@ def test_a_missing_extra_is_named(data, name, monkeypatch):
     model = getattr(baselines, f"make_{name}")()
     with pytest.raises(ImportError, match=r'pip install "sklearn-beira\[rivals\]"'):
         model.fit(X, y)
-    assert name not in baselines.make_rivals()
+    assert name not in baselines.make_baselines()
     with pytest.raises(ImportError, match=rf"{name} need {EXTRAS[name]}: pip install"):
-        baselines.make_rivals("all")
+        baselines.make_baselines("all")
 
 
 def test_rivals_are_made_by_name():
-    assert set(baselines.make_rivals("none")) == set(RIVALS) - set(EXTRAS) - set(EPOCHS)
-    for name, model in baselines.make_rivals("none", duration=12.0).items():
+    assert set(baselines.make_baselines("none")) == set(RIVALS) - set(EXTRAS) - set(EPOCHS)
+    for name, model in baselines.make_baselines("none", duration=12.0).items():
         assert isinstance(model, Pipeline)
         if name not in BLIND:
             assert model.get_params()["window__duration"] == 12.0
     with pytest.raises(ValueError, match="extras must be 'installed', 'all' or 'none', got 'some'"):
-        baselines.make_rivals("some")
+        baselines.make_baselines("some")
 
 
 def test_all_rivals_can_be_made_where_the_extras_are_installed():
     for package in EXTRAS.values():
         pytest.importorskip(package)
     linear = set(RIVALS) - set(EPOCHS)
-    assert set(baselines.make_rivals("all")) == set(baselines.make_rivals()) == linear
+    assert set(baselines.make_baselines("all")) == set(baselines.make_baselines()) == linear

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sklearn_beira import EEGWindows
-from sklearn_beira._batches import Tiles, cut_pieces, eeg_scale, tile, volumes_in_windows
+from sklearn_beira.regressor.batches import Tiles, cut_pieces, eeg_scale, tile, volumes_in_windows
 
 SFREQ, N_TIMES = 50.0, 100
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 from small_networks import SIZES
 
-from sklearn_beira import BEIRARegressor, _checkpoint
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira import BEIRARegressor
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.regressor import checkpoint as _checkpoint
 
 SETTINGS = {
     "architecture": "autoencoder",
@@ -215,9 +216,9 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path):
 
 
 def test_callbacks_of_the_user_are_refused_beside_a_checkpoint(tmp_path):
-    model = BEIRARegressor(**SETTINGS, net_params={"callbacks": []}, checkpoint=tmp_path)
+    model = BEIRARegressor(**SETTINGS, skorch_params={"callbacks": []}, checkpoint=tmp_path)
     model.fit(*make_data())
-    model.set_params(net_params={"callbacks": [("progress", None)]})
+    model.set_params(skorch_params={"callbacks": [("progress", None)]})
     with pytest.raises(ValueError, match="leave out one of the two"):
         model.fit(*make_data())
 

@@ -8,14 +8,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.covariances import BandCovariance, BandTangentSpace
-from sklearn_beira.features import BandPower
-from sklearn_beira.hrf import HRFBandPower
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.sparse import SparseGroupLassoCV
-from sklearn_beira.spoc import SPoCRidgeCV
-from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.baselines.sparse import SparseGroupLassoCV
+from sklearn_beira.baselines.spoc import SPoCRidgeCV
+from sklearn_beira.features.band_power import BandPower
+from sklearn_beira.features.covariance import BandCovariance, BandTangentSpace
+from sklearn_beira.features.hrf import HRFBandPower
 
 SMALL = {
     **SIZES,
@@ -29,7 +29,7 @@ SMALL = {
 # Every public estimator with cheap parameters. The checks hand over tables, read as one time point
 # per sample: too short for any filter, so the filters are off here and have tests of their own.
 # ROIExtractor is not listed: it takes images, not tables, which leaves scikit-learn a single check;
-# test_roi.py holds the behaviour (clone, pickle, set_output, not fitted, refit) instead. So does
+# test_roi.py holds the behavior (clone, pickle, set_output, not fitted, refit) instead. So does
 # test_drift.py for TimePolynomial, which refuses tables, as their rows have no time.
 ESTIMATORS = [
     EEGFilter(None, None, sfreq=None, reference=None),

@@ -29,11 +29,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
-from sklearn_beira.comparison import format_comparison
-from sklearn_beira.features import BandPower
-from sklearn_beira.metrics import pearson_r, region_scores
-from sklearn_beira.model_selection import BlockedKFold, GapWarning
-from sklearn_beira.significance import StationarityWarning
+from sklearn_beira.evaluation.comparison import format_comparison
+from sklearn_beira.evaluation.metrics import pearson_r, region_scores
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import GapWarning, StationarityWarning
+from sklearn_beira.features.band_power import BandPower
 from sklearn_beira.viz import plot_comparison
 
 mpl.use("Agg")
@@ -51,7 +51,7 @@ def make_data(n=150, n_rois=3, seed=0):
 
 
 def run(models, X, y, **options):
-    return compare(models, X, y, **{"cv": CV, "n_draws": 99, "verbose": False, **options})
+    return compare(models, X, y, **{"cv": CV, "n_surrogates": 99, "verbose": False, **options})
 
 
 class CountingRidge(Ridge):
@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_scikit_learn_and_of_the_metrics():
         expected = region_scores(y, y_pred, blocks=blocks)
         for column in ("r", "ci_low", "ci_high", "n", "n_eff", "r2", "mse"):
             np.testing.assert_allclose(pooled[column], expected[column])
-        np.testing.assert_allclose(pooled["p_neff"], expected["p"])
+        np.testing.assert_allclose(pooled["p_parametric"], expected["p"])
         for k, (train, test) in enumerate(CV.split(X)):
             fold = table[(table["model"] == name) & (table["label"] == str(k))]
             r = pearson_r(y[test], y_pred[test], multioutput="raw_values")
@@ -111,7 +111,7 @@ def test_the_mean_predicts_nothing_and_coupled_regions_are_found():
 @pytest.mark.parametrize("refit", [False, True])
 def test_the_null_is_that_of_null_test(refit):
     X, y = make_data()
-    options = {"null": "phase", "refit": refit, "n_draws": 19}
+    options = {"null": "phase", "refit": refit, "n_surrogates": 19}
     table = run({"ridge": Ridge()}, X, y, **options).query("scope == 'pooled'")
     test = null_test(Ridge(), X, y, cv=CV, verbose=False, **options)
     for column in ("p", "p_max", "null_low", "null_high"):
@@ -154,7 +154,7 @@ def test_nothing_to_read_is_minus_zero_or_a_p_without_a_null():
 
 def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():
     X, y = make_data()
-    options = {"null": "phase", "n_draws": 39}
+    options = {"null": "phase", "n_surrogates": 39}
     table = run(MODELS, X, y, family="all", **options).query("scope == 'pooled'")
     tests = [
         null_test(m, X, y, cv=CV, refit=False, verbose=False, **options) for m in MODELS.values()
@@ -196,7 +196,7 @@ def test_rows_may_come_in_any_order(make_study):
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4, tmax=0, verbose="error")
     order = np.random.default_rng(0).permutation(len(X))
     model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
-    options = {"cv": BlockedKFold(3), "null": "phase", "n_draws": 19, "verbose": False}
+    options = {"cv": BlockedKFold(3), "null": "phase", "n_surrogates": 19, "verbose": False}
     columns = ["r", "n_eff", "ci_low", "p", "mse"]
     np.testing.assert_allclose(
         compare(model, X, y, **options)[columns],
@@ -269,7 +269,7 @@ def test_a_run_that_was_killed_leaves_whole_files_only(tmp_path):
         import numpy as np
         from sklearn.linear_model import Ridge
         from sklearn_beira import compare
-        from sklearn_beira.model_selection import BlockedKFold
+        from sklearn_beira.evaluation import BlockedKFold
 
         class SlowRidge(Ridge):
             def fit(self, X, y):
@@ -314,7 +314,7 @@ def test_workers_of_dask_give_the_same_table_and_null():
     X, y = make_data()
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=KFold(3))
     models = {"ridge": Ridge(), "search": search}
-    options = {"cv": CV, "null": "phase", "n_draws": 19, "verbose": False}
+    options = {"cv": CV, "null": "phase", "n_surrogates": 19, "verbose": False}
     here = run(models, X, y, **options), null_test(search, X, y, **options)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster), parallel_config("dask"):
@@ -332,7 +332,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn_beira import compare
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation import BlockedKFold
 from mine import Mine, there
 
 def first(X):
@@ -430,7 +430,7 @@ def test_a_cache_notices_edited_code_of_ones_own(edit, tmp_path):
     assert float(found[0]) < 0.3 < float(r)
 
 
-def test_a_cache_refuses_what_it_could_not_recognise(tmp_path):
+def test_a_cache_refuses_what_it_could_not_recognize(tmp_path):
     X, y = make_data()
     model = make_pipeline(FunctionTransformer(lambda X: X), Ridge())
     with pytest.raises(TypeError, match="such as a lambda; define it by name"):
@@ -486,8 +486,8 @@ class OwnData(BaseCrossValidator):
                 yield np.setdiff1d(mine, block), block
 
 
-@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
-@pytest.mark.filterwarnings("ignore:the test blocks:sklearn_beira.model_selection.GapWarning")
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
+@pytest.mark.filterwarnings("ignore:the test blocks:sklearn_beira.exceptions.GapWarning")
 def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     X, y = make_data(400)
     subjects = np.repeat(np.arange(5), 80)
@@ -527,7 +527,7 @@ def test_subjects_that_learn_from_each_other_are_no_independent_evidence():
         models = {"ridge": Ridge(), "mean": DummyRegressor()}
         table = compare(models, X, y, cv=LeaveOneGroupOut(), **options)
         group = table.query("scope == 'group' and model == 'ridge'")
-        rates["group"].append(group["p_neff"].iloc[0])
+        rates["group"].append(group["p_parametric"].iloc[0])
         rates["subject"].append(paired_test(table, "ridge", "mean")["p"].iloc[0])
         each = table.query("scope == 'subject' and model == 'ridge'")
         rates["naive"].append(stats.ttest_1samp(np.arctanh(each["r"]), 0).pvalue)
@@ -584,7 +584,7 @@ def delayed(make_study):
 def test_the_delay_curve_peaks_at_the_delay_of_the_response(delayed):
     X, y, model = delayed
     delays = [-8, -4, 0, 4, 8]
-    curve = delay_curve(model, X, y, delays, cv=BlockedKFold(4), n_draws=99, verbose=False)
+    curve = delay_curve(model, X, y, delays, cv=BlockedKFold(4), n_surrogates=99, verbose=False)
     pooled = curve.query("scope == 'pooled'")
     assert list(pooled["delay"]) == delays
     r = pooled.set_index("delay")["r"]
@@ -619,7 +619,7 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
         (MODELS, {"subjects": [0, 1]}, "subjects must name the subject of each of the 150 rows"),
         (MODELS, {"subjects": np.arange(150) % 2}, "recording 0 has rows of several subjects"),
         (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),
-        (MODELS, {"n_draws": 0}, "n_draws must be an integer of at least 1"),
+        (MODELS, {"n_surrogates": 0}, "n_surrogates must be an integer of at least 1"),
         (MODELS, {"cv": BlockedKFold(5)}, "do not tell how much EEG they share"),
     ],
     ids=str,

@@ -8,10 +8,10 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import align
-from sklearn_beira._ridge import inner_blocks
-from sklearn_beira.covariances import BandCovariance, BandTangentSpace
-from sklearn_beira.hrf import hrf_at
-from sklearn_beira.spoc import SPoCRidgeCV, spoc_filters
+from sklearn_beira.baselines.ridge import inner_blocks
+from sklearn_beira.baselines.spoc import SPoCRidgeCV, spoc_filters
+from sklearn_beira.features.covariance import BandCovariance, BandTangentSpace
+from sklearn_beira.features.hrf import hrf_at
 
 BANDS = {"alpha": (8.0, 12.0), "beta": (15.0, 30.0)}
 
@@ -43,7 +43,7 @@ def recording(make_raw):
 def test_filters_are_those_of_mne_from_square_roots_as_epochs(recording):
     X, y = recording()
     C = BandCovariance(BANDS).fit_transform(X)[:, 0] * 1e12
-    # An epoch whose covariance, as MNE computes it, is C: its square root, centred already.
+    # An epoch whose covariance, as MNE computes it, is C: its square root, centered already.
     epochs = []
     for one in C:
         values, vectors = np.linalg.eigh(one)

@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align
 from sklearn_beira.datasets import load_cwl
-from sklearn_beira.metrics import pearson_r_scorer
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.metrics import pearson_r_scorer
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST_DATA = Path(os.environ.get("SKLEARN_BEIRA_TEST_DATA", ROOT.parent / "shared" / "data"))

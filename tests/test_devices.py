@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGWindows
-from sklearn_beira._batches import (
+from sklearn_beira.regressor.batches import (
     DeviceWindows,
     HostWindows,
     VolumeBatches,
@@ -28,10 +28,10 @@ from sklearn_beira._batches import (
     place_eeg,
     volumes_in_windows,
 )
-from sklearn_beira._composition import build_network, make_net
-from sklearn_beira.losses import LOSSES, WeightedLoss
-from sklearn_beira.nets import ARCHITECTURES, AtVolumes
-from sklearn_beira.nets.devices import has_room, send
+from sklearn_beira.regressor.nets import ARCHITECTURES, AtVolumes
+from sklearn_beira.regressor.nets.devices import has_room, send
+from sklearn_beira.regressor.nets.losses import LOSSES, WeightedLoss
+from sklearn_beira.regressor.skorch_net import build_network, make_net
 
 SFREQ, SCALE = 100.0, 1e-5
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -116,7 +116,7 @@ def test_a_batch_holds_the_volumes_of_its_windows_and_nothing_else(mode):
 def test_an_epoch_asks_the_device_for_nothing_before_its_end(architecture, loss, windows):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
     counter = BatchCounter()
-    settings = {**SMALL, "mode": mode, "loss": loss, "net_params": {"callbacks": [counter]}}
+    settings = {**SMALL, "mode": mode, "loss": loss, "skorch_params": {"callbacks": [counter]}}
     model = BEIRARegressor(architecture, **settings)
     model.eeg_scale_ = SCALE
     module = AtVolumes(build_network(model, X, 2))
@@ -139,7 +139,7 @@ def test_losses_of_batches_are_in_the_history_also_of_an_epoch_that_was_interrup
             if training and len(net.history) == 2 and len(batches) == 3:
                 raise KeyboardInterrupt
 
-    model = BEIRARegressor("eegnet", **SMALL, net_params={"callbacks": [Interrupt()]}).fit(X, Y)
+    model = BEIRARegressor("eegnet", **SMALL, skorch_params={"callbacks": [Interrupt()]}).fit(X, Y)
     whole, part = model.history_[:, "batches"]
     assert len(whole) == -(-len(X) // 4)
     assert len(part) == 3
@@ -152,7 +152,7 @@ def test_losses_of_batches_are_in_the_history_also_of_an_epoch_that_was_interrup
 def test_batches_may_be_loaded_in_other_processes():
     plain = BEIRARegressor("eegnet", **SMALL).fit(X, Y)
     workers = {"iterator_train__num_workers": 1}
-    loaded = BEIRARegressor("eegnet", **SMALL, net_params=workers).fit(X, Y)
+    loaded = BEIRARegressor("eegnet", **SMALL, skorch_params=workers).fit(X, Y)
     np.testing.assert_array_equal(plain.predict(X), loaded.predict(X))
 
 
@@ -227,14 +227,19 @@ def test_products_of_few_digits_are_near(architecture):
 @pytest.mark.parametrize("architecture", ["autoencoder", "brainwavelinker", "eegnet"])
 def test_no_step_waits_for_cuda(architecture, no_waiting):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
-    settings = {**SMALL, "mode": mode, "device": "cuda", "net_params": {"callbacks": [no_waiting]}}
+    settings = {
+        **SMALL,
+        "mode": mode,
+        "device": "cuda",
+        "skorch_params": {"callbacks": [no_waiting]},
+    }
     assert np.isfinite(BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)).all()
 
 
 @needs_cuda
 def test_a_step_that_waits_for_cuda_would_be_noticed(no_waiting):
     callbacks = {"callbacks": [no_waiting, ReadLoss()]}
-    model = BEIRARegressor("eegnet", **SMALL, device="cuda", net_params=callbacks)
+    model = BEIRARegressor("eegnet", **SMALL, device="cuda", skorch_params=callbacks)
     with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
         model.fit(X, Y)
 

@@ -21,8 +21,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import EEGFilter, EEGWindows, Windower, align, compare, null_test
-from sklearn_beira.features import BandPower
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.features.band_power import BandPower
 
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
 
@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 CV = BlockedKFold(3)
-OPTIONS = {"cv": CV, "n_draws": 5, "null": "phase", "verbose": False}
+OPTIONS = {"cv": CV, "n_surrogates": 5, "null": "phase", "verbose": False}
 
 
 class SlowRidge(Ridge):
@@ -271,7 +271,7 @@ SCRIPT = textwrap.dedent("""
     from sklearn.linear_model import Ridge
     from sklearn_beira import EEGWindows, compare
     from sklearn_beira.features import BandPower
-    from sklearn_beira.model_selection import BlockedKFold
+    from sklearn_beira.evaluation import BlockedKFold
     from sklearn.pipeline import make_pipeline
     import mne
 
@@ -291,7 +291,7 @@ SCRIPT = textwrap.dedent("""
     }
     print("begins", flush=True)
     table = compare(
-        models, X, y, cv=BlockedKFold(6, gap=4.0), cache=sys.argv[1], n_draws=9, verbose=False
+        models, X, y, cv=BlockedKFold(6, gap=4.0), cache=sys.argv[1], n_surrogates=9, verbose=False
     )
     table.drop(columns="fit_time").to_pickle(sys.argv[2])
 """)

@@ -6,7 +6,7 @@ from scipy.special import eval_legendre
 from sklearn.base import clone
 
 from sklearn_beira import EEGFilter, Windower, align
-from sklearn_beira.drift import TimePolynomial
+from sklearn_beira.features.time import TimePolynomial
 
 
 def windows(raws):

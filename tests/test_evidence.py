@@ -8,8 +8,8 @@ from scipy.linalg import null_space
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
-from sklearn_beira import _evidence
-from sklearn_beira._evidence import (
+from sklearn_beira.regressor import reml as _evidence
+from sklearn_beira.regressor.reml import (
     _AUTOCORRELATIONS,
     _HOLD,
     _LIMITS,

@@ -12,10 +12,12 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import EEGWindows, Windower, _cache, align, features
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.features import BANDS, BandPower, band_power, filter_bands
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira import EEGWindows, Windower, align
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.eeg import cache as _cache
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.features import band_power as features
+from sklearn_beira.features.band_power import BANDS, BandPower, band_power, filter_bands
 
 Y = np.arange(30.0)
 ALPHA = {"alpha": (8.0, 12.0)}
@@ -102,7 +104,7 @@ def test_power_without_bands_is_that_of_the_eeg_as_it_is(make_raw):
     np.testing.assert_allclose(found, np.log((np.asarray(X, float) ** 2).mean(axis=2)), rtol=1e-6)
 
 
-def test_a_strong_artefact_elsewhere_leaves_the_power_exact(make_raw):
+def test_a_strong_artifact_elsewhere_leaves_the_power_exact(make_raw):
     raw = make_raw(n_channels=2, duration=600.0)
     raw._data[:, 100:2000] *= 1e4  # 0.1 V
     X, _ = align(raw, np.arange(60.0), t_r=10.0, tmin=-8.0, tmax=0.0, verbose="error")

@@ -17,25 +17,18 @@ from joblib import delayed
 from sklearn.pipeline import Pipeline
 from small_networks import SIZES
 
-from sklearn_beira import (
-    BEIRARegressor,
-    EEGFilter,
-    Windower,
-    align,
-    compare,
-    null_test,
-)
-from sklearn_beira.__main__ import main
-from sklearn_beira._procedure import run_tasks
-from sklearn_beira._random import PrivateRandomNumbers
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.cli.job import main
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.cross_validation import run_tasks
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.nets.chunks import each_region
-from sklearn_beira.persistence import load_model, save_model
-from sklearn_beira.report import make_report
+from sklearn_beira.persistence.saving import load_model, save_model
+from sklearn_beira.regressor.nets.chunks import each_region
+from sklearn_beira.regressor.random_numbers import PrivateRandomNumbers
 from sklearn_beira.viz import plot_branches
+from sklearn_beira.viz.report import make_report
 
 CV = BlockedKFold(2, gap=8.0)
 
@@ -101,7 +94,7 @@ def broken(*args):
 
 
 def fit_that_breaks(X, y, monkeypatch):
-    monkeypatch.setattr("sklearn_beira.nets.chunks._run", broken)
+    monkeypatch.setattr("sklearn_beira.regressor.nets.chunks._run", broken)
     make_pipeline(**TRAINED).fit(X, y)
 
 
@@ -119,7 +112,7 @@ def report(model, data, X, y, folder):
 
 def compared(X, y, **params):
     models = {"ridge": make_band_power_ridge(8.0)}
-    return compare(models, X, y, cv=CV, n_draws=3, verbose=False, **params)
+    return compare(models, X, y, cv=CV, n_surrogates=3, verbose=False, **params)
 
 
 CALLS = {
@@ -137,7 +130,7 @@ CALLS = {
     "ridge": lambda s, m, tmp, patch: make_band_power_ridge(8.0).fit(*s[1:]).predict(s[1]),
     "compare": lambda s, m, tmp, patch: compared(*s[1:], cache=tmp),
     "null test": lambda s, m, tmp, patch: null_test(
-        make_band_power_ridge(8.0), *s[1:], cv=CV, n_draws=2, n_jobs=2, verbose=False
+        make_band_power_ridge(8.0), *s[1:], cv=CV, n_surrogates=2, n_jobs=2, verbose=False
     ),
     "save and load": lambda s, m, tmp, patch: save_and_load(m, tmp),
     "plot": lambda s, m, tmp, patch: plt.close(plot_branches(read_branches(m, s[1]), 0)),

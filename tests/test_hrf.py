@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy.stats import gamma
 
-from sklearn_beira import EEGWindows, _cache, align
-from sklearn_beira.covariances import BandCovariance
-from sklearn_beira.features import BandPower
-from sklearn_beira.hrf import HRFBandPower, hrf_at, response_basis
+from sklearn_beira import EEGWindows, align
+from sklearn_beira.eeg import cache as _cache
+from sklearn_beira.features.band_power import BandPower
+from sklearn_beira.features.covariance import BandCovariance
+from sklearn_beira.features.hrf import HRFBandPower, hrf_at, response_basis
 
 ALPHA = {"alpha": (8.0, 12.0)}
 TWO = {**ALPHA, "beta": (15.0, 30.0)}
@@ -158,7 +159,7 @@ def test_covariances_are_the_same_from_the_cache_and_in_any_order(make_raw, rows
     X = windows([make_raw(random_state=i) for i in range(2)])
     found = BandCovariance(TWO).fit_transform(X)
     calls = []
-    monkeypatch.setattr("sklearn_beira.covariances.filter_bands", lambda *args: calls.append(args))
+    monkeypatch.setattr("sklearn_beira.features.filter_bands", lambda *args: calls.append(args))
     chosen = [30, 2, 31, 2]
     np.testing.assert_array_equal(BandCovariance(TWO).fit_transform(X[chosen]), found[chosen])
     monkeypatch.undo()

@@ -93,7 +93,7 @@ def test_the_planted_source_is_read_from_the_most_important_branch(fitted):
     assert cosine > 0.95
     peak = branches.frequencies[np.argmax(branches.frequency_patterns[best])]
     assert abs(peak - 10) <= 1
-    assert model.start_.bands[np.argmax(model.start_.shares[0])] == "alpha"
+    assert model.closed_form_.bands[np.argmax(model.closed_form_.shares[0])] == "alpha"
 
 
 def test_branches_are_read_through_a_pipeline(fitted):

@@ -12,7 +12,7 @@ from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
 from sklearn_beira.inspection import (
     maps_of_random_weights,
     match_branches,
-    randomise_branches,
+    randomize_branches,
     read_branches,
 )
 
@@ -156,21 +156,21 @@ def test_fits_that_cannot_be_matched_are_refused(branches):
         match_branches([branches, branches], 0, n_branches=0)
 
 
-def test_randomised_weights_keep_their_values_and_lose_their_places(model):
+def test_randomized_weights_keep_their_values_and_lose_their_places(model):
     before = copy.deepcopy(model)
-    drawn = randomise_branches(model, random_state=0)
+    drawn = randomize_branches(model, random_state=0)
     own, kept, moved = (m[-1].net_.module_.network.state_dict() for m in (before, model, drawn))
     for name in ("branches.spatial", "branches.bandpass", "kernel"):
         assert (own[name] == kept[name]).all()  # the model itself stays
         assert (own[name] != moved[name]).float().mean() > 0.5
         assert (own[name].flatten().sort()[0] == moved[name].flatten().sort()[0]).all()
-    again = randomise_branches(model, random_state=0)[-1].net_.module_.network
+    again = randomize_branches(model, random_state=0)[-1].net_.module_.network
     assert (again.kernel == moved["kernel"]).all()
 
 
 def test_random_weights_lose_the_maps(model, branches, study):
     X, _, truth = study
-    found = maps_of_random_weights(model, X, n_draws=20, random_state=0)
+    found = maps_of_random_weights(model, X, n_surrogates=20, random_state=0)
     assert found.spatial.shape == found.spectral.shape == (20, 2)
     assert found.region_names == branches.region_names
     np.testing.assert_array_equal(found.branches, branches.importance.argmax(axis=1))
@@ -186,7 +186,9 @@ def test_random_weights_lose_the_maps(model, branches, study):
 
 
 def test_random_copies_of_nothing_are_refused(model, study):
-    with pytest.raises(ValueError, match="n_draws must be a whole number of at least 1, got 0"):
-        maps_of_random_weights(model, study[0], n_draws=0)
+    with pytest.raises(
+        ValueError, match="n_surrogates must be a whole number of at least 1, got 0"
+    ):
+        maps_of_random_weights(model, study[0], n_surrogates=0)
     with pytest.raises(TypeError, match="search over these, got EEGFilter"):
-        randomise_branches(EEGFilter())
+        randomize_branches(EEGFilter())

@@ -7,9 +7,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.inspection import band_importance, channel_importance
-from sklearn_beira.metrics import pearson_r
 
 PLANTED = 2
 

@@ -8,9 +8,8 @@ from scipy.signal import lfilter
 from sklearn.base import clone
 from sklearn.linear_model import Ridge, RidgeCV
 
-from sklearn_beira import _ridge
-from sklearn_beira._ridge import inner_blocks, ridge_path
-from sklearn_beira.linear import BlockedRidgeCV
+from sklearn_beira.baselines import ridge as _ridge
+from sklearn_beira.baselines.ridge import BlockedRidgeCV, inner_blocks, ridge_path
 
 ALPHAS = np.logspace(-1, 4, 11)
 
@@ -119,13 +118,13 @@ def test_blocks_cover_every_row_once_and_keep_their_distance(n_samples, gap):
         assert used == gap
 
 
-def test_the_path_of_an_uncentred_block_is_that_of_ridge():
+def test_the_path_of_an_uncentered_block_is_that_of_ridge():
     for n_features in (5, 200):
         X, y = make_data(n_features)
         left, values, right = ridge_path(X[:60], X[60:])
-        centred = y[:60] - y[:60].mean(axis=0)
+        centered = y[:60] - y[:60].mean(axis=0)
         for alpha in (0.5, 50.0):
-            found = left / (values + alpha) @ (right.T @ centred) + y[:60].mean(axis=0)
+            found = left / (values + alpha) @ (right.T @ centered) + y[:60].mean(axis=0)
             expected = Ridge(alpha).fit(X[:60], y[:60]).predict(X[60:])
             np.testing.assert_allclose(found, expected, rtol=1e-8)
 

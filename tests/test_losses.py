@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import eigvalsh
 
-from sklearn_beira.losses import LOSSES, WeightedLoss, parse_loss
+from sklearn_beira.regressor.nets.losses import LOSSES, WeightedLoss, parse_loss
 
 
 @pytest.fixture

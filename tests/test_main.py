@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_beira import BEIRARegressor, _job_data
-from sklearn_beira import __main__ as command
+from sklearn_beira import BEIRARegressor
+from sklearn_beira.cli import data as _job_data, job as command
 from sklearn_beira.datasets import make_eeg_fmri
 
 

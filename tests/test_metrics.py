@@ -12,8 +12,8 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 
-from sklearn_beira._effective_n import bartlett_n, centring_effect
-from sklearn_beira.metrics import (
+from sklearn_beira.evaluation.effective_n import bartlett_n, centring_effect
+from sklearn_beira.evaluation.metrics import (
     effective_n,
     group_scores,
     pearson_r,
@@ -136,14 +136,14 @@ def test_wrong_input_is_refused(change, message):
 
 
 # -- blocks ---------------------------------------------------------------------------------------
-def test_blocks_are_centred_before_they_are_pooled(y):
+def test_blocks_are_centered_before_they_are_pooled(y):
     true, pred = y[0][:, :1], y[1][:, :1]
     blocks = np.repeat([0, 1, 2], [10, 25, 5])
-    centred = [
+    centered = [
         np.concatenate([a[blocks == b] - a[blocks == b].mean() for b in range(3)])[:, 0]
         for a in (true, pred)
     ]
-    expected = pearsonr(*centred).statistic
+    expected = pearsonr(*centered).statistic
     assert pearson_r(true, pred, blocks=blocks) == pytest.approx(expected, rel=1e-10)
     assert abs(pearson_r(true, pred) - expected) > 0.01
     one = pearson_r(true, pred, blocks=np.zeros(40))
@@ -240,11 +240,11 @@ def test_the_effect_of_centring_is_that_of_dense_matrices():
     lengths, n_lags = np.array([7, 4, 7]), 3
     expected = np.zeros((4, 4))
     for n in lengths:
-        centre = np.eye(n) - 1 / n
+        center = np.eye(n) - 1 / n
         for k in range(4):
             for j in range(4):
                 at_lag = np.eye(n, k=j) + (np.eye(n, k=-j) if j else 0)
-                expected[k, j] += np.trace(np.eye(n, k=k) @ centre @ at_lag @ centre)
+                expected[k, j] += np.trace(np.eye(n, k=k) @ center @ at_lag @ center)
     np.testing.assert_allclose(centring_effect(lengths, n_lags), expected, atol=1e-12)
 
 
@@ -254,12 +254,12 @@ def test_bartletts_n_is_that_of_dense_matrices():
     products, traces = 0.0, np.zeros(2)
     for n in lengths:
         lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-        centred = [
+        centered = [
             (np.eye(n) - 1 / n) @ np.where(lag < 5, rho[np.minimum(lag, 4)], 0)
             for rho in (rho_x, rho_y)
         ]
-        products += np.trace(centred[0] @ centred[1])
-        traces += [np.trace(c) for c in centred]
+        products += np.trace(centered[0] @ centered[1])
+        traces += [np.trace(c) for c in centered]
     n_eff, known = bartlett_n(rho_x[:, np.newaxis], rho_y[:, np.newaxis], lengths)
     assert known.all()
     np.testing.assert_allclose(n_eff, 1 + traces.prod() / products)

@@ -10,12 +10,15 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import EEGWindows, Windower
-from sklearn_beira.features import BandPower
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold, GapWarning, tail_split, window_reach
+from sklearn_beira.eeg.rows import tail_split
+from sklearn_beira.eeg.windows import window_reach
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import GapWarning
+from sklearn_beira.features.band_power import BandPower
 
 # The geometry of blocks and gaps is tested at gaps that a model with these windows should not have.
-short_gaps = pytest.mark.filterwarnings("ignore::sklearn_beira.model_selection.GapWarning")
+short_gaps = pytest.mark.filterwarnings("ignore::sklearn_beira.exceptions.GapWarning")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.nets import (
+from sklearn_beira.regressor.nets import (
     ARCHITECTURES,
     AtVolumes,
     BEIRANet,
@@ -14,10 +14,10 @@ from sklearn_beira.nets import (
     EEGNet,
     estimates_own_volume_only,
 )
-from sklearn_beira.nets.augmentation import vary_windows
-from sklearn_beira.nets.branches import PowerBranches, fir_filter, segment_means
-from sklearn_beira.nets.calibration import calibrating
-from sklearn_beira.nets.eegnet import pool_from_end
+from sklearn_beira.regressor.nets.augmentation import vary_windows
+from sklearn_beira.regressor.nets.branches import PowerBranches, fir_filter, segment_means
+from sklearn_beira.regressor.nets.calibration import calibrating
+from sklearn_beira.regressor.nets.eegnet import pool_from_end
 
 
 @pytest.mark.parametrize(("n_times", "n_taps"), [(64, 51), (20, 51), (100, 5)])
@@ -66,7 +66,7 @@ def test_segments_louder_than_the_limit_are_turned_down_to_it():
     loud[..., 10:20] *= 100
     found = branches(loud) + 1
     torch.testing.assert_close(found[..., [0, 2]], quiet[..., [0, 2]])
-    # What is left of the artefact is its pattern, with the power of the limit.
+    # What is left of the artifact is its pattern, with the power of the limit.
     expected = quiet[..., 1] * branches.power_limit / total[1]
     torch.testing.assert_close(found[..., 1], expected, rtol=1e-4, atol=1e-5)
     branches.power_limit.fill_(float("inf"))

@@ -15,8 +15,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import safe_open
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -28,26 +27,22 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
-from sklearn_beira.baselines import make_brainwavelinker, make_eegnet, make_rivals
+from sklearn_beira.baselines.makers import make_baselines, make_brainwavelinker, make_eegnet
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.persistence import (
-    ModelFileError,
-    export_network,
-    load_model,
-    read_facts,
-    save_model,
-)
-from sklearn_beira.persistence._decode import Decoder
-from sklearn_beira.persistence._encode import Encoder
-from sklearn_beira.persistence._file import ModelFile, parse_json, to_bytes
+from sklearn_beira.exceptions import ModelFileError
+from sklearn_beira.persistence import export_network, read_metadata
+from sklearn_beira.persistence.decode import Decoder
+from sklearn_beira.persistence.encode import Encoder
+from sklearn_beira.persistence.file import ModelFile, parse_json, to_bytes
+from sklearn_beira.persistence.saving import load_model, save_model
 
 NET = {"n_branches": 2, "verbose": False, "random_state": 0}
 SMALL = {"encoder_width": 16, "decoder_width": 4, "kernel_sizes": (3, 5), "pool_sizes": (8,)}
 
 
 def make_models():
-    models = make_rivals("all", duration=10.0)
+    models = make_baselines("all", duration=10.0)
     bands = {"alpha": (8, 12), "beta": (16, 24)}
     models["compact"] = make_pipeline(BEIRARegressor(**NET, bands=bands))
     tuned = BEIRARegressor(**NET, bands=bands, max_epochs=2, validation_fraction=0.2)
@@ -180,7 +175,7 @@ def test_of_a_search_the_best_estimator_is_saved(ridge, tmp_path):
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 10.0]}, cv=3).fit(X, X[:, :2])
     save_model(search, tmp_path / "m")
     np.testing.assert_array_equal(load_model(tmp_path / "m").predict(X), search.predict(X))
-    assert read_facts(tmp_path / "m")["search"]["best_params"] == repr(search.best_params_)
+    assert read_metadata(tmp_path / "m")["search"]["best_params"] == repr(search.best_params_)
     # Beside the fitted search, this keeps the one it was given.
     inner = GridSearchCV(Ridge(), {"alpha": [1.0, 10.0]}, cv=KFold(3))
     model = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, X[:, :2])
@@ -212,7 +207,7 @@ def test_the_history_comes_back_without_its_batches(fitted, tmp_path):
 
 def test_facts_can_be_read_without_loading(fitted, tmp_path):
     save_model(fitted("fine_tuned"), tmp_path / "m")
-    facts = read_facts(tmp_path / "m")
+    facts = read_metadata(tmp_path / "m")
     assert facts["channels"] == ["Fp1", "Fp2", "F3", "F4", "C3", "C4"]
     assert facts["regions"] == ["Left Caudate", "Right Caudate"]
     assert facts["steps"]["filter"] == "EEGFilter(h_freq=45, l_freq=1)"
@@ -342,7 +337,7 @@ def test_a_class_may_not_take_a_known_name(ridge, tmp_path):
     ("params", "message"),
     [
         ({"random_state": np.random.RandomState(0)}, "whole number as random_state"),
-        ({"net_params": {"callbacks": []}}, r"net_params\['callbacks'\] cannot be saved"),
+        ({"skorch_params": {"callbacks": []}}, r"skorch_params\['callbacks'\] cannot be saved"),
         ({"network_params": {1: 2}}, "keys that are no texts"),
         ({"network_params": {"$a": 2}}, "begins with a dollar sign"),
         ({"network_params": {"\ud800": np.zeros(2)}}, "could not be loaded"),
@@ -364,9 +359,9 @@ def test_what_cannot_be_saved_is_named_and_nothing_is_written(params, message, f
 def test_the_optimizer_is_saved_by_name(data, tmp_path):
     X = Windower(4.0).fit_transform(data[0])
     params = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.5}
-    model = BEIRARegressor("eegnet", max_epochs=1, net_params=params, n_taps=5, **NET)
+    model = BEIRARegressor("eegnet", max_epochs=1, skorch_params=params, n_taps=5, **NET)
     save_model(model.fit(X, data[1]), tmp_path / "m")
-    assert load_model(tmp_path / "m").net_params == params
+    assert load_model(tmp_path / "m").skorch_params == params
 
 
 def test_how_this_machine_computes_is_not_saved(ridge, fitted, tmp_path):
@@ -502,7 +497,7 @@ HOSTILE = {
     "a huge batch": (set_network("batch_size", 10**9), "without window, batch size"),
     "a kernel of a million": (set_param("n_taps", 10**6 + 1), "shorter than an FIR filter"),
     "a network of a class": (set_param("architecture", {"$class": "Ridge"}), "names the class"),
-    "a callback": (set_param("net_params", {"callbacks": []}), "which no saved model does"),
+    "a callback": (set_param("skorch_params", {"callbacks": []}), "which no saved model does"),
     "a function of no list": (set_param("loss", {"$function": "os.system"}), "the function"),
     "a folder to write to": (set_param("checkpoint", "/etc"), "sets checkpoint of BEIRARegressor"),
     "no scale": (set_attribute("eeg_scale_", {"$float": "NaN"}), "number that is none"),
@@ -747,7 +742,7 @@ def test_a_full_disk_leaves_the_old_model(ridge, tmp_path):
 KILLS = """
     import os, random, signal, sys, time
     import numpy as np
-    from sklearn_beira.linear import BlockedRidgeCV
+    from sklearn_beira.baselines import BlockedRidgeCV
     from sklearn_beira.persistence import load_model, save_model
 
     path, n_kills = sys.argv[1], int(sys.argv[2])

@@ -17,10 +17,10 @@ from sklearn.pipeline import Pipeline
 from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.metrics import pearson_r_scorer
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.evaluation.metrics import pearson_r_scorer
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_leave_one_run_out_predicts_every_volume_once(study, model):
 def test_pipeline_memory_changes_nothing_but_the_work(study, model, tmp_path, monkeypatch):
     X, y = study
     plain = clone(model).fit(X, y).predict(X)
-    from sklearn_beira import preprocessing
+    from sklearn_beira.eeg import filters as preprocessing
 
     calls = []
     original = preprocessing._filter_raw

@@ -15,9 +15,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_beira import EEGFilter, EEGWindows, Windower, align, preprocessing
-from sklearn_beira.features import BandPower
-from sklearn_beira.model_selection import GapWarning
+from sklearn_beira import EEGFilter, EEGWindows, Windower, align
+from sklearn_beira.eeg import filters as preprocessing
+from sklearn_beira.exceptions import GapWarning
+from sklearn_beira.features.band_power import BandPower
 
 Y = np.arange(30.0)
 

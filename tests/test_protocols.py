@@ -15,9 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGWindows, Windower
-from sklearn_beira.metrics import region_scores
-from sklearn_beira.model_selection import BlockedKFold, GapWarning
-from sklearn_beira.protocols import paper_protocol
+from sklearn_beira.evaluation.metrics import region_scores
+from sklearn_beira.evaluation.paper_protocol import paper_protocol
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.exceptions import GapWarning
 
 CV = BlockedKFold(5, gap=10.0, t_r=2.0)
 

@@ -17,12 +17,12 @@ from small_networks import SIZES
 from torch import nn
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
-from sklearn_beira._batches import average_overlaps, eeg_scale, tile, volumes_in_windows
-from sklearn_beira._settings import _FOR_100_HZ
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.metrics import pearson_r, pearson_r_scorer
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.metrics import pearson_r, pearson_r_scorer
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.regressor.batches import average_overlaps, eeg_scale, tile, volumes_in_windows
+from sklearn_beira.regressor.settings import _FOR_100_HZ
 
 SMALL = {
     **SIZES,
@@ -124,8 +124,8 @@ def test_a_planted_coupling_is_found_and_a_null_stays_null():
     assert r[:2].min() > 0.7
     assert abs(r[2]) < 0.25
     assert model.history_ == []  # nothing was trained by gradients
-    assert model.start_.kept[:2].min() > 0.95
-    assert model.start_.autocorrelation[2] < model.start_.autocorrelation[:2].min()
+    assert model.closed_form_.kept[:2].min() > 0.95
+    assert model.closed_form_.autocorrelation[2] < model.closed_form_.autocorrelation[:2].min()
 
 
 def test_the_paper_architecture_learns_envelopes():
@@ -157,7 +157,7 @@ def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
     X, y = windows
     settings = {**PAPER, "stride": "window", "max_epochs": 3, "validation_fraction": 0.0}
     counter = WindowCounter()
-    model = BEIRARegressor(**settings, net_params={"callbacks": [counter]}).fit(X, y)
+    model = BEIRARegressor(**settings, skorch_params={"callbacks": [counter]}).fit(X, y)
     n_samples = sum(stop - start for _, start, stop in X.stretches())
     # No sample twice; between windows up to a volume is left out, and a window at the end.
     n_read = counter.n_windows_ / 3 * X.shape[2]
@@ -300,7 +300,7 @@ def test_epochs_fine_tune_the_default_from_its_start(windows):
     for name in ("spatial", "bandpass"):
         before, after = (getattr(m.net_.module_.network.branches, name) for m in (start, model))
         assert not torch.equal(before, after)
-    assert model.start_.bands == start.start_.bands
+    assert model.closed_form_.bands == start.closed_form_.bands
     again = clone(TUNED).set_params(max_epochs=20).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
@@ -327,7 +327,7 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(windows, fails_at):
     changes = {
         "segment": {"segment": 10**5},
         "loss": {"loss": "no_loss"},
-        "training": {"max_epochs": 1, "net_params": {"callbacks": [Breaks()]}},
+        "training": {"max_epochs": 1, "skorch_params": {"callbacks": [Breaks()]}},
     }[fails_at]
     model = clone(DEFAULT).set_params(**changes)
     with pytest.raises((ValueError, OSError)):
@@ -433,7 +433,7 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(model, windows):
                 raise KeyboardInterrupt
 
     model = clone(model).set_params(max_epochs=50)
-    model.set_params(net_params={"callbacks": [("interrupt", Interrupt())]})
+    model.set_params(skorch_params={"callbacks": [("interrupt", Interrupt())]})
     y_pred = model.fit(X, y).predict(X)
     assert len(model.history_) == 3
     assert np.isfinite(y_pred).all()
@@ -472,11 +472,11 @@ def test_what_counts_samples_at_100_hz_are_the_defaults():
 
 def test_net_params_reach_skorch_and_may_not_repeat_a_parameter(windows):
     X, y = windows
-    model = BEIRARegressor(**PAPER, net_params={"optimizer": torch.optim.SGD}).fit(X, y)
+    model = BEIRARegressor(**PAPER, skorch_params={"optimizer": torch.optim.SGD}).fit(X, y)
     assert isinstance(model.net_.optimizer_, torch.optim.SGD)
     for name, own in (("lr", "lr"), ("train_split", "validation_fraction"), ("module", None)):
-        with pytest.raises(ValueError, match=f"net_params may not hold '{name}'"):
-            BEIRARegressor(**PAPER, net_params={name: 1}).fit(X, y)
+        with pytest.raises(ValueError, match=f"skorch_params may not hold '{name}'"):
+            BEIRARegressor(**PAPER, skorch_params={name: 1}).fit(X, y)
         assert own is None or hasattr(model, own)
 
 
@@ -561,7 +561,7 @@ def test_arrays_need_a_sampling_rate_and_tables_do_not(windows):
     table = np.square(np.asarray(X)).mean(axis=2)
     model = clone(DEFAULT).fit(table, y)
     assert model.predict(table).shape == y.shape
-    assert model.start_.bands == ["all"]
+    assert model.closed_form_.bands == ["all"]
 
 
 def test_a_table_of_amplitudes_is_read_by_its_squares():
@@ -574,9 +574,9 @@ def test_a_table_of_amplitudes_is_read_by_its_squares():
 
 def test_bands_are_those_that_are_asked_for(windows):
     X, y = windows
-    assert clone(DEFAULT).fit(X, y).start_.shares.shape == (3, 7)
+    assert clone(DEFAULT).fit(X, y).closed_form_.shares.shape == (3, 7)
     model = clone(DEFAULT).set_params(bands={"slow": (2, 7), "fast": (15, 35)}).fit(X, y)
-    assert model.start_.bands == ["slow", "fast"]
+    assert model.closed_form_.bands == ["slow", "fast"]
     taps = model.net_.module_.network.branches.bandpass.detach().cpu().numpy()
     response = np.abs(np.fft.rfft(taps, 500))  # 0.2 Hz a value
     assert set(np.argmax(response, axis=1) // 5) <= {*range(2, 8), *range(15, 36)}

@@ -15,10 +15,10 @@ from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, compare
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.metrics import pearson_r_scorer
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import channel_importance, read_branches
-from sklearn_beira.metrics import pearson_r_scorer
-from sklearn_beira.model_selection import BlockedKFold
-from sklearn_beira.report import make_report
+from sklearn_beira.viz.report import make_report
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def parts():
         ]
     )
     table, predictions = compare(
-        {"BEIRA": model, "mean": DummyRegressor()}, X, y, cv=BlockedKFold(3), n_draws=19,
+        {"BEIRA": model, "mean": DummyRegressor()}, X, y, cv=BlockedKFold(3), n_surrogates=19,
         return_predictions=True, verbose=False,
     )  # fmt: skip
     model.fit(X, y)
@@ -65,7 +65,7 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     pooled = parts["table"].query("scope == 'pooled' and model == 'BEIRA'")
     for text in (
         f"{pooled['r'].iloc[0]:.2f}",
-        "randomised phases",
+        "randomized phases",
         "<p>Simulated &lt;data&gt;.</p>",
         '<p class="beira-note">Note: &lt;two&gt;.</p>',
         "Blocks.",
@@ -90,7 +90,7 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     # What EEGWindows need of memory is no fact about the data.
     assert f"{len(parts['X'])} BOLD volumes" in page
     assert not re.search("Memory</th>|<caption>EEGWindows", page)
-    assert "<li>n_draws: 19</li>" in page
+    assert "<li>n_surrogates: 19</li>" in page
     assert "the variance of what a band alone adds" in page  # a model without epochs
     assert "Bands it reads" in page
     assert "How it was trained" not in page
@@ -153,7 +153,7 @@ def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tm
         f"{left}: r = 0.50, p_max ≤ 0.050": False,
         f"{right}: r = 0.00, p_max = 0.051 (not predicted: do not interpret)": True,
     }
-    # Greyed by the page's own style, and explained once.
+    # Grayed by the page's own style, and explained once.
     assert '[data-mne-tags~="not-predicted"] img {opacity' in page
     assert page.count("those of BEIRA, the first model of the table") == 1
     for term in ("branch", "importance", "pattern", "spectrum", "delay kernel"):

@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
-from sklearn_beira.model_selection import BlockedKFold
+from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira.evaluation.splitters import BlockedKFold
 
 # Sockets that distributed leaves to the garbage collector are not what is tested here.
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-OPTIONS = {"cv": BlockedKFold(2), "n_draws": 5, "null": "phase", "verbose": False}
+OPTIONS = {"cv": BlockedKFold(2), "n_surrogates": 5, "null": "phase", "verbose": False}
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_table_names_the_versions_and_seeds_that_it_needs_to_be_made_again(stu
     options = {**OPTIONS, "random_state": 3}
     attrs = compare({"ridge": models["ridge"]}, X, y, **options).attrs
     assert attrs["random_state"] == "3"
-    assert attrs["n_draws"] == 5
+    assert attrs["n_surrogates"] == 5
     assert attrs["seeds"] == {"ridge": {}}
     for name in ("sklearn-beira", "scikit-learn", "numpy", "scipy", "torch", "skorch", "mne"):
         assert attrs["versions"][name] == version(name)

@@ -22,9 +22,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sklearn_beira._atlas import STRIATUM
-from sklearn_beira._confounds import MOTION
-from sklearn_beira.roi import ROIExtractor
+from sklearn_beira.bold.atlas import STRIATUM
+from sklearn_beira.bold.confounds import MOTION
+from sklearn_beira.bold.roi import ROIExtractor
 
 SHAPE = (10, 12, 10)
 AFFINE = np.array([[3.0, 0, 0, -15], [0, 3, 0, -18], [0, 0, 3, -12], [0, 0, 0, 1]])
@@ -60,8 +60,8 @@ def make_labels(values=(1, 2, 3), dtype=np.int16):
 def make_maps():
     """Three overlapping bumps."""
     grid = np.indices(SHAPE).transpose(1, 2, 3, 0)
-    centres = [(3, 3, 3), (5, 4, 3), (4, 7, 6)]
-    maps = [np.exp(-((grid - c) ** 2).sum(-1) / 4.0) for c in centres]
+    centers = [(3, 3, 3), (5, 4, 3), (4, 7, 6)]
+    maps = [np.exp(-((grid - c) ** 2).sum(-1) / 4.0) for c in centers]
     data = np.stack(maps, axis=-1)
     return nib.Nifti1Image(np.where(data > 0.05, data, 0).astype(np.float32), AFFINE)
 
@@ -378,7 +378,7 @@ def test_a_failed_download_says_which_atlas_where_and_what_to_do(tmp_path, monke
 def test_the_atlas_is_resampled_to_the_grid_of_the_image():
     fine = np.kron(np.asarray(make_labels().dataobj), np.ones((2, 2, 2), dtype=np.int16))
     affine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
-    affine[:3, 3] -= 0.75  # centres of the small voxels inside the large ones
+    affine[:3, 3] -= 0.75  # centers of the small voxels inside the large ones
     roi = make_extractor(nib.Nifti1Image(fine, affine))
     Y = roi.fit_transform(make_bold())
     pd.testing.assert_frame_equal(Y, make_extractor().fit_transform(make_bold()))
@@ -501,7 +501,7 @@ def test_a_gzip_header_cut_short_is_named(tmp_path):
         make_extractor().fit(path)
 
 
-def test_colours_are_no_bold():
+def test_colors_are_no_bold():
     rgb = np.zeros((*SHAPE, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     with pytest.raises(ValueError, match="expected real numbers"):
         make_extractor().fit_transform(nib.Nifti1Image(rgb, AFFINE))

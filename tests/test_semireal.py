@@ -7,7 +7,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 
 PLANTED = ["LCau", "RCau", "LPut", "RPut"]
 

@@ -34,22 +34,24 @@ from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
 from sklearn_beira import EEGWindows, Windower, compare, null_test
-from sklearn_beira._folds import (
-    _enough_gap,
-    _few_blocks,
-    _test_blocks,
-    longest_window,
+from sklearn_beira.baselines.makers import (
+    make_baselines,
+    make_eegnet,
+    make_mean,
+    make_time_polynomial,
 )
-from sklearn_beira._procedure import has_independent_targets, may_select
-from sklearn_beira._smoothness import carried_over, fit_smoothness, scatter_of_r
-from sklearn_beira._study import make_study
-from sklearn_beira._surrogates import NULLS, linear_shift_p, permutation_p
-from sklearn_beira.baselines import make_eegnet, make_mean, make_rivals, make_time_polynomial
-from sklearn_beira.features import BandPower
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.metrics import pearson_r
-from sklearn_beira.model_selection import BlockedKFold, GapWarning, window_reach
-from sklearn_beira.significance import StationarityWarning, draw_surrogates, kpss
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.eeg.windows import window_reach
+from sklearn_beira.evaluation.cross_validation import has_independent_targets, may_select
+from sklearn_beira.evaluation.leakage import _enough_gap, _few_blocks, _test_blocks, longest_window
+from sklearn_beira.evaluation.metrics import pearson_r
+from sklearn_beira.evaluation.null import draw_surrogates, kpss
+from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness, scatter_of_r
+from sklearn_beira.evaluation.splitters import BlockedKFold
+from sklearn_beira.evaluation.study import make_study
+from sklearn_beira.evaluation.surrogates import NULLS, linear_shift_p, permutation_p
+from sklearn_beira.exceptions import GapWarning, StationarityWarning
+from sklearn_beira.features.band_power import BandPower
 
 CV = BlockedKFold(5, gap=5, t_r=1)
 RIDGE = make_pipeline(StandardScaler(), Ridge(1.0))
@@ -69,7 +71,7 @@ def coupled(n=200, n_null=2, seed=0):
 
 
 def run(model, X, y, **options):
-    return null_test(model, X, y, **{"cv": CV, "n_draws": 60, "verbose": False, **options})
+    return null_test(model, X, y, **{"cv": CV, "n_surrogates": 60, "verbose": False, **options})
 
 
 class CountingRidge(Ridge):
@@ -88,8 +90,8 @@ def runs():
     return [np.arange(0, 20), np.arange(20, 45), np.arange(45, 65)]
 
 
-def draws_of(null, y, runs, n_draws=50, others=None):
-    return NULLS[null](y, runs, n_draws, check_random_state(0), others)
+def draws_of(null, y, runs, n_surrogates=50, others=None):
+    return NULLS[null](y, runs, n_surrogates, check_random_state(0), others)
 
 
 def scaled(series):
@@ -102,7 +104,7 @@ def test_swaps_are_all_other_orders_of_the_recordings_at_the_scale_of_the_place(
         y[run] = y[run] * (k + 1) + 10 * k
     draws = draws_of("swap", y, runs)
     np.testing.assert_array_equal(draws.rows, np.r_[0:20, 20:40, 45:65])  # cut to the shortest
-    assert draws.n_draws == draws.n_distinct == 5
+    assert draws.n_surrogates == draws.n_distinct == 5
     pieces = [y[0:20], y[20:40], y[45:65]]
     expected = [
         np.concatenate(
@@ -119,8 +121,8 @@ def test_swaps_are_all_other_orders_of_the_recordings_at_the_scale_of_the_place(
 def test_many_recordings_are_swapped_at_random_and_never_all_left_in_place():
     runs = list(np.arange(80).reshape(8, 10))
     y = np.concatenate([scaled(smooth(10, 1, seed=k)) for k in range(8)])
-    draws = draws_of("swap", y, runs, n_draws=30)
-    assert draws.n_draws == 30
+    draws = draws_of("swap", y, runs, n_surrogates=30)
+    assert draws.n_surrogates == 30
     assert draws.n_distinct == 40319
     found = {tuple(draws.bold(k).ravel().round(9)) for k in range(30)}
     assert len(found) == 30
@@ -133,7 +135,7 @@ def test_stretches_of_others_are_drawn_whole_at_the_scale_of_the_place(runs):
     y, others = smooth(65, 1), [smooth(40, 1, seed=1), smooth(10, 1, seed=2)]
     draws = draws_of("swap", y, runs, others=others)
     starts = set()
-    for k in range(draws.n_draws):
+    for k in range(draws.n_surrogates):
         for run in runs:
             bold = draws.bold(k)[run, 0]
             np.testing.assert_allclose([bold.mean(), bold.std()], [y[run].mean(), y[run].std()])
@@ -144,7 +146,7 @@ def test_stretches_of_others_are_drawn_whole_at_the_scale_of_the_place(runs):
     assert len(starts) > 15
 
 
-@pytest.mark.filterwarnings("ignore:groups are taken:sklearn_beira.model_selection.GapWarning")
+@pytest.mark.filterwarnings("ignore:groups are taken:sklearn_beira.exceptions.GapWarning")
 def test_the_slow_trend_stays_in_place_and_the_rest_does_not():
     X, y = coupled(300)
     drift = np.outer(np.linspace(-1, 1, 300), [0.0, 0.0, 50.0, -50.0])
@@ -155,7 +157,7 @@ def test_the_slow_trend_stays_in_place_and_the_rest_does_not():
     for null in NULLS:
         draws, flat = (draw_surrogates(s, null, 20, None, 0) for s in (study, study_flat))
         assert study.t_r == 2.0
-        for k in range(draws.n_draws):
+        for k in range(draws.n_surrogates):
             # A line per recording of 50 volumes: what is left of the cosine over 300 is small.
             np.testing.assert_allclose(draws.bold(k) - drift[draws.rows], flat.bold(k), atol=2.0)
         assert not np.allclose(flat.bold(0), y[flat.rows], atol=1.0)
@@ -185,7 +187,7 @@ def test_drifts_of_eeg_and_bold_that_agree_by_chance_are_no_finding():
             X[groups == k] += np.outer(np.linspace(-5, 5, 60), rng.standard_normal(3))
             y[groups == k] += np.outer(np.linspace(-5, 5, 60), rng.standard_normal(2))
         for null, refit in itertools.product(("swap", "phase", "circular"), (True, False)):
-            options = {"groups": groups, "null": null, "refit": refit, "n_draws": 39}
+            options = {"groups": groups, "null": null, "refit": refit, "n_surrogates": 39}
             table = run(RIDGE, X, y, cv=BlockedKFold(3, gap=3, t_r=1), **options).table
             found.setdefault((null, refit), []).extend(table["p"] <= 0.05)
     rates = {key: np.mean(values) for key, values in found.items()}
@@ -195,7 +197,7 @@ def test_drifts_of_eeg_and_bold_that_agree_by_chance_are_no_finding():
 def test_shifts_take_volumes_from_their_true_place(runs):
     y = np.arange(65.0)[:, None]
     draws = draws_of("shift", y, runs)
-    assert draws.n_draws == 10  # five volumes to either side: a quarter of the shortest
+    assert draws.n_surrogates == 10  # five volumes to either side: a quarter of the shortest
     np.testing.assert_array_equal(draws.rows, np.r_[5:15, 25:40, 50:60])
     shifts = {float((draws.bold(k)[:, 0] - draws.rows)[0]) for k in range(10)}
     assert shifts == {-5, -4, -3, -2, -1, 1, 2, 3, 4, 5}
@@ -206,7 +208,7 @@ def test_shifts_take_volumes_from_their_true_place(runs):
 def test_rolls_keep_the_order_but_for_one_seam(runs):
     y = np.arange(65.0)[:, None]
     draws = draws_of("circular", y, runs)
-    for k in range(draws.n_draws):
+    for k in range(draws.n_surrogates):
         bold = draws.bold(k)[:, 0]
         for run in runs:
             assert np.sum(np.diff(bold[run]) != 1) == 1
@@ -255,7 +257,7 @@ def test_planted_regions_are_found_and_the_others_are_not(null, refit):
 
 def test_the_linear_shift_finds_a_coupling_with_enough_volumes():
     X, y = coupled(600)
-    result = run(RIDGE, X, y, null="shift", n_draws=200)
+    result = run(RIDGE, X, y, null="shift", n_surrogates=200)
     assert result.table["n"].eq(400).all()
     assert (result.table["p_max"][:2] <= 2 / 101).all()
     assert (result.table["p_max"][2:] > 0.05).all()
@@ -267,14 +269,14 @@ def test_smooth_noise_is_rejected_at_the_nominal_rate(null):
     n, groups = 240, np.repeat(np.arange(6), 40)
     X, y = smooth(n, 5, 0.9, seed=3), smooth(n, 400, 0.7, seed=4)
     cv = BlockedKFold(3, gap=4, t_r=1)
-    result = run(RIDGE, X, y, null=null, groups=groups, cv=cv, n_draws=99)
+    result = run(RIDGE, X, y, null=null, groups=groups, cv=cv, n_surrogates=99)
     assert 0.01 < (result.table["p"] <= 0.05).mean() < 0.1
     assert result.table["p_max"].min() > 0.01
 
 
-def test_r_is_that_of_the_procedure_centred_in_test_blocks():
+def test_r_is_that_of_the_procedure_centered_in_test_blocks():
     X, y = coupled()
-    result = run(RIDGE, X, y, null="phase", n_draws=3)
+    result = run(RIDGE, X, y, null="phase", n_surrogates=3)
     y_pred, blocks = np.empty_like(y), np.empty(len(y))
     for k, (train, test) in enumerate(CV.split(X)):
         y_pred[test], blocks[test] = RIDGE.fit(X[train], y[train]).predict(X[test]), k
@@ -289,7 +291,9 @@ def test_draws_side_by_side_give_what_draws_one_by_one_give():
     search = GridSearchCV(pipeline, {"ridge__alpha": [1.0]}, cv=2)
     assert has_independent_targets(pipeline)
     assert not has_independent_targets(search)
-    together, alone = (run(model, X, y, null="phase", n_draws=7) for model in (pipeline, search))
+    together, alone = (
+        run(model, X, y, null="phase", n_surrogates=7) for model in (pipeline, search)
+    )
     np.testing.assert_allclose(together.draws, alone.draws, atol=1e-12)
     np.testing.assert_allclose(together.table, alone.table, atol=1e-12)
 
@@ -305,7 +309,7 @@ def test_only_models_that_are_known_treat_their_targets_alone():
     for model in (Mixes(), MixesToo(), make_pipeline(Mixes()), Ridge(alpha=[1.0, 10.0])):
         assert not has_independent_targets(model)
     X, y = coupled(100)
-    result = run(Ridge(alpha=[1.0, 10.0, 1.0, 10.0]), X, y, null="phase", n_draws=3)
+    result = run(Ridge(alpha=[1.0, 10.0, 1.0, 10.0]), X, y, null="phase", n_surrogates=3)
     assert len(result.table) == 4
 
 
@@ -313,10 +317,10 @@ def test_a_search_repeats_its_selection_in_every_draw():
     X, y = coupled(100)
     CountingRidge.fits = 0
     search = GridSearchCV(CountingRidge(), {"alpha": [0.1, 1.0, 10.0]}, cv=KFold(2))
-    run(search, X, y, null="phase", n_draws=4)
+    run(search, X, y, null="phase", n_surrogates=4)
     assert CountingRidge.fits == (4 + 1) * 5 * (3 * 2 + 1)
     CountingRidge.fits = 0
-    run(search, X, y, null="phase", n_draws=4, refit=False)
+    run(search, X, y, null="phase", n_surrogates=4, refit=False)
     assert CountingRidge.fits == 5 * (3 * 2 + 1)
 
 
@@ -349,7 +353,7 @@ def test_p_is_what_the_words_say(null, of, share):
 def test_the_seed_decides_and_the_number_of_processes_does_not():
     X, y = coupled(100)
     search = GridSearchCV(Ridge(), {"alpha": [0.1, 10.0]}, cv=KFold(2))
-    options = {"null": "phase", "n_draws": 6}
+    options = {"null": "phase", "n_surrogates": 6}
     one, two = (run(search, X, y, n_jobs=n_jobs, **options) for n_jobs in (1, 2))
     np.testing.assert_array_equal(one.draws, two.draws)
     other = run(search, X, y, random_state=1, **options)
@@ -359,19 +363,19 @@ def test_the_seed_decides_and_the_number_of_processes_does_not():
 def test_finished_draws_are_found_again(tmp_path):
     X, y = coupled(100)
     search = GridSearchCV(CountingRidge(), {"alpha": [0.1, 10.0]}, cv=KFold(2))
-    first = run(search, X, y, null="phase", n_draws=4, cache=tmp_path)
+    first = run(search, X, y, null="phase", n_surrogates=4, cache=tmp_path)
     CountingRidge.fits = 0
-    again = run(search, X, y, null="phase", n_draws=4, cache=tmp_path)
+    again = run(search, X, y, null="phase", n_surrogates=4, cache=tmp_path)
     assert CountingRidge.fits == 0
     np.testing.assert_array_equal(first.draws, again.draws)
-    run(search, X, y + 1e-9, null="phase", n_draws=4, cache=tmp_path)
+    run(search, X, y + 1e-9, null="phase", n_surrogates=4, cache=tmp_path)
     assert CountingRidge.fits > 0
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_compare_fits_measured_bold_once_and_finds_what_the_null_test_finds(cached, tmp_path):
     X, y = coupled(100)
-    model, options = CountingRidge(), {"null": "phase", "n_draws": 4, "cv": CV}
+    model, options = CountingRidge(), {"null": "phase", "n_surrogates": 4, "cv": CV}
     options["cache"] = tmp_path if cached else None
     CountingRidge.fits = 0
     table = compare(model, X, y, refit=True, verbose=False, **options)
@@ -407,14 +411,14 @@ def test_bold_that_wanders_is_warned_of(null):
     y[:, 1] += np.abs(np.linspace(-9, 9, 200))
     match = r"the KPSS test .* rejects it for 1 of 4 series \(most for ROI 1 of recording 0: \d"
     with pytest.warns(StationarityWarning, match=match):
-        run(RIDGE, X, y, null=null, n_draws=40, refit=False, cv=BlockedKFold(3, gap=10, t_r=1))
+        run(RIDGE, X, y, null=null, n_surrogates=40, refit=False, cv=BlockedKFold(3, gap=10, t_r=1))
 
 
 @pytest.mark.parametrize("null", ["shift", "circular", "phase"])
 def test_a_trend_that_draws_move_is_no_stationary_bold(null):
     X, y = coupled(200)
     y[:, 1] += np.linspace(-3, 3, 200)
-    options = {"null": null, "n_draws": 40, "cv": BlockedKFold(3, gap=10, t_r=1)}
+    options = {"null": null, "n_surrogates": 40, "cv": BlockedKFold(3, gap=10, t_r=1)}
     run(RIDGE, X, y, **options)
     match = r"around its level .* for 1 of 4 series \(most for ROI 1 of .*; keep the trend, or"
     with pytest.warns(StationarityWarning, match=match):
@@ -423,7 +427,7 @@ def test_a_trend_that_draws_move_is_no_stationary_bold(null):
 
 def test_recordings_that_are_not_equally_smooth_are_warned_of_and_others_are_not():
     X, y = smooth(300, 4, 0.9, seed=1), smooth(300, 6, 0.9, seed=2)
-    options = {"null": "swap", "n_draws": 20, "cv": BlockedKFold(5, gap=20, t_r=1)}
+    options = {"null": "swap", "n_surrogates": 20, "cv": BlockedKFold(5, gap=20, t_r=1)}
     for lag_one, warned in ((0.9, False), (0.85, False), (0.97, False), (0.5, True)):
         others = [smooth(300, 6, lag_one, seed=k) for k in range(3, 33)]
         if warned:
@@ -496,7 +500,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     assert window_reach(longest_window(Ridge(), X)) == 16.0
     unread = clone(search).set_params(estimator__window__duration=60.0, cv=BlockedKFold(2))
     assert window_reach(longest_window(unread, X)) == 12.0  # the grid has others
-    run(unread, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+    run(unread, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     # The gap inside of a search is its own, that of the folds is what align kept.
     inside = clone(search).set_params(cv=BlockedKFold(2, gap=6.0))
     match = r"only 6 s apart in .*, but 'GridSearchCV' looks back 12 s .*\(gap=12\), or gap=None"
@@ -504,18 +508,18 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         pytest.warns(GapWarning, match=match),
         pytest.warns(GapWarning, match="the gap of 6 s is shorter than the 16 s of history"),
     ):
-        run(inside, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+        run(inside, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     ahead = clone(model).set_params(window__duration=None, window__delay=-2.0)
     with (
         pytest.warns(GapWarning, match=r"looks back 18 s .*\(tmin=-16, tmax=2\), and gap=None"),
         pytest.warns(GapWarning, match=r"\[-16, 2\) s reaches further than that of X"),
     ):
-        run(ahead, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+        run(ahead, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     # A search that chooses next to what it trains on, and one whose windows cannot all be read.
     careless = clone(search).set_params(cv=KFold(2, shuffle=True, random_state=0))
     match = r"the search in 'GridSearchCV' chooses by KFold\(n_splits=2, .* each other: it may"
     with pytest.warns(GapWarning, match=match):
-        run(careless, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+        run(careless, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     far = clone(search).set_params(param_grid={"window__duration": [8.0, 60.0]})
     with pytest.raises(ValueError, match=r"the window \[-62, -2\) s leaves the recording for"):
         run(far, X, y, cv=BlockedKFold(3))
@@ -524,7 +528,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         pytest.warns(GapWarning, match=r"looks back 20 s .*\(tmin=-20\), and gap=None"),
         pytest.warns(GapWarning, match=r"\[-20, -2\) s reaches further than that of X"),
     ):
-        run(longer, X, y, n_draws=1, cv=BlockedKFold(3), refit=False)
+        run(longer, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     # Wherever the search is, and whatever a distribution tells of itself.
     scaled = TransformedTargetRegressor(search, transformer=StandardScaler())
     assert window_reach(longest_window(scaled, X)) == 12.0
@@ -542,13 +546,13 @@ class Drawn:
 
 
 def test_shuffled_folds_are_not_called_a_finding():
-    """EEG and BOLD are smooth and independent: neighbours in time make them look coupled."""
+    """EEG and BOLD are smooth and independent: neighbors in time make them look coupled."""
     X, y = smooth(200, 4, 0.98, seed=1), smooth(200, 2, 0.95, seed=2)
     model, shuffled = KNeighborsRegressor(3), KFold(5, shuffle=True, random_state=0)
     with pytest.raises(ValueError, match=r"mix training and test volumes .* a finding"):
         run(model, X, y, cv=shuffled, refit=False, null="phase")
     with pytest.warns(GapWarning, match=r"mix training and test volumes .* and r is too high"):
-        result = run(model, X, y, cv=shuffled, null="phase", n_draws=39)
+        result = run(model, X, y, cv=shuffled, null="phase", n_surrogates=39)
     assert result.table["r"].min() > 0.5
     assert (result.table["p_max"] > 0.05).all()  # the null is inflated as much
 
@@ -563,7 +567,7 @@ def test_short_blocks_next_to_training_volumes_are_not_called_a_finding():
     with pytest.raises(ValueError, match=sentence) as caught:
         run(model, X, y, refit=False, **short)
     with pytest.warns(GapWarning, match=r"so short and so close .*: r is too high\. Use a gap of"):
-        run(model, X, y, n_draws=2, **short)
+        run(model, X, y, n_surrogates=2, **short)
     # The gap that it names is enough, one of a volume less is not.
     advice = re.search(r"Use a gap of (\S+) s or (\d+) blocks;", str(caught.value))
     gap, n_blocks = float(advice[1]), int(advice[2])
@@ -589,12 +593,12 @@ def test_the_advice_on_close_folds_fits_what_x_is(make_raw):
     y, blocks = smooth(200, 1, 0.9), BlockedKFold(20, gap=2.0, t_r=2.0)
     match = r"Use a gap of (\d+) volumes \(gap=\1 \* t_r, and t_r\) or"
     with pytest.warns(GapWarning, match=match):
-        run(RIDGE, y, y, n_draws=1, cv=BlockedKFold(20, gap=0))
+        run(RIDGE, y, y, n_surrogates=1, cv=BlockedKFold(20, gap=0))
     with (
         pytest.warns(GapWarning, match="Use BlockedKFold with a gap"),
         pytest.warns(GapWarning, match="leave no gap between training and test"),
     ):
-        run(RIDGE, y, y, n_draws=1, cv=KFold(20))
+        run(RIDGE, y, y, n_surrogates=1, cv=KFold(20))
     # Windows of 30 s share EEG over what is enough for BOLD.
     raw = make_raw(n_channels=2, duration=440, sfreq=20.0)
     times = 32 + np.arange(200) * 2.0
@@ -604,7 +608,7 @@ def test_the_advice_on_close_folds_fits_what_x_is(make_raw):
         pytest.warns(GapWarning, match="r is too high. Use a gap of 30 s or"),
         pytest.warns(GapWarning, match="only 2 s apart"),
     ):
-        run(model, X, y, n_draws=1, cv=blocks)
+        run(model, X, y, n_surrogates=1, cv=blocks)
     # BOLD so slow that no gap is enough, and a gap that as few blocks could not keep.
     slow = np.array([[[0.99, 1.0]]])
     many = np.concatenate([smooth(200, 1, 0.9, seed=k) for k in range(40)])
@@ -620,7 +624,7 @@ def test_many_recordings_are_not_refused_for_little_but_warned_of():
     y = np.concatenate([smooth(150, 2, 0.9, seed=100 + k) for k in range(30)])
     groups = np.repeat(np.arange(30), 150)
     cv = BlockedKFold(5, gap=16.0, t_r=2.0)
-    options = {"groups": groups, "null": "phase", "n_draws": 5}
+    options = {"groups": groups, "null": "phase", "n_surrogates": 5}
     with pytest.warns(GapWarning, match=r"r of up to 0\.1\d in ROI \d \(\d\.\d standard errors\)"):
         run(RIDGE, X, y, cv=cv, refit=False, **options)
     # Draws that are fitted have the same advantage, and whole recordings tell nothing.
@@ -628,13 +632,13 @@ def test_many_recordings_are_not_refused_for_little_but_warned_of():
     run(RIDGE, X, y, cv=LeaveOneGroupOut(), refit=False, **options)
 
 
-@pytest.mark.parametrize(("rho", "share", "n_neighbours"), [(0.8, 1.0, 1), (0.95, 0.4, 10)])
-def test_what_neighbours_tell_is_what_a_regression_on_them_finds(rho, share, n_neighbours):
+@pytest.mark.parametrize(("rho", "share", "n_neighbors"), [(0.8, 1.0, 1), (0.95, 0.4, 10)])
+def test_what_neighbors_tell_is_what_a_regression_on_them_finds(rho, share, n_neighbors):
     n, length, apart = 60_000, 6, 2
     noise = np.random.default_rng(2).standard_normal(n)
     slow = smooth(n, 1, rho)[:, 0]
     y = np.sqrt(share) * slow / slow.std() + np.sqrt(1 - share) * noise
-    far = apart + n_neighbours - 1
+    far = apart + n_neighbors - 1
     period = length + 2 * far
     starts = np.arange(far, n - period, period)
     behind = np.arange(apart, far + 1)
@@ -674,14 +678,14 @@ def test_slow_bold_under_white_noise_is_noticed_though_lag_one_says_little():
     slow = np.concatenate([smooth(200, 2, 0.95, seed=k) for k in range(6)])
     y = np.sqrt(0.4) * slow / slow.std() + np.sqrt(0.6) * rng.standard_normal(slow.shape)
     X = rng.standard_normal((1200, 3))
-    options = {"groups": groups, "null": "phase", "n_draws": 5}
+    options = {"groups": groups, "null": "phase", "n_surrogates": 5}
     with pytest.warns(GapWarning, match=r"smooth BOLD goes on .* of up to 0\.1\d in ROI"):
         run(RIDGE, X, y, cv=BlockedKFold(10, gap=10.0, t_r=2.0), refit=False, **options)
 
 
 def test_r_that_few_volumes_decide_is_warned_of_whether_draws_are_fitted_or_not():
     X, y = smooth(240, 4, 0.7, seed=1), smooth(240, 12, 0.7, seed=2)
-    options = {"cv": BlockedKFold(5, gap=20.0, t_r=2.0), "null": "circular", "n_draws": 99}
+    options = {"cv": BlockedKFold(5, gap=20.0, t_r=2.0), "null": "circular", "n_surrogates": 99}
     run(RIDGE, X, y, refit=True, **options)
     loud = np.where(np.arange(240) % 48 < 8, 3.0, 1.0)[:, np.newaxis]
     match = (
@@ -721,7 +725,7 @@ def test_folds_by_row_number_stay_what_they_are_in_every_null(null):
     groups, cv = leave_two_out()
     X, y = smooth(len(groups), 2), smooth(len(groups), 2, seed=1)
     X[:, 0] = np.unique(groups, return_inverse=True)[1]
-    options = {"groups": groups, "null": null, "n_draws": 10}
+    options = {"groups": groups, "null": null, "n_surrogates": 10}
     for folds in (cv, list(cv.split())):
         result = run(LearnsRunsApart(), X, y, cv=folds, **options)
         if null in ("circular", "phase"):  # all volumes take part
@@ -736,7 +740,8 @@ def test_blocks_given_as_a_list_are_those_of_the_splitter_where_recordings_take_
     cv = BlockedKFold(4, gap=6.0, t_r=2.0)
     folds = list(cv.split(X, groups=groups))
     one, other = (
-        run(RIDGE, X, y, cv=c, groups=groups, null="phase", n_draws=5).table for c in (cv, folds)
+        run(RIDGE, X, y, cv=c, groups=groups, null="phase", n_surrogates=5).table
+        for c in (cv, folds)
     )
     pd.testing.assert_frame_equal(one, other)
 
@@ -744,9 +749,9 @@ def test_blocks_given_as_a_list_are_those_of_the_splitter_where_recordings_take_
 def test_shifts_need_some_volumes_and_draws():
     X, y = coupled(40)
     with pytest.raises(
-        ValueError, match="needs n_draws of at least 2 and recordings of at least 4"
+        ValueError, match="needs n_surrogates of at least 2 and recordings of at least 4"
     ):
-        run(RIDGE, X, y, null="shift", n_draws=1)
+        run(RIDGE, X, y, null="shift", n_surrogates=1)
 
 
 def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
@@ -754,7 +759,7 @@ def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
     # Recordings that are the same but for their scale, which draws take from their place.
     X, groups = np.tile(X, (5, 1)), np.repeat(np.arange(5), 60)
     y = np.concatenate([scale * y for scale in (1.0, 1.1, 1.2, 1.3, 1.4)])
-    result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), n_draws=50)
+    result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), n_surrogates=50)
     assert result.null == "swap"
     assert (result.table["p"] == 1).all()
 
@@ -768,7 +773,7 @@ def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, n
     false = 0
     for seed in range(60):
         X, y = smooth(240, 30, 0.5, seed=seed), smooth(240, 3, 0.5, seed=1000 + seed)
-        options = {"groups": np.repeat(np.arange(4), 60), "null": null, "n_draws": 99}
+        options = {"groups": np.repeat(np.arange(4), 60), "null": null, "n_surrogates": 99}
         result = run(Ridge(30.0), X, y, cv=cv, refit=False, **options)
         false += (result.table["p_max"] <= 0.05).any()
     assert false <= 7  # of 60 studies at .05
@@ -783,16 +788,16 @@ def test_many_folds_of_models_that_select_are_warned_of_where_predictions_are_ke
         run(select, X, y, cv=many, refit=False)
     models = {"select": select, "ridge": RIDGE, "trees": RandomForestRegressor(2)}
     with pytest.warns(UserWarning, match="'select', 'trees' may choose by BOLD"):
-        compare(models, X, y, cv=many, n_draws=20, verbose=False)
+        compare(models, X, y, cv=many, n_surrogates=20, verbose=False)
     run(select, X, y, cv=few, refit=False)
-    run(select, X, y, cv=many, n_draws=5)
+    run(select, X, y, cv=many, n_surrogates=5)
     compare(select, X, y, cv=many, null=None, verbose=False)
     # What is linear in BOLD, searches of few, and the models of this package.
     search = GridSearchCV(Ridge(), {"alpha": [1, 9]}, cv=few)
     for model in (None, make_pipeline(StandardScaler(), search), BlockedRidgeCV()):
         for whole in (model or RIDGE, TransformedTargetRegressor(model)):
-            run(whole, X, y, cv=many, refit=False, n_draws=5)
-    chosen = {name for name, rival in make_rivals(duration=8.0).items() if may_select(rival)}
+            run(whole, X, y, cv=many, refit=False, n_surrogates=5)
+    chosen = {name for name, rival in make_baselines(duration=8.0).items() if may_select(rival)}
     assert chosen == {"eeg_fingerprint"}
     assert not may_select(make_eegnet())
     assert may_select(GridSearchCV(select, {"selectkbest__k": [1, 2]}))
@@ -823,13 +828,13 @@ def test_a_selection_finds_too_much_in_many_folds_but_not_where_draws_select_as_
     for seed in range(30):
         X, y = np.split(np.random.default_rng(seed).standard_normal((300, 70)), [60], axis=1)
         for refit in (False, True):
-            options = {"cv": BlockedKFold(20, gap=0), "n_draws": 19, "random_state": seed}
+            options = {"cv": BlockedKFold(20, gap=0), "n_surrogates": 19, "random_state": seed}
             result = run(BestFeature(), X, y, refit=refit, **options)
             found[refit].append((result.table["p"] <= 0.05).mean())
     assert np.mean(found[True]) < 0.075 < np.mean(found[False])
 
 
-@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
 def test_volumes_that_are_not_tested_are_not_counted():
     X, y = coupled(200)
     holdout = PredefinedSplit(np.where(np.arange(200) < 150, -1, 0))
@@ -844,7 +849,7 @@ def test_volumes_that_are_not_tested_are_not_counted():
     np.testing.assert_allclose(result.draws[7], r)
 
 
-@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.model_selection.GapWarning")
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
 def test_folds_that_do_not_learn_from_each_other_are_not_widened():
     X, y = coupled(120)
     for cv, expected in ((CV, True), (TimeSeriesSplit(4), False), (LeaveOneGroupOut(), True)):
@@ -874,10 +879,10 @@ def test_draws_are_widened_where_bold_is_learned_from_and_tested_against(slope):
 def test_bursts_in_bold_are_warned_of_and_only_they():
     rng = np.random.default_rng(0)
     X, y = smooth(300, 3, 0.5, seed=0), smooth(300, 4, 0.5, seed=1)
-    run(RIDGE, X, y, null="phase", n_draws=9)
+    run(RIDGE, X, y, null="phase", n_surrogates=9)
     y[rng.choice(300, 6, replace=False), 2] += 12.0
     with pytest.warns(StationarityWarning, match="that of ROI 2 has an excess kurtosis of"):
-        run(RIDGE, X, y, null="phase", n_draws=9)
+        run(RIDGE, X, y, null="phase", n_surrogates=9)
 
 
 def test_what_cannot_be_two_recordings_is_refused():
@@ -899,14 +904,14 @@ def test_groups_that_are_pieces_of_a_recording_are_warned_of_and_recordings_are_
         y = np.concatenate([smooth(15, 3, 0.9, seed=100 * seed + k) for k in range(20)])
         y[::40] += 30.0 * (seed % 2)  # bursts
         y[:, 2] = 0.1 if seed % 3 else y[:, 2]
-        run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap", n_draws=20)
+        run(RIDGE, X, y, groups=groups, cv=GroupKFold(5), null="swap", n_surrogates=20)
 
 
 @pytest.mark.parametrize("length", [1, 10])
 def test_conditions_within_a_recording_are_no_recordings(length):
     X, y = smooth(240, 4, 0.9, seed=0), smooth(240, 3, 0.9, seed=1)
     groups = np.arange(240) // length % 2
-    options = {"groups": groups, "cv": LeaveOneGroupOut(), "null": "phase", "n_draws": 5}
+    options = {"groups": groups, "cv": LeaveOneGroupOut(), "null": "phase", "n_surrogates": 5}
     with pytest.warns(GapWarning, match=r"BOLD runs on from group to group \(\d+ borders\)"):
         run(RIDGE, X, y, **options)
     # Recordings whose rows come in turn.
@@ -956,7 +961,7 @@ def test_a_recording_that_is_there_twice_is_refused(make_raw):
 def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
     X, y = coupled(100)
     with pytest.warns(GapWarning, match="leave no gap between training and test: rows next to"):
-        run(RIDGE, X, y, cv=KFold(5), null="phase", n_draws=5)
+        run(RIDGE, X, y, cv=KFold(5), null="phase", n_surrogates=5)
     for model, found in ((Ridge, "Ridge"), ("ridge", "'ridge'"), (lambda: RIDGE, "function")):
         with pytest.raises(TypeError, match=f"must be a scikit-learn regressor, got .*{found}"):
             run(model, X, y)
@@ -968,14 +973,14 @@ def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
 
 def test_no_draw_counts_twice():
     X, y = coupled(60)
-    result = run(RIDGE, X, y, null="circular", n_draws=200)
+    result = run(RIDGE, X, y, null="circular", n_surrogates=200)
     assert len(result.draws) == result.n_distinct == 49
     others = [smooth(70, 4, seed=k) for k in range(9)]
-    result = run(RIDGE, X, y, others=others, n_draws=200)
+    result = run(RIDGE, X, y, others=others, n_surrogates=200)
     assert len(result.draws) == result.n_distinct == 99
     assert len(np.unique(result.draws[:, 0])) == 99
     with pytest.warns(UserWarning, match=r"hold only 2 stretch\(es\) of 60 volumes that do not"):
-        run(RIDGE, X, y, others=others[:2], n_draws=50)
+        run(RIDGE, X, y, others=others[:2], n_surrogates=50)
 
 
 @pytest.mark.parametrize(
@@ -987,7 +992,7 @@ def test_no_draw_counts_twice():
         ({"others": [np.zeros((99, 3))]}, r"others\[0\] must hold finite BOLD of the 4 region"),
         ({"others": [np.zeros((99, 4))]}, "none of the others has the 100 volumes"),
         ({"level": 95}, "level must lie between 0 and 1, got 95"),
-        ({"n_draws": 0}, "n_draws must be an integer of at least 1, got 0"),
+        ({"n_surrogates": 0}, "n_surrogates must be an integer of at least 1, got 0"),
         ({"cv": ShuffleSplit(3, random_state=0)}, "tests some volumes twice"),
         ({"groups": [0, 1]}, "groups must hold one label for each of the"),
     ],

@@ -7,10 +7,10 @@ import torch
 from scipy.signal import butter, fftconvolve, firwin, sosfiltfilt
 
 from sklearn_beira import BEIRARegressor, EEGWindows
-from sklearn_beira._start import _Bank, _eigen_branches
-from sklearn_beira.hrf import hrf_at
+from sklearn_beira.features.hrf import hrf_at
 from sklearn_beira.inspection import branch_importance
-from sklearn_beira.nets.compact import CompactNet
+from sklearn_beira.regressor.closed_form import _Bank, _eigen_branches
+from sklearn_beira.regressor.nets.compact import CompactNet
 
 SFREQ, T_R, WINDOW = 100.0, 2.0, 20.0
 TRAIN, TEST = slice(0, 100), slice(110, None)
@@ -76,7 +76,7 @@ def world():
 # -- the planted source --------------------------------------------------------------------------
 def test_the_planted_source_is_found(world):
     X, y, _, model = world
-    start = model.start_
+    start = model.closed_form_
     assert start.bands[start.shares[0].argmax()] == "alpha"
     assert start.shares[0].max() > 0.8
     assert start.autocorrelation[0] == pytest.approx(0.6, abs=0.21)
@@ -95,7 +95,7 @@ def test_the_pattern_of_the_top_branch_is_the_planted_topography(world):
 @pytest.mark.parametrize(("band", "name"), [((4.5, 7.5), "theta"), ((16.5, 23.5), "beta")])
 def test_the_band_of_the_source_is_found(band, name):
     eeg, onsets, y, _ = simulate(seed=3, band=band, noise=0.4)
-    start = fit(windows([eeg], [onsets]), y).start_
+    start = fit(windows([eeg], [onsets]), y).closed_form_
     assert start.bands[start.shares[0].argmax()] == name
 
 
@@ -129,8 +129,8 @@ def test_a_region_that_no_eeg_predicts_stays_near_its_mean(world):
 def test_constant_bold_is_predicted_as_what_it_is(world):
     X, _, _, model = world
     np.testing.assert_allclose(model.predict(X)[:, 2], 0.1, rtol=1e-6)
-    np.testing.assert_array_equal(model.start_.shares[2], 0.0)
-    assert model.start_.kept[2] == 0.0
+    np.testing.assert_array_equal(model.closed_form_.shares[2], 0.0)
+    assert model.closed_form_.kept[2] == 0.0
 
 
 def test_regions_do_not_mix(world):
@@ -147,7 +147,7 @@ def test_the_mean_prediction_of_the_training_volumes_is_their_mean(world):
 
 def test_more_branches_follow_the_filter_bank_more_closely(world):
     X, y, _, _ = world
-    kept = [fit(X[TRAIN], y[TRAIN, 0], n_branches=n).start_.kept[0] for n in (1, 3, 16)]
+    kept = [fit(X[TRAIN], y[TRAIN, 0], n_branches=n).closed_form_.kept[0] for n in (1, 3, 16)]
     assert 0.8 < kept[0] < kept[1] < kept[2] <= 1.0
 
 
@@ -205,7 +205,7 @@ def test_a_recording_cut_in_two_reads_as_in_one_piece(world):
 
 
 # -- EEG as it comes -----------------------------------------------------------------------------
-def test_artefacts_hardly_move_predictions_elsewhere(world):
+def test_artifacts_hardly_move_predictions_elsewhere(world):
     X, y, _, model = world
     eeg = X.recordings[0].copy()
     for start in np.random.default_rng(0).uniform(22.0, 220.0, 5):
@@ -217,7 +217,7 @@ def test_artefacts_hardly_move_predictions_elsewhere(world):
     assert np.abs(found[TRAIN, 0]).max() < 2 * np.abs(model.predict(X)[TRAIN, 0]).max()
 
 
-def test_an_artefact_moves_no_prediction_whose_window_it_is_not_in(world):
+def test_an_artifact_moves_no_prediction_whose_window_it_is_not_in(world):
     X, _, _, model = world
     eeg = X.recordings[0].copy()
     eeg[:, 20_000:20_050] *= 1000.0
@@ -235,7 +235,7 @@ def test_average_reference_and_a_channel_given_twice_work(world):
     twice = windows([np.concatenate([eeg, eeg[:1]])], [X.times])
     for Z in (referenced, twice):
         found = fit(Z[TRAIN], y[TRAIN, 0])
-        assert found.start_.kept[0] > 0.99
+        assert found.closed_form_.kept[0] > 0.99
         assert corr(found.predict(Z[TEST]), y[TEST, 0]) > expected - 0.1
         weights = found.net_.module_.network.branches.spatial.detach().cpu().numpy()
         kernels = found.net_.module_.network.kernel.detach().cpu().numpy()
@@ -325,8 +325,8 @@ def test_volumes_given_twice_as_in_a_bootstrap_work(world):
 def test_one_tap_reads_the_power_of_all_frequencies(world):
     X, y, _, _ = world
     model = fit(X[TRAIN], y[TRAIN, 0], n_taps=1)
-    assert model.start_.bands == ["all"]
-    assert model.start_.shares.shape == (1, 1)
+    assert model.closed_form_.bands == ["all"]
+    assert model.closed_form_.shares.shape == (1, 1)
     assert corr(model.predict(X[TEST]), y[TEST, 0]) > 0.3
 
 
@@ -373,8 +373,8 @@ def test_features_are_the_powers_of_the_filters_and_shares_their_variance():
 
 def test_a_few_branches_are_those_of_largest_eigenvalue():
     form, bank, moments = eigen_problem(n_kernels=1)
-    colour = np.linalg.cholesky(bank.covariances[0])
-    values = np.linalg.eigvalsh(colour.T @ np.diag(form[:, 0]) @ colour)
+    color = np.linalg.cholesky(bank.covariances[0])
+    values = np.linalg.eigvalsh(color.T @ np.diag(form[:, 0]) @ color)
     expected = np.sort(np.abs(values))[-2:]
     branches = _eigen_branches(form, bank, 0, moments, 2)
     found = sorted(abs(branch.weights[0]) for branch in branches)
@@ -409,7 +409,7 @@ def test_a_fitted_model_predicts_windows_as_its_network_reads_them(world):
     np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
 
 
-def test_an_artefact_moves_the_predictions_of_its_own_windows_little(world):
+def test_an_artifact_moves_the_predictions_of_its_own_windows_little(world):
     X, _, _, model = world
     before = model.predict(X)[:, 0]
     for loud in (100.0, 1000.0):

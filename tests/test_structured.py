@@ -6,10 +6,10 @@ from sklearn.base import clone
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_beira.features import BandPower
-from sklearn_beira.linear import BlockedRidgeCV
-from sklearn_beira.sparse import SparseGroupLassoCV, sgl_alpha_max
-from sklearn_beira.structured import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
+from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.baselines.sparse import SparseGroupLassoCV, sgl_alpha_max
+from sklearn_beira.features.band_power import BandPower
 
 BANDS = {"alpha": (8.0, 12.0), "beta": (15.0, 30.0)}
 RATE = {"array_sfreq": 100.0}
@@ -30,7 +30,7 @@ def features(X, *fit_on):
     return StandardScaler().fit_transform(power).reshape(len(X), 3, 2, 3)
 
 
-# -- finger-print -------------------------------------------------------------------------------
+# -- fingerprint -------------------------------------------------------------------------------
 def test_each_region_gets_its_electrode_and_the_ridge_of_it(data):
     X, y = data
     model = FingerprintRidgeCV(BANDS, **RATE).fit(X, y)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 
 PAGES = Path(__file__).parents[1] / "docs" / "user_guide"
@@ -32,7 +32,7 @@ def run_page(page, namespace):
 
 
 def in_the_scanner():
-    """A recording with artefacts that are known: gradients, heartbeats, loops that see the head."""
+    """A recording with artifacts that are known: gradients, heartbeats, loops that see the head."""
     study = make_eeg_fmri(
         duration=120.0, t_r=2.0, sfreq=500.0, n_channels=12, n_rois=2, lead_in=6.0, random_state=0
     )
@@ -66,7 +66,7 @@ def test_the_page_on_cleaning_removes_what_was_put_in():
         names = run_page("cleaning.rst", {"raw": raw, "bold": study.bolds[0], "motion": motion})
         info = mne.pick_info(raw.info, range(12))
         dirty = mne.io.RawArray(truth + gradient, info)
-        subtracted = names["subtract_gradient_artefact"](dirty, names["starts"])
+        subtracted = names["subtract_gradient_artifact"](dirty, names["starts"])
         clean = mne.io.RawArray(truth, info)
         clean, subtracted = (one.filter(1.0, 60.0).get_data() for one in (clean, subtracted))
     # The error is that of the template: a twentieth of the power of the EEG.

@@ -11,9 +11,9 @@ from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, make_paper_beira
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.hrf import hrf_at
+from sklearn_beira.evaluation.metrics import pearson_r, region_scores
+from sklearn_beira.features.hrf import hrf_at
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.metrics import pearson_r, region_scores
 from sklearn_beira.viz import (
     plot_alignment,
     plot_branch,
@@ -149,7 +149,7 @@ def test_scores_stand_side_by_side_in_the_order_of_the_table():
     labels = [t.get_text() for t in ax.get_xticklabels()]
     at = dict(zip(regions, ax.get_xticks(), strict=True))
     assert labels == ["L", "", "R"]
-    # Halves of a structure are neighbours, whatever stands between them in the table.
+    # Halves of a structure are neighbors, whatever stands between them in the table.
     assert at["Right Caudate"] - at["Left Caudate"] == 1
     assert at["Brain-Stem"] - at["Right Caudate"] == 1.5
     drawn = {}
@@ -250,7 +250,7 @@ def test_branches_come_in_the_order_of_importance_and_are_named_by_rank(branches
         plot_branches(branches, "Thalamus")
 
 
-def test_colours_of_maps_are_told_by_one_bar_and_kernels_have_a_unit(branches):
+def test_colors_of_maps_are_told_by_one_bar_and_kernels_have_a_unit(branches):
     fig = plot_branches(branches, "Right Caudate")
     rows = np.array(fig.axes).reshape(-1, 4)
     assert [len(ax.child_axes) for ax in rows[:, 1]] == [0, 0, 1]
@@ -261,7 +261,7 @@ def test_colours_of_maps_are_told_by_one_bar_and_kernels_have_a_unit(branches):
         assert ax.images[0].get_clim() == (-1, 1)
     for ax in rows[:, 3]:
         assert " ".join(ax.get_ylabel().split()) == "BOLD (SD) per second of 2 × envelope"
-    # Channels without positions have no colours.
+    # Channels without positions have no colors.
     branches.info = None
     rows = np.array(plot_branches(branches, "Right Caudate").axes).reshape(-1, 4)
     assert not any(ax.child_axes for ax in rows[:, 1])
@@ -337,9 +337,11 @@ def test_a_model_without_epochs_shows_the_shares_of_its_bands(fitted):
     assert ax.get_title() == "share of each band in the variance of the prediction (%)"
     assert "need not sum to 100" in ax.get_xlabel()
     assert [t.get_text() for t in ax.get_yticklabels()] == list(y.columns)
-    assert [t.get_text() for t in ax.get_xticklabels()] == model[-1].start_.bands
-    shown = np.array([float(t.get_text()) for t in ax.texts]).reshape(model[-1].start_.shares.shape)
-    np.testing.assert_allclose(shown, 100 * model[-1].start_.shares, atol=0.5)
+    assert [t.get_text() for t in ax.get_xticklabels()] == model[-1].closed_form_.bands
+    shown = np.array([float(t.get_text()) for t in ax.texts]).reshape(
+        model[-1].closed_form_.shares.shape
+    )
+    np.testing.assert_allclose(shown, 100 * model[-1].closed_form_.shares, atol=0.5)
     with pytest.raises(TypeError, match="or of a fitted search over these is drawn, got EEGFilter"):
         plot_training(EEGFilter())
 

@@ -284,7 +284,7 @@ def test_stretches_are_the_union_of_the_windows(recordings, info):
             np.testing.assert_array_equal(a, b)
         assert X.stretches() == sorted(X.stretches())
     X = EEGWindows(recordings, [0, 0, 1], [6.0, 5.0, 5.0], info, tmin=-1.0, tmax=0.0)
-    assert X.stretches() == [(0, 400, 600), (1, 400, 500)]  # neighbours that touch are one
+    assert X.stretches() == [(0, 400, 600), (1, 400, 500)]  # neighbors that touch are one
 
 
 def test_another_window_reads_the_same_recordings(X, recordings):

@@ -12,10 +12,10 @@ import matplotlib.pyplot as plt
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines import make_band_power_ridge
+from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.model_selection import BlockedKFold
 from sklearn_beira.viz import plot_branches, plot_predictions
 
 study = make_eeg_fmri(duration=600.0, random_state=0)

@@ -10,7 +10,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from sklearn.utils import Bunch
 
-from ._head import MONTAGE
+from .head import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
 PUMPS = ("off", "on")
@@ -35,8 +35,8 @@ def load_cwl(data_dir, subject, *, pump="off"):
     """Load a run of the CWL data set from disk.
 
     Simultaneous EEG-fMRI of eight subjects who opened and closed their eyes, recorded with
-    carbon-wire loops that sense motion and the pulse artefact [1]_. The EEG is the gradient-
-    corrected one, the BOLD images are realigned, slice-time corrected and normalised. Nothing is
+    carbon-wire loops that sense motion and the pulse artifact [1]_. The EEG is the gradient-
+    corrected one, the BOLD images are realigned, slice-time corrected and normalized. Nothing is
     downloaded: the data are linked from the author's GitHub repository ``jnvandermeer/CWL_Data``.
 
     The triggers in the EEG need not be as many as the volumes (143 against 146 in ``trio1``). The
@@ -50,7 +50,7 @@ def load_cwl(data_dir, subject, *, pump="off"):
     subject : str
         One of ``trio1`` to ``trio4`` and ``verio5`` to ``verio8``.
     pump : {"off", "on"}, default="off"
-        Whether the helium pump ran: its vibration is an artefact in the EEG.
+        Whether the helium pump ran: its vibration is an artifact in the EEG.
 
     Returns
     -------

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from ._bold import correlation, couple, make_atlas, make_bold_img, make_clock, make_noise
-from ._eeg import simulate_eeg
-from ._head import CHANNELS, make_head
+from .bold import correlation, couple, make_atlas, make_bold_img, make_clock, make_noise
+from .eeg import simulate_eeg
+from .head import CHANNELS, make_head
 
 # The paper's eight striatal regions come first, then the rest of the subcortical atlas.
 PAIRED = ("Caudate", "Putamen", "Pallidum", "Accumbens", "Thalamus", "Hippocampus", "Amygdala")

@@ -12,7 +12,7 @@ from .importance import branch_importance
 from .matching import match_branches
 from .patterns import branch_patterns, cross_spectrum
 from .permutation import band_importance, channel_importance
-from .randomisation import maps_of_random_weights, randomise_branches
+from .randomization import maps_of_random_weights, randomize_branches
 from .reading import read_branches
 
 __all__ = [
@@ -24,6 +24,6 @@ __all__ = [
     "cross_spectrum",
     "maps_of_random_weights",
     "match_branches",
-    "randomise_branches",
+    "randomize_branches",
     "read_branches",
 ]

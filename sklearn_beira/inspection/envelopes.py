@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from ..windows import EEGWindows
-from ._network import at_regressor, sampling_rate
+from ..eeg.windows import EEGWindows
+from .network import at_regressor, sampling_rate
 from .responses import steps_of
 
 
@@ -30,7 +30,7 @@ def branch_envelopes(model, X, *, sfreq=None):
     envelopes : Bunch
         Lists with an entry per continuous stretch: ``envelopes`` (n_filters, n_values), of
         "compact" the power relative to its mean in training, minus 1; ``times`` (n_values,), the
-        centre of what each value stands for, in s from the start of its recording; ``groups``,
+        center of what each value stands for, in s from the start of its recording; ``groups``,
         the number of the recording. Of a plain array every window is a recording.
 
     Examples

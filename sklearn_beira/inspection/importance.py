@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ._network import at_regressor, envelope_batches, estimate, owners, to_one
+from .network import at_regressor, envelope_batches, estimate, owners, to_one
 from .responses import differentiate
 
 

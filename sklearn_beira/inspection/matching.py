@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import Bunch
 
-from ._network import to_one
+from .network import to_one
 from .patterns import abs_cosines, overlaps, share_rows, unit_rows
 
 # Average and assign in turn; the assignment settles after a few.

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.signal import stft
 from sklearn.utils import Bunch
 
-from ..windows import EEGWindows
-from ._network import to_one
+from ..eeg.windows import EEGWindows
+from .network import to_one
 
 
 def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"):

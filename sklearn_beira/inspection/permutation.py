@@ -7,13 +7,13 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._numbers import check_bold
-from .._steps import chosen, last_step
-from .._validation import check_rows
-from ..features import bands_within, check_filters, filter_bands
-from ..metrics import pearson_r
-from ..windows import EEGWindows
-from ._network import sampling_rate
+from .._utils.estimators import chosen, last_step
+from .._utils.numbers import check_bold
+from ..eeg.checks import check_rows
+from ..eeg.windows import EEGWindows
+from ..evaluation.metrics import pearson_r
+from ..features.band_power import bands_within, check_filters, filter_bands
+from .network import sampling_rate
 
 
 def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, random_state=None):
@@ -39,7 +39,7 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
         BOLD.
     blocks : array-like of shape (n_volumes,) or None
         Label of each volume's block, within which the correlation is taken, as in
-        :func:`~sklearn_beira.metrics.pearson_r`.
+        :func:`~sklearn_beira.evaluation.pearson_r`.
     n_repeats : int
         Permutations of each channel; all channels have the same ones.
     block : float
@@ -63,7 +63,7 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
 
     Notes
     -----
-    Neighbouring electrodes see much the same: a channel whose place others can take has little
+    Neighboring electrodes see much the same: a channel whose place others can take has little
     importance, and no sum over channels is meant. A channel that a spatial filter needs to cancel
     noise has importance without any signal of its own; patterns (:func:`read_branches`) say where
     the signal is.

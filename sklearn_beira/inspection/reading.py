@@ -2,17 +2,9 @@
 
 import numpy as np
 
-from ..windows import EEGWindows
-from ._network import (
-    at_regressor,
-    delay_of,
-    owners,
-    region_names,
-    sampling_rate,
-    to_one,
-    weights_of,
-)
+from ..eeg.windows import EEGWindows
 from .importance import branch_importance
+from .network import at_regressor, delay_of, owners, region_names, sampling_rate, to_one, weights_of
 from .patterns import branch_patterns, cross_spectrum, frequency_responses
 from .responses import delay_kernels, differentiate
 

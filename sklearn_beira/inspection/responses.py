@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import Bunch
 
-from ._network import envelope_batches, estimate, owners
+from .network import envelope_batches, estimate, owners
 
 
 def differentiate(regressor, X):
@@ -76,7 +76,7 @@ def delay_kernels(network, gradient, level, sfreq, delay):
     lags : ndarray, shape (n_lags,)
         Middle of the time that each value stands for, in s before the volume.
     kernels : ndarray, shape (n_rois, n_filters, n_lags)
-        Change of the standardised prediction per second of a unit change.
+        Change of the standardized prediction per second of a unit change.
     """
     step, margin = steps_of(network.branches)
     lags = delay + (margin + (np.arange(gradient.shape[2]) + 0.5) * step) / sfreq

@@ -5,10 +5,12 @@ from .branches import plot_branch, plot_branches
 from .delays import plot_delay_curve
 from .predictions import plot_predictions
 from .recording import plot_alignment, plot_spectrum
+from .report import make_report
 from .scores import plot_comparison, plot_scores
 from .training import plot_training
 
 __all__ = [
+    "make_report",
     "plot_alignment",
     "plot_branch",
     "plot_branches",

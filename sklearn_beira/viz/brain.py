@@ -21,7 +21,7 @@ def plot_rois(values, extractor, *, label="Pearson's r", vmax=None, background="
     label : str
         What the values are, above the slices.
     vmax : float or None
-        Upper end of the colour scale; None takes the largest value. The lower end is 0, or the
+        Upper end of the color scale; None takes the largest value. The lower end is 0, or the
         lowest value where that is negative.
     background : "MNI152", image, path or None
         Anatomy behind the regions, in the space of the BOLD. "MNI152" is nilearn's template, right
@@ -56,7 +56,7 @@ def plot_rois(values, extractor, *, label="Pearson's r", vmax=None, background="
         _paint(values, extractor),
         display_mode="z",
         cut_coords=_heights(regions),
-        # Lightness alone tells the values, and no value has the grey of the anatomy.
+        # Lightness alone tells the values, and no value has the gray of the anatomy.
         cmap="plasma",
         vmin=min(0.0, values.min()),
         vmax=vmax,
@@ -72,7 +72,7 @@ def plot_rois(values, extractor, *, label="Pearson's r", vmax=None, background="
             {} if isinstance(background, str) and background == "MNI152" else {"bg_img": background}
         ),
     )
-    # A region of r = 0 is not painted, and in print its colour may be that of the anatomy.
+    # A region of r = 0 is not painted, and in print its color may be that of the anatomy.
     display.add_contours(regions, levels=[0.5], colors="black", linewidths=0.7)
     for cut in display.axes.values():
         cut.ax.set(xlim=corners[:, 0], ylim=corners[:, 1])
@@ -89,17 +89,17 @@ def _paint(values, extractor):
     return nib.Nifti1Image(np.asarray(painted.dataobj)[..., 0], painted.affine)
 
 
-def _millimetres(image):
+def _millimeters(image):
     return nib.affines.apply_affine(image.affine, np.argwhere(np.asarray(image.dataobj) > 0))
 
 
 def _heights(image, n_slices=6):
     """Heights in mm of slices that cut the regions in parts of the same volume."""
-    heights = _millimetres(image)[:, 2]
+    heights = _millimeters(image)[:, 2]
     return np.unique(np.quantile(heights, (np.arange(n_slices) + 0.5) / n_slices)).tolist()
 
 
 def _corners(image, margin=25.0):
     """Least and greatest x and y in mm (2, 2) of the regions, with some anatomy around them."""
-    at = _millimetres(image)[:, :2]
+    at = _millimeters(image)[:, :2]
     return np.array([at.min(axis=0) - margin, at.max(axis=0) + margin])

@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..hrf import hrf_at
-from ._style import COLOURS, clean, ordinal
+from ..features.hrf import hrf_at
+from .style import COLORS, clean, ordinal
 
 __all__ = ["plot_branch", "plot_branches"]
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
-_KERNEL, _GLOVER = {"color": COLOURS[0], "lw": 1.2}, {"color": "0.75", "lw": 2.5}
+_KERNEL, _GLOVER = {"color": COLORS[0], "lw": 1.2}, {"color": "0.75", "lw": 2.5}
 
 
 # Up to here, a kernel is few enough values to show each.
@@ -41,7 +41,7 @@ def plot_branch(branches, index, *, region=None, axes=None):
         are dashed. Spectrum: frequency pattern (filled), frequency response of the band-pass
         (dashed) and of what smooths the envelope (dotted), each scaled to a maximum of 1. Kernel:
         change of the predicted BOLD, in SD of BOLD per second, when the envelope doubles, by the
-        time that BOLD comes after the EEG; broad and grey is Glover's response, scaled to the
+        time that BOLD comes after the EEG; broad and gray is Glover's response, scaled to the
         kernel by least squares.
 
     Examples
@@ -90,7 +90,7 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
     -------
     fig : matplotlib.figure.Figure
         The figure: a row per branch, with its rank and its importance relative to the first, and
-        the panels of :func:`plot_branch`. One colour bar serves all maps.
+        the panels of :func:`plot_branch`. One color bar serves all maps.
     """
     row = _region_row(branches, region)
     if n_branches < 1:
@@ -106,7 +106,7 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
     axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
     for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
         plot_branch(branches, index, region=row, axes=panels)
-        ax_rank.barh(0, importance[index], 0.3, color=COLOURS[0])
+        ax_rank.barh(0, importance[index], 0.3, color=COLORS[0])
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 1.6), yticks=[], xticks=[0, 1])
         ax_rank.text(0, 0.3, f"{ordinal(rank)}\n{importance[index]:z.2f}", va="bottom")
         clean(ax_rank).spines["left"].set_visible(False)
@@ -122,9 +122,9 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
     fig.align_ylabels(axes[:, 2])
     fig.align_ylabels(axes[:, 3])
     if axes[-1, 1].images:
-        _add_colour_bar(axes[-1, 1])
+        _add_color_bar(axes[-1, 1])
     handles = [
-        Patch(facecolor=COLOURS[0], alpha=0.35, label="frequency pattern"),
+        Patch(facecolor=COLORS[0], alpha=0.35, label="frequency pattern"),
         Line2D([], [], **_FILTER, label="band-pass"),
     ]
     if np.isfinite(branches.lowpass_responses).all():
@@ -179,8 +179,8 @@ def _draw_map(ax, branches, index):
     clean(ax)
 
 
-def _add_colour_bar(ax):
-    """Say below a map what its colours mean."""
+def _add_color_bar(ax):
+    """Say below a map what its colors mean."""
     bar = ax.figure.colorbar(
         ax.images[0],
         cax=ax.inset_axes([0.1, -0.16, 0.8, 0.07]),
@@ -201,9 +201,9 @@ def _has_positions(info):
 def _draw_spectrum(ax, branches, index):
     frequencies = branches.frequencies
     ax.fill_between(
-        frequencies, branches.frequency_patterns[index], color=COLOURS[0], alpha=0.35, lw=0
+        frequencies, branches.frequency_patterns[index], color=COLORS[0], alpha=0.35, lw=0
     )
-    ax.plot(frequencies, branches.frequency_patterns[index], color=COLOURS[0], lw=1.2)
+    ax.plot(frequencies, branches.frequency_patterns[index], color=COLORS[0], lw=1.2)
     ax.plot(frequencies, branches.frequency_responses[index], **_FILTER)
     ax.plot(frequencies, branches.lowpass_responses[index], **_LOWPASS)
     ax.set(xlabel="frequency (Hz)", ylabel="of maximum", ylim=(0, 1.05))

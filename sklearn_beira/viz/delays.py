@@ -2,20 +2,20 @@
 
 import matplotlib.pyplot as plt
 
-from ._style import COLOURS, NULL, clean, group_sides
 from .scores import has_interval, is_found, pooled_rows
+from .style import COLORS, NULL, clean, group_sides
 
 __all__ = ["plot_delay_curve"]
 
 # Left, right, and what has no side.
-_STYLES = {"L": (COLOURS[0], "-", "o"), "R": (COLOURS[5], "--", "s"), "": (COLOURS[0], "-", "o")}
+_STYLES = {"L": (COLORS[0], "-", "o"), "R": (COLORS[5], "--", "s"), "": (COLORS[0], "-", "o")}
 
 
 def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
     """Plot r against the delay, a panel per structure, its left and right half together.
 
     The point is r, filled where ``p_max`` is at most ``alpha``; the line through a point is the
-    interval of r, the grey band the range of r under the null. The vertical line is delay 0: left
+    interval of r, the gray band the range of r under the null. The vertical line is delay 0: left
     of it the model also reads EEG after the volume.
 
     Parameters
@@ -51,19 +51,19 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
         for side, i in sides.items():
             here = curve[curve["region"] == regions[i]].sort_values("delay")
-            colour, dashes, marker = _STYLES[side]
+            color, dashes, marker = _STYLES[side]
             ax.fill_between(
                 here["delay"], here["null_low"], here["null_high"], color=NULL, lw=0, zorder=-1
             )
-            ax.plot(here["delay"], here["r"], dashes, color=colour, lw=1.3)
+            ax.plot(here["delay"], here["r"], dashes, color=color, lw=1.3)
             told = has_interval(here)
             ax.vlines(
-                here["delay"][told], here["ci_low"][told], here["ci_high"][told], colour, lw=0.8
+                here["delay"][told], here["ci_low"][told], here["ci_high"][told], color, lw=0.8
             )
             found = is_found(here, alpha)
-            for mask, face in ((found, colour), (~found, "white")):
-                ax.plot(here["delay"][mask], here["r"][mask], marker, mfc=face, mec=colour, ms=4)
-            shown[{"L": "left", "R": "right"}.get(side, "no side")] = (colour, dashes, marker)
+            for mask, face in ((found, color), (~found, "white")):
+                ax.plot(here["delay"][mask], here["r"][mask], marker, mfc=face, mec=color, ms=4)
+            shown[{"L": "left", "R": "right"}.get(side, "no side")] = (color, dashes, marker)
         ax.set_title(structure, fontsize="medium")
         clean(ax)
         if k % n_columns == 0:
@@ -75,8 +75,8 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
     for ax in axes.flat[len(structures) :]:
         ax.set_axis_off()
     handles = [
-        plt.Line2D([], [], color=colour, ls=dashes, marker=marker, label=name)
-        for name, (colour, dashes, marker) in shown.items()
+        plt.Line2D([], [], color=color, ls=dashes, marker=marker, label=name)
+        for name, (color, dashes, marker) in shown.items()
     ]
     if curve["p_max"].notna().any():
         hollow = {"ls": "", "marker": "o", "color": "0.2", "mfc": "white"}

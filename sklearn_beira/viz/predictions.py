@@ -5,8 +5,8 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..metrics import region_scores
-from ._style import COLOURS, DASHES, MEASURED, clean, legend_beside
+from ..evaluation.metrics import region_scores
+from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
 __all__ = ["plot_predictions"]
 
@@ -40,14 +40,14 @@ def plot_predictions(
         Recording of each volume; recordings are drawn one after the other.
     blocks : array-like of shape (n_volumes,) or None
         Test block of each volume, as :func:`sklearn_beira.compare` leaves them in
-        ``table.attrs["blocks"]``: every other one is shaded, and r is centred within them. -1 marks
+        ``table.attrs["blocks"]``: every other one is shaded, and r is centered within them. -1 marks
         volumes that no fold tests.
     cross_validated : bool or "auto"
-        As in :func:`sklearn_beira.metrics.region_scores`: False where one model predicted all.
+        As in :func:`sklearn_beira.evaluation.region_scores`: False where one model predicted all.
     region : str or None
         Title.
     level : float
-        Level of the interval of r, as :func:`sklearn_beira.metrics.region_scores` gives it.
+        Level of the interval of r, as :func:`sklearn_beira.evaluation.region_scores` gives it.
     ax : matplotlib.axes.Axes or None
         Where to draw; None makes a figure.
 
@@ -75,22 +75,22 @@ def plot_predictions(
     order = np.lexsort((times, groups))
     y_true, times, groups = y_true[order], times[order], groups[order]
     at, starts = _one_axis(times, groups)
-    centre, spread = y_true.mean(), y_true.std() or 1.0
+    center, spread = y_true.mean(), y_true.std() or 1.0
     # NaN breaks the line between recordings and over dropped volumes.
     gaps = np.flatnonzero(np.diff(at) > 1.5 * np.median(np.diff(at))) + 1
 
     def draw(values, **style):
         ax.plot(np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
 
-    draw((y_true - centre) / spread, color=MEASURED, lw=2.4, label="measured")
+    draw((y_true - center) / spread, color=MEASURED, lw=2.4, label="measured")
     inside = None if blocks is None else np.asarray(blocks)[order]
-    styles = zip(itertools.cycle(COLOURS), itertools.cycle(DASHES), strict=False)
-    for (name, y), (colour, dashes) in zip(predictions.items(), styles, strict=False):
+    styles = zip(itertools.cycle(COLORS), itertools.cycle(DASHES), strict=False)
+    for (name, y), (color, dashes) in zip(predictions.items(), styles, strict=False):
         y = y[order]
         known = np.isfinite(y) if inside is None else np.isfinite(y) & (inside >= 0)
         within = None if inside is None else inside[known]
         told = _told(y_true[known], y[known], within, cross_validated, level)
-        draw((y - centre) / spread, color=colour, lw=1.3, ls=dashes, label=f"{name}, {told}")
+        draw((y - center) / spread, color=color, lw=1.3, ls=dashes, label=f"{name}, {told}")
     if inside is not None:
         _shade(ax, at, inside)
     for start in starts[1:]:

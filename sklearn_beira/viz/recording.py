@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import welch
 
-from ..alignment import dropped_in_words
-from ..windows import EEGWindows
-from ._style import COLOURS, DASHES, clean, legend_beside
+from ..alignment.align import dropped_in_words
+from ..eeg.windows import EEGWindows
+from .style import COLORS, DASHES, clean, legend_beside
 
 __all__ = ["plot_alignment", "plot_spectrum"]
 
@@ -26,7 +26,7 @@ def plot_alignment(X, *, ax=None):
     Returns
     -------
     ax : matplotlib.axes.Axes
-        The axes: a row per recording. Grey bar: EEG. Blue: volumes in X, each from its onset to
+        The axes: a row per recording. Gray bar: EEG. Blue: volumes in X, each from its onset to
         that of the next. Hatched:
         where a volume would lack its history (or the EEG behind it, that X's window asks for).
         Orange: stretches annotated as bad. The line above the first volume of a recording is its
@@ -55,11 +55,11 @@ def plot_alignment(X, *, ax=None):
                 )  # fmt: skip
         for start, stop in X.bads[k]:
             labels["annotated as bad"] = ax.barh(
-                k, max(stop - start, 0.002 * max(ends)), 0.5, left=start, color=COLOURS[1], zorder=3
+                k, max(stop - start, 0.002 * max(ends)), 0.5, left=start, color=COLORS[1], zorder=3
             )
         for start, stop in _runs(times):
             labels["volumes in X"] = ax.barh(
-                k, stop - start, 0.26, left=start, color=COLOURS[0], alpha=0.6, lw=0, zorder=3
+                k, stop - start, 0.26, left=start, color=COLORS[0], alpha=0.6, lw=0, zorder=3
             )
         if len(times):
             labels["window of the first volume"] = ax.hlines(
@@ -144,15 +144,15 @@ def plot_spectrum(X, *, label=None, ax=None):
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
     n = sum(line.get_gid() == "spectrum" for line in ax.lines)
-    colour = COLOURS[n % len(COLOURS)]
+    color = COLORS[n % len(COLORS)]
     frequencies, power = _power(X)
     ax.fill_between(
-        frequencies, power.min(axis=0), power.max(axis=0), color=colour, alpha=0.25, lw=0
+        frequencies, power.min(axis=0), power.max(axis=0), color=color, alpha=0.25, lw=0
     )
     ax.semilogy(
         frequencies,
         np.median(power, axis=0),
-        color=colour,
+        color=color,
         ls=DASHES[n % len(DASHES)],
         lw=1.5,
         label=label,

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ._style import CEILING, COLOURS, MARKERS, NULL, clean, group_sides, legend_beside
+from .style import CEILING, COLORS, MARKERS, NULL, clean, group_sides, legend_beside
 
 __all__ = ["plot_comparison", "plot_scores"]
 
@@ -16,7 +16,7 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
     """Plot r of every model in every region, left and right halves beside each other.
 
     The point is r, filled where ``p_max`` is at most ``alpha``; the line is the interval of r, the
-    grey bar the range of r under the null. Models stand in the order of the table.
+    gray bar the range of r under the null. Models stand in the order of the table.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn_beira import compare
-    >>> from sklearn_beira.model_selection import BlockedKFold
+    >>> from sklearn_beira.evaluation import BlockedKFold
     >>> from sklearn_beira.viz import plot_scores
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> table = compare(Ridge(), X, X[:, :2], cv=BlockedKFold(5, gap=0), n_draws=19, verbose=False)
+    >>> table = compare(Ridge(), X, X[:, :2], cv=BlockedKFold(5, gap=0), n_surrogates=19, verbose=False)
     >>> plot_scores(table).get_ylabel()
     "Pearson's r"
     """
@@ -62,17 +62,17 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
         k = own[-1] + 1.5
     shifts = (np.arange(len(models)) - (len(models) - 1) / 2) * min(0.2, 0.8 / len(models))
     wide = 0.8 * (shifts[1] - shifts[0] if len(models) > 1 else 0.2)
-    styles = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False)
-    for name, shift, (colour, marker) in zip(models, shifts, styles, strict=False):
+    styles = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
+    for name, shift, (color, marker) in zip(models, shifts, styles, strict=False):
         here = table[table["model"] == name].set_index("region").loc[regions]
         x = at + shift
         ax.bar(x, here["null_high"] - here["null_low"], wide, bottom=here["null_low"], color=NULL)
         told = has_interval(here)
-        ax.vlines(x[told], here["ci_low"][told], here["ci_high"][told], color=colour, lw=1.2)
+        ax.vlines(x[told], here["ci_low"][told], here["ci_high"][told], color=color, lw=1.2)
         found = is_found(here, alpha)
-        for mask, face in ((found, colour), (~found, "white")):
-            ax.plot(x[mask], here["r"][mask], marker, mfc=face, mec=colour, ms=4.5, mew=1.1)
-        ax.plot([], [], marker, color=colour, label=str(name))
+        for mask, face in ((found, color), (~found, "white")):
+            ax.plot(x[mask], here["r"][mask], marker, mfc=face, mec=color, ms=4.5, mew=1.1)
+        ax.plot([], [], marker, color=color, label=str(name))
     if ceiling is not None:
         ax.hlines(ceiling, at - 0.45, at + 0.45, color=CEILING, lw=1.5, ls=":", label="ceiling")
     if table["p_max"].notna().any():
@@ -104,7 +104,7 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     """Plot every model in every region: r, its interval, and its null.
 
     A panel per region, a row per model (or per delay), in the order of the table. The point is r,
-    filled where ``p_max`` is at most ``alpha``; the line is the interval of r, the grey bar the
+    filled where ``p_max`` is at most ``alpha``; the line is the interval of r, the gray bar the
     range of r under the null.
 
     Parameters
@@ -149,12 +149,12 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         # Dotted where nothing can be said of the interval; where r is not defined, no line.
         told = has_interval(here)
         interval = here.loc[told, ["ci_low", "ci_high"]].to_numpy().T
-        ax.hlines(at[told], *interval, color=COLOURS[0], lw=1.2)
+        ax.hlines(at[told], *interval, color=COLORS[0], lw=1.2)
         for row in at[~told & (here["r"] != 0).to_numpy()]:
-            ax.axhline(row, color=COLOURS[0], lw=1.0, ls=":")
+            ax.axhline(row, color=COLORS[0], lw=1.0, ls=":")
         found = is_found(here, alpha)
-        for mask, face in ((found, COLOURS[0]), (~found, "white")):
-            ax.plot(here["r"][mask], at[mask], "o", mfc=face, mec=COLOURS[0], ms=5, mew=1.2)
+        for mask, face in ((found, COLORS[0]), (~found, "white")):
+            ax.plot(here["r"][mask], at[mask], "o", mfc=face, mec=COLORS[0], ms=5, mew=1.2)
         if ceiling is not None and ceiling[i] > 0:
             ax.axvline(ceiling[i], color=CEILING, lw=1.2, ls=":")
         ax.set_title(regions[i], fontsize="medium")
@@ -165,11 +165,11 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
         ax.tick_params(labelbottom=True)
         if i + n_columns >= len(regions):
             ax.set_xlabel("Pearson's r")
-    handles = [Line2D([], [], color=COLOURS[0], marker="o", mfc=COLOURS[0], lw=1.2)]
+    handles = [Line2D([], [], color=COLORS[0], marker="o", mfc=COLORS[0], lw=1.2)]
     labels = ["r and its interval"]
     if table["p_max"].notna().any():
         handles += [
-            Line2D([], [], color=COLOURS[0], marker="o", mfc="white", lw=1.2),
+            Line2D([], [], color=COLORS[0], marker="o", mfc="white", lw=1.2),
             Patch(color=NULL),
         ]
         labels = [f"{labels[0]}, p_max ≤ {alpha:g}", f"p_max > {alpha:g}", "range of the null"]

@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._steps import chosen, last_step
-from ..regressor import BEIRARegressor
-from ._style import COLOURS, clean, legend_beside
+from .._utils.estimators import chosen, last_step
+from ..regressor.estimator import BEIRARegressor
+from .style import COLORS, clean, legend_beside
 
 __all__ = ["plot_training"]
 
@@ -42,11 +42,11 @@ def plot_training(model, *, ax=None):
     if ax is None:
         _, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
     epochs = np.array(history[:, "epoch"])
-    ax.plot(epochs, history[:, "train_loss"], color=COLOURS[0], lw=1.5, label="training volumes")
+    ax.plot(epochs, history[:, "train_loss"], color=COLORS[0], lw=1.5, label="training volumes")
     kept, why = epochs[-1], "the last"
     if "valid_loss" in history[0]:
         losses = np.array(history[:, "valid_loss"], dtype=float)
-        ax.plot(epochs, losses, color=COLOURS[5], ls="--", lw=1.5, label="validation volumes")
+        ax.plot(epochs, losses, color=COLORS[5], ls="--", lw=1.5, label="validation volumes")
         kept, why = epochs[np.nanargmin(losses)], "lowest validation loss"
     ax.axvline(kept, color="0.3", lw=1, ls=":", label=f"kept: epoch {kept}\n({why})")
     loss = regressor.loss
@@ -59,7 +59,7 @@ def plot_training(model, *, ax=None):
 
 
 def _draw_shares(regressor, ax):
-    start = regressor.start_
+    start = regressor.closed_form_
     shares, bands = start.shares, start.bands
     names = regressor.region_names_ or [f"ROI {i}" for i in range(len(shares))]
     if ax is None:

@@ -1,0 +1,1 @@
+"""What has no subject: numbers, files, warnings, hashes."""

@@ -1,0 +1,455 @@
+"""Ridge regression for smooth targets: the penalty is chosen on blocks, per region."""
+
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from .._utils.numbers import check_bold, check_kind, check_magnitude, check_names
+
+__all__ = ["BlockedRidgeCV"]
+
+
+class BlockedRidgeCV(RegressorMixin, BaseEstimator):
+    r"""Ridge regression whose penalty is chosen per target on contiguous blocks of rows.
+
+    .. math:: \min_{w, b} \sum_i (y_i - x_i^\top w - b)^2 + \alpha \lVert w \rVert^2
+
+    BOLD is smooth: a volume that is left out alone is known from its neighbors, so leave-one-out
+    (:class:`sklearn.linear_model.RidgeCV`) favors small penalties. Here each of
+    ``n_splits`` blocks of consecutive rows is predicted from the rows that lie at least ``gap``
+    rows away, and every target gets the penalty with its smallest squared error over all blocks.
+    The penalties of all targets come out of one eigendecomposition per block.
+
+    Parameters
+    ----------
+    alphas : array-like of shape (n_alphas,) or None
+        Penalties to choose from; None takes 13 from 1 to 1e6, for standardized features.
+    n_splits : int
+        Blocks, of rows in order of time.
+    gap : int
+        Rows on each side of a block that are not used to predict it. In short data it is reduced,
+        so that every block is predicted from at least half of the other rows; ``gap_`` tells.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_targets, n_features) or (n_features,)
+        Weights.
+    intercept_ : ndarray of shape (n_targets,), or float
+        Intercept.
+    alpha_ : ndarray of shape (n_targets,), or float
+        The penalty chosen.
+    best_score_ : ndarray of shape (n_targets,), or float
+        R² over all blocks at that penalty, against the mean of the rows that predict a block: 0 is
+        what the mean alone reaches.
+    gap_ : int
+        The gap used.
+    n_features_in_ : int
+        Number of features.
+
+    See Also
+    --------
+    sklearn.linear_model.Ridge : The same with a given penalty.
+
+    Notes
+    -----
+    Rows are taken to be in order of time. At a border between two recordings the gap leaves out
+    a few rows more than necessary. Targets do not influence each other. Ties go to the larger
+    penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.baselines import BlockedRidgeCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 20))
+    >>> y = X[:, :2] + rng.standard_normal((100, 2))
+    >>> BlockedRidgeCV().fit(X, y).alpha_.shape
+    (2,)
+    """
+
+    # Read by the null test, which stacks its draws as targets.
+    _independent_targets = True
+
+    _parameter_constraints: ClassVar[dict] = {
+        "alphas": ["array-like", None],
+        "n_splits": [Interval(Integral, 2, None, closed="left")],
+        "gap": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(self, alphas=None, *, n_splits=5, gap=8):
+        self.alphas = alphas
+        self.n_splits = n_splits
+        self.gap = gap
+
+    def fit(self, X, y):
+        """Choose the penalties and fit.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Features, rows in order of time.
+        y : array-like, shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+
+        Returns
+        -------
+        self : BlockedRidgeCV
+            Fitted.
+        """
+        self._validate_params()
+        check_kind(y, "y")
+        check_names(y, "y")
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
+        )
+        targets = y.astype(np.float64).reshape(len(y), -1)
+        check_magnitude(X, "X")
+        check_magnitude(targets, "y")
+        alphas = check_alphas(self.alphas)
+        blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)
+        chosen, score = choose_alphas(X, targets, alphas, blocks)
+        coef, intercept = fit_ridge(X, targets, chosen)
+        one = y.ndim == 1
+        self.coef_ = coef[0] if one else coef
+        self.intercept_ = float(intercept[0]) if one else intercept
+        self.alpha_ = float(chosen[0]) if one else chosen
+        self.best_score_ = float(score[0]) if one else score
+        return self
+
+    def predict(self, X):
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_targets), or (n_samples,) if y was 1-D in fit
+            Predictions.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return X @ self.coef_.T + self.intercept_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+# Targets worked on at the same time: predictions of thousands of them need not fit in memory.
+_TARGETS = 2048
+
+# Rows centered at the same time, where there are more rows than features: of a long study, the
+# features fit in memory once.
+_ROWS = 2048
+
+# Errors closer than this, relative to the spread of the target, are equal.
+_TIE = 1e-10
+
+
+def check_targets(estimator, X, y):
+    """Check BOLD beside EEG.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The estimator that asks.
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        Checked EEG.
+    y : array-like, shape (n_samples,) or (n_samples, n_targets)
+        BOLD.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_samples, n_targets)
+        The targets.
+    one : bool
+        True if y was 1-D.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    y = check_bold(y, allow_nd=True, estimator=estimator)
+    check_consistent_length(X, y)
+    if y.ndim > 2:
+        raise ValueError(f"y must be (n_volumes,) or (n_volumes, n_rois), got shape {y.shape}.")
+    return y.reshape(len(y), -1), y.ndim == 1
+
+
+def check_alphas(alphas):
+    """Read the parameter ``alphas``.
+
+    Parameters
+    ----------
+    alphas : array-like of shape (n_alphas,) or None
+        As given.
+
+    Returns
+    -------
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+    """
+    if alphas is None:
+        return np.logspace(0, 6, 13)
+    alphas = np.asarray(alphas, dtype=np.float64)
+    if alphas.ndim != 1 or not len(alphas) or not (np.isfinite(alphas) & (alphas > 0)).all():
+        raise ValueError(
+            f"alphas must be a list of finite numbers above 0, got {alphas.tolist()!r}."
+        )
+    return np.sort(alphas)
+
+
+def inner_blocks(n_samples, n_splits, gap):
+    """Cut rows into blocks, each with the rows that may predict it.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows, at least 2.
+    n_splits : int
+        Blocks; no more are made than there are rows.
+    gap : int
+        Rows left out on each side of a block, reduced where less than half of the other rows would
+        stay.
+
+    Returns
+    -------
+    blocks : list of tuple of ndarray of int, (train, test)
+        Row indices.
+    gap : int
+        The gap used.
+    """
+    n_splits = min(n_splits, n_samples)
+    rows = np.arange(n_samples)
+    tests = np.array_split(rows, n_splits)
+    gap = min(gap, (n_samples - len(tests[0])) // 4)
+    blocks = [(rows[(rows < t[0] - gap) | (rows > t[-1] + gap)], t) for t in tests]
+    return blocks, gap
+
+
+def choose_alphas(X, y, alphas, blocks):
+    """Choose for each target the penalty with the smallest squared error over blocks.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+    blocks : list of tuple of ndarray of int, (train, test)
+        As from :func:`inner_blocks`.
+
+    Returns
+    -------
+    alpha : ndarray, shape (n_targets,)
+        The choice; the larger penalty of equal ones.
+    score : ndarray, shape (n_targets,)
+        R² over all blocks, against the mean of the rows that predict a block.
+    """
+    errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
+    wide = X.shape[1] > len(X)
+    if wide:
+        X = X - X.mean(axis=0)
+        gram = X @ X.T
+    for train, test in blocks:
+        if wide:
+            path = _dual_path(gram[np.ix_(train, train)], gram[np.ix_(test, train)])
+            add_errors(errors, spread, path, y[train], y[test], alphas)
+        else:
+            _add_tall_errors(errors, spread, X, y, train, test, alphas)
+    return pick_alphas(errors, spread, alphas)
+
+
+def _add_tall_errors(errors, spread, X, y, train, test, alphas):
+    """Add the squared errors of a block as :func:`add_errors` does, without copies of all X."""
+    mean, offset, values, vectors, scores = _decompose(X, y, train)
+    for rows in gen_batches(len(test), _ROWS):
+        left = (X[test[rows]] - mean) @ vectors
+        _add_part(errors, spread, left, values, scores, y[test[rows]] - offset, alphas)
+
+
+def add_errors(errors, spread, path, y_train, y_test, alphas):
+    r"""Add the squared errors of a block, at every penalty.
+
+    Predictions are :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y` of centered y, with
+    the factors L, s and R that :func:`ridge_path` gives.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n_alphas, n_targets)
+        Squared errors, added to in place.
+    spread : ndarray, shape (n_targets,)
+        Squared errors of predicting the training mean, added to in place.
+    path : tuple of ndarray, (left, values, right)
+        Of shapes (n_test, rank), (rank,) and (n_train, rank).
+    y_train, y_test : ndarray, shape (n_train, n_targets) and (n_test, n_targets)
+        Targets.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties.
+    """
+    left, values, right = path
+    for start in range(0, y_train.shape[1], _TARGETS):
+        part = slice(start, start + _TARGETS)
+        offset = y_train[:, part].mean(axis=0)
+        scores = right.T @ (y_train[:, part] - offset)
+        truth = y_test[:, part] - offset
+        _add_part(errors[:, part], spread[part], left, values, scores, truth, alphas)
+
+
+def _add_part(errors, spread, left, values, scores, truth, alphas):
+    spread += np.square(truth).sum(axis=0)
+    for a, alpha in enumerate(alphas):
+        error = truth - (left / (values + alpha)) @ scores
+        errors[a] += np.einsum("ij,ij->j", error, error)
+
+
+def ridge_path(X_train, X_test):
+    r"""Decompose once what ridge predictions at every penalty are made of.
+
+    With centered X, :math:`\hat y = X_* (X^\top X + \alpha I)^{-1} X^\top y`, or the same from the
+    samples' side, :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`, whichever matrix is
+    the smaller one.
+
+    Parameters
+    ----------
+    X_train : ndarray, shape (n_train, n_features)
+        Features.
+    X_test : ndarray, shape (n_test, n_features)
+        Features to predict from.
+
+    Returns
+    -------
+    left : ndarray, shape (n_test, rank)
+        Test side.
+    values : ndarray, shape (rank,)
+        Eigenvalues.
+    right : ndarray, shape (n_train, rank)
+        Training side.
+    """
+    if X_train.shape[1] > len(X_train):
+        return _dual_path(X_train @ X_train.T, X_test @ X_train.T)
+    return _primal_path(X_train, X_test)
+
+
+def pick_alphas(errors, spread, alphas):
+    """Choose from summed squared errors.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n_alphas, n_targets)
+        Squared error over all blocks.
+    spread : ndarray, shape (n_targets,)
+        Squared error of predicting the mean.
+    alphas : ndarray, shape (n_alphas,)
+        Penalties, increasing.
+
+    Returns
+    -------
+    alpha : ndarray, shape (n_targets,)
+        The choice; the larger penalty of equal ones.
+    score : ndarray, shape (n_targets,)
+        R² against predicting the mean; 0 for a target that does not vary.
+    """
+    equal = errors <= errors.min(axis=0) + _TIE * spread
+    best = len(alphas) - 1 - equal[::-1].argmax(axis=0)
+    varies = spread > 0
+    ratio = errors[best, np.arange(len(best))] / np.where(varies, spread, 1.0)
+    return alphas[best], np.where(varies, 1.0 - ratio, 0.0)
+
+
+def fit_ridge(X, y, alpha):
+    """Fit ridge regressions, each target with its own penalty.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    alpha : ndarray, shape (n_targets,)
+        Penalty of each target.
+
+    Returns
+    -------
+    coef : ndarray, shape (n_targets, n_features)
+        Weights.
+    intercept : ndarray, shape (n_targets,)
+        Intercepts.
+    """
+    if X.shape[1] > len(X):
+        mean, offset = X.mean(axis=0), y.mean(axis=0)
+        X = X - mean
+        values, vectors = _eigh(X @ X.T)
+        scores, back = vectors.T @ (y - offset), X.T @ vectors
+    else:
+        mean, offset, values, back, scores = _decompose(X, y, np.arange(len(X)))
+    coef = (back @ (scores / (values[:, None] + alpha))).T
+    return coef, offset - coef @ mean
+
+
+def _eigh(matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    return np.maximum(values, 0.0), vectors  # what lies below zero is rounding
+
+
+def _decompose(X, y, rows):
+    r"""Decompose tall features, a few rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
+        Targets.
+    rows : ndarray of int, shape (n_rows,)
+        What is decomposed.
+
+    Returns
+    -------
+    mean : ndarray, shape (n_features,)
+        Mean of the features.
+    offset : ndarray, shape (n_targets,)
+        Mean of the targets.
+    values : ndarray, shape (n_features,)
+        Eigenvalues of :math:`X^\top X` of centered X.
+    vectors : ndarray, shape (n_features, n_features)
+        Its eigenvectors.
+    scores : ndarray, shape (n_features, n_targets)
+        :math:`X^\top y` along them.
+    """
+    batches = [rows[batch] for batch in gen_batches(len(rows), _ROWS)]
+    mean = sum(X[batch].sum(axis=0) for batch in batches) / len(rows)
+    offset = y[rows].mean(axis=0)
+    gram, with_y = np.zeros((X.shape[1], X.shape[1])), np.zeros((X.shape[1], y.shape[1]))
+    for batch in batches:
+        centered = X[batch] - mean
+        gram += centered.T @ centered
+        with_y += centered.T @ (y[batch] - offset)
+    values, vectors = _eigh(gram)
+    return mean, offset, values, vectors, vectors.T @ with_y
+
+
+def _primal_path(X_train, X_test):
+    mean = X_train.mean(axis=0)
+    centered = X_train - mean
+    values, vectors = _eigh(centered.T @ centered)
+    return (X_test - mean) @ vectors, values, centered @ vectors
+
+
+def _dual_path(gram, cross):
+    """From inner products of rows, as if the mean of the training rows had been taken off."""
+    columns = gram.mean(axis=0)
+    centered = gram - columns - columns[:, None] + columns.mean()
+    values, vectors = _eigh(centered)
+    # The mean over the training rows of what is common to a test row drops out with centered y.
+    return (cross - columns) @ vectors, values, vectors

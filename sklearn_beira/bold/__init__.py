@@ -1,0 +1,5 @@
+"""BOLD: region signals from images."""
+
+from .roi import ROIExtractor
+
+__all__ = ["ROIExtractor"]

@@ -1,0 +1,168 @@
+"""The one check of EEG input that every estimator shares, and what modules ask of models."""
+
+import mne
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from .._utils.numbers import check_kind, check_magnitude
+from .._utils.warn import warn_user
+from .windows import EEGWindows
+
+
+def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
+    """Check EEG given as windows of recordings or as a plain array.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The estimator that asks; ``n_features_in_`` (channels) is set on it or compared.
+    X : EEGWindows or array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_channels)
+        EEG in V. A 2-D array is read as a single time point per sample.
+    reset : bool
+        True in ``fit``.
+    y : array-like, DataFrame, Series or None
+        BOLD that came with it, which has to be of the same volumes (:func:`check_rows`).
+    ensure_min_samples : int
+        Volumes there must be.
+    reads : bool
+        False where the EEG is passed on, so that a later step decides which part of it is read, or
+        where only the times of the volumes matter.
+
+    Returns
+    -------
+    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+        The checked input.
+    """
+    check_rows(X, y)
+    if isinstance(X, EEGWindows):
+        if len(X) < ensure_min_samples:
+            raise ValueError(
+                f"X has {len(X)} volume(s), but {type(estimator).__name__} needs at least "
+                f"{ensure_min_samples}."
+            )
+        _check_channels(estimator, X, reset=reset)
+        if reset and X._cut_by_align and X.tmax > 0 and reads:
+            warn_user(
+                f"{type(estimator).__name__} reads EEG up to {X.tmax:g} s after the volume, all "
+                f"that align kept: put a Windower in front, or take X.window(tmin, 0) (or "
+                f"X.window({X.tmin:g}, {X.tmax:g}), if that is what you want)."
+            )
+        return X
+    check_kind(X, "X")
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        allow_nd=True,
+        dtype=[np.float64, np.float32],
+        ensure_min_samples=ensure_min_samples,
+    )
+    if reset:
+        estimator.ch_names_in_ = None
+    if X.ndim > 3:
+        raise ValueError(
+            f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
+            f"dimensions."
+        )
+    if not X.size:
+        raise ValueError(f"X has windows without a time point, got shape {X.shape}.")
+    check_magnitude(X, "X")
+    return X if X.ndim == 3 else X[:, :, np.newaxis]
+
+
+def check_rows(X, y):
+    """Refuse BOLD that says of itself that its rows are of other volumes than those of X.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like
+        EEG.
+    y : array-like, DataFrame, Series or None
+        BOLD. Only the index of pandas says anything; that of :func:`align` names recording and
+        volume.
+
+    Raises
+    ------
+    TypeError
+        If X and y changed places, or did not come from align.
+    ValueError
+        If a row of y is of another volume than that of X.
+    """
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    if isinstance(first, mne.io.BaseRaw):
+        raise TypeError("X holds mne.io.Raw; make X and y of it with align(raw, bold, ...).")
+    if isinstance(y, EEGWindows):
+        raise TypeError("y holds EEG; EEG comes first and BOLD second, as in fit(X, y).")
+    if isinstance(X, EEGWindows) and X.alignment is not None and hasattr(y, "__len__"):
+        n_all = X.alignment["n_volumes"].sum()
+        if len(X) != len(y) == n_all:
+            raise ValueError(
+                f"y has {n_all} rows, those of all volumes, but X has {len(X)} volumes; take the "
+                f"y that align returned beside X."
+            )
+    index, volumes = getattr(y, "index", None), getattr(X, "volumes", None)
+    if volumes is None or not isinstance(index, pd.Index) or len(index) != len(X):
+        return
+    if list(index.names) == ["recording", "volume"]:
+        own = pd.MultiIndex.from_arrays([X.groups, volumes])
+        other = np.flatnonzero(index != own)
+        if len(other):
+            row = other[0]
+            raise ValueError(
+                f"rows of y are of other volumes than those of X (first: row {row} of y is volume "
+                f"{index[row][1]} of recording {index[row][0]}, that of X is volume "
+                f"{own[row][1]} of recording {own[row][0]}); take the same rows of both, in the "
+                f"same order."
+            )
+        return
+    left_out = (X.alignment["n_volumes"] - X.alignment["kept"]).sum()
+    if X._y_is_indexed and left_out:
+        warn_user(
+            f"align left out {left_out} volume(s), and the index of y does not say which volumes "
+            f"its rows are: give the y that align returned, or what was computed from it with its "
+            f"index (y.index)."
+        )
+
+
+def array_sampling_rate(X, array_sfreq, estimator):
+    """Sampling rate in Hz of the checked X; a plain array does not know its own."""
+    if isinstance(X, EEGWindows):
+        return X.sfreq
+    if array_sfreq is None:
+        raise ValueError(
+            f"X is a plain array, whose sampling rate {type(estimator).__name__} cannot know; "
+            f"give array_sfreq in Hz, or pass the EEGWindows that align returns."
+        )
+    return float(array_sfreq)
+
+
+def channel_names(estimator, input_features):
+    """Names of the channels seen in ``fit``, or those given, checked as scikit-learn does."""
+    check_is_fitted(estimator)
+    if input_features is None and estimator.ch_names_in_ is not None:
+        return np.asarray(estimator.ch_names_in_, dtype=object)
+    return _check_feature_names_in(estimator, input_features)
+
+
+def _check_channels(estimator, X, *, reset):
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
+        estimator.ch_names_in_ = X.ch_names
+        vars(estimator).pop("feature_names_in_", None)  # of a DataFrame in an earlier fit
+        return
+    known = estimator.ch_names_in_
+    if known is None:
+        if X.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} channels, but {type(estimator).__name__} was fitted with "
+                f"{estimator.n_features_in_}."
+            )
+    elif X.ch_names != known:
+        lost = [name for name in known if name not in X.ch_names]
+        new = [name for name in X.ch_names if name not in known]
+        what = f"missing: {lost}, extra: {new}" if lost or new else "the same in another order"
+        raise ValueError(
+            f"X has other channels than {type(estimator).__name__} was fitted with ({what}); "
+            f"pick the channels of the training recordings, in their order."
+        )

@@ -1,0 +1,466 @@
+"""From raw EEG to the windows a model reads: filtering, and cutting in seconds."""
+
+from numbers import Integral, Real
+from os import PathLike
+from typing import ClassVar
+
+import mne
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.mne_log import quiet_mne
+from .._utils.warn import warn_user
+from ..exceptions import GapWarning
+from .cache import _Cache
+from .checks import array_sampling_rate, channel_names, check_eeg
+from .files import find_recording, in_pieces, recording_path, write_recording
+from .windows import EEGWindows, window_reach
+
+__all__ = ["EEGFilter", "Windower"]
+
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+
+
+class _EEGTransformer(TransformerMixin, BaseEstimator):
+    """EEG in, EEG out, never a table; nothing is learned but the channels."""
+
+    def fit(self, X, y=None):
+        """Check the parameters and remember the channels.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        self._validate_params()
+        X = check_eeg(self, X, reset=True, y=y, reads=False)
+        self._check_parameters(X)
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the channels, which stay what they are.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None
+            Channel names; None takes those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            Channel names.
+        """
+        return channel_names(self, input_features)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
+    """Band-pass, notch, re-reference and resample EEG, on the continuous recordings.
+
+    Windows of one recording share its filtered version, so no window has a filter edge of its own
+    and a fold keeps its true past. Each recording is filtered once per set of parameters, however
+    many folds and grid points ask for it (in every process; the results of the last 2 GB are kept).
+
+    Parameters
+    ----------
+    l_freq, h_freq : float or None
+        Edges of the pass band in Hz (zero-phase FIR filter of MNE); None leaves that side open.
+    sfreq : float or None
+        Sampling rate after filtering, in Hz; None keeps the rate.
+    notch : float or None
+        Mains frequency in Hz; its harmonics below the Nyquist frequency are removed as well.
+    reference : {"average", None} or list of str
+        Common average, no change, or the names of the reference channels. An average reference
+        applied to average-referenced EEG changes nothing.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    folder : path-like or None
+        Folder where filtered recordings of EEGWindows are kept as files, which are read when
+        needed: for recordings that do not fit in memory together, and for workers, which then
+        share them. A recording that was filtered before is found there and not filtered again. The
+        folder must outlive what was filtered.
+    n_jobs : int or None
+        Recordings filtered at the same time (threads).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    See Also
+    --------
+    Windower : Cut windows of another duration and delay.
+
+    Notes
+    -----
+    Ready-cut windows (plain arrays) are filtered one by one, padded by reflection: the first and
+    last part of each window, about half the filter length, are estimates from mirrored EEG.
+    Recordings come out as float32; arrays keep their type. The order is reference, notch, band
+    pass, resampling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import EEGFilter
+    >>> X = np.random.default_rng(0).standard_normal((5, 8, 1000))
+    >>> EEGFilter(8, 12, sfreq=100, array_sfreq=250).fit_transform(X).shape
+    (5, 8, 400)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "l_freq": [_POSITIVE, None],
+        "h_freq": [_POSITIVE, None],
+        "sfreq": [_POSITIVE, None],
+        # MNE's notch is 2 Hz wide.
+        "notch": [Interval(Real, 2, None, closed="left"), None],
+        "reference": [StrOptions({"average"}), list, tuple, None],
+        "array_sfreq": [_POSITIVE, None],
+        "folder": [str, PathLike, None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        l_freq=1.0,
+        h_freq=45.0,
+        *,
+        sfreq=100.0,
+        notch=None,
+        reference="average",
+        array_sfreq=None,
+        folder=None,
+        n_jobs=None,
+    ):
+        self.l_freq = l_freq
+        self.h_freq = h_freq
+        self.sfreq = sfreq
+        self.notch = notch
+        self.reference = reference
+        self.array_sfreq = array_sfreq
+        self.folder = folder
+        self.n_jobs = n_jobs
+
+    def transform(self, X):
+        """Filter.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
+            The same samples, filtered: windows over filtered recordings, or filtered windows.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_parameters(X)
+        steps = {
+            "l_freq": self.l_freq,
+            "h_freq": self.h_freq,
+            "sfreq": self.sfreq,
+            "notch": self.notch,
+            "reference": self.reference,
+        }
+        if not isinstance(X, EEGWindows):
+            return _filter_windows(X, self.array_sfreq, steps)
+        used = np.unique(X.groups)
+        # Threads whatever the backend: results are remembered in this process, behind a lock.
+        results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+            delayed(_filter_recording)(X, k, steps, self.folder) for k in used
+        )
+        # A recording that no sample lies in is not filtered, and keeps its place.
+        info = results[0][1]
+        recordings = [np.zeros((X.shape[1], 1), np.float32)] * len(X.recordings)
+        tokens = list(X.tokens)
+        for k, (data, _) in zip(used, results, strict=True):
+            recordings[k] = data
+            tokens[k] = f"{X.tokens[k]}|{sorted(steps.items())}"
+        return X.with_recordings(recordings, info, tokens)
+
+    def _check_parameters(self, X):
+        if self.reference == "average":
+            n_channels = X.shape[1]
+            if isinstance(X, EEGWindows):
+                n_channels = len(mne.pick_types(X.info, eeg=True, seeg=True, ecog=True, dbs=True))
+            if n_channels < 2:
+                raise ValueError(
+                    f"an average reference needs at least 2 good EEG channels, got "
+                    f"n_features={X.shape[1]}, {n_channels} of them good EEG; use reference=None."
+                )
+        elif self.reference is not None:
+            if self.ch_names_in_ is None:
+                raise ValueError(
+                    "a plain array has no channel names; reference is 'average' or None."
+                )
+            unknown = [name for name in self.reference if name not in self.ch_names_in_]
+            if unknown or not self.reference:
+                raise ValueError(
+                    f"the reference channels {unknown} are not among the channels "
+                    f"{self.ch_names_in_}."
+                )
+        if self.l_freq is self.h_freq is self.sfreq is self.notch is None:
+            return
+        rate = array_sampling_rate(X, self.array_sfreq, self)
+        _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
+        if self.notch is not None and not len(_harmonics(self.notch, rate)):
+            raise ValueError(
+                f"notch={self.notch:g} Hz does not lie 1 Hz or more below {rate / 2:g} Hz, the "
+                f"Nyquist frequency of EEG recorded at {rate:g} Hz; use notch=None."
+            )
+        if isinstance(X, EEGWindows):
+            lengths = {k: X.recordings[k].shape[1] for k in np.unique(X.groups)}
+        else:
+            lengths = {None: X.shape[2]}
+        shortest = min(lengths, key=lengths.get)
+        filters = {
+            f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
+                self.l_freq, self.h_freq, rate
+            )
+        }
+        if self.notch is not None:
+            filters[f"notch={self.notch:g} needs"] = _notch_length(self.notch, rate)
+        asked = max(filters, key=filters.get)
+        needed = filters[asked]
+        if lengths[shortest] < needed:
+            what = "each window" if shortest is None else f"recording {shortest}"
+            raise ValueError(
+                f"{what} lasts {lengths[shortest] / rate:.2f} s, shorter than the filter of "
+                f"{needed / rate:.2f} s that {asked}; filter longer recordings, or choose edges "
+                f"farther from 0 and from the Nyquist frequency."
+            )
+
+
+class Windower(_EEGTransformer, auto_wrap_output_keys=None):
+    """Set the window of EEG that predicts a volume, by its duration and delay.
+
+    A volume at time t is predicted from the EEG in ``[t - delay - duration, t - delay)``. The
+    delay is the hemodynamic one; with a negative delay the window ends after the volume, which no
+    brain does: a peak there reveals a misalignment.
+
+    Parameters
+    ----------
+    duration : float or None
+        Length of the window in s; None keeps all there is before the end.
+    delay : float
+        Time from the end of the window to the onset of the volume, in s.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays, whose windows are taken to end at the volume onset.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    See Also
+    --------
+    EEGFilter : Filter the recordings behind the windows.
+
+    Notes
+    -----
+    On EEGWindows nothing is copied: it costs nothing to search a grid of durations and delays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import Windower
+    >>> X = np.zeros((5, 8, 3000))
+    >>> Windower(20.0, 4.0, array_sfreq=100).fit_transform(X).shape
+    (5, 8, 2000)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "duration": [_POSITIVE, None],
+        "delay": [Interval(Real, None, None, closed="neither")],
+        "array_sfreq": [_POSITIVE, None],
+    }
+
+    def __init__(self, duration=20.48, delay=0.0, *, array_sfreq=None):
+        self.duration = duration
+        self.delay = delay
+        self.array_sfreq = array_sfreq
+
+    def transform(self, X):
+        """Cut the windows anew.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
+            The same samples through the new window.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        self._check_parameters(X)
+        if isinstance(X, EEGWindows):
+            tmin = X.tmin if self.duration is None else -self.delay - self.duration
+            windows = X.window(tmin, -self.delay)
+            if window_reach(windows) > window_reach(X) + 1e-6:
+                tmin, tmax = windows.tmin, windows.tmax
+                warn_user(
+                    f"the window [{tmin:g}, {tmax:g}) s reaches further than that of X, "
+                    f"[{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes apart "
+                    f"by what X holds do not keep their EEG apart. Give align, or X.window, a tmin "
+                    f"of at most {tmin:g} s and a tmax of at least {tmax:g} s.",
+                    GapWarning,
+                )
+            return windows
+        start, stop = self._array_range(X)
+        return X[:, :, start:stop]
+
+    def _check_parameters(self, X):
+        if isinstance(X, EEGWindows):
+            return
+        start, stop = self._array_range(X)
+        if start < 0 or stop > X.shape[2] or start >= stop:
+            raise ValueError(
+                f"the window of duration={self.duration} s and delay={self.delay:g} s does not lie "
+                f"in the ready-cut windows of {X.shape[2]} samples; cut longer ones."
+            )
+
+    def _array_range(self, X):
+        if self.duration is None and self.delay == 0:
+            return 0, X.shape[2]
+        rate = array_sampling_rate(X, self.array_sfreq, self)
+        stop = X.shape[2] - round(self.delay * rate)
+        return (0 if self.duration is None else stop - round(self.duration * rate)), stop
+
+
+# -- filtering one recording, once --------------------------------------------------------------
+_filtered = _Cache(limit=2 * 1024**3)
+
+
+def _filter_recording(X, k, steps, folder):
+    """Filter one continuous recording, or find the result in the folder or the cache."""
+    token = f"{X.tokens[k]}|{sorted(steps.items())}"
+    if folder is not None:
+        return _filter_to_folder(X, k, steps, recording_path(folder, token))
+    result = _filtered.get(token)
+    if result is None:
+        result = _filter(X.recordings[k], X.info, steps)
+        _filtered.put(token, result)
+    return result
+
+
+def _filter_to_folder(X, k, steps, path):
+    data = find_recording(path)
+    if data is None:
+        data, info = _filter(X.recordings[k], X.info, steps)
+        data = write_recording(path.parent, data.shape, data.dtype, in_pieces(data), lambda _: path)
+        return data, info
+    # The numbers are there; what MNE would say of them is the same for any EEG of that length.
+    n_times = min(X.recordings[k].shape[1], 2**16)
+    return data, _filter(np.zeros((X.shape[1], n_times)), X.info, steps)[1]
+
+
+def _filter(data, info, steps):
+    with quiet_mne():
+        raw = mne.io.RawArray(data, info, copy="both")
+        # What has not been projected out of the data by now is not there to be projected out.
+        raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
+        _filter_raw(raw, **steps)
+        return raw.get_data().astype(np.float32), raw.info
+
+
+def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
+    if reference is not None:
+        raw.set_eeg_reference(reference if isinstance(reference, str) else list(reference))
+    if notch is not None:
+        raw.notch_filter(_harmonics(notch, raw.info["sfreq"]), picks="all")
+    if l_freq is not None or h_freq is not None:
+        raw.filter(l_freq, h_freq, picks="all")
+    if sfreq is not None and sfreq != raw.info["sfreq"]:
+        raw.resample(sfreq)
+
+
+def _filter_windows(X, rate, steps):
+    """The same on ready-cut windows, shape (n_samples, n_channels, n_times)."""
+    if steps["reference"] is not None:
+        X = X - X.mean(axis=1, keepdims=True)
+    out = np.asarray(X, dtype=np.float64)
+    with quiet_mne():
+        if steps["notch"] is not None:
+            out = mne.filter.notch_filter(out, rate, _harmonics(steps["notch"], rate))
+        if steps["l_freq"] is not None or steps["h_freq"] is not None:
+            out = mne.filter.filter_data(
+                out, rate, steps["l_freq"], steps["h_freq"], pad="reflect_limited"
+            )
+        if steps["sfreq"] is not None and steps["sfreq"] != rate:
+            out = mne.filter.resample(out, up=steps["sfreq"], down=rate)
+    return out.astype(X.dtype, copy=False)
+
+
+def filter_length(l_freq, h_freq, sfreq):
+    """Length in samples of the filter that MNE designs for a band (0 without a band).
+
+    Parameters
+    ----------
+    l_freq, h_freq : float or None
+        Band edges in Hz.
+    sfreq : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    n_times : int
+        Number of taps.
+    """
+    if l_freq is None and h_freq is None:
+        return 0
+    with quiet_mne():
+        return len(mne.filter.create_filter(None, sfreq, l_freq, h_freq))
+
+
+def _notch_length(notch, sfreq):
+    with quiet_mne():
+        freqs = _harmonics(notch, sfreq)
+        edges = freqs * (1 + 1 / 400) + 0.5, freqs * (1 - 1 / 400) - 0.5
+        return len(
+            mne.filter.create_filter(
+                None, sfreq, *edges, l_trans_bandwidth=0.5, h_trans_bandwidth=0.5
+            )
+        )
+
+
+def _harmonics(notch, sfreq):
+    # MNE's notch is 1/200 of the frequency wide, and its transition bands 1 Hz on either side.
+    freqs = notch * np.arange(1, sfreq / 2 // notch + 1)
+    return freqs[freqs * (1 + 1 / 400) + 1 < sfreq / 2]
+
+
+def _check_band(l_freq, h_freq, rate, new_rate):
+    if l_freq is not None and h_freq is not None and l_freq >= h_freq:
+        raise ValueError(f"l_freq={l_freq:g} Hz must lie below h_freq={h_freq:g} Hz.")
+    for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
+        if edge is None:
+            continue
+        for rate_name, this in (("recorded at", rate), ("resampled to", new_rate)):
+            if this is not None and edge >= this / 2:
+                raise ValueError(
+                    f"{name}={edge:g} Hz is not below {this / 2:g} Hz, the Nyquist frequency of "
+                    f"EEG {rate_name} {this:g} Hz; lower {name} or use a higher sampling rate."
+                )

@@ -1,0 +1,517 @@
+"""A lazy view of EEG that scikit-learn takes for an array: a sample is a BOLD volume."""
+
+from html import escape
+
+import mne
+import numpy as np
+
+from .._utils.numbers import LEAST, check_kind, check_magnitude, to_numbers
+from .._utils.warn import warn_user
+from .files import (
+    RecordingFile,
+    content_digest,
+    held,
+    in_pieces,
+    opened,
+    recording_path,
+    write_recording,
+)
+from .spans import check_window, overlaps, to_spans
+
+__all__ = ["EEGWindows"]
+
+
+class EEGWindows:
+    """Windows of continuous EEG, one per BOLD volume, cut only when asked for.
+
+    The object looks like an array of shape ``(n_volumes, n_channels, n_times)`` and can be used as
+    ``X`` in scikit-learn, but it holds the continuous recordings once, and for every sample a
+    recording and an onset. Sample ``i`` is the EEG in ``[onsets[i] + tmin, onsets[i] + tmax)``.
+    Indexing rows gives another view of the same recordings.
+
+    Parameters
+    ----------
+    recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
+        Continuous EEG in V. Arrays are shared, not copied, and never written to; do not write to
+        them either, what was computed for their content is remembered. Memory maps
+        (:class:`numpy.memmap`) stay on disk: windows are read from the file when they are cut, and
+        a copy of the object that is sent to another process holds the path, not the EEG.
+    recording : array-like of int, shape (n_volumes,)
+        Which recording each sample lies in.
+    onsets : array-like of float, shape (n_volumes,)
+        Onset of each BOLD volume, in s from the start of its recording.
+    info : mne.Info
+        Channel names, types, positions and the sampling rate, common to all recordings.
+    tmin, tmax : float
+        Start and end of the window in s relative to the onset, half open as Python's ranges are.
+    bads : list of ndarray, each of shape (n_spans, 2), optional
+        Start and end of the bad stretches of each recording, in s.
+    subjects : list of str or int, optional
+        Whose each recording is.
+
+    Attributes
+    ----------
+    groups : ndarray of int, shape (n_volumes,)
+        Recording of each sample: what scikit-learn's group splitters take as ``groups``.
+    subjects : ndarray of shape (n_volumes,) or None
+        Subject of each sample, where it was told: ``groups`` for leaving one subject out.
+    times : ndarray, shape (n_volumes,)
+        Onset of each volume in s from the start of its recording.
+    sfreq : float
+        Sampling rate in Hz.
+    ch_names : list of str
+        Names of the channels.
+    info : mne.Info
+        As given.
+    alignment : pandas.DataFrame or None
+        What :func:`align` kept and dropped, one row per recording.
+    volumes : ndarray of int, shape (n_volumes,), or None
+        Number of each volume in the BOLD of its recording, where :func:`align` knows it.
+
+    Raises
+    ------
+    ValueError
+        If recordings differ in their channels, hold NaN or infinite values or a flat channel, or
+        if a window leaves its recording.
+
+    See Also
+    --------
+    align : Build the view from recordings and BOLD.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> eeg = np.random.default_rng(0).standard_normal((2, 1000)) * 1e-5
+    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
+    >>> X = EEGWindows([eeg], [0, 0, 0], [4.0, 6.0, 8.0], info, tmin=-3.0, tmax=0.0)
+    >>> X.shape
+    (3, 2, 300)
+    >>> X[1:].times
+    array([6., 8.])
+    """
+
+    def __init__(
+        self, recordings, recording, onsets, info, *, tmin, tmax, bads=None, subjects=None
+    ):
+        if not np.iterable(recordings):  # np.ndim would read all of them
+            raise TypeError(
+                f"recordings must be a list of arrays, got {type(recordings).__name__}."
+            )
+        recordings = list(recordings)
+        for k, one in enumerate(recordings):
+            check_kind(one, f"recording {k}")
+        self._recordings = tuple(held(r) for r in recordings)
+        self.info = info
+        self.groups = _whole_numbers(recording)
+        self.times = to_numbers(onsets, "onsets").copy()
+        self.alignment = self.volumes = None
+        _check_shapes(self.recordings, info)
+        bads = [()] * len(self.recordings) if bads is None else bads
+        # No arrays: an empty one has another hash once it has been pickled.
+        self.bads = tuple(to_spans(spans) for spans in bads)
+        if len(self.bads) != len(self.recordings):
+            raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
+        if isinstance(subjects, str) or (np.ndim(subjects) == 0 and subjects is not None):
+            raise TypeError(f"subjects must be a list, one per recording, got {subjects!r}.")
+        self._subjects = None if subjects is None else tuple(subjects)
+        if subjects is not None and len(self._subjects) != len(self.recordings):
+            raise ValueError(
+                f"{len(self.recordings)} recording(s) but {len(self._subjects)} subjects."
+            )
+        if self.groups.shape != self.times.shape or self.groups.ndim != 1:
+            raise ValueError(
+                f"recording and onsets must be 1-D and of the same length, got shapes "
+                f"{self.groups.shape} and {self.times.shape}."
+            )
+        if len(self) and not 0 <= self.groups.min() <= self.groups.max() < len(self._recordings):
+            raise ValueError(
+                f"recording must hold indices of the {len(self.recordings)} recordings, got values "
+                f"from {self.groups.min()} to {self.groups.max()}."
+            )
+        if not np.isfinite(self.times).all():
+            raise ValueError("onsets hold NaN or infinite values; drop those volumes.")
+        self._set_window(tmin, tmax)
+        _check_values(self.recordings, info)
+        # Content, not identity, names a recording: the name survives pickling and is the same in
+        # every worker, so that what was computed for a recording can be found again.
+        self.tokens = tuple(content_digest(r, info) for r in self.recordings)
+
+    # -- what makes it look like an array -------------------------------------------------------
+    ndim = 3
+
+    # True until somebody says which part of what align kept is to be read.
+    _cut_by_align = False
+    # True where align returned BOLD whose index names the volumes.
+    _y_is_indexed = False
+
+    @property
+    def shape(self):
+        return len(self.times), len(self.info["ch_names"]), self._n_times
+
+    @property
+    def recordings(self):
+        """Continuous EEG, read-only; files are opened here."""
+        return tuple(opened(r) for r in self._recordings)
+
+    @property
+    def dtype(self):
+        return np.result_type(*{r.dtype for r in self._recordings})
+
+    @property
+    def subjects(self):
+        return None if self._subjects is None else np.asarray(self._subjects)[self.groups]
+
+    @property
+    def sfreq(self):
+        return float(self.info["sfreq"])
+
+    @property
+    def ch_names(self):
+        return list(self.info["ch_names"])
+
+    @property
+    def content(self):
+        """What the samples are, by content and not by identity."""
+        return self.tokens, self.groups, self.times, self.tmin, self.tmax, self.sfreq
+
+    @property
+    def starts(self):
+        """First sample of each window in its recording."""
+        return self._starts
+
+    def __len__(self):
+        return len(self.times)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key):
+        # scikit-learn indexes rows as X[indices, ...]
+        key = key if isinstance(key, tuple) else (key,)
+        rows, *rest = key or (slice(None),)
+        if rows is Ellipsis:
+            raise IndexError("index the rows (volumes) of EEGWindows first, as X[rows, ...].")
+        if isinstance(rows, int | np.integer):
+            return self._cut(range(len(self))[rows])[tuple(rest)]
+        view = self._view(rows)
+        if all(r is Ellipsis or (isinstance(r, slice) and r == slice(None)) for r in rest):
+            return view
+        # As in NumPy, an array of rows pairs up with arrays in the other places.
+        rows = slice(None) if isinstance(rows, slice) else np.arange(len(view))
+        return np.asarray(view)[(rows, *rest)]
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("EEGWindows cannot become an array without a copy: windows overlap.")
+        out = np.empty(self.shape, dtype=dtype or self.dtype)
+        for i in range(len(self)):
+            out[i] = self._cut(i)
+        return out
+
+    # -- other views ----------------------------------------------------------------------------
+    def window(self, tmin, tmax):
+        """Return the same samples seen through another window.
+
+        Parameters
+        ----------
+        tmin, tmax : float
+            Start and end of the new window in s relative to the volume onsets. It may be longer
+            than the present one, as long as it stays inside the recordings.
+
+        Returns
+        -------
+        X : EEGWindows
+            A view of the same recordings.
+
+        Raises
+        ------
+        ValueError
+            If a window would leave its recording.
+        """
+        new = self._copy()
+        new._set_window(tmin, tmax)
+        new._cut_by_align = False
+        return new
+
+    def with_recordings(self, recordings, info, tokens):
+        """Return the same samples and window over processed recordings.
+
+        Parameters
+        ----------
+        recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
+            The processed recordings, at the sampling rate of ``info``, starting at the same time.
+        info : mne.Info
+            Their channels and sampling rate.
+        tokens : list of str
+            A name for the content of each recording, as in ``X.tokens``.
+
+        Returns
+        -------
+        X : EEGWindows
+            A view of the new recordings.
+        """
+        new = self._copy()
+        new._recordings = tuple(held(r) for r in recordings)
+        new.info, new.tokens = info, tuple(tokens)
+        new._set_window(self.tmin, self.tmax)
+        return new
+
+    def to_folder(self, folder):
+        """Return the same samples over recordings that lie in files.
+
+        Every process that gets the result opens the files itself, so that the EEG is neither sent
+        to workers nor held in memory; what is read stays there as long as there is room.
+
+        Parameters
+        ----------
+        folder : path-like
+            Folder for the recordings that samples lie in, as ``.npy`` files that are named by their
+            content; those that are there already are not written again. Recordings that lie in
+            files stay where they are. The folder must outlive the result.
+
+        Returns
+        -------
+        X : EEGWindows
+            A view of the files; it predicts, compares and is remembered as before.
+        """
+        recordings = list(self._recordings)
+        for k in np.unique(self.groups):
+            if not isinstance(recordings[k], RecordingFile):
+                eeg = recordings[k]
+                path = recording_path(folder, f"{self.tokens[k]}{eeg.dtype}{eeg.shape}")
+                recordings[k] = write_recording(
+                    folder, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _, path=path: path
+                )
+        return self.with_recordings(recordings, self.info, self.tokens)
+
+    def stretches(self):
+        """Find the continuous stretches of EEG that the windows cover.
+
+        Returns
+        -------
+        stretches : list of tuple of int, (recording, start, stop)
+            Disjoint ranges of samples, in order; their union is the union of the windows.
+        """
+        spans = []
+        for k in np.unique(self.groups):
+            for start in np.sort(self._starts[self.groups == k]):
+                if spans and spans[-1][0] == k and start <= spans[-1][2]:
+                    spans[-1] = (k, spans[-1][1], max(spans[-1][2], start + self._n_times))
+                else:
+                    spans.append((k, start, start + self._n_times))
+        return [(int(k), int(start), int(stop)) for k, start, stop in spans]
+
+    def overlaps_bad(self):
+        """Tell which windows touch a stretch that was annotated as bad.
+
+        Returns
+        -------
+        bad : ndarray of bool, shape (n_volumes,)
+            True where the window overlaps a bad stretch of its recording.
+        """
+        bad = np.zeros(len(self), dtype=bool)
+        for k, spans in enumerate(self.bads):
+            rows = np.flatnonzero(self.groups == k)
+            bad[rows] = overlaps(self.times[rows] + self.tmin, self.times[rows] + self.tmax, spans)
+        return bad
+
+    # -- inside ---------------------------------------------------------------------------------
+    def _copy(self):
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def _view(self, rows):
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if rows.ndim != 1:
+                raise IndexError("the rows of EEGWindows are indexed with a 1-D array.")
+            if rows.size == 0:
+                rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
+        new = self._copy()
+        # Copied, as strides would give a view and its pickled twin different hashes in joblib.
+        for name in ("groups", "times", "_starts", "volumes"):
+            values = getattr(self, name)
+            setattr(new, name, None if values is None else values[rows].copy())
+        return new
+
+    def _cut(self, i):
+        start = self._starts[i]
+        return opened(self._recordings[self.groups[i]])[:, start : start + self._n_times]
+
+    def _set_window(self, tmin, tmax):
+        check_window(tmin, tmax)
+        self.tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
+        n_times = (self.tmax - self.tmin) * self.sfreq
+        if not 0.5 < n_times < np.inf:
+            raise ValueError(
+                f"a window needs tmax > tmin by at least one sample (1/{self.sfreq:g} s), got "
+                f"tmin={self.tmin:g} s and tmax={self.tmax:g} s."
+            )
+        self._n_times = round(n_times)
+        starts = (self.times + self.tmin) * self.sfreq
+        stops = (self.times + self.tmax) * self.sfreq
+        lengths = np.array([r.shape[1] for r in self._recordings])[self.groups]
+        # Onsets lie between samples and resampling rounds the length of a recording: a window may
+        # end half a sample outside, and is then cut from the samples there are.
+        outside = (starts < -0.6) | (stops > lengths + 0.6) | (self._n_times > lengths)
+        if outside.any():
+            i = int(np.flatnonzero(outside)[0])
+            raise ValueError(
+                f"the window [{self.tmin:g}, {self.tmax:g}) s leaves the recording for "
+                f"{int(outside.sum())} of {len(self)} volumes (first: the volume at "
+                f"{self.times[i]:.2f} s of recording {self.groups[i]}, which lasts "
+                f"{lengths[i] / self.sfreq:.2f} s); shorten the window, or let align drop these "
+                f"volumes with tmin<={self.tmin:g} and tmax>={self.tmax:g}."
+            )
+        self._starts = np.clip(np.round(starts).astype(np.int64), 0, lengths - self._n_times)
+
+    def __getstate__(self):
+        recordings = tuple(
+            r if isinstance(r, RecordingFile) or r.flags.forc else np.ascontiguousarray(r)
+            for r in self._recordings
+        )
+        return {**self.__dict__, "_recordings": recordings}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        # joblib hands workers memory maps; a plain view of one hashes and indexes like any array.
+        self._recordings = tuple(held(r) for r in self._recordings)
+
+    def __sizeof__(self):
+        # What a copy would take. joblib's dask backend asks, and sends large objects only once.
+        rows = self.groups.nbytes + self.times.nbytes + self._starts.nbytes
+        return object.__sizeof__(self) + rows + self._nbytes(of_files=False)
+
+    def _nbytes(self, of_files):
+        """Size in bytes of the recordings in files, or of those in memory."""
+        return sum(r.nbytes for r in self._recordings if isinstance(r, RecordingFile) is of_files)
+
+    def __repr__(self):
+        n, n_channels, n_times = self.shape
+        mb = sum(r.nbytes for r in self._recordings) / 1e6
+        return (
+            f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} time points, "
+            f"window [{self.tmin:g}, {self.tmax:g}) s, {self.sfreq:g} Hz, "
+            f"{len(self._recordings)} recording(s), {mb:.1f} MB>"
+        )
+
+    def _facts(self):
+        """What it is, in words for HTML, by name."""
+        n, n_channels, n_times = self.shape
+        seconds = sum(r.shape[1] for r in self._recordings) / self.sfreq
+        return {
+            "Samples": f"{n} BOLD volumes",
+            "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
+            f"{', …' if n_channels > 6 else ''})",
+            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points",
+            "Sampling rate": f"{self.sfreq:g} Hz",
+            "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
+        }
+
+    def _repr_html_(self):
+        memory = (
+            f"{self._nbytes(of_files=False) / 1e6:.1f} MB held, "
+            f"{self._nbytes(of_files=True) / 1e6:.1f} MB in files, "
+            f"{np.prod(self.shape) * self.dtype.itemsize / 1e6:.1f} MB as an array"
+        )
+        rows = {**self._facts(), "Memory": memory}
+        body = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
+        return f"<table><caption>EEGWindows</caption>{body}</table>"
+
+
+# -- the pieces of EEGWindows -------------------------------------------------------------------
+def _whole_numbers(recording):
+    numbers = to_numbers(recording, "recording")
+    if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
+        raise ValueError("recording must hold whole numbers, the index of each volume's recording.")
+    return numbers.astype(np.intp)
+
+
+def _check_shapes(recordings, info):
+    if not recordings:
+        raise ValueError("EEGWindows needs at least one recording.")
+    if not isinstance(info, mne.Info):
+        raise TypeError(f"info must be mne.Info, got {type(info).__name__}.")
+    n_channels = len(info["ch_names"])
+    for k, data in enumerate(recordings):
+        if data.ndim != 2 or data.shape[0] != n_channels or not data.size:
+            raise ValueError(
+                f"recording {k} must have shape ({n_channels} channels, n_times), got {data.shape}."
+            )
+        if not np.issubdtype(data.dtype, np.floating):
+            raise TypeError(f"recording {k} must hold floating point numbers, got {data.dtype}.")
+
+
+def _check_values(recordings, info):
+    for k, data in enumerate(recordings):
+        for name, channel in zip(info["ch_names"], data, strict=True):
+            low, high = channel.min(), channel.max()
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise ValueError(
+                    f"channel {name!r} of recording {k} holds NaN or infinite values; interpolate "
+                    f"it, or mark the channel as bad."
+                )
+            check_magnitude(np.array([low, high]), f"channel {name!r} of recording {k}")
+            if float(high) - float(low) < LEAST:
+                raise ValueError(
+                    f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
+                    f"or interpolate it."
+                )
+        _check_unit(k, data, info)
+
+
+def _check_unit(k, data, info):
+    """Notice EEG of a size that no cleaned EEG in V has."""
+    eeg = mne.pick_types(info, eeg=True, exclude=())
+    if not len(eeg):
+        return
+    sd = _sd_within_seconds(data, eeg, info["sfreq"])
+    if sd > 1.0:
+        what = "like µV taken for V"
+    elif sd > 1e-3:
+        what = "like mV taken for V or EEG that still has its gradient artifacts"
+    elif sd < 5e-8:
+        what = "as if it had been scaled to V twice"
+    else:
+        return
+    warn_user(
+        f"the EEG of recording {k} has an SD of {sd:.2g} V within seconds (median over channels), "
+        f"{what}; MNE and sklearn-beira take cleaned EEG in V."
+    )
+
+
+def _sd_within_seconds(data, channels, sfreq, n_most=200):
+    """SD within a second, median over channels and over seconds spread over the recording."""
+    n_times = data.shape[1]
+    length = min(n_times, max(2, round(sfreq)))
+    starts = np.linspace(0, n_times - length, min(n_most, n_times // length)).astype(int)
+    return float(np.median([data[channels, s : s + length].std(axis=1) for s in starts]))
+
+
+def window_reach(X):
+    """Tell how far apart two volumes must be for their windows to share nothing.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Samples.
+
+    Returns
+    -------
+    reach : float
+        Time in s from the start of a window to its end, or to its volume where that is later.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from sklearn_beira import EEGWindows
+    >>> from sklearn_beira.evaluation import window_reach
+    >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
+    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
+    >>> times = 20.0 + 2.0 * np.arange(50)
+    >>> X = EEGWindows([eeg], np.zeros(50, int), times, info, tmin=-16.0, tmax=0.0)
+    >>> window_reach(X)
+    16.0
+    """
+    return max(X.tmax, 0.0) - X.tmin

@@ -1,0 +1,36 @@
+"""Honest evaluation: folds, scores, comparisons of models, null distributions."""
+
+from .comparison import compare, delay_curve, format_comparison, paired_test
+from .metrics import (
+    effective_n,
+    group_scores,
+    pearson_r,
+    pearson_r_scorer,
+    r_interval,
+    r_p_value,
+    region_scorers,
+    region_scores,
+)
+from .null import NullTest, kpss, null_test
+from .paper_protocol import paper_protocol
+from .splitters import BlockedKFold
+
+__all__ = [
+    "BlockedKFold",
+    "NullTest",
+    "compare",
+    "delay_curve",
+    "effective_n",
+    "format_comparison",
+    "group_scores",
+    "kpss",
+    "null_test",
+    "paired_test",
+    "paper_protocol",
+    "pearson_r",
+    "pearson_r_scorer",
+    "r_interval",
+    "r_p_value",
+    "region_scorers",
+    "region_scores",
+]

@@ -1,0 +1,506 @@
+"""Models beside each other: one table with r, its interval, its null, and the rivals."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.base import clone
+
+from .._utils.hashing import versions
+from .._utils.numbers import fisher_z
+from .._utils.warn import noting, warn_user
+from ..eeg.filters import Windower
+from ..eeg.windows import EEGWindows
+from .assumptions import check_findings, check_kept
+from .cross_validation import check_models, predict_all
+from .leakage import check_folds
+from .metrics import check_level, group_scores, region_scores, t_of_mean
+from .null import choose_null, draw_surrogates, refit_draws, score_draws, summarize
+from .store import ResultStore
+from .study import make_study
+
+__all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
+
+_COLUMNS = [
+    "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_parametric",
+    "p", "p_max", "null_low", "null_high", "r2", "mse", "n_train", "fit_time", "params",
+]  # fmt: skip
+
+
+def compare(
+    models,
+    X,
+    y,
+    *,
+    cv=None,
+    groups=None,
+    subjects=None,
+    null="auto",
+    n_surrogates=1000,
+    refit=False,
+    keep_trend=True,
+    others=None,
+    family="regions",
+    level=0.95,
+    cache=None,
+    n_jobs=None,
+    random_state=0,
+    return_predictions=False,
+    verbose=True,
+):
+    """Cross-validate models on the same folds and tell what their figures are worth.
+
+    Every r is that of out-of-fold predictions, centered within test blocks, over acquired volumes;
+    it comes with effective sample size, interval and null.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Regressors over X, for example from :mod:`sklearn_beira.baselines`. They are cloned.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples, of one or several recordings.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    cv : cross-validation splitter, int or None
+        Every volume may be tested once; None stands for ``BlockedKFold(5)``.
+    groups : array-like of shape (n_volumes,) or None
+        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
+        also tell the recordings apart; rows are then taken in order.
+    subjects : array-like of shape (n_volumes,) or None
+        Subject of each row, by default ``X.subjects``. With several, rows per subject and for the
+        group are added.
+    null : {"auto", "swap", "shift", "circular", "phase"} or None
+        As in :func:`~sklearn_beira.null_test`; None draws none.
+    n_surrogates : int
+        Draws of the null.
+    refit : bool
+        True repeats every model's whole procedure in every draw, which costs as many fits. False,
+        the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
+        as much as cross-validation can make r scatter: for models linear in BOLD p is then an upper
+        bound. Folds so close that BOLD is predicted from its neighbors are refused, or warned of;
+        so are 10 and more folds of models that may choose by BOLD what to read.
+    keep_trend : bool
+        As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
+    others : list of array-like or None
+        BOLD of other recordings, as in :func:`~sklearn_beira.null_test`.
+    family : {"regions", "all"}
+        What ``p_max`` is corrected over: the regions of each model, or regions and models.
+    level : float
+        Level of the intervals.
+    cache : path-like or None
+        Folder where every finished model x fold (and draw, with ``refit``) is kept. The same call
+        continues a run that was killed; a change of data, models, folds or versions starts anew, as
+        does an edit of functions and classes of your own that the models name (those of a notebook
+        without what they call in turn).
+    n_jobs : int or None
+        Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
+    random_state : int, RandomState instance or None
+        Seed of the null. Give the models their own.
+    return_predictions : bool
+        Also return the out-of-fold predictions.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per model, region and scope. ``scope`` is "pooled" (all folds), "fold" (``label``
+        is its number), "subject" (``label`` is its name) or "group". Columns: ``r``, ``ci_low``,
+        ``ci_high`` (interval from ``n_eff``, over subjects in scope "group"), ``n`` (volumes, or
+        subjects), ``n_eff``, ``p_parametric`` (parametric, from ``n_eff``), ``p``, ``p_max``,
+        ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
+        ``n_train`` (volumes of the training; in scope "subject" those of other subjects),
+        ``fit_time`` in s, and ``params`` (what a search chose, JSON). ``n_eff`` and what follows
+        from it allow for the cross-validation (:func:`~sklearn_beira.evaluation.region_scores`), the
+        scope "group" for training data that subjects share
+        (:func:`~sklearn_beira.evaluation.group_scores`).
+        ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
+        draws can give), ``null``, ``refit``, ``n_surrogates``, ``cv``, ``random_state``, ``seeds`` (of
+        every model, by parameter; "None" is not repeatable), ``versions``, ``blocks`` (the test
+        block of each volume, -1 where no fold tests) and ``warnings`` (what was warned of: the
+        sentences on data, folds and null).
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
+        Only with ``return_predictions``; NaN where no fold tests.
+
+    See Also
+    --------
+    paired_test : Difference between two models.
+    sklearn_beira.null_test : The null of a single model, selection and fit repeated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import compare
+    >>> from sklearn_beira.evaluation import BlockedKFold
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 3))
+    >>> y = X[:, :1] + rng.standard_normal((100, 1))
+    >>> table = compare(
+    ...     {"ridge": Ridge(), "mean": DummyRegressor()}, X, y, cv=BlockedKFold(5, gap=0),
+    ...     verbose=False,
+    ... )
+    >>> table.query("scope == 'pooled'")[["model", "region", "r", "p"]].round(2)
+       model region     r    p
+    0  ridge  ROI 0  0.76  0.0
+    6   mean  ROI 0  0.00  1.0
+    """
+    if not isinstance(models, dict):
+        models = {type(models).__name__: models}
+    if not models:
+        raise ValueError("compare needs at least one model.")
+    check_level(level)
+    if family not in ("regions", "all"):
+        raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
+    said = []
+    with noting(said):
+        check_models(models)
+        study = make_study(X, y, cv, groups)
+        subjects = _subjects(study, subjects)
+        keeps = null is not None and not refit
+        check_folds(models, study, p="kept" if keeps else "n_eff", needs_apart=keeps)
+        if keeps:
+            check_kept(models, study)
+        if null is not None:
+            null = choose_null(null, study, others)
+            draws = draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend)
+            if null == "shift":
+                warn_user(
+                    f"null='shift' has to leave out the ends of recordings: p, p_max and the range "
+                    f"of the null are those of r on {len(draws.rows)} of {len(study.y)} volumes, r "
+                    f"and its interval of all. null_test gives both on the same volumes."
+                )
+    store = ResultStore(cache)
+    predictions, facts = predict_all(models, study, store, n_jobs, verbose)
+    tests = {}
+    if null is not None:
+        at, of_draws = study, predictions
+        if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
+            at = study.at(draws.rows)
+            of_draws, _ = predict_all(models, at, store, n_jobs, verbose)
+        for name, model in models.items():
+            if refit:
+                r, null_r = refit_draws(model, at, of_draws[name], draws, store, n_jobs, verbose)
+            else:
+                r, null_r = score_draws(study, predictions[name], draws)
+            n_models = len(models) if family == "all" else 1
+            tests[name] = summarize(
+                study, r, null_r, draws, null, refit, keep_trend, level, n_models
+            )
+        if family == "all":
+            _correct_over_models(tests)
+        with noting(said):
+            check_findings(tests, at, of_draws)
+    rows = [
+        row
+        for name in models
+        for row in _rows(name, study, predictions[name], facts[name], tests, subjects, level)
+    ]
+    table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
+    table.attrs = {
+        "question": next(iter(tests.values())).question if tests else "",
+        "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
+        "null": null,
+        "refit": refit,
+        "cv": str(study.cv),
+        "n_surrogates": None if null is None else draws.n_surrogates,
+        "random_state": str(random_state),
+        "seeds": {str(name): _seeds(model) for name, model in models.items()},
+        "versions": versions(),
+        "blocks": study.blocks.tolist(),
+        "warnings": said,
+    }
+    return (table, predictions) if return_predictions else table
+
+
+def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=None, **options):
+    """Compare one model at several delays between EEG and BOLD.
+
+    A delay moves the window of the model: at delay d it ends d seconds before the volume. Negative
+    delays read EEG after the volume as well. With a window shorter than the hemodynamic response,
+    say 4 s, a peak there is not physiology, and points to a misalignment or a leak. A longer window
+    still holds the EEG that the volume follows, and its curve is flat towards negative delays.
+
+    Parameters
+    ----------
+    model : estimator
+        A pipeline with a :class:`~sklearn_beira.Windower`, or any model with a parameter for the
+        delay.
+    X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+        Samples, with enough EEG before and after the volumes for every delay.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        BOLD.
+    delays : array-like of float
+        Delays in s. X must hold the EEG of all of them (``tmin`` and ``tmax`` of
+        :func:`~sklearn_beira.align`).
+    param : str or None
+        Name of the parameter, such as ``"window__delay"``; None finds the Windower's.
+    **options
+        As in :func:`compare`. ``family`` is "all" unless given: ``p_max`` is then corrected over
+        regions and delays, so the highest point of the curve may be read as it is.
+
+    Returns
+    -------
+    curve : DataFrame
+        As :func:`compare`, with the column ``delay`` in s in place of ``model``.
+    """
+    if param is None:
+        found = [k for k, v in model.get_params(deep=True).items() if isinstance(v, Windower)]
+        if len(found) != 1:
+            raise ValueError(
+                f"the model has {len(found)} Windowers to set the delay of; name the parameter, "
+                f"such as param='window__delay'."
+            )
+        param = f"{found[0]}__delay"
+        duration = model.get_params(deep=True)[found[0]].duration
+        if isinstance(X, EEGWindows) and duration is not None:
+            tmin, tmax = -max(delays) - duration, -min(delays)
+            if tmin < X.tmin - 1e-6 or tmax > X.tmax + 1e-6:
+                raise ValueError(
+                    f"delays from {min(delays):g} to {max(delays):g} s with windows of "
+                    f"{duration:g} s need EEG from {tmin:g} to {tmax:g} s around the volumes, but "
+                    f"X holds {X.tmin:g} to {X.tmax:g} s; use align(..., tmin={tmin:g}, "
+                    f"tmax={max(tmax, 0):g}), or other delays."
+                )
+    models = {float(d): clone(model).set_params(**{param: float(d)}) for d in delays}
+    result = compare(models, X, y, **{"family": "all", **options})
+    table, *rest = result if isinstance(result, tuple) else (result,)
+    table = table.rename(columns={"model": "delay"})
+    return (table, *rest) if rest else table
+
+
+def paired_test(table, model, rival, *, unit="auto", level=0.95):
+    r"""Test whether one model predicts better than another on the same folds or subjects.
+
+    The differences of Fisher's z are tested by t. Folds are not independent, since their training
+    data overlap, nor are subjects whose models were trained on one another. So the variance is
+    corrected [1]_:
+
+    .. math:: t = \bar d / \sqrt{\Bigl(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Bigr) s_d^2}
+
+    where :math:`n_{train}` counts, for subjects, the volumes of other subjects; without any,
+    subjects are independent, and nothing is corrected.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`compare` returned.
+    model, rival : str
+        Names of two models in it.
+    unit : {"auto", "subject", "fold"}
+        "auto" takes subjects where the table has at least two.
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    result : DataFrame, indexed by region
+        ``difference_z`` (mean difference of z), ``ci_low`` and ``ci_high`` of it, ``t``, ``df``,
+        ``p`` (two-sided), ``unit``. The last row, "mean", is the mean over regions ("mean over
+        regions" where a region has that name). Where all differences are the same, t is not
+        defined and NaN is returned.
+
+    References
+    ----------
+    .. [1] Nadeau, Bengio (2003), Inference for the generalization error, Machine Learning 52.
+    """
+    known = list(table["model"].unique())
+    for name in (model, rival):
+        if name not in known:
+            raise ValueError(f"{name!r} is not in the table; it has {', '.join(map(str, known))}.")
+    if unit not in ("auto", "subject", "fold"):
+        raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")
+    if unit == "auto":
+        n_subjects = table.loc[table["scope"] == "subject", "label"].nunique()
+        unit = "subject" if n_subjects >= 2 else "fold"
+    rows = table[table["scope"] == unit]
+    r = [
+        rows[rows["model"] == name].pivot(index="label", columns="region", values="r")
+        for name in (model, rival)
+    ]
+    difference = fisher_z(r[0]) - fisher_z(r[1])
+    if len(difference) < 2:
+        raise ValueError(
+            f"a paired test needs at least 2 {unit}s, but the table has {len(difference)}."
+        )
+    difference = difference[table["region"].unique()]
+    label = "mean over regions" if "mean" in difference else "mean"
+    difference[label] = difference.mean(axis=1)
+    one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
+    mean, t, half = t_of_mean(difference.to_numpy(), _overlap(one), level)
+    df = len(difference) - 1
+    return pd.DataFrame(
+        {
+            "difference_z": mean,
+            "ci_low": mean - half,
+            "ci_high": mean + half,
+            "t": t,
+            "df": df,
+            "p": 2 * stats.t.sf(np.abs(t), df),
+            "unit": unit,
+        },
+        index=difference.columns.rename("region"),
+    )
+
+
+def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
+    """Lay out a comparison as a table to read: one model in full, the others beside it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`compare` returned.
+    model : str or None
+        The model whose interval and p are shown; None takes the first.
+    ceiling : array-like of shape (n_rois,) or None
+        Highest r there can be, where it is known, as in a simulation.
+    alpha : float
+        Level of the asterisks.
+
+    Returns
+    -------
+    text : DataFrame of str, a row per region and a last row "mean"
+        Columns: r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the
+        ceiling. An asterisk stands where ``p_max`` is at most ``alpha``, "≤" before a p that is
+        the lowest so many draws can give.
+    """
+    pooled = table[table["scope"] == "pooled"]
+    regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
+    model = models[0] if model is None else model
+    if model not in models:
+        raise ValueError(f"{model!r} is not in the table; it has {', '.join(map(str, models))}.")
+    by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
+    floor = table.attrs.get("p_floor")
+
+    def column(name):
+        r, p = by_model[name]["r"], by_model[name]["p_max"]
+        found = [f"{r[k]:z.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
+        return [*found, f"{r.mean():z.2f} "]
+
+    full = by_model[model]
+    ends = [f"[{full['ci_low'][k]:z.2f}, {full['ci_high'][k]:z.2f}]" for k in regions]
+    text = {str(model): column(model), "interval": [*ends, ""]}
+    for name in ("p", "p_max"):
+        if full[name].notna().all():
+            text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
+    text |= {str(name): column(name) for name in models if name != model}
+    if ceiling is not None:
+        text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
+    return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
+
+
+def format_p(p, floor):
+    """Write a p, with "≤" before the lowest that so many draws can give.
+
+    Parameters
+    ----------
+    p : float
+        A p, of one region or corrected over regions.
+    floor : float or None
+        The lowest p there can be; None where it is not known.
+
+    Returns
+    -------
+    text : str
+        For example "0.012" or "≤ 0.001".
+    """
+    # Rounded up: "≤ .001" must be true of 1 / 1001 and of 1 / 998.
+    at_floor = p <= (floor or 0.0) * (1 + 1e-9)
+    return f"≤ {np.ceil(1000 * p - 1e-9) / 1000:.3f}" if at_floor else f"{p:.3f}"
+
+
+# -- the pieces of compare ----------------------------------------------------------------------
+def _lowest_p(test):
+    return float(test.p_value(np.ones(1), np.zeros((len(test.draws), 1)))[0])
+
+
+def _seeds(model):
+    params = model.get_params(deep=True)
+    return {name: str(v) for name, v in params.items() if name.split("__")[-1] == "random_state"}
+
+
+def _subjects(study, subjects):
+    if subjects is None:
+        return study.X.subjects if isinstance(study.X, EEGWindows) else None
+    subjects = np.asarray(subjects)
+    if subjects.shape != (len(study.y),):
+        raise ValueError(
+            f"subjects must name the subject of each of the {len(study.y)} rows, got shape "
+            f"{subjects.shape}."
+        )
+    for run in study.runs():
+        if len(np.unique(subjects[run])) > 1:
+            raise ValueError(
+                f"recording {study.recordings[run[0]]} has rows of several subjects; for a plain "
+                f"array, tell the recordings apart with groups."
+            )
+    return subjects
+
+
+def _correct_over_models(tests):
+    """Set p_max by the highest r of all models and regions in every draw."""
+    highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]
+    for test in tests.values():
+        test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
+
+
+def _rows(name, study, y_pred, facts, tests, subjects, level):
+    """Rows of the table of one model, a DataFrame for each scope."""
+    order = np.concatenate(study.runs())
+    order = order[study.blocks[order] >= 0]
+
+    def scores(rows, scope, label, **more):
+        table = region_scores(
+            study.y[rows],
+            y_pred[rows],
+            blocks=study.blocks[rows],
+            cross_validated=study.is_cross_validated(rows),
+            region_names=study.region_names,
+            level=level,
+        )
+        table = table.rename(columns={"p": "p_parametric"}).rename_axis("region").reset_index()
+        return table.assign(model=name, scope=scope, label=label, **more)
+
+    seconds = sum(fact["fit_time"] for fact in facts)
+    pooled = scores(order, "pooled", "all folds", fit_time=seconds)
+    if tests:
+        null = tests[name].table
+        for column in ("p", "p_max", "null_low", "null_high"):
+            pooled[column] = null[column].to_numpy()
+    yield pooled
+    for k, ((train, test), fact) in enumerate(zip(study.folds, facts, strict=True)):
+        rows = order[np.isin(order, test)]
+        yield scores(rows, "fold", str(k), n_train=len(train), **fact)
+    people = [] if subjects is None else list(pd.unique(subjects[order]))
+    if len(people) < 2:
+        return
+    per_subject = [
+        scores(
+            order[subjects[order] == person],
+            "subject",
+            str(person),
+            n_train=_trained_on_others(study, subjects, person),
+        )
+        for person in people
+    ]
+    yield from per_subject
+    r = np.array([table["r"].to_numpy() for table in per_subject])
+    one = pd.concat([table.iloc[[0]] for table in per_subject])
+    group = group_scores(r, overlap=_overlap(one), level=level).reset_index(drop=True)
+    group = group.rename(columns={"p": "p_parametric", "n_subjects": "n"})
+    yield group.assign(
+        region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"
+    )
+
+
+def _trained_on_others(study, subjects, person):
+    """Volumes of other subjects that the models of a subject learned from, mean over its folds."""
+    mine = subjects == person
+    return float(np.mean([(~mine[train]).sum() for train, test in study.folds if mine[test].any()]))
+
+
+def _overlap(rows):
+    """Mean share of tested volumes in trained ones, over rows of the table; 0 for no training."""
+    trained = rows["n_train"].to_numpy(dtype=float)
+    shared = trained > 0  # not where it is NaN, in tables without it
+    return float(np.mean(np.where(shared, rows["n"] / np.where(shared, trained, 1.0), 0.0)))

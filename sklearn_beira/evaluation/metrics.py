@@ -1,0 +1,550 @@
+"""How well predicted BOLD follows measured BOLD, per region, and how sure that is."""
+
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import make_scorer, mean_squared_error, r2_score
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_consistent_length
+
+from .._utils.numbers import check_bold, check_names, to_numbers
+from .effective_n import independent_volumes, influence_ratio
+
+__all__ = [
+    "effective_n",
+    "group_scores",
+    "pearson_r",
+    "pearson_r_scorer",
+    "r_interval",
+    "r_p_value",
+    "region_scorers",
+    "region_scores",
+]
+
+# Up to this p something is called a finding, where no other level was asked for.
+ALPHA = 0.05
+
+
+def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
+    """Pearson correlation over volumes, per region.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like, shape (n_volumes,) or (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : array-like of shape (n_volumes,) or None
+        Label of each volume's test block (fold and recording). Both series are centered within
+        each block, so that the offsets between the models of different folds, and the slow drift of
+        BOLD from block to block, do not count. None takes all volumes as one block.
+    multioutput : {"uniform_average", "raw_values"} or array-like of shape (n_rois,)
+        The mean over regions, one value per region, or a weighted mean.
+
+    Returns
+    -------
+    r : float or ndarray of shape (n_rois,)
+        Correlation. Where one of the two series is constant (in every block) it is not defined,
+        and 0 is returned.
+
+    Examples
+    --------
+    >>> from sklearn_beira.evaluation import pearson_r
+    >>> round(float(pearson_r([1.0, 2.0, 3.0], [2.0, 4.0, 6.5])), 3)
+    0.998
+    >>> pearson_r([1.0, 2.0, 8.0, 9.0], [5.0, 6.0, 1.0, 2.0], blocks=[0, 0, 1, 1])
+    1.0
+    """
+    true, pred, _ = _unit_pair(y_true, y_pred, blocks)
+    r = _correlate(true, pred)
+    if isinstance(multioutput, str):
+        if multioutput == "raw_values":
+            return r
+        if multioutput != "uniform_average":
+            raise ValueError(
+                f"multioutput must be 'uniform_average', 'raw_values' or weights, got "
+                f"{multioutput!r}."
+            )
+        return float(r.mean())
+    weights = to_numbers(multioutput, "multioutput")
+    if weights.shape != r.shape or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(
+            f"multioutput must hold one weight of at least 0 for each of the {len(r)} regions, and "
+            f"not zeros alone, got {multioutput!r}."
+        )
+    return float(np.average(r, weights=weights))
+
+
+def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
+    r"""Number of independent volumes that would give r the variance it has.
+
+    Both series are smooth in time, so that neighboring volumes say nearly the same. Where the two
+    are not coupled, r has the variance
+
+    .. math:: V = tr(C \Sigma_x C \Sigma_y) / (tr(C \Sigma_x) \, tr(C \Sigma_y)),
+        \qquad n_{eff} = 1 + 1 / V,
+
+    where :math:`C` centers within blocks and the covariances :math:`\Sigma` of volumes depend on
+    their lag alone. In one long block this is Bartlett's [1]_
+    :math:`n / (1 + 2 \sum_k (1 - k / n) \rho_x(k) \rho_y(k))`.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like, shape (n_volumes,) or (n_volumes, n_rois)
+        Measured and predicted BOLD. The rows of one block must be in order of time, equally spaced.
+    blocks : array-like of shape (n_volumes,) or None
+        Label of each volume's test block, as in :func:`pearson_r`. No lag spans two blocks.
+    method : {"xdf", "bartlett"}
+        "bartlett" uses the two autocorrelations. "xdf" also uses the cross-correlations, which
+        change the variance where the series are coupled [2]_, and the influence that single volumes
+        have on r [4]_: where both series are loud at the same time, as in motion, few volumes
+        decide. It lowers "bartlett" or leaves it.
+
+    Returns
+    -------
+    n_eff : ndarray of shape (n_rois,)
+        Effective number of volumes: at most what white noise has, ``n_volumes - n_blocks + 1``, and
+        at least 3 (or that most, if less), of which :func:`r_interval` says nothing. It is 3, too,
+        where a series is constant.
+
+    Notes
+    -----
+    Covariances are taken up to lag :math:`2 \sqrt n`, at most half a block; the upper half of the
+    lags is tapered to 0. Centring makes those of short blocks too small; this bias is linear in the
+    true ones and solved for, as [3]_ does for residuals. The variance of [2]_ enters as its ratio
+    to Bartlett's, that of [4]_ as its ratio to the one of Gaussian series, less the SD that the
+    ratio has in those. Ratios below 1 count as 1: in short series they are mostly noise.
+
+    Both series are taken as given. A prediction by cross-validation is not: see
+    :func:`region_scores`.
+
+    ``benchmarks/interval_coverage.py`` measures the coverage of the 95 % intervals that follow.
+    They are too wide where one series is white and the two are coupled, as n_eff never exceeds the
+    number of volumes, and somewhat too wide for a single block of few, very smooth volumes.
+
+    References
+    ----------
+    .. [1] Bartlett (1935), Some aspects of the time-correlation problem in regard to tests of
+       significance, Journal of the Royal Statistical Society 98; (1946), On the theoretical
+       specification and sampling properties of autocorrelated time-series, Supplement to the
+       Journal of the Royal Statistical Society 8, doi 10.2307/2983611.
+    .. [2] Afyouni, Smith, Nichols (2019), Effective degrees of freedom of the Pearson's correlation
+       coefficient under autocorrelation, NeuroImage 199, doi 10.1016/j.neuroimage.2019.05.011.
+    .. [3] Worsley et al. (2002), A general statistical analysis for fMRI data, NeuroImage 15,
+       doi 10.1006/nimg.2001.0933.
+    .. [4] Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
+       correlation coefficients, Biometrika 62, doi 10.1093/biomet/62.3.531.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.signal import lfilter
+    >>> from sklearn_beira.evaluation import effective_n
+    >>> smooth = lfilter([1], [1, -0.75], np.random.default_rng(0).standard_normal((2, 400)))
+    >>> n_eff = effective_n(*smooth)
+    >>> bool(80 < n_eff[0] < 160)
+    True
+    """
+    if method not in ("xdf", "bartlett"):
+        raise ValueError(f"method must be 'xdf' or 'bartlett', got {method!r}.")
+    x, y, codes = _unit_pair(y_true, y_pred, blocks)
+    return independent_volumes(x, y, codes, _correlate(x, y) if method == "xdf" else None)
+
+
+def influence_of_volumes(y_true, y_pred, blocks):
+    """Tell how much more r scatters because few volumes decide it.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray, shape (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : ndarray of shape (n_volumes,)
+        Test block of each volume.
+
+    Returns
+    -------
+    ratio : ndarray of shape (n_rois,)
+        Variance of r over that of Gaussian volumes, around 1 where all count alike.
+    """
+    x, y, _ = _unit_pair(y_true, y_pred, blocks)
+    return influence_ratio(x, y, _correlate(x, y))
+
+
+def r_interval(r, n_eff, *, level=0.95):
+    """Confidence interval of a correlation, through Fisher's z.
+
+    Parameters
+    ----------
+    r : array-like
+        Correlations.
+    n_eff : array-like
+        Effective number of volumes behind each, see :func:`effective_n`; broadcast with ``r``.
+    level : float
+        Probability that the interval covers.
+
+    Returns
+    -------
+    low, high : ndarray
+        Limits, of the shape of ``r`` and ``n_eff`` together. Up to 3 effective volumes nothing
+        can be said, and the interval is the whole of (-1, 1); NaN stays NaN.
+
+    Examples
+    --------
+    >>> from sklearn_beira.evaluation import r_interval
+    >>> low, high = r_interval(0.5, 50)
+    >>> round(float(low), 2), round(float(high), 2)
+    (0.26, 0.68)
+    """
+    r, n_eff = _check_r(r, n_eff)
+    check_level(level)
+    spread = stats.norm.ppf((1 + level) / 2) / np.sqrt(np.maximum(n_eff - 3, 1e-300))
+    with np.errstate(divide="ignore"):
+        z = np.arctanh(r)
+    low, high = np.tanh(z - spread), np.tanh(z + spread)
+    known = ~(n_eff <= 3)
+    return np.where(known, low, -1.0), np.where(known, high, 1.0)
+
+
+def r_p_value(r, n_eff, *, alternative="greater"):
+    """Probability of such a correlation where there is none, from the t distribution.
+
+    Parameters
+    ----------
+    r : array-like
+        Correlations.
+    n_eff : array-like
+        Effective number of volumes behind each, see :func:`effective_n`; broadcast with ``r``.
+    alternative : {"greater", "less", "two-sided"}
+        What is claimed of r.
+
+    Returns
+    -------
+    p : ndarray
+        Such as ``n_eff`` independent volumes give. Up to 2 effective volumes nothing can be
+        claimed, and p is 1; NaN stays NaN.
+
+    Examples
+    --------
+    >>> from sklearn_beira.evaluation import r_p_value
+    >>> round(float(r_p_value(0.3, 50)), 3)
+    0.017
+    """
+    r, n_eff = _check_r(r, n_eff)
+    tails = {"greater": r, "less": -r, "two-sided": np.abs(r)}
+    if not isinstance(alternative, str) or alternative not in tails:
+        raise ValueError(f"alternative must be one of {sorted(tails)}, got {alternative!r}.")
+    df = np.maximum(n_eff - 2, 1e-300)
+    with np.errstate(divide="ignore"):
+        t = tails[alternative] * np.sqrt(df / (1 - r**2))
+    p = stats.t.sf(t, df) * (2 if alternative == "two-sided" else 1)
+    return np.where(n_eff <= 2, 1.0, p)
+
+
+def region_scores(
+    y_true, y_pred, *, blocks=None, cross_validated="auto", region_names=None, level=0.95
+):
+    r"""Table of scores, a row per region.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like, shape (n_volumes,) or (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : array-like of shape (n_volumes,) or None
+        Label of each volume's test block, as in :func:`pearson_r`.
+    cross_validated : bool or "auto"
+        Whether models of some of these volumes were trained on others of them, so that the BOLD of
+        each block is learned from as well as tested against. "auto" takes that for granted where
+        there are several blocks; say False if one model predicted them all.
+    region_names : list of str or None
+        Names of the regions; None takes those of ``y_true`` if it is a DataFrame, else numbers.
+    level : float
+        Level of the confidence interval.
+
+    Returns
+    -------
+    scores : DataFrame, a row per region
+        Columns ``r`` (:func:`pearson_r`), ``r2`` and ``mse`` (scikit-learn's, on the volumes as
+        they are, blocks or not), ``n`` (volumes), ``n_eff`` (:func:`effective_n`, and what
+        cross-validation leaves of it), ``ci_low`` and ``ci_high`` (:func:`r_interval`) and ``p``
+        (:func:`r_p_value`, one-sided).
+
+    Notes
+    -----
+    In cross-validation, chance counts twice: where two blocks agree by chance on what the EEG has
+    to do with BOLD, either predicts the other. A prediction linear in the training BOLD is
+    :math:`\hat y = H y`, where :math:`H` is 0 within blocks, and for white BOLD without coupling
+
+    .. math:: \operatorname{var}(y^\top H y) \propto \|H\|^2 + \operatorname{tr}(H^2)
+              \le 2 \|H\|^2,
+
+    twice what it would be if the prediction knew nothing of :math:`y`. Where EEG tells of BOLD,
+    that is true only of the share of noise in the prediction, at most :math:`1 - r^2`. So
+
+    .. math:: n_{eff} \to 3 + (n_{eff} - 3) / (2 - r^2).
+
+    ``benchmarks/interval_coverage.py`` measures what that does to intervals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.evaluation import region_scores
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.standard_normal((100, 2))
+    >>> region_scores(y, y + rng.standard_normal((100, 2)), region_names=["a", "b"]).index.tolist()
+    ['a', 'b']
+    """
+    check_level(level)
+    if cross_validated not in (True, False, "auto"):
+        raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
+    names = _region_names(y_true, region_names)
+    r = pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
+    if names is None:
+        names = range(len(r))
+    elif len(names) != len(r):
+        raise ValueError(f"region_names holds {len(names)} name(s) for {len(r)} region(s).")
+    if len(y_true) < 2:
+        raise ValueError(f"scores need at least 2 volumes, got {len(y_true)}.")
+    n_eff = effective_n(y_true, y_pred, blocks=blocks)
+    if cross_validated == "auto":
+        cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
+    if cross_validated:
+        n_eff = np.where(n_eff > 3, 3 + (n_eff - 3) / (2 - r**2), n_eff)
+    low, high = r_interval(r, n_eff, level=level)
+    return pd.DataFrame(
+        {
+            "r": r,
+            "r2": r2_score(y_true, y_pred, multioutput="raw_values"),
+            "mse": mean_squared_error(y_true, y_pred, multioutput="raw_values"),
+            "n": len(y_true),
+            "n_eff": n_eff,
+            "ci_low": low,
+            "ci_high": high,
+            "p": r_p_value(r, n_eff),
+        },
+        index=pd.Index(names, name="region", tupleize_cols=False),
+    )
+
+
+def group_scores(r, *, overlap=0.0, level=0.95):
+    r"""Table of group scores, a row per region; the subject is the unit.
+
+    Parameters
+    ----------
+    r : array-like or DataFrame, shape (n_subjects, n_rois)
+        Correlation of every subject in every region.
+    overlap : float
+        Volumes of a subject relative to those of other subjects that its model was trained on; 0
+        where every subject has models of its own. Models that share training data err together,
+        and the variance of the mean of z is taken to be :math:`(1 / k + overlap) s^2` for k
+        subjects [1]_.
+    level : float
+        Level of the confidence interval.
+
+    Returns
+    -------
+    scores : DataFrame, a row per region
+        Columns ``r`` (mean over subjects, through Fisher's z), ``n_subjects``, ``ci_low`` and
+        ``ci_high`` (t interval of the mean z, turned back) and ``p`` (one-sided t test of a mean
+        above 0). Interval and p are NaN with one subject, or where all subjects have the same r.
+
+    References
+    ----------
+    .. [1] Nadeau, Bengio (2003), Inference for the generalization error, Machine Learning 52.
+
+    Examples
+    --------
+    >>> from sklearn_beira.evaluation import group_scores
+    >>> scores = group_scores([[0.3, 0.0], [0.2, 0.1], [0.4, -0.1]])
+    >>> scores["r"].round(2).tolist()
+    [0.3, 0.0]
+    """
+    check_level(level)
+    names = _region_names(r, None)
+    check_names(r, "r")
+    r = check_array(to_numbers(r, "r"), ensure_2d=False, input_name="r")
+    if r.ndim != 2:
+        raise ValueError(
+            f"r must have the shape (n_subjects, n_rois), got {r.ndim} dimension(s); r[:, None] "
+            f"makes one region of a list of subjects."
+        )
+    if not (np.abs(r) < 1).all():
+        raise ValueError(
+            f"r must lie above -1 and below 1, got values from {r.min():g} to {r.max():g}; "
+            f"leave out what was scored against itself."
+        )
+    if not (isinstance(overlap, Real) and 0 <= overlap < np.inf):
+        raise ValueError(f"overlap must be a number of at least 0, got {overlap!r}.")
+    z = np.arctanh(r)
+    mean, t, half = t_of_mean(z, overlap, level)
+    low, high = np.tanh(mean - half), np.tanh(mean + half)
+    p = stats.t.sf(t, len(z) - 1)
+    return pd.DataFrame(
+        {
+            "r": np.tanh(mean),
+            "n_subjects": len(z),
+            "ci_low": low,
+            "ci_high": high,
+            "p": p,
+        },
+        index=pd.Index(range(z.shape[1]) if names is None else names, name="region"),
+    )
+
+
+def t_of_mean(values, overlap, level):
+    """Mean of values that share training data, its t, and half of its interval.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_units, n_columns)
+        Fisher's z, or differences of it.
+    overlap : float
+        What the variance of the mean has on top of 1 / n_units; see :func:`group_scores`.
+    level : float
+        Level of the interval.
+
+    Returns
+    -------
+    mean, t, half : ndarray of shape (n_columns,)
+        t and half are NaN where nothing varies, or with one unit.
+    """
+    k, mean = len(values), values.mean(axis=0)
+    if k < 2:
+        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    varies = np.ptp(values, axis=0) > 1e-12
+    error = np.sqrt((1 / k + overlap) * values.var(axis=0, ddof=1))
+    error = np.where(varies, error, np.nan)
+    return mean, mean / error, stats.t.ppf((1 + level) / 2, k - 1) * error
+
+
+def region_scorers(region_names):
+    """Scorers for ``scoring=``, one per region.
+
+    Parameters
+    ----------
+    region_names : list of str
+        Names of the regions, in the order of the columns of y.
+
+    Returns
+    -------
+    scorers : dict of str to callable
+        Pearson's r of each region, under its name.
+
+    Examples
+    --------
+    >>> from sklearn_beira.evaluation import region_scorers
+    >>> list(region_scorers(["putamen", "caudate"]))
+    ['putamen', 'caudate']
+    """
+    names = [] if np.ndim(region_names) == 0 else list(map(str, region_names))
+    if not names or len(set(names)) != len(names):
+        raise ValueError(
+            f"region_names must be a list of one or more different names, got {region_names!r}."
+        )
+    return {
+        name: make_scorer(_one_region_r, region=i, n_rois=len(names))
+        for i, name in enumerate(names)
+    }
+
+
+#: Scorer for ``scoring=``: the mean over regions of Pearson's r.
+pearson_r_scorer = make_scorer(pearson_r)
+
+
+def _one_region_r(y_true, y_pred, *, region, n_rois):
+    r = pearson_r(y_true, y_pred, multioutput="raw_values")
+    if len(r) != n_rois:
+        raise ValueError(f"the scorers name {n_rois} region(s), but y has {len(r)}.")
+    return float(r[region])
+
+
+def _unit_pair(y_true, y_pred, blocks):
+    """Both series sorted by block, centered in each and of norm 1, and the block of each row."""
+    names, others = _columns(y_true), _columns(y_pred)
+    if names != others and names and others and set(names) == set(others):
+        raise ValueError(
+            f"y_pred has the regions of y_true in another order; take y_pred[{names}]."
+        )
+    y_true, y_pred = check_bold(y_true, "y_true"), check_bold(y_pred, "y_pred")
+    check_consistent_length(y_true, y_pred)
+    y_true, y_pred = (y.reshape(len(y), -1) for y in (y_true, y_pred))
+    if y_true.shape != y_pred.shape:
+        raise ValueError(
+            f"y_true has {y_true.shape[1]} region(s), but y_pred has {y_pred.shape[1]}."
+        )
+    codes = _block_codes(blocks, len(y_true))
+    if (np.diff(codes) < 0).any():
+        order = np.argsort(codes, kind="stable")
+        codes, y_true, y_pred = codes[order], y_true[order], y_pred[order]
+    return _unit(y_true, codes), _unit(y_pred, codes), codes
+
+
+def _block_codes(blocks, n_volumes):
+    """Whole numbers from 0, one per block in order of appearance, for labels of any kind."""
+    if blocks is None:
+        return np.zeros(n_volumes, dtype=int)
+    blocks = np.asarray(blocks)
+    if blocks.shape != (n_volumes,):
+        raise ValueError(
+            f"blocks has the shape {blocks.shape}, but must hold one label for each of the "
+            f"{n_volumes} volumes."
+        )
+    try:
+        codes = pd.factorize(blocks)[0]
+    except TypeError:
+        raise TypeError("blocks must hold labels that are numbers or text.") from None
+    if (codes < 0).any():
+        raise ValueError(
+            f"blocks has no label (NaN or None) for {(codes < 0).sum()} volume(s); label them or "
+            f"leave them out."
+        )
+    return codes
+
+
+def _unit(y, codes):
+    """Center within blocks and scale to norm 1; zeros where nothing varies beyond rounding."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    lengths = np.diff(starts, append=len(codes))
+    means = np.add.reduceat(y, starts, axis=0) / lengths[:, np.newaxis]
+    centered = y - np.repeat(means, lengths, axis=0)
+    norm = np.linalg.norm(centered, axis=0)
+    constant = norm <= 1e-10 * np.sqrt(len(y)) * np.abs(y).max(axis=0)
+    return np.where(constant, 0.0, centered / np.where(constant, 1.0, norm))
+
+
+def _correlate(true, pred):
+    return np.clip(np.einsum("ij,ij->j", true, pred), -1, 1)
+
+
+def _columns(y):
+    return list(y.columns) if hasattr(y, "columns") else None
+
+
+def _region_names(y, region_names):
+    if region_names is not None:
+        if np.ndim(region_names) == 0:
+            raise TypeError(f"region_names must be a list of names, got {region_names!r}.")
+        return list(region_names)
+    if getattr(y, "ndim", None) == 1 and getattr(y, "name", None) is not None:
+        return [y.name]
+    return _columns(y)
+
+
+def _check_r(r, n_eff):
+    r, n_eff = to_numbers(r, "r"), to_numbers(n_eff, "n_eff")
+    try:
+        r, n_eff = np.broadcast_arrays(r, n_eff)
+    except ValueError:
+        raise ValueError(
+            f"r of shape {r.shape} and n_eff of shape {n_eff.shape} do not belong together; give "
+            f"one n_eff for each r, or a single one."
+        ) from None
+    if (np.abs(r) > 1).any():
+        raise ValueError(
+            f"r must lie between -1 and 1, got values from {np.nanmin(r):g} to {np.nanmax(r):g}."
+        )
+    return r, n_eff
+
+
+def check_level(level):
+    if not (isinstance(level, Real) and 0 < level < 1):
+        raise ValueError(f"level must lie between 0 and 1, got {level!r}.")

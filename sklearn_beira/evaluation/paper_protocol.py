@@ -1,0 +1,387 @@
+"""The published evaluation, repeated on request and shown beside an honest one."""
+
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from .._utils.estimators import is_search
+from .._utils.numbers import standardize
+from ..eeg.rows import recordings_and_times
+from ..eeg.windows import EEGWindows
+from ..regressor.estimator import BEIRARegressor
+from .cross_validation import check_models, predict_all
+from .leakage import check_folds
+from .metrics import pearson_r, r_interval, r_p_value, region_scores
+from .store import ResultStore
+from .study import make_study
+
+__all__ = ["paper_protocol"]
+
+
+def paper_protocol(
+    model,
+    X,
+    y,
+    *,
+    cv=None,
+    test_duration=60.0,
+    sfreq=100.0,
+    t_r=None,
+    groups=None,
+    n_jobs=None,
+    verbose=True,
+):
+    """Repeat the evaluation of the BEIRA paper and show it beside an honest one.
+
+    Published [1]_: the last ``test_duration`` seconds of every recording are the test. BOLD is
+    scaled to mean 0 and SD 1 over the whole recording, test included, and interpolated by a cubic
+    spline to ``sfreq``; no gap separates training and test. What a model leaves open is chosen on
+    the test itself: of a :class:`~sklearn_beira.BEIRARegressor`, the epoch; of a scikit-learn
+    search, the candidate, by the search's own ``scoring``. r is computed on the interpolated
+    series, and p as if their samples were independent.
+
+    Honest: the same model under ``cv``, fitted anew in every fold, one sample per acquired volume,
+    r within test blocks, an interval from the effective number of volumes.
+
+    Parameters
+    ----------
+    model : estimator
+        Not fitted; it is cloned. The network is found at the end of pipelines and in a
+        :class:`~sklearn.compose.TransformedTargetRegressor`, a search as the model itself or at
+        the end of a pipeline. Other models have nothing to choose.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        EEG, or features of it, one row per volume.
+    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
+        Acquired BOLD.
+    cv : cross-validator or None
+        Splits of the honest evaluation; None takes :class:`~sklearn_beira.evaluation.
+        BlockedKFold` with five folds and the gap that the windows of X ask for. Plain arrays need
+        one.
+    test_duration : float
+        Length of the published test, in s.
+    sfreq : float
+        Rate in Hz that the published evaluation interpolates BOLD to.
+    t_r : float or None
+        Repetition time in s of the rows of a plain array.
+    groups : array-like of shape (n_volumes,) or None
+        Recording of each row of a plain array; None stands for a single one. EEGWindows know
+        theirs; for them, groups are those of ``cv``.
+    n_jobs : int or None
+        Folds of the honest evaluation worked on at the same time.
+    verbose : bool
+        Print both figures and, in words, why they differ.
+
+    Returns
+    -------
+    table : DataFrame, a row per region and a last row "mean"
+        ``paper_r``, ``paper_n`` (interpolated samples), ``paper_p`` (naive, two-sided) and
+        ``paper_n_eff`` (effective number of volumes in the published test); of the honest
+        evaluation ``r``, ``ci_low``, ``ci_high``, ``n`` (volumes), ``n_eff`` and ``p`` as in
+        :func:`~sklearn_beira.evaluation.region_scores`; ``inflation`` is ``paper_r - r``. The mean
+        row holds the means of ``paper_r``, ``r`` and ``inflation``. ``table.attrs["words"]`` is the
+        text that is printed.
+
+    Raises
+    ------
+    ValueError
+        If the time of the rows is not known, if a recording is too short for the test, or if the
+        honest evaluation would be none: without splits, with volumes tested twice, or with training
+        and test volumes mixed in time.
+
+    Warns
+    -----
+    GapWarning
+        If ``cv`` leaves training and test volumes so close that the honest figure would not be one.
+
+    Notes
+    -----
+    Models learn from and predict acquired volumes here; predictions are interpolated as BOLD is.
+    The authors trained on interpolated BOLD. The published figure is not always the higher one: a
+    test of a minute is so short that chance may hide any bias.
+
+    References
+    ----------
+    .. [1] Kovalev, Mikheev, Ossadtchi (2022), fMRI from EEG is only Deep Learning away: the use of
+       interpretable DL to unravel EEG-fMRI relationships, arXiv 2211.02024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import paper_protocol
+    >>> from sklearn_beira.evaluation import BlockedKFold
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((150, 5)), rng.standard_normal((150, 2))
+    >>> cv = BlockedKFold(5, gap=10.0, t_r=2.0)
+    >>> table = paper_protocol(Ridge(), X, y, cv=cv, t_r=2.0, verbose=False)
+    >>> table[["paper_n", "n"]].loc["ROI 0"].tolist()
+    [5801.0, 150.0]
+    """
+    check_models({type(model).__name__: model})
+    recordings, times = _check_times(X, groups, t_r)
+    if cv is None and not isinstance(X, EEGWindows):
+        raise ValueError(
+            "X is a plain array, which does not tell how much EEG its rows share; give cv, such as "
+            "BlockedKFold(5, gap=..., t_r=...) with the seconds of EEG behind a row as its gap."
+        )
+    if not (test_duration > 0 and sfreq > 0):
+        raise ValueError(
+            f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
+        )
+    study = make_study(X, y, cv, groups)
+    check_folds({type(model).__name__: model}, study, p="n_eff", needs_apart=True)
+    names = study.region_names
+    train, test = _last_seconds(recordings, times, test_duration)
+
+    scaled = _scale_whole_recordings(study.y, recordings).reshape(np.shape(y))
+    fitted, choices = _fit_with_test_in_sight(model, X, scaled, train, test, recordings)
+    y_pred = _columns(fitted.predict(_safe_indexing(X, test)))
+    truth, guess = _interpolate(_columns(scaled), y_pred, test, recordings, times, sfreq)
+    paper_r = pearson_r(truth, guess, multioutput="raw_values")
+    short = region_scores(
+        _columns(scaled)[test],
+        y_pred,
+        blocks=recordings[test],
+        cross_validated=False,
+        region_names=names,
+    )
+
+    predictions, _ = predict_all({"model": model}, study, ResultStore(None), n_jobs, verbose=False)
+    y_out, rows = predictions["model"], study.tested
+    honest = region_scores(
+        study.y[rows],
+        y_out[rows],
+        blocks=study.blocks[rows],
+        cross_validated=study.is_cross_validated(rows),
+        region_names=names,
+    )
+
+    table = pd.DataFrame(
+        {
+            "paper_r": paper_r,
+            "paper_n": len(truth),
+            "paper_p": r_p_value(paper_r, len(truth), alternative="two-sided"),
+            "paper_n_eff": short["n_eff"],
+            **honest[["r", "ci_low", "ci_high", "n", "n_eff", "p"]],
+            "inflation": paper_r - honest["r"],
+        },
+        index=honest.index,
+    )
+    table.loc["mean"] = table[["paper_r", "r", "inflation"]].mean()
+    words = _in_words(table, short["n"].iloc[0], test_duration, sfreq, choices, len(study.folds))
+    table.attrs["words"] = words
+    if verbose:
+        print(table.to_string(float_format="%.2f", formatters=_FORMATS))
+        print("\n" + words)
+    return table
+
+
+_FORMATS = {
+    **dict.fromkeys(("paper_p", "p"), "{:.1e}".format),
+    **dict.fromkeys(("paper_n", "paper_n_eff", "n", "n_eff"), "{:.0f}".format),
+}
+
+
+# -- checks -------------------------------------------------------------------------------------
+def _columns(y):
+    return np.asarray(y, dtype=float).reshape(len(y), -1)
+
+
+def _check_times(X, groups, t_r):
+    if t_r is None and not isinstance(X, EEGWindows):
+        raise ValueError(
+            "the published test is the end of every recording in seconds, but rows of a plain "
+            "array have no time; give t_r, or pass the EEGWindows that align returns."
+        )
+    recordings, times = recordings_and_times(X, groups, t_r, needed=True)
+    for k in np.unique(recordings):
+        if (np.diff(times[recordings == k]) <= 0).any():
+            raise ValueError(
+                f"the volumes of recording {k} are not in order of time, each once; sort the rows."
+            )
+    return recordings, times
+
+
+def _last_seconds(recordings, times, duration):
+    """Rows before, and rows within, the last seconds of every recording."""
+    in_test = np.zeros(len(times), dtype=bool)
+    for k in np.unique(recordings):
+        mine = recordings == k
+        last = mine & (times > times[mine].max() - duration + 1e-6)
+        # A cubic spline goes through four points.
+        if last.sum() < 4 or mine.sum() - last.sum() < 4:
+            raise ValueError(
+                f"recording {k} has {mine.sum()} volumes, {last.sum()} of them in its last "
+                f"{duration:g} s; the published protocol needs at least 4 in the test and 4 before "
+                f"it: use longer recordings or another test_duration."
+            )
+        in_test |= last
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
+# -- the published evaluation -------------------------------------------------------------------
+def _scale_whole_recordings(y, recordings):
+    scaled = np.empty_like(y)
+    for k in np.unique(recordings):
+        scaled[recordings == k] = standardize(y[recordings == k])
+    return scaled
+
+
+def _interpolate(y, y_pred, test, recordings, times, sfreq):
+    """BOLD and predictions of the test at ``sfreq``; the spline of BOLD knows the whole run."""
+    truth, guess = [], []
+    for k in np.unique(recordings):
+        run, mine = recordings == k, recordings[test] == k
+        at = times[test][mine]
+        n = int(np.floor((at[-1] - at[0]) * sfreq + 1e-6)) + 1
+        grid = at[0] + np.arange(n) / sfreq
+        truth.append(CubicSpline(times[run], y[run])(grid))
+        guess.append(CubicSpline(at, y_pred[mine])(grid))
+    return np.concatenate(truth), np.concatenate(guess)
+
+
+def _fit_with_test_in_sight(model, X, y, train, test, recordings):
+    """Fit a clone, choosing on the test whatever the model leaves open.
+
+    Returns the fitted model and a clause for each choice.
+    """
+    if is_search(model):
+        best, choice = _choose_candidate(model, X, y, train, test)
+        fitted, choices = _fit_with_test_in_sight(best, X, y, train, test, recordings)
+        return fitted, [choice, *choices]
+    if isinstance(model, Pipeline) and is_search(model.steps[-1][1]):
+        seen = X
+        if len(model.steps) > 1:
+            front = clone(model[:-1]).fit(_safe_indexing(X, train), y[train])
+            seen = front.transform(X)
+        name, search = model.steps[-1]
+        best, choice = _choose_candidate(search, seen, y, train, test)
+        model = clone(model).set_params(**{name: best})
+        fitted, choices = _fit_with_test_in_sight(model, X, y, train, test, recordings)
+        return fitted, [choice, *choices]
+    model, path = clone(model), _path_to_network(model)
+    if path is None:
+        return model.fit(_safe_indexing(X, train), y[train]), []
+    model.set_params(
+        **{
+            f"{path}validation_fraction": _test_share(recordings, test, X),
+            f"{path}validation_gap": 0.0,
+        }
+    )
+    # Rows of a plain array have no recording for the network: its tail is the last of all rows.
+    order = np.arange(len(y)) if isinstance(X, EEGWindows) else np.concatenate([train, test])
+    model.fit(_safe_indexing(X, order), y[order])
+    losses = _network_at(model).history_[:, "valid_loss"]
+    best = int(np.argmin(losses)) + 1
+    return model, [f"the weights of the epoch that was best on it, number {best} of {len(losses)}"]
+
+
+def _choose_candidate(search, X, y, train, test):
+    search = clone(search).set_params(cv=[(train, test)])
+    if isinstance(search.refit, bool):  # with several metrics, refit also says which one decides
+        search.set_params(refit=False)
+    search.fit(X, y)
+    n_candidates = len(search.cv_results_["params"])
+    choice = f"the candidate with the best score on it, of {n_candidates}"
+    return clone(search.estimator).set_params(**clone(search.best_params_, safe=False)), choice
+
+
+def _path_to_network(model):
+    """Prefix of the parameters of the BEIRARegressor that a model ends in, or None."""
+    if isinstance(model, BEIRARegressor):
+        return ""
+    if isinstance(model, Pipeline):
+        name, inner = model.steps[-1]
+    elif isinstance(model, TransformedTargetRegressor):
+        name, inner = "regressor", model.regressor
+    else:
+        return None
+    path = _path_to_network(inner)
+    return None if path is None else f"{name}__{path}"
+
+
+def _network_at(model):
+    """The fitted BEIRARegressor that a fitted model ends in."""
+    while not isinstance(model, BEIRARegressor):
+        model = model.steps[-1][1] if isinstance(model, Pipeline) else model.regressor_
+    return model
+
+
+def _test_share(recordings, test, X):
+    """The ``validation_fraction`` whose tail is the test."""
+    if not isinstance(X, EEGWindows):
+        return len(test) / len(recordings)
+    n = np.bincount(recordings)
+    n_test = np.bincount(recordings[test], minlength=len(n))
+    n, n_test = n[n > 0], n_test[n > 0]
+    low, high = ((n_test - 0.5) / n).max(), ((n_test + 0.5) / n).min()
+    if low >= high:
+        raise ValueError(
+            f"recordings of {n.min()} to {n.max()} volumes differ too much in length: no single "
+            f"validation_fraction of BEIRARegressor sets apart their last {n_test.min()} volumes; "
+            f"evaluate recordings of one length at a time."
+        )
+    return float((low + high) / 2)
+
+
+# -- both, in words -----------------------------------------------------------------------------
+def _in_words(table, n_volumes, test_duration, sfreq, choices, n_folds):
+    regions, mean = table.drop(index="mean"), table.loc["mean"]
+    n_eff = regions["paper_n_eff"].median()
+    chance = r_interval(0.0, n_eff)[1]
+    lines = [
+        f"The published protocol gives a mean r of {mean['paper_r']:.2f}, the honest one "
+        f"{mean['r']:.2f}: a difference of {mean['inflation']:+.2f}."
+    ]
+    if n_eff > 3:
+        lines.append(
+            f"The published test, the last {test_duration:g} s of every recording, holds "
+            f"{n_volumes} acquired volumes, worth about {n_eff:.0f} independent ones, as BOLD is "
+            f"smooth: two series that have nothing to do with each other then correlate beyond "
+            f"±{chance:.2f} one time in twenty."
+        )
+    else:
+        lines.append(
+            f"The published test, the last {test_duration:g} s of every recording, holds "
+            f"{n_volumes} acquired volumes, so few and smooth that their r says next to nothing."
+        )
+    lines.append(
+        f"Interpolation to {sfreq:g} Hz makes {regions['paper_n'].iloc[0]:,.0f} samples of them "
+        f"and adds no information; paper_p counts each as independent and means nothing."
+    )
+    if choices:
+        lines.append(
+            f"The test also took part in the fit: kept were {' and '.join(choices)}. That favors "
+            f"chance agreement with this very test."
+        )
+    else:
+        lines.append(
+            "This model leaves nothing to choose on the test, so that no choice favors the "
+            "published figure."
+        )
+    lines.append(
+        "BOLD was scaled and interpolated with the test in it, and no gap separates test from "
+        "training."
+    )
+    if mean["inflation"] < 0:
+        lines.append(
+            "That the published figure is the lower one here is no merit of it: on a test this "
+            "short, chance can outweigh every bias."
+        )
+    elif mean["inflation"] < chance:
+        lines.append(
+            "A difference of this size can be chance on a test this short; one run cannot tell "
+            "bias from luck."
+        )
+    lines.append(
+        f"The honest figure predicts {regions['n'].iloc[0]:.0f} acquired volumes out of fold "
+        f"({n_folds} folds), worth about {regions['n_eff'].median():.0f} independent ones, and is "
+        f"the one to report, with its interval."
+    )
+    return fill(" ".join(lines), 88)

@@ -1,0 +1,138 @@
+"""How smooth BOLD is in time, and what follows from that."""
+
+from collections import Counter
+
+import numpy as np
+from scipy.signal import detrend
+
+# Lags that tell how smooth BOLD is, and training volumes on a side that tell of a test block.
+_N_LAGS, _N_NEIGHBORS = 8, 10
+
+
+def fit_smoothness(y, runs):
+    r"""Describe how BOLD around a line is like itself some volumes later.
+
+    Its autocorrelation at lag k is taken for :math:`a \varphi^k`, that of a first-order
+    autoregressive process that white noise may be added to: once with :math:`a = 1` and what lag
+    one says, and once as fits the first lags best.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+    runs : list of ndarray of int
+        Rows of each recording, in order of time.
+
+    Returns
+    -------
+    smoothness : ndarray of shape (2, n_rois, 2)
+        :math:`\varphi` and :math:`a`; 0 where a region does not vary.
+    """
+    if max(map(len, runs)) < 2:
+        return np.zeros((2, y.shape[1], 2))
+    largest, y = np.abs(y).max(axis=0), y.copy()
+    for run in runs:
+        y[run] = detrend(y[run], axis=0)
+    y[:, y.std(axis=0) <= 1e-9 * largest] = 0.0  # of lines, rounding is left
+    lags = np.arange(1, min(_N_LAGS, max(map(len, runs)) - 1) + 1)
+    found = np.empty((len(lags), y.shape[1]))
+    for k, lag in enumerate(lags):
+        pairs = np.concatenate([np.column_stack([run[:-lag], run[lag:]]) for run in runs])
+        products = (y[pairs[:, 0]] * y[pairs[:, 1]]).sum(axis=0)
+        norms = np.sqrt(np.square(y[pairs]).sum(axis=0).prod(axis=0))
+        found[k] = products / np.where(norms > 0, norms, np.inf)
+    rhos = np.arange(0.01, 1.0, 0.01)
+    powers = rhos[:, np.newaxis] ** lags
+    shares = (powers @ found) / np.square(powers).sum(axis=1, keepdims=True)
+    shares = np.clip(shares, 0.0, 1.0)
+    errors = np.square(found - shares[:, np.newaxis] * powers[:, :, np.newaxis]).sum(axis=1)
+    best, region = errors.argmin(axis=0), np.arange(y.shape[1])
+    one = np.column_stack([np.clip(found[0], 0.0, 0.99), found[0] > 0])
+    fitted = np.column_stack([rhos[best], shares[best, region]])
+    return np.stack([one, fitted]).round(2)
+
+
+def scatter_of_r(these, those):
+    r"""How much r of two unrelated series scatters, relative to that of white noise.
+
+    The variance of r is :math:`1 + 2 \sum_k \rho_x(k) \rho_y(k)` over the number of volumes, for
+    long series (Bartlett 1935).
+
+    Parameters
+    ----------
+    these, those : ndarray of shape (..., n_rois, 2)
+        :math:`\varphi` and :math:`a` of each, see :func:`fit_smoothness`.
+
+    Returns
+    -------
+    ratio : ndarray of shape (..., n_rois)
+        Of the variances.
+    """
+    rho, share = np.moveaxis(these * those, -1, 0)
+    return 1 + 2 * share * rho / (1 - rho)
+
+
+def carried_over(smoothness, blocks, step):
+    r"""What r, centered within test blocks, neighboring training volumes alone could give.
+
+    With the covariances :math:`\Sigma` within the block, :math:`T` between block and neighbors and
+    :math:`N` of the neighbors, and centring :math:`C`, they explain
+    :math:`tr(C T N^{-1} T' C)` of :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has
+    the variance :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
+
+    Parameters
+    ----------
+    smoothness : ndarray of shape (n_models, n_rois, 2)
+        Of :func:`fit_smoothness`.
+    blocks : list of tuple
+        As of ``_folds``: volumes of each, and its distances to training volumes.
+    step : float
+        Time between volumes, in the unit of the blocks.
+
+    Returns
+    -------
+    r : float
+        The r, of the region where it is most standard errors.
+    n_errors : float
+        How many they are.
+    region : int
+        Its number.
+    """
+    in_volumes = Counter((n, *np.divide(apart, step).round(3).tolist()) for n, *apart in blocks)
+    worst = (0.0, 0.0, 0)
+    flat = smoothness.reshape(-1, 2)
+    for rho, share in np.unique(flat[flat.all(axis=1)], axis=0):
+        told, variance, squares = sum(
+            count * _told_by_neighbors(rho, share, n, apart)
+            for (n, *apart), count in in_volumes.items()
+        )
+        if variance > 0:
+            r = np.sqrt(told / variance)
+            region = np.flatnonzero((flat == (rho, share)).all(axis=1))[0] % smoothness.shape[1]
+            worst = max(worst, (r * variance / np.sqrt(squares), r, region))
+    n_errors, r, region = map(float, worst)
+    return r, n_errors, int(region)
+
+
+def _told_by_neighbors(rho, share, n, apart):
+    """Sums of :func:`carried_over` for a block of n volumes, at distances in volumes."""
+    place = np.arange(n, dtype=float)
+    # Without noise the nearest volume tells all that a side knows.
+    behind = np.arange(1 if share == 1 else _N_NEIGHBORS)
+    neighbors = np.concatenate([-apart[0] - behind, n - 1 + apart[1] + behind])
+    neighbors = neighbors[np.isfinite(neighbors)]
+    within = _covariance(rho, share, place, place)
+    within -= within.mean(axis=0)
+    within -= within.mean(axis=1, keepdims=True)
+    sums = [0.0, np.trace(within), np.square(within).sum()]
+    if len(neighbors):
+        across = _covariance(rho, share, place, neighbors)
+        across -= across.mean(axis=0)
+        among = _covariance(rho, share, neighbors, neighbors)
+        sums[0] = np.trace(across @ np.linalg.solve(among, across.T))
+    return np.array(sums)
+
+
+def _covariance(rho, share, these, those):
+    apart = np.abs(np.subtract.outer(these, those))
+    return share * rho**apart + (1 - share) * (apart == 0)

@@ -1,0 +1,143 @@
+"""Splits that keep test volumes away from training volumes in time."""
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator
+
+from ..eeg.rows import is_within, recordings_and_times
+from ..eeg.windows import EEGWindows, window_reach
+from ..exceptions import GapWarning
+
+__all__ = ["BlockedKFold"]
+
+
+class BlockedKFold(BaseCrossValidator):
+    """K-fold over contiguous blocks of each recording, with a gap around the test block.
+
+    BOLD is smooth and windows overlap: a volume next to a training volume is known already. So
+    each recording is cut into ``n_splits`` blocks, fold k tests on block k of every recording, and
+    training volumes of the same recording that lie closer than ``gap`` seconds to a test volume are
+    left out. No block spans two recordings.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds.
+    gap : float or None
+        Time in s between any training and any test volume of one recording. A test that shares no
+        EEG with the training needs at least window plus delay of the model. None takes what the
+        windows of X reach, which is enough for models that read no more
+        (:class:`~sklearn_beira.Windower` warns where it does); for plain arrays it has to be given.
+    t_r : float or None
+        Repetition time in s, for plain arrays (rows are then volumes in order); EEGWindows carry
+        the time of each volume.
+
+    Warns
+    -----
+    GapWarning
+        If the gap is shorter than the history in the windows of X. The splitter does not know how
+        much of it a model reads: :func:`~sklearn_beira.compare` and
+        :func:`~sklearn_beira.null_test` do, and warn by that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.evaluation import BlockedKFold
+    >>> cv = BlockedKFold(2, gap=4.0, t_r=2.0)
+    >>> for train, test in cv.split(np.zeros((8, 1))):
+    ...     print(train, test)
+    [5 6 7] [0 1 2 3]
+    [0 1 2] [4 5 6 7]
+    """
+
+    def __init__(self, n_splits=5, *, gap=None, t_r=None):
+        self.n_splits = n_splits
+        self.gap = gap
+        self.t_r = t_r
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            Number of folds.
+        """
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None):
+        """Yield the training and test rows of each fold.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, ...)
+            Samples.
+        y : array-like or None
+            Ignored.
+        groups : array-like of shape (n_samples,) or None
+            Recording of each row of a plain array; None stands for a single one. EEGWindows
+            know theirs, and ``groups`` is ignored.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Row indices.
+
+        Raises
+        ------
+        ValueError
+            If a recording has fewer volumes than folds, if nothing is left to train on, or if the
+            time of the rows is not known.
+        """
+        if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
+            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        gap = self._gap(X)
+        recordings, times = recordings_and_times(X, groups, self.t_r, needed=gap > 0)
+        blocks = np.empty(len(times), dtype=int)
+        for k in np.unique(recordings):
+            rows = np.flatnonzero(recordings == k)
+            if len(rows) < self.n_splits:
+                raise ValueError(
+                    f"recording {k} has {len(rows)} volumes, too few for {self.n_splits} blocks."
+                )
+            rows = rows[np.argsort(times[rows], kind="stable")]
+            for b, block in enumerate(np.array_split(rows, self.n_splits)):
+                blocks[block] = b
+        for b in range(self.n_splits):
+            test = np.flatnonzero(blocks == b)
+            train = np.flatnonzero(blocks != b)
+            train = train[~is_within(train, test, recordings, times, gap)]
+            if not len(train):
+                raise ValueError(
+                    f"no training volume is left outside the gap of {gap:g} s around test "
+                    f"block {b}; use a shorter gap or longer recordings."
+                )
+            yield train, test
+
+    def _gap(self, X):
+        windows = isinstance(X, EEGWindows)
+        if self.gap is None:
+            if not windows:
+                raise ValueError(
+                    "rows of a plain array do not tell how much EEG they share; give gap in s (and "
+                    "t_r), or gap=0 where they share none."
+                )
+            return window_reach(X)
+        if not (isinstance(self.gap, Real) and self.gap >= 0):
+            raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
+        if windows and self.gap < -X.tmin - 1e-6:
+            warnings.warn(
+                f"the gap of {self.gap:g} s is shorter than the {-X.tmin:g} s of history in the "
+                f"windows of X: training and test share EEG if the model reads all of it. Use "
+                f"gap=None, or X.window(tmin, tmax) with the window that the model reads.",
+                GapWarning,
+                stacklevel=3,
+            )
+        return float(self.gap)

@@ -1,0 +1,344 @@
+"""Covariance between channels in frequency bands, and the Riemannian tangent space."""
+
+from functools import partial
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..eeg.cache import recording_rows
+from ..eeg.checks import array_sampling_rate, check_eeg
+from ..eeg.windows import EEGWindows
+from .band_power import check_bands, check_filters, filter_bands
+from .hrf import hrf_at, normalized_weights
+
+__all__ = ["BandCovariance", "BandTangentSpace"]
+
+# Directions with less than this share of the largest variance are not in the data: the one that an
+# average reference removes, interpolated channels.
+_RANK = 1e-8
+
+
+class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    r"""Covariance between channels in frequency bands, weighted with the hemodynamic response.
+
+    .. math:: C_b = \sum_t h(\text{lag}_t) \, x_b(t) x_b(t)^\top / \sum_t h(\text{lag}_t)
+
+    over the window, where :math:`x_b` is the EEG filtered to band b (zero mean by the filter) and
+    h is the positive part of Glover's response: the covariance that a volume looks back on.
+    Filtering and remembering are those of :class:`~sklearn_beira.features.BandPower`.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, "default" or None
+        As in :class:`~sklearn_beira.features.BandPower`.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    n_jobs : int or None
+        Recordings worked on at the same time (threads).
+
+    Attributes
+    ----------
+    bands_ : dict
+        The bands used.
+    weights_ : ndarray, shape (n_times,)
+        Weight of each sample of the window; they sum to 1.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import BandCovariance
+    >>> X = np.random.default_rng(0).standard_normal((5, 8, 2000))
+    >>> BandCovariance({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    (5, 1, 8, 8)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "bands": "no_validation",  # checked with the bands themselves
+        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, bands="default", *, array_sfreq=None, n_jobs=None):
+        self.bands = bands
+        self.array_sfreq = array_sfreq
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Check the bands and weight the window.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+
+        Returns
+        -------
+        self : BandCovariance
+            Fitted.
+        """
+        self._validate_params()
+        X = check_eeg(self, X, reset=True, y=y)
+        self.bands_ = check_bands(self.bands)
+        check_filters(X, self._rate(X), self.bands_)
+        self.weights_ = self._weights(X)
+        return self
+
+    def transform(self, X):
+        """Compute the covariances.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        covariances : ndarray of shape (n_samples, n_bands, n_channels, n_channels)
+            Covariances in V².
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        rate = self._rate(X)
+        check_filters(X, rate, self.bands_)
+        weights = self._weights(X)
+        if len(weights) != len(self.weights_) or not np.allclose(weights, self.weights_):
+            raise ValueError(
+                f"X has windows of {len(weights)} samples that the hemodynamic response weights "
+                f"differently from the {len(self.weights_)} samples in fit; use the window and "
+                f"the sampling rate of the training."
+            )
+        return recording_rows(
+            partial(_covariances, sfreq=rate, bands=self.bands_, weights=weights),
+            X,
+            ("covariance", rate, *self.bands_.values(), weights.tobytes()),
+            self.n_jobs,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _rate(self, X):
+        if self.bands_ == {"power": None} and X.shape[2] == 1:
+            return 1.0  # nothing is measured in seconds
+        return array_sampling_rate(X, self.array_sfreq, self)
+
+    def _weights(self, X):
+        n_times = X.shape[2]
+        if n_times == 1:
+            return np.ones(1)
+        end = X.tmax if isinstance(X, EEGWindows) else 0.0
+        lags = (n_times - 0.5 - np.arange(n_times)) / self._rate(X) - end
+        return normalized_weights(np.maximum(hrf_at(lags), 0.0), lags)
+
+
+class BandTangentSpace(TransformerMixin, BaseEstimator):
+    """Covariances in frequency bands, as vectors in the tangent space at their mean.
+
+    The covariance that a volume looks back on (:class:`BandCovariance`) is projected on the
+    principal components of the mean training covariance, so that it has full rank also after an
+    average reference, and mapped to the tangent space by pyRiemann.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, "default" or None
+        As in :class:`~sklearn_beira.features.BandPower`.
+    n_components : int
+        Principal components kept per band, at most the rank of the data.
+    shrinkage : float
+        Multiple of the identity added to each covariance, relative to the mean variance of a
+        component in the training data.
+    metric : {"riemann", "logeuclid"}
+        Metric of mean and tangent space.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+
+    Attributes
+    ----------
+    projections_ : list of ndarray, each of shape (n_channels, n_kept)
+        Principal components of each band.
+    spaces_ : list of pyriemann.tangentspace.TangentSpace
+        Tangent space of each band.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    Notes
+    -----
+    Needs pyRiemann: ``pip install "sklearn-beira[rivals]"``.
+
+    References
+    ----------
+    Sabbagh et al. (2020), Predictive regression modeling with MEG/EEG: from source power to
+    signals and cognitive states, NeuroImage 222.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import BandTangentSpace
+    >>> X = np.random.default_rng(0).standard_normal((20, 8, 2000))
+    >>> space = BandTangentSpace({"alpha": (8, 12)}, n_components=4, array_sfreq=100)
+    >>> space.fit_transform(X).shape  # 4 components have 10 variances and covariances
+    (20, 10)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "bands": "no_validation",  # checked by BandCovariance
+        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "shrinkage": [Interval(Real, 0, None, closed="neither")],
+        "metric": [StrOptions({"riemann", "logeuclid"})],
+    }
+
+    def __init__(
+        self,
+        bands="default",
+        *,
+        n_components=8,
+        shrinkage=0.1,
+        metric="riemann",
+        array_sfreq=None,
+    ):
+        self.bands = bands
+        self.n_components = n_components
+        self.shrinkage = shrinkage
+        self.metric = metric
+        self.array_sfreq = array_sfreq
+
+    def fit(self, X, y=None):
+        """Learn projections and mean covariances.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+
+        Returns
+        -------
+        self : BandTangentSpace
+            Fitted.
+        """
+        self._validate_params()
+        TangentSpace = _import_tangent_space()
+        X = check_eeg(self, X, reset=True, y=y)
+        self.covariance_ = BandCovariance(self.bands, array_sfreq=self.array_sfreq).fit(X)
+        C = self.covariance_.transform(X)
+        self.projections_, self._ridges, self.spaces_ = [], [], []
+        for b in range(C.shape[1]):
+            values, vectors = principal_axes(C[:, b].mean(axis=0))
+            kept = slice(-min(self.n_components, len(values)), None)
+            self.projections_.append(vectors[:, kept])
+            self._ridges.append(self.shrinkage * values[kept].mean())
+            self.spaces_.append(TangentSpace(metric=self.metric).fit(self._project(C, b)))
+        return self
+
+    def transform(self, X):
+        """Map to the tangent space.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features)
+            Upper triangles of all bands, ``n_kept * (n_kept + 1) / 2`` of each.
+        """
+        check_is_fitted(self)
+        X = check_eeg(self, X, reset=False)
+        C = self.covariance_.transform(X)
+        return np.hstack(
+            [space.transform(self._project(C, b)) for b, space in enumerate(self.spaces_)]
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features: band and pair of components.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            For example ``"alpha 0-1"``.
+        """
+        check_is_fitted(self)
+        return np.array(
+            [
+                f"{band} {i}-{j}"
+                for band, projection in zip(self.covariance_.bands_, self.projections_, strict=True)
+                for i, j in zip(*np.triu_indices(projection.shape[1]), strict=True)
+            ],
+            dtype=object,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _project(self, C, b):
+        projection = self.projections_[b]
+        return projection.T @ C[:, b] @ projection + self._ridges[b] * np.eye(projection.shape[1])
+
+
+def _covariances(eeg, starts, *, sfreq, bands, weights):
+    """Covariances (n_starts, n_bands, n_channels, n_channels) of windows of one recording."""
+    out = np.empty((len(starts), len(bands), len(eeg), len(eeg)))
+    seen = np.flatnonzero(weights)
+    first, root = seen[0], np.sqrt(weights[seen[0] : seen[-1] + 1])
+    for b, signal in enumerate(filter_bands(eeg, sfreq, bands)):
+        for i, start in enumerate(starts + first):
+            window = signal[:, start : start + len(root)] * root
+            out[i, b] = window @ window.T
+    return out
+
+
+def principal_axes(covariance, tolerance=_RANK):
+    """Find the dimensions that are in the data.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (n_channels, n_channels)
+        Covariance, of full rank or not.
+    tolerance : float
+        Variance, relative to the largest, below which a dimension is rounding.
+
+    Returns
+    -------
+    values : ndarray, shape (rank,)
+        Variances, increasing.
+    vectors : ndarray, shape (n_channels, rank)
+        Principal axes.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > tolerance * values[-1]
+    kept[-1] = True
+    return np.maximum(values[kept], 1e-30), vectors[:, kept]
+
+
+def _import_tangent_space():
+    try:
+        from pyriemann.tangentspace import TangentSpace
+    except ImportError as error:
+        raise ImportError(
+            'BandTangentSpace needs pyRiemann: pip install "sklearn-beira[rivals]"'
+        ) from error
+    return TangentSpace

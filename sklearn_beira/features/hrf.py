@@ -1,0 +1,288 @@
+"""The hemodynamic response as a given: band power weighted with it, instead of learned lags."""
+
+import re
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+from nilearn.glm.first_level import glover_hrf
+from sklearn.utils._param_validation import StrOptions
+
+from ..eeg.checks import channel_names
+from .band_power import BandPower
+
+__all__ = ["HRFBandPower", "hrf_at", "response_basis"]
+
+_LENGTH = 32.0  # s; Glover's response is over by then
+
+_POSTERIOR = re.compile(r"P?O(z|\d+)", re.IGNORECASE)
+
+
+def hrf_at(lags):
+    """Glover's hemodynamic response some time after what caused it.
+
+    Parameters
+    ----------
+    lags : array-like
+        Time since the neural event in s.
+
+    Returns
+    -------
+    response : ndarray
+        The response of nilearn's ``glover_hrf``, scaled to a maximum of 1; 0 before the event and
+        32 s after it.
+
+    References
+    ----------
+    Glover (1999), Deconvolution of impulse response in event-related BOLD fMRI, NeuroImage 9.
+
+    Examples
+    --------
+    >>> from sklearn_beira.features import hrf_at
+    >>> hrf_at([-1.0, 5.0, 12.0]).round(1)
+    array([ 0. ,  1. , -0.3])
+    """
+    times, response = _glover()
+    return np.interp(lags, times, response, left=0.0, right=0.0)
+
+
+def response_basis(lags, *, shift=1.5, stretch=0.15, negligible=0.01):
+    r"""A few delay kernels that span the responses one may expect.
+
+    Glover's response :math:`h((t - s) / d)`, shifted by a normal s of SD ``shift`` and stretched by
+    a log-normal d of SD ``stretch``, is a random vector at the lags; the kernels are the
+    eigenvectors of its second moment, times the roots of the eigenvalues. Independent normal
+    weights of them make kernels that vary as those responses do.
+
+    Parameters
+    ----------
+    lags : array-like, shape (n_lags,)
+        Time since the neural event in s.
+    shift : float
+        SD of the shift in s.
+    stretch : float
+        SD of the log of the stretch.
+    negligible : float
+        Kernels with less than this share of the largest eigenvalue are left out.
+
+    Returns
+    -------
+    basis : ndarray, shape (n_lags, n_kernels)
+        Kernels, of falling norm; the mean squared norm of a response is 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import response_basis
+    >>> response_basis(np.arange(40) / 2).shape
+    (40, 4)
+    """
+    lags = np.asarray(lags, dtype=float)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    weights = weights / weights.sum()
+    shifts, stretches = shift * nodes, np.exp(stretch * nodes)
+    responses = hrf_at((lags - shifts[:, None, None]) / stretches[None, :, None])
+    responses = responses.reshape(-1, len(lags))
+    probability = np.outer(weights, weights).reshape(-1, 1)
+    second_moment = responses.T @ (probability * responses)
+    values, vectors = np.linalg.eigh(second_moment / max(np.trace(second_moment), 1e-12))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    keep = values > negligible * values[0]
+    basis = vectors[:, keep] * np.sqrt(values[keep])
+    return basis * np.where(basis.sum(axis=0) < 0, -1.0, 1.0)
+
+
+@cache
+def _glover():
+    response = glover_hrf(1.0, oversampling=100, time_length=_LENGTH)
+    return np.linspace(0.0, _LENGTH, len(response)), response / response.max()
+
+
+class HRFBandPower(BandPower):
+    r"""Log band power of every channel, weighted with the hemodynamic response over the window.
+
+    .. math:: f_{c,b} = \sum_l h(\text{lag}_l) \, p_{c,b,l} / \sum_l |h(\text{lag}_l)|
+
+    where p are the features of :class:`~sklearn_beira.features.BandPower` and h is Glover's
+    response at the middle of each segment. A window that is a single segment needs no weights.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, "default" or None
+        As in :class:`~sklearn_beira.features.BandPower`.
+    average : {"all", "posterior"}, list of str or None
+        Channels whose log power is averaged into one value per band: all; the occipital and
+        parieto-occipital ones by their names in the 10-20 system (all, where no channel has such a
+        name); those named. None keeps every channel.
+    duration : float or None
+        As in :class:`~sklearn_beira.features.BandPower`.
+    step : float
+        As in :class:`~sklearn_beira.features.BandPower`.
+    array_sfreq : float or None
+        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
+    n_jobs : int or None
+        Recordings worked on at the same time (threads).
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (n_lags,)
+        Weight of each lag.
+    picks_ : ndarray of int or None
+        Channels averaged over.
+    bands_ : dict
+        The bands used.
+    lags_ : ndarray, shape (n_lags,)
+        Time from the end of each segment to the volume onset, in s.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Their names, where X has names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.features import HRFBandPower
+    >>> X = np.random.default_rng(0).standard_normal((5, 8, 2000))
+    >>> HRFBandPower({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    (5, 8)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BandPower._parameter_constraints,
+        "average": [StrOptions({"all", "posterior"}), list, tuple, None],
+    }
+
+    def __init__(
+        self,
+        bands="default",
+        *,
+        average=None,
+        duration=1.0,
+        step=1.0,
+        array_sfreq=None,
+        n_jobs=None,
+    ):
+        super().__init__(
+            bands, duration=duration, step=step, array_sfreq=array_sfreq, n_jobs=n_jobs
+        )
+        self.average = average
+
+    def fit(self, X, y=None):
+        """Check the bands and weight the lags.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+
+        Returns
+        -------
+        self : HRFBandPower
+            Fitted.
+        """
+        super().fit(X, y)
+        self.weights_ = np.ones(1)
+        if len(self.lags_) > 1:
+            self.weights_ = normalized_weights(hrf_at(self.lags_ + self.duration / 2), self.lags_)
+        self.picks_ = channels_to_average(self.average, self.ch_names_in_)
+        return self
+
+    def transform(self, X):
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_bands * n_channels) or (n_samples, n_bands)
+            Weighted log power, in the order of :meth:`get_feature_names_out`.
+        """
+        power = super().transform(X)
+        power = power.reshape(len(power), len(self.lags_), len(self.bands_), -1)
+        power = np.einsum("nlbc,l->nbc", power, self.weights_)
+        if self.average is not None:
+            power = power[..., self.picks_].mean(axis=-1)
+        return power.reshape(len(power), -1)
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features: channel and band.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None
+            Channel names; None takes those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            For example ``"Oz alpha"``, or ``"alpha"`` for an average.
+        """
+        channels = channel_names(self, input_features)
+        if self.average is not None:
+            return np.array(list(self.bands_), dtype=object)
+        return np.array([f"{c} {band}" for band in self.bands_ for c in channels], dtype=object)
+
+
+def normalized_weights(weights, lags):
+    """Scale weights to a sum of absolute values of 1.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_lags,)
+        Response at each lag.
+    lags : ndarray, shape (n_lags,)
+        Time to the volume onset in s.
+
+    Returns
+    -------
+    weights : ndarray, shape (n_lags,)
+        Scaled.
+
+    Raises
+    ------
+    ValueError
+        If no lag lies within the response.
+    """
+    total = np.abs(weights).sum()
+    if not total > 0:
+        raise ValueError(
+            f"the window, from {lags.min():g} to {lags.max():g} s before the volume, lies outside "
+            f"the hemodynamic response, which lasts from 0 to {_LENGTH:g} s; use a window within."
+        )
+    return weights / total
+
+
+def channels_to_average(average, ch_names):
+    """Find the channels that alpha power is averaged over.
+
+    Parameters
+    ----------
+    average : {"posterior", "all"}, list of str or None
+        As in :class:`HRFBandPower`.
+    ch_names : list of str or None
+        Names of the channels.
+
+    Returns
+    -------
+    picks : ndarray of int, slice or None
+        "posterior" is all of them where no name says that a channel is.
+    """
+    if average is None:
+        return None
+    if isinstance(average, str):
+        if average == "posterior" and ch_names is not None:
+            back = [i for i, name in enumerate(ch_names) if _POSTERIOR.fullmatch(name)]
+            if back:
+                return np.array(back)
+        return slice(None)
+    if ch_names is None:
+        raise ValueError("a plain array has no channel names; average is 'all', or None.")
+    unknown = [name for name in average if name not in ch_names]
+    if unknown or not average:
+        raise ValueError(f"the channels {unknown} to average are not among {ch_names}.")
+    return np.array([ch_names.index(name) for name in average])

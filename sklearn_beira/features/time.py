@@ -1,0 +1,129 @@
+"""Time itself as a predictor: what any model has to beat on drifting BOLD."""
+
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from ..eeg.checks import check_eeg
+from ..eeg.windows import EEGWindows
+
+__all__ = ["TimePolynomial"]
+
+
+class TimePolynomial(TransformerMixin, BaseEstimator):
+    """Legendre polynomials of the time of each volume in its recording; the EEG is not read.
+
+    Time runs from -1 at the start of a recording to 1 at its end. Outside the times seen in
+    ``fit`` the polynomials keep their value at the nearest of these: a model of them stays within
+    what it has seen, instead of running away in a test block at the end.
+
+    Parameters
+    ----------
+    degree : int
+        Degree of the highest polynomial; the constant is left to the model behind.
+
+    Attributes
+    ----------
+    range_ : tuple of float, (first, last)
+        The scaled times that ``fit`` has seen.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str
+        Their names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import align
+    >>> from sklearn_beira.datasets import make_eeg_fmri
+    >>> from sklearn_beira.features import TimePolynomial
+    >>> study = make_eeg_fmri(duration=120.0, random_state=0)
+    >>> X, y = align(study.raws, study.bolds, trigger="mri", verbose="error")
+    >>> TimePolynomial(2).fit_transform(X).shape == (len(y), 2)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "degree": [Interval(Integral, 1, None, closed="left")]
+    }
+
+    def __init__(self, degree=3):
+        self.degree = degree
+
+    def fit(self, X, y=None):
+        """Remember the range of time.
+
+        Parameters
+        ----------
+        X : EEGWindows
+            Samples that know their time.
+        y : array-like, DataFrame or None
+            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+
+        Returns
+        -------
+        self : TimePolynomial
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If X is a plain array, whose rows have no time.
+        """
+        self._validate_params()
+        time = self._scaled_time(X, reset=True, y=y)
+        self.range_ = float(time.min()), float(time.max())
+        return self
+
+    def transform(self, X):
+        """Compute the polynomials.
+
+        Parameters
+        ----------
+        X : EEGWindows
+            Samples that know their time.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, degree)
+            Legendre polynomials of degree 1 to ``degree``, between -1 and 1.
+        """
+        check_is_fitted(self)
+        time = np.clip(self._scaled_time(X, reset=False), *self.range_)
+        return np.polynomial.legendre.legvander(time, self.degree)[:, 1:]
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the features by their degree.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            For example ``"time 2"``.
+        """
+        check_is_fitted(self)
+        return np.array([f"time {d}" for d in range(1, self.degree + 1)], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _scaled_time(self, X, *, reset, y=None):
+        X = check_eeg(self, X, reset=reset, y=y, reads=False)
+        if not isinstance(X, EEGWindows):
+            raise ValueError(
+                "X is a plain array, whose rows have no time; pass the EEGWindows that align "
+                "returns, or put the time of each row in a column of its own and fit a model of it."
+            )
+        lengths = np.array([r.shape[1] for r in X.recordings])[X.groups] / X.sfreq
+        return np.clip(2.0 * X.times / lengths - 1.0, -1.0, 1.0)

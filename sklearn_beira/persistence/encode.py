@@ -1,0 +1,198 @@
+"""Fitted models as JSON trees that refer to arrays.
+
+None, booleans, numbers, texts, lists and dicts stand for themselves. All else is a dict of one key
+with a dollar sign:
+
+=============  ==================================================================================
+``$array``     name of an array, and the order of its axes in memory
+``$scalar``    numpy scalar: type and value
+``$strings``   array of texts: shape, width (None for Python's), values
+``$float``     "nan", "inf" or "-inf"
+``$tuple``     list of values
+``$slice``     start, stop, step
+``$bunch``     dict
+``$function``  name of a function or an optimizer, out of a list
+``$class``     name of a network class that the caller gives
+``$object``    class out of a list, parameters of its constructor, attributes set by ``fit``
+=============  ==================================================================================
+"""
+
+import inspect
+import math
+import types
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import Bunch
+
+from .._utils.estimators import is_search
+from ..regressor.estimator import BEIRARegressor
+from .allowed import name_class, name_function
+from .file import storable
+from .network import describe_network, record_network
+
+MAX_DEPTH = 60
+# They say how one machine computes. From a file, they could fill another one's disk or processes.
+OF_THE_MACHINE = ("checkpoint", "memory", "n_jobs")
+
+
+class Encoder:
+    """Turn values into JSON trees, and collect the arrays.
+
+    Parameters
+    ----------
+    classes : dict of str to type
+        Classes that the caller allows.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        What the trees refer to.
+    """
+
+    def __init__(self, classes):
+        self.classes = classes
+        self.arrays = {}
+
+    def encode(self, value, where="model", depth=0):
+        """Encode a value.
+
+        Parameters
+        ----------
+        value : object
+            Value.
+        where : str
+            What it is, for messages and as the name of an array.
+        depth : int
+            Levels above it.
+
+        Returns
+        -------
+        tree : object
+            What JSON can hold.
+
+        Raises
+        ------
+        ValueError
+            If it is nothing that can be saved.
+        """
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{where[:200]} cannot be saved: it is nested too deeply.")
+
+        def inside(values):
+            return [self.encode(v, f"{where}.{i}", depth + 1) for i, v in enumerate(values)]
+
+        if value is None or type(value) in (bool, str):
+            return value
+        if type(value) is int and abs(value) < 2**64:
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"$float": str(value)}
+        if type(value) is list:
+            return inside(value)
+        if type(value) is tuple:
+            return {"$tuple": inside(value)}
+        if type(value) is slice:
+            return {"$slice": inside([value.start, value.stop, value.step])}
+        if type(value) in (dict, Bunch):
+            return self._dict(value, where, depth)
+        if isinstance(value, np.generic) and storable(value.dtype):
+            item = self.encode(value.item(), where, depth + 1)
+            return {"$scalar": [value.dtype.name, item]}
+        if type(value) in (np.ndarray, np.memmap):
+            return self._array(np.asarray(value), where)
+        if is_search(value) and hasattr(value, "best_estimator_"):
+            return self.encode(value.best_estimator_, where, depth)
+        if isinstance(value, type):
+            name = next((n for n, c in self.classes.items() if c is value), None)
+            if name is not None:
+                return {"$class": name}
+        if callable(value) and name_function(value) is not None:
+            return {"$function": name_function(value)}
+        if isinstance(value, (BaseEstimator, BaseCrossValidator)):
+            name = name_class(type(value), self.classes)
+            if name is not None:
+                return self._object(value, name, where, depth)
+        raise ValueError(_refusal(value, where))
+
+    def array(self, array, where):
+        """Keep an array and return a name for it."""
+        where = where.encode("ascii", "backslashreplace").decode()
+        name, n = where, 1
+        while name in self.arrays:  # keys may hold dots
+            name, n = f"{where}~{n}", n + 1
+        self.arrays[name] = array
+        return name
+
+    def _dict(self, value, where, depth):
+        if not all(type(key) is str for key in value):
+            raise ValueError(f"{where} cannot be saved: it has keys that are no texts.")
+        found = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
+        if type(value) is Bunch:
+            return {"$bunch": found}
+        if any(key.startswith("$") for key in value):
+            raise ValueError(f"{where} cannot be saved: a key in it begins with a dollar sign.")
+        return found
+
+    def _array(self, value, where):
+        if value.dtype.kind in "OU":
+            values = value.ravel().tolist()
+            if not all(type(v) is str for v in values):
+                raise ValueError(f"{where} cannot be saved: it is an array of Python objects.")
+            width = None if value.dtype.kind == "O" else value.dtype.itemsize // 4
+            return {"$strings": [list(value.shape), width, values]}
+        if not storable(value.dtype):
+            raise ValueError(f"{where} cannot be saved: it is an array of type {value.dtype}.")
+        # A product of matrices rounds by their layout in memory: keep it.
+        axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+        kept = np.ascontiguousarray(value.transpose(axes), value.dtype.newbyteorder("<"))
+        return {"$array": [self.array(kept.reshape([value.shape[a] for a in axes]), where), axes]}
+
+    def _object(self, value, name, where, depth):
+        params = {p: getattr(value, p) for p in parameters(type(value))}
+        params |= {p: None for p in OF_THE_MACHINE if p in params}
+        attributes = {a: v for a, v in vars(value).items() if a not in params}
+        tree = {"class": name}
+        if isinstance(value, BEIRARegressor):
+            tree["network"] = describe_network(value, attributes, self, where)
+            attributes = record_network(attributes)
+        for kind, values in (("params", params), ("attributes", attributes)):
+            tree[kind] = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in values.items()}
+        return {"$object": tree}
+
+
+def parameters(cls):
+    """Name the parameters of a constructor.
+
+    Parameters
+    ----------
+    cls : type
+        Class.
+
+    Returns
+    -------
+    names : list of str
+        In their order.
+    """
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
+
+
+def _refusal(value, where):
+    kind = type(value)
+    if isinstance(value, np.random.RandomState):
+        hint = "give a whole number as random_state, and fit again"
+    elif isinstance(value, (type, BaseEstimator)):
+        name = (value if isinstance(value, type) else kind).__name__
+        kind = f"the class {name}"
+        hint = (
+            f"it is not on the list of classes that can be loaded; if it is yours, give "
+            f'classes={{"{name}": {name}}} here and when loading'
+        )
+    elif isinstance(value, (types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
+        hint = "it is not on the list of functions that can be loaded"
+    else:
+        hint = "only numbers, texts, arrays, lists, dicts and estimators on the list can be"
+    kind = kind if isinstance(kind, str) else f"a {kind.__module__}.{kind.__name__}"
+    return f"{where} cannot be saved: it is {kind}; {hint}."

@@ -1,0 +1,442 @@
+"""Where the default network starts: a read-out of a filter bank, rewritten as branches.
+
+Channels filtered to a few bands are read by delay kernels, and the variances of bands and noise
+come from the evidence (:mod:`sklearn_beira.regressor.reml`). That read-out is a sum of powers of
+channels. For each region and band it is a quadratic form in the EEG, whose eigenvectors, relative
+to the covariance of the band, are spatial filters with uncorrelated outputs. The few that carry the
+prediction become the region's branches.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.signal import firwin
+from sklearn.utils import Bunch
+from threadpoolctl import threadpool_limits
+
+from ..eeg.windows import EEGWindows
+from ..features.covariance import principal_axes
+from ..features.hrf import response_basis
+from .nets.branches import fir_filter, segment_means
+from .reml import fit_readout
+
+# Bands that a model starts from by default, edges in Hz.
+BANDS = {
+    "delta": (1.0, 4.0),
+    "theta": (4.0, 8.0),
+    "alpha": (8.0, 12.0),
+    "low beta": (12.0, 16.0),
+    "beta": (16.0, 24.0),
+    "high beta": (24.0, 32.0),
+    "gamma": (32.0, 45.0),
+}
+
+# Segments whose total power is above this many times the median are turned down to it.
+_LOUD = 3.0
+
+# Delay kernels per band, volumes that branches are compared on, and values of their covariances.
+_MAX_RANK, _MAX_VOLUMES, _MAX_VALUES = 2, 500, 20_000_000
+
+# Bands with less than this share of a region's prediction give no branches; relative eigenvalues
+# below this belong to directions that the EEG does not have, such as that of the reference.
+_NO_SHARE, _RANK_TOLERANCE = 1e-3, 1e-6
+
+# Log of the variance of a band, relative to the noise, that is expected beside a known network.
+_LITTLE = -6.0
+
+# Volumes per branch with which new branches may take the place of known ones.
+_FEW = 4
+
+# How firmly kernels are held where the first estimate has them when branches are left out.
+_FIRM = 1e-2
+
+_TINY = np.finfo(float).tiny
+
+
+class _Bank(NamedTuple):
+    """What the filter bank makes of the training EEG.
+
+    Attributes
+    ----------
+    taps : ndarray, shape (n_bands, n_taps)
+        FIR filters.
+    basis : ndarray, shape (n_lags, n_kernels)
+        Delay kernels that weights are given to, newest lag first.
+    blocks : list of ndarray, shape (n_volumes, n_channels * n_kernels)
+        Power of the channels in each band behind each kernel, centered and scaled.
+    scales : ndarray, shape (n_bands, n_channels)
+        What the powers were divided by.
+    covariances : ndarray, shape (n_bands, n_channels, n_channels)
+        Mean covariance of the EEG in each band.
+    """
+
+    taps: np.ndarray
+    basis: np.ndarray
+    blocks: list
+    scales: np.ndarray
+    covariances: np.ndarray
+
+
+class _Branch(NamedTuple):
+    """A candidate for a branch.
+
+    Attributes
+    ----------
+    spatial : ndarray, shape (n_channels,)
+        Spatial filter, whose output in the band has a mean power of 1.
+    taps : ndarray, shape (n_taps,)
+        FIR filter.
+    basis : ndarray, shape (n_lags, n_kernels)
+        Delay kernels.
+    weights : ndarray, shape (n_kernels,)
+        Their weights.
+    features : ndarray, shape (n_volumes, n_kernels)
+        Power of the output behind each kernel.
+    """
+
+    spatial: np.ndarray
+    taps: np.ndarray
+    basis: np.ndarray
+    weights: np.ndarray
+    features: np.ndarray
+
+    @property
+    def share(self):
+        """Variance of what the branch adds to the prediction."""
+        return (self.features @ self.weights).var()
+
+
+def time_of_volumes(X, rows):
+    """Lay out in time the volumes that a network starts from.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+        Training EEG. Rows of an array are volumes one after another.
+    rows : ndarray of int, shape (n_volumes,)
+        Order of the volumes.
+
+    Returns
+    -------
+    elapsed : ndarray, shape (n_volumes,)
+        Time since the volume before, in volumes; infinite where a recording begins.
+    constants : ndarray, shape (n_volumes, n_recordings)
+        1 in the column of the volume's recording, else 0.
+    """
+    elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
+    if not isinstance(X, EEGWindows):
+        return elapsed, np.ones((len(rows), 1))
+    recording, steps = X.groups[rows], np.diff(X.times[rows])
+    same = np.diff(recording) == 0
+    forward = steps[same & (steps > 0)]
+    t_r = np.median(forward) if len(forward) else 1.0
+    elapsed[1:] = np.where(same, steps / t_r, np.inf)
+    return elapsed, (recording[:, None] == np.unique(recording)).astype(float)
+
+
+# Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits
+# long on a busy machine.
+@threadpool_limits.wrap(limits=1)
+def start_from_data(network, pieces, scale, y, elapsed, constants, *, sfreq, bands, known=None):
+    """Set the weights of a compact network by what the training data say.
+
+    Parameters
+    ----------
+    network : CompactNet
+        Changed in place.
+    pieces : list of Piece
+        Training EEG; their windows, one after another, are the rows of y.
+    scale : float
+        What the EEG is divided by.
+    y : ndarray, shape (n_volumes, n_rois)
+        Standardized BOLD.
+    elapsed : ndarray, shape (n_volumes,)
+        Time since the volume before, in volumes; infinite where a recording begins.
+    constants : ndarray, shape (n_volumes, n_constants)
+        What is fitted beside the EEG, such as the mean of each recording.
+    sfreq : float or None
+        Sampling rate in Hz; not needed for windows of one sample.
+    bands : dict of str to tuple of float or None
+        Edges in Hz of the bands to start from; not read where there is nothing to filter with.
+    known : CompactNet or None
+        A network of other recordings, for EEG of this scale. How much its prediction is worth here
+        is weighed like a band; what it does not explain is read from the bank.
+
+    Returns
+    -------
+    start : Bunch
+        ``bands`` (list of str), ``shares`` (n_rois, n_bands), the share of each band in the
+        variance of the prediction, ``known`` (n_rois,), the weight of the known network,
+        ``autocorrelation`` (n_rois,) of the noise, and ``kept`` (n_rois,), the correlation over
+        training volumes of the prediction by the branches with that by the whole bank.
+    """
+    branches, n_rois = network.branches, y.shape[1]
+    if branches.bandpass.shape[1] == 1:
+        bands = {"all": None}
+    branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
+    bank = _filter_bank(network, pieces, scale, sfreq, bands)
+    others = None if known is None else _known_features(known, branches.power_limit, pieces, scale)
+    fit = _read_bank(bank, y, elapsed, constants, others)
+    n_bands = len(bank.blocks)
+    coef = np.split(fit.coef, n_bands)
+    parts = np.array([block @ w for block, w in zip(bank.blocks, coef, strict=True)])
+    predictions = parts.sum(axis=0)
+    if known is not None:
+        predictions = predictions + fit.known * others.sum(axis=2)
+    variances = parts.var(axis=1).T
+    shares = variances / np.maximum(predictions.var(axis=0), _TINY)[:, None]
+
+    most = max(_MAX_VALUES // (bank.basis.shape[1] * branches.spatial.shape[1] ** 2), 2)
+    n_some = min(len(y), _MAX_VOLUMES, most)
+    some = np.unique(np.linspace(0, len(y) - 1, n_some).astype(int))
+    candidates = [[] for _ in range(n_rois)]
+    for b in np.flatnonzero((shares > _NO_SHARE).any(axis=0)):
+        moments = _moments(network, bank, b, pieces, scale, some)
+        weights = coef[b].reshape(len(bank.scales[b]), -1, n_rois) / bank.scales[b][:, None, None]
+        for roi in np.flatnonzero(shares[:, b] > _NO_SHARE):
+            candidates[roi] += _eigen_branches(
+                weights[:, :, roi], bank, b, moments, network.n_branches
+            )
+    kept = np.zeros(n_rois)
+    for roi, found in enumerate(candidates):
+        if known is not None:
+            found = found + _known_branches(known, roi, fit.known[roi], others[some, roi])
+        # The sort is stable: a few volumes say too little to put new branches before known ones.
+        chosen = sorted(found, key=lambda branch: -branch.share)
+        if known is not None and len(y) < _FEW * network.n_branches:
+            chosen.sort(key=lambda branch: branch.basis is bank.basis)
+        chosen = chosen[: network.n_branches]
+        kept[roi] = _set_region(network, roi, chosen, bank.taps[0], predictions[some, roi])
+    return Bunch(
+        bands=list(bands),
+        shares=shares,
+        known=fit.known,
+        autocorrelation=fit.autocorrelation,
+        kept=kept,
+    )
+
+
+def _read_bank(bank, y, elapsed, constants, others):
+    """Read every region from the bank, and from what is known of it, where something is."""
+    if others is None:
+        fit = fit_readout(bank.blocks, y, elapsed, constants)
+        return Bunch(known=np.zeros(y.shape[1]), **fit)
+    fits = []
+    for roi, target in enumerate(y.T):
+        feature = others[:, roi].sum(axis=1, keepdims=True)
+        blocks = [*bank.blocks, feature - feature.mean()]
+        # What is known is taken at its word until the data speak against it.
+        left = target[:, None] - feature
+        fits.append(fit_readout(blocks, left, elapsed, constants, _LITTLE))
+    coef = np.concatenate([fit.coef for fit in fits], axis=1)
+    rho = np.concatenate([fit.autocorrelation for fit in fits])
+    return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho)
+
+
+def _known_features(known, power_limit, pieces, scale):
+    """What the branches of a known network add to its prediction (n_volumes, n_rois, n_branches).
+
+    The gain is that of the network in the making.
+    """
+    limit = known.branches.power_limit.clone()
+    known.branches.power_limit.copy_(power_limit)
+    added = []
+    with torch.no_grad():
+        for piece in pieces:
+            eeg = piece.scaled_eeg(scale, known.kernel)
+            stops = known.segment_stops(torch.from_numpy(piece.stops).to(known.kernel.device))
+            power = known.branches.at(eeg, stops) + 1.0
+            power = power.unflatten(1, (known.n_rois, -1))
+            added.append((power * known.kernel.flip(-1)).sum(dim=-1).cpu().numpy())
+    known.branches.power_limit.copy_(limit)
+    return np.concatenate(added).astype(float)
+
+
+def _known_branches(known, roi, weight, features):
+    """The branches of a known network, with their kernels as they are."""
+    own = slice(roi * known.n_branches, (roi + 1) * known.n_branches)
+    spatial, bandpass, power = (
+        a[own].detach().cpu().numpy().astype(float)
+        for a in (known.branches.spatial, known.branches.bandpass, known.branches.mean_power)
+    )
+    kernels = known.kernel[roi].detach().cpu().numpy().astype(float)
+    spatial = spatial / np.sqrt(power)[:, None]
+    return [
+        _Branch(filter_, taps, kernel[:, None], np.array([weight]), feature[:, None])
+        for filter_, taps, kernel, feature in zip(
+            spatial, bandpass, kernels, features.T, strict=True
+        )
+    ]
+
+
+def _median_power(network, pieces, scale):
+    """Median over segments of the total power; silent ones do not count."""
+    segment, powers = network.branches.segment, []
+    for piece in pieces:
+        eeg = piece.scaled_eeg(scale, network.kernel)
+        total = network.branches.total_power(eeg).cpu().numpy()
+        n_segments = len(total) // segment
+        powers.append(total[len(total) - n_segments * segment :].reshape(-1, segment).mean(axis=1))
+    powers = np.concatenate(powers)
+    return float(np.median(powers[powers > 0])) if powers.any() else 1.0
+
+
+def _filter_bank(network, pieces, scale, sfreq, bands):
+    branches, n_lags = network.branches, network.n_lags
+    (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
+    if n_taps == 1:  # nothing to filter with
+        taps = np.ones((1, 1))
+    else:
+        edges = bands.values()
+        taps = np.array([firwin(n_taps, band, fs=sfreq, pass_zero=False) for band in edges])
+    if sfreq is None:  # a table of features
+        basis = np.ones((1, 1))
+    else:
+        ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
+        basis = response_basis(ago / sfreq)
+    # Filled in and scaled in place: of a long study, one copy is what fits.
+    shape = sum(len(piece.stops) for piece in pieces), n_channels, basis.shape[1]
+    behind, filled = [np.empty(shape) for _ in taps], 0
+    totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
+    for piece in pieces:
+        here = slice(filled, filled + len(piece.stops))
+        filled = here.stop
+        stops = network.segment_stops(torch.from_numpy(piece.stops)) - 2 * branches.margin
+        for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
+            stops = stops.to(signal.device)
+            gain = branches.gain(segment_means(total, stops, branches.segment))
+            means = segment_means(signal.square(), stops, branches.segment) * gain
+            power = means.flip(-1).cpu().numpy().astype(float) @ basis
+            behind[b][here] = power.transpose(1, 0, 2)
+            x, gain = _segments(network, signal, total)
+            totals[b] += ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
+        n_times += len(x) * branches.segment
+    covariances = totals / n_times
+    power = np.diagonal(covariances, axis1=1, axis2=2)
+    # A silent channel stays silent, instead of rounding errors over nothing.
+    least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
+    blocks, scales = [], np.maximum(power, least)
+    for b, power in enumerate(behind):
+        power /= scales[b][:, None]
+        block = power.reshape(len(power), -1)
+        block -= block.mean(axis=0)
+        size = np.sqrt(np.einsum("ij,ij->i", block, block).mean()) or 1.0
+        block /= size
+        blocks.append(block)
+        scales[b] *= size
+    return _Bank(taps, basis, blocks, scales, covariances)
+
+
+def _filtered(network, taps, piece, scale):
+    """Yield the EEG of a piece in each band (n_channels, n_times), and its total power (n_times,).
+
+    Samples within half an FIR filter of the ends are cut off.
+    """
+    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel)
+    stop = eeg.shape[1] - margin
+    total = network.branches.total_power(eeg)
+    for h in torch.as_tensor(taps).to(eeg):
+        yield fir_filter(eeg, h.expand(len(eeg), -1))[:, margin:stop], total
+
+
+def _segments(network, signal, total):
+    """Cut a signal, from its end, into (n_segments, n_channels, segment); and their gains."""
+    segment = network.branches.segment
+    n_segments = len(total) // segment
+    first = len(total) - n_segments * segment
+    x = signal[:, first:].unflatten(1, (n_segments, segment)).transpose(0, 1)
+    gain = network.branches.gain(total[first:].unflatten(0, (n_segments, segment)).mean(dim=1))
+    return x, gain[:, None, None]
+
+
+def _moments(network, bank, b, pieces, scale, rows):
+    """Covariances in a band behind the delay kernels (rows, kernels, channels, channels)."""
+    segment, n_lags = network.branches.segment, network.n_lags
+    moments, before = [], 0
+    basis = torch.as_tensor(bank.basis[::-1].copy()).to(network.kernel)
+    for piece in pieces:
+        here = rows[(rows >= before) & (rows < before + len(piece.stops))] - before
+        before += len(piece.stops)
+        if not len(here):
+            continue
+        ((signal, total),) = _filtered(network, bank.taps[b : b + 1], piece, scale)
+        for stop in piece.stops[here] - 2 * network.branches.margin:
+            window = slice(stop - n_lags * segment, stop)
+            x, gain = _segments(network, signal[:, window], total[window])
+            covariances = (x * gain) @ x.transpose(1, 2) / segment
+            moments.append(torch.einsum("lj,lcd->jcd", basis, covariances).cpu().numpy())
+    return np.array(moments, dtype=float)
+
+
+def _eigen_branches(form, bank, b, moments, n_branches):
+    """Write a quadratic form in the EEG of a band as powers of spatial filters.
+
+    Parameters
+    ----------
+    form : ndarray, shape (n_channels, n_kernels)
+        Weights of the channels' powers behind each delay kernel.
+    bank : _Bank
+        The bank.
+    b : int
+        The band.
+    moments : ndarray, shape (n_volumes, n_kernels, n_channels, n_channels)
+        Covariances behind each kernel.
+    n_branches : int
+        Most branches of each rank.
+
+    Returns
+    -------
+    branches : list of _Branch
+        Not sorted.
+    """
+    values, vectors = principal_axes(bank.covariances[b], _RANK_TOLERANCE)
+    color, whiten = vectors * np.sqrt(values), vectors / np.sqrt(values)
+    channels, sizes, kernels = np.linalg.svd(form, full_matrices=False)
+    branches = []
+    for column, size, kernel in zip(channels.T[:_MAX_RANK], sizes, kernels, strict=False):
+        values, vectors = np.linalg.eigh(color.T @ ((size * column)[:, None] * color))
+        largest = np.argsort(-np.abs(values))[:n_branches]
+        filters = whiten @ vectors[:, largest]
+        # (n_volumes, n_kernels, n_filters)
+        features = np.einsum("ck,vjck->vjk", filters, moments @ filters)
+        for i, value in enumerate(values[largest]):
+            branches.append(
+                _Branch(filters[:, i], bank.taps[b], bank.basis, value * kernel, features[:, :, i])
+            )
+    return branches
+
+
+def _set_region(network, roi, branches, no_taps, prediction):
+    """Give a region its branches; returns how well they follow the whole prediction."""
+    first = roi * network.n_branches
+    own = slice(first, first + network.n_branches)
+    spatial, bandpass = network.branches.spatial.data, network.branches.bandpass.data
+    spatial[own], bandpass[own] = 0.0, torch.as_tensor(no_taps).to(bandpass)
+    network.branches.mean_power[own] = 1.0
+    network.kernel.data[roi], network.bias.data[roi] = 0.0, 0.0
+    if not branches:
+        return 0.0
+    features = np.concatenate([branch.features for branch in branches], axis=1)
+    mean = features.mean(axis=0)
+    features = features - mean
+    weights = np.concatenate([branch.weights for branch in branches])
+    # What the branches left out would have added, as far as kernels close to the first ones can.
+    gram = features.T @ features
+    gram.flat[:: len(gram) + 1] += _FIRM * np.trace(gram) / len(gram) + _TINY
+    missing = prediction - prediction.mean() - features @ weights
+    weights += np.linalg.solve(gram, features.T @ missing)
+    cuts = np.cumsum([branch.features.shape[1] for branch in branches])[:-1]
+    kernels = [
+        branch.basis @ own for branch, own in zip(branches, np.split(weights, cuts), strict=True)
+    ]
+    for i, (branch, kernel) in enumerate(zip(branches, kernels, strict=True)):
+        spatial[first + i] = torch.as_tensor(branch.spatial).to(spatial)
+        bandpass[first + i] = torch.as_tensor(branch.taps).to(bandpass)
+        network.kernel.data[roi, i] = torch.as_tensor(kernel).to(spatial)
+    # Envelopes are relative to a mean power of 1; the mean prediction over the volumes is 0.
+    network.bias.data[roi] = float(np.sum(kernels) - mean @ weights)
+    spread = (features @ weights).std() * prediction.std()
+    if not spread:
+        return 0.0
+    return float(((features @ weights) * (prediction - prediction.mean())).mean() / spread)

@@ -1,0 +1,268 @@
+"""The part of a network that can be read: spatial filter, band-pass, envelope."""
+
+import math
+
+import torch
+from torch import nn
+
+_ROWS = 16  # matrix products get a multiple of so many rows
+_GROUP_SIZE = 2**20  # samples of filtered EEG computed at a time
+
+RECTIFIERS = {"relu": torch.relu, "abs": torch.abs}
+
+
+class BandFilters(nn.Module):
+    """Spatially and spectrally filtered EEG: the linear part of a branch.
+
+    Spatial filter, batch norm, FIR band-pass, batch norm. Branches do not mix; the batch norms
+    have no weights of their own.
+
+    Parameters
+    ----------
+    n_channels : int
+        EEG channels.
+    n_filters : int
+        Branches in all.
+    n_taps : int
+        Taps of the FIR filters, odd.
+    """
+
+    def __init__(self, n_channels, n_filters, n_taps):
+        super().__init__()
+        self.spatial = make_parameter(n_filters, n_channels, fan_in=n_channels)
+        self.spatial_bias = make_parameter(n_filters, fan_in=n_channels)
+        self.norm = nn.BatchNorm1d(n_filters, affine=False)
+        self.bandpass = make_parameter(n_filters, n_taps, fan_in=n_taps)
+        self.band_norm = nn.BatchNorm1d(n_filters, affine=False)
+
+    def forward(self, eeg):
+        """Map EEG (n_windows, n_channels, n_times) to signals (n_windows, n_filters, n_times)."""
+        x = self.norm(self.spatial @ eeg + self.spatial_bias[:, None])
+        return self.band_norm(fir_filter(x, self.bandpass))
+
+
+class RectifiedBranches(BandFilters):
+    """Branches of the paper: the envelope is the rectified signal behind a FIR low-pass.
+
+    Parameters
+    ----------
+    n_channels : int
+        EEG channels.
+    n_filters : int
+        Branches in all (regions x branches a region).
+    n_taps : int
+        Taps of both FIR filters, odd.
+    rectifier : {"relu", "abs"}
+        What turns an oscillation into its envelope.
+    """
+
+    def __init__(self, n_channels, n_filters, n_taps, rectifier):
+        super().__init__(n_channels, n_filters, n_taps)
+        self.rectifier = RECTIFIERS[rectifier]
+        self.lowpass = make_parameter(n_filters, n_taps, fan_in=n_taps)
+        self.lowpass_bias = make_parameter(n_filters, fan_in=n_taps)
+
+    def forward(self, eeg):
+        """Map EEG (n_windows, n_channels, n_times) to envelopes (n_windows, n_filters, n_times)."""
+        x = self.rectifier(super().forward(eeg))
+        return fir_filter(x, self.lowpass) + self.lowpass_bias[:, None]
+
+
+class PowerBranches(nn.Module):
+    r"""Branches whose envelope is the power in successive segments, relative to its mean.
+
+    .. math:: e_k(t) = \frac{g(t)}{p_k}\, \overline{(h_k * w_k^\top x)^2}(t) - 1
+
+    with spatial filter :math:`w_k`, FIR band-pass :math:`h_k`, the mean over a segment, and the
+    mean power in training :math:`p_k`. The gain :math:`g \le 1` turns segments down whose total
+    power exceeds ``power_limit``, so that artifacts weigh no more than strong EEG.
+
+    Only samples with whole FIR filters behind them are read: the same EEG has the same envelopes,
+    cut into windows or not. Power is quadratic in the EEG, hence a sum of powers of channels is as
+    well a sum of powers of spatial filters.
+
+    Parameters
+    ----------
+    n_channels : int
+        EEG channels.
+    n_filters : int
+        Branches in all.
+    n_taps : int
+        Taps of the FIR filters, odd.
+    segment : int
+        Samples of EEG per value of the envelope.
+    """
+
+    def __init__(self, n_channels, n_filters, n_taps, segment):
+        super().__init__()
+        self.segment = segment
+        self.spatial = make_parameter(n_filters, n_channels, fan_in=n_channels)
+        self.bandpass = make_parameter(n_filters, n_taps, fan_in=n_taps)
+        self.register_buffer("mean_power", torch.ones(n_filters))
+        self.register_buffer("power_limit", torch.tensor(math.inf))
+
+    @property
+    def margin(self):
+        """Samples lost to the FIR filters at either end."""
+        return self.bandpass.shape[-1] // 2
+
+    def forward(self, eeg):
+        """Map EEG (n_windows, n_channels, n_times) to (n_windows, n_filters, n_segments).
+
+        Segments are counted from the end of the window.
+        """
+        n_segments = (eeg.shape[-1] - 2 * self.margin) // self.segment
+
+        def means(signal):
+            signal = signal[..., signal.shape[-1] - n_segments * self.segment :]
+            return signal.unflatten(-1, (n_segments, self.segment)).mean(dim=-1)
+
+        return self._envelopes(eeg, means)
+
+    def at(self, eeg, stops):
+        """Map a stretch of EEG to the envelopes at some of its samples.
+
+        Parameters
+        ----------
+        eeg : tensor, shape (n_channels, n_times)
+            Continuous EEG.
+        stops : tensor of int, shape (n_volumes, n_segments)
+            Sample behind the last that each segment uses, its margin included.
+
+        Returns
+        -------
+        envelopes : tensor, shape (n_volumes, n_filters, n_segments)
+            As of windows that end there.
+        """
+        stops = stops - 2 * self.margin
+
+        def means(signal):
+            return segment_means(signal, stops, self.segment).movedim(-2, 0)
+
+        return self._envelopes(eeg, means)
+
+    def gain(self, total):
+        """Factor of segments by their total power, the mean square over channels."""
+        return (self.power_limit / total.clamp_min(torch.finfo(total.dtype).tiny)).clamp_max(1.0)
+
+    def total_power(self, eeg):
+        """Total power that a filtered sample can come from (..., n_times - 2 * margin).
+
+        The mean square over channels, at the sample or over its FIR filter, whichever is larger:
+        an artifact reaches the segments beside its own.
+        """
+        n_taps, n_times = self.bandpass.shape[-1], eeg.shape[-1]
+        power = eeg.square().mean(dim=-2)
+        total = nn.functional.pad(power.cumsum(dim=-1, dtype=torch.float64), (1, 0))
+        around = (total[..., n_taps:] - total[..., :-n_taps]) / n_taps
+        own = power[..., self.margin : n_times - self.margin]
+        return torch.maximum(own, around.to(power.dtype))
+
+    def _envelopes(self, eeg, means):
+        """Relative powers, where ``means`` averages signals (..., n_times) over segments."""
+        # A few filters at a time: arrays of many megabytes cost more to get than to fill.
+        n_filters, size = len(self.spatial), eeg[..., 0, :].numel()
+        step = max(_ROWS, _GROUP_SIZE // size // _ROWS * _ROWS)
+        groups = [slice(first, first + step) for first in range(0, n_filters, step)]
+        power = torch.cat([means(self._power(eeg, group)) for group in groups], dim=-2)
+        gain = self.gain(means(self.total_power(eeg))).unsqueeze(-2)
+        return power * gain / self.mean_power[:, None] - 1.0
+
+    def _power(self, eeg, filters):
+        """Power of some filters (..., n_filters, n_times - 2 * margin)."""
+        spatial, margin = self.spatial[filters], self.margin
+        # Products of a few rows are rounded differently by different numbers of threads.
+        rows = nn.functional.pad(spatial, (0, 0, 0, -len(spatial) % _ROWS))
+        signals = (rows @ eeg)[..., : len(spatial), :]
+        filtered = fir_filter(signals, self.bandpass[filters])
+        return filtered[..., margin : eeg.shape[-1] - margin].square()
+
+
+def segment_means(signal, stops, length):
+    """Average a signal over the samples before given ones.
+
+    Parameters
+    ----------
+    signal : tensor, shape (..., n_times)
+        Signals.
+    stops : tensor of int, shape (n_volumes, n_segments)
+        Sample behind the last of each segment.
+    length : int
+        Samples of a segment.
+
+    Returns
+    -------
+    means : tensor, shape (..., n_volumes, n_segments)
+        Mean of each segment.
+    """
+    # Differences of a running sum; in single precision a long one would lose the small segments.
+    total = nn.functional.pad(signal.cumsum(dim=-1, dtype=torch.float64), (1, 0))
+    means = (total[..., stops] - total[..., stops - length]) / length
+    return means.to(signal.dtype)
+
+
+def fir_filter(x, taps):
+    """Filter each row with its own FIR, keeping the length.
+
+    A depthwise convolution, computed through the FFT: on a CPU the depthwise ``nn.Conv1d`` is far
+    slower, its backward pass above all.
+
+    Parameters
+    ----------
+    x : tensor, shape (n_windows, n_filters, n_times)
+        Signals.
+    taps : tensor, shape (n_filters, n_taps)
+        Cross-correlation kernels (the convention of ``nn.Conv1d``), odd length.
+
+    Returns
+    -------
+    y : tensor, shape (n_windows, n_filters, n_times)
+        Filtered signals; zeros are assumed outside.
+    """
+    n_times, n_taps = x.shape[-1], taps.shape[-1]
+    n_fft = fast_length(n_times + n_taps - 1)
+    spectrum = torch.fft.rfft(x, n_fft) * torch.fft.rfft(taps.flip(-1), n_fft)
+    start = (n_taps - 1) // 2
+    return torch.fft.irfft(spectrum, n_fft)[..., start : start + n_times]
+
+
+def fast_length(n):
+    """Find the smallest even number of at least n that has no prime factor above 5.
+
+    Parameters
+    ----------
+    n : int
+        Least length.
+
+    Returns
+    -------
+    length : int
+        A length that FFTs are fast at.
+    """
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and n % 2 == 0:
+            return n
+        n += 1
+
+
+def make_parameter(*shape, fan_in):
+    """Make a parameter drawn from the initial range of ``nn.Conv1d``.
+
+    Parameters
+    ----------
+    *shape : int
+        Shape.
+    fan_in : int
+        Inputs of each output, which set the range.
+
+    Returns
+    -------
+    parameter : nn.Parameter
+        Uniform in plus or minus one over the root of ``fan_in``.
+    """
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
