@@ -4,7 +4,6 @@ import warnings
 
 from docutils.nodes import SkipNode
 from docutils.utils.math import latex2mathml
-from sphinx.addnodes import pending_xref
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_beira
@@ -35,7 +34,7 @@ smartquotes = False
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-# The README and the changelog are files of the repository as well, with links of their own.
+# The changelog and the benchmarks are files of the repository as well, with links of their own.
 suppress_warnings = ["myst.header", "myst.xref_missing"]
 
 sphinx_gallery_conf = {
@@ -74,17 +73,8 @@ sphinx_gallery_conf = {
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 
-def link_pages_of_the_repository(app, doctree):
-    """Lead the links of the README to the pages that include the files they name."""
-    for node in doctree.findall(pending_xref):
-        if node["reftarget"] == "benchmarks/README.md":
-            node["refdomain"], node["reftype"] = "std", "doc"
-            node["reftarget"], node["refexplicit"] = "/benchmarks", True
-
-
 def setup(app):
     """Write formulas as MathML, which browsers draw themselves, also without a network."""
-    app.connect("doctree-read", link_pages_of_the_repository)
 
     def draw(as_block):
         def visit(translator, node):

@@ -117,7 +117,7 @@ def test_the_page_on_clusters_keeps_results_and_gives_the_same_table(tmp_path, m
     assert names["search"].best_params_["window__duration"] in (12.0, 16.0)
     assert list((tmp_path / "results").iterdir())
     expected = compare(names["models"], X, y, null=None, verbose=False)
-    np.testing.assert_allclose(names["table"]["r"], expected["r"], rtol=1e-6)
+    np.testing.assert_allclose(names["comparison"]["r"], expected["r"], rtol=1e-6)
 
 
 def test_the_page_on_saving_gives_the_model_back(tmp_path, monkeypatch):
