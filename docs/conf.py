@@ -1,5 +1,10 @@
-"""Build the documentation: ``python -m sphinx -W -b html docs docs/_build/html``."""
+"""Build the documentation: ``python -m sphinx -W -b html docs docs/_build/html``.
 
+With ``SKLEARN_BEIRA_INTERSPHINX=1`` in the environment, names of other packages link to their
+documentation. The build then needs a network.
+"""
+
+import os
 import warnings
 
 from docutils.nodes import SkipNode
@@ -19,11 +24,12 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "images"]
 html_theme = "furo"
-html_title = "sklearn-beira"
+html_title = f"sklearn-beira {release}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_math_renderer = "mathml"
@@ -36,6 +42,21 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # The changelog and the benchmarks are files of the repository as well, with links of their own.
 suppress_warnings = ["myst.header", "myst.xref_missing"]
+
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", None),
+    "numpy": ("https://numpy.org/doc/stable", None),
+    "scipy": ("https://docs.scipy.org/doc/scipy", None),
+    "pandas": ("https://pandas.pydata.org/docs", None),
+    "sklearn": ("https://scikit-learn.org/stable", None),
+    "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+    "torch": ("https://docs.pytorch.org/docs/stable", None),
+    "mne": ("https://mne.tools/stable", None),
+    "nilearn": ("https://nilearn.github.io/stable", None),
+}
+# Without a network, each inventory that cannot be fetched would be a warning, which -W refuses.
+if os.environ.get("SKLEARN_BEIRA_INTERSPHINX") != "1":
+    intersphinx_mapping = {}
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

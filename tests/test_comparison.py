@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
 from joblib import parallel_config
 from scipy import stats
 from scipy.signal import lfilter
@@ -310,14 +309,13 @@ def test_processes_give_the_same_table():
 
 
 @pytest.mark.slow
-def test_workers_of_dask_give_the_same_table_and_null():
+def test_workers_of_dask_give_the_same_table_and_null(dask_client):
     X, y = make_data()
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=KFold(3))
     models = {"ridge": Ridge(), "search": search}
     options = {"cv": CV, "null": "phase", "n_surrogates": 19, "verbose": False}
     here = run(models, X, y, **options), null_test(search, X, y, **options)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, Client(cluster), parallel_config("dask"):
+    with parallel_config("dask"):
         there = run(models, X, y, **options), null_test(search, X, y, **options)
     assert there[0].drop(columns="fit_time").equals(here[0].drop(columns="fit_time"))
     np.testing.assert_array_equal(there[1].draws, here[1].draws)

@@ -69,19 +69,13 @@ def two_processes():
         yield client
 
 
-@pytest.fixture(scope="module")
-def client():
-    with two_processes() as client:
-        yield client
-
-
 def check_same(found, expected):
     """Compare tables; processes with other numbers of threads differ in the last digits."""
     found, expected = (table.drop(columns="fit_time") for table in (found, expected))
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9, check_flags=False)
 
 
-def test_a_search_a_comparison_and_a_null_over_recordings_run_on_dask(study, client):
+def test_a_search_a_comparison_and_a_null_over_recordings_run_on_dask(study, dask_client):
     X, y = study
     search = GridSearchCV(make_model(), {"window__delay": [0.0, 2.0]}, cv=CV)
     models = {"ridge": make_model(), "search": search}
@@ -112,7 +106,7 @@ def n_sent(monkeypatch):
     return lambda: sum(sent)
 
 
-def test_the_eeg_leaves_this_process_once_for_all_tasks_of_a_call(study, client, n_sent):
+def test_the_eeg_leaves_this_process_once_for_all_tasks_of_a_call(study, dask_client, n_sent):
     X, y = study
     search = GridSearchCV(make_model(), {"ridge__alpha": [0.1, 1.0, 10.0]}, cv=CV, refit=False)
     with parallel_config("dask"):
@@ -122,7 +116,7 @@ def test_the_eeg_leaves_this_process_once_for_all_tasks_of_a_call(study, client,
         assert n_sent() == 2
 
 
-def test_recordings_in_files_are_opened_by_the_workers(study, client, n_sent, tmp_path):
+def test_recordings_in_files_are_opened_by_the_workers(study, dask_client, n_sent, tmp_path):
     X, y = study
     table = compare(make_model(), X, y, **OPTIONS)
     on_disk = X.to_folder(tmp_path)
@@ -152,7 +146,7 @@ def test_a_worker_reads_the_file_itself_and_not_a_copy(study, tmp_path):
         np.testing.assert_array_equal(eeg, study[0][:2])
 
 
-def test_a_missing_file_is_named_by_the_worker_that_misses_it(study, client, tmp_path):
+def test_a_missing_file_is_named_by_the_worker_that_misses_it(study, dask_client, tmp_path):
     X, y = study
     on_disk = pickle.loads(pickle.dumps(X.to_folder(tmp_path)))
     for file in tmp_path.iterdir():

@@ -159,7 +159,9 @@ def test_covariances_are_the_same_from_the_cache_and_in_any_order(make_raw, rows
     X = windows([make_raw(random_state=i) for i in range(2)])
     found = BandCovariance(TWO).fit_transform(X)
     calls = []
-    monkeypatch.setattr("sklearn_beira.features.filter_bands", lambda *args: calls.append(args))
+    monkeypatch.setattr(
+        "sklearn_beira.features.covariance.filter_bands", lambda *args: calls.append(args)
+    )
     chosen = [30, 2, 31, 2]
     np.testing.assert_array_equal(BandCovariance(TWO).fit_transform(X[chosen]), found[chosen])
     monkeypatch.undo()

@@ -96,10 +96,8 @@ def test_processes_of_loky_give_the_same(study, predictions):
     check_same(predict(*study, n_jobs=1), predictions)
 
 
-def test_workers_of_dask_give_the_same(study, predictions):
-    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, distributed.Client(cluster), parallel_config("dask"):
+def test_workers_of_dask_give_the_same(study, predictions, dask_client):
+    with parallel_config("dask"):
         check_same(predict(*study), predictions)
 
 
