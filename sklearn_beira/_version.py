@@ -1,3 +1,3 @@
-"""The version, where packaging can read it without importing torch."""
+"""The version, where packaging can read it without importing the package."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
