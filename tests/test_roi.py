@@ -1,4 +1,4 @@
-"""ROIExtractor against plain numpy, and every error sentence it can say."""
+"""ROIExtractor against plain NumPy, and each of its errors."""
 
 import gzip
 import os
@@ -324,22 +324,25 @@ def test_an_atlas_of_floats_on_disk_is_a_label_image(tmp_path):
         ({"atlas": "aal", "labels": None}, r"Unknown atlas 'aal'.*harvard-oxford-cor.*difumo-64"),
         ({"atlas": "harvard-oxford-subcortical"}, "has its own; leave it out"),
         ({"atlas": "nowhere/atlas.nii.gz"}, r"file of the atlas does not exist: nowhere"),
-        ({"regions": ["putame"]}, r"Unknown regions \['putame'\] \(did you mean putamen\?\)"),
+        ({"regions": ["putame"]}, r"Unknown regions \['putame'\] \(did you mean 'putamen'\?\)"),
         (
             {"regions": ["insula", "putamen"]},
             r"\['insula'\].*this atlas has \['caudate', 'putamen'",
         ),
         ({"regions": "striatum"}, r"Unknown regions .'Left Pallidum'"),
-        ({"regions": []}, "No region is selected"),
+        ({"regions": []}, r"regions is \[\]; expected at least one name"),
         ({"regions": ["putamen", "putamen"]}, "more than once"),
         ({"labels": ["a", "b"]}, "2 names are given for 3 regions"),
-        ({"labels": ["a", "b", "b"]}, r"name \['b'\] more than once"),
+        ({"labels": ["a", "b", "b"]}, r"name or an index more than once.*'b'"),
         ({"labels": "nowhere.csv"}, "file of the labels does not exist: nowhere.csv"),
-        ({"labels": pd.DataFrame({"id": [1], "name": "a"})}, r"expected \['index', 'name'\]"),
-        ({"labels": pd.DataFrame({"index": [1, 1], "name": list("ab")})}, "one index two names"),
-        ({"smoothing_fwhm": -1.0}, "smoothing_fwhm is -1.0; expected a width in mm"),
-        ({"smoothing_fwhm": "wide"}, "smoothing_fwhm is 'wide'"),
-        ({"standardize": "robust"}, "standardize is 'robust'; expected False, 'zscore_sample'"),
+        ({"labels": pd.DataFrame({"id": [1], "name": "a"})}, "expected index and name"),
+        (
+            {"labels": pd.DataFrame({"index": [1, 1], "name": list("ab")})},
+            "index more than once",
+        ),
+        ({"smoothing_fwhm": -1.0}, "'smoothing_fwhm'.*Got -1.0"),
+        ({"smoothing_fwhm": "wide"}, "'smoothing_fwhm'.*Got 'wide'"),
+        ({"standardize": "robust"}, "'standardize'.*zscore_sample.*Got 'robust'"),
     ],
 )
 def test_a_bad_parameter_is_named_at_fit_and_not_before(params, message):
@@ -356,9 +359,9 @@ def test_an_atlas_that_is_no_atlas_is_refused():
         with pytest.raises(TypeError, match=f"{parameter} is a int; expected a list of region"):
             make_extractor(**{parameter: 3}).fit(make_bold())
     halves = nib.Nifti1Image(np.full(SHAPE, 0.5), AFFINE)
-    with pytest.raises(ValueError, match="not whole numbers; expected a label image, or maps"):
+    with pytest.raises(ValueError, match=r"neither labels.*whole numbers, nor maps"):
         make_extractor(halves).fit(make_bold())
-    with pytest.raises(ValueError, match=r"atlas has shape \(10, 12\)"):
+    with pytest.raises(ValueError, match=r"atlas of shape \(10, 12\)"):
         make_extractor(nib.Nifti1Image(np.ones((10, 12)), AFFINE)).fit(make_bold())
 
 
@@ -397,10 +400,10 @@ def test_maps_are_resampled_linearly():
     )
 
 
-def test_an_atlas_elsewhere_is_refused_with_both_extents():
+def test_an_atlas_elsewhere_is_refused():
     far = AFFINE.copy()
     far[2, 3] = 500
-    with pytest.raises(ValueError, match=r"do not overlap.*z 500 to 527 mm.*z -12 to 15 mm"):
+    with pytest.raises(ValueError, match=r"No voxel.*belongs to .*pallidum.*space of the atlas"):
         make_extractor(nib.Nifti1Image(make_labels().dataobj, far)).fit(make_bold())
 
 
@@ -418,7 +421,7 @@ def test_a_region_outside_the_field_of_view_is_named(make_atlas):
 
 def test_a_region_mostly_outside_is_warned_of_with_its_share():
     cut = make_bold().slicer[:6]  # putamen is at x 5 to 7
-    with pytest.warns(UserWarning, match="Only 33% of the volume of 'putamen' is left"):
+    with pytest.warns(UserWarning, match="lies inside the image and the mask: 'putamen' 33%"):
         roi = make_extractor().fit(cut)
     np.testing.assert_allclose(roi.coverage_, [1, 1 / 3, 1])
 
@@ -429,7 +432,7 @@ def test_a_region_smaller_than_a_voxel_of_the_image_is_named():
     )
     atlas = make_labels()
     atlas.dataobj[9, 9, 9] = 4
-    with pytest.raises(ValueError, match=r"\['speck'\].*smaller than a voxel"):
+    with pytest.raises(ValueError, match=r"No voxel of the image belongs to \['speck'\]"):
         make_extractor(atlas, labels=[*NAMES, "speck"]).fit(coarse)
 
 
@@ -457,9 +460,12 @@ def test_transform_refuses_another_grid():
 
 def test_values_that_are_not_finite_are_counted_and_placed():
     img = make_bold()
-    img.dataobj[1, 2, 3, 7] = np.nan
+    img.dataobj[1, 2, 3, 7] = img.dataobj[1, 2, 4, 7] = np.nan
+    with pytest.raises(ValueError, match=r"2 NaN or inf.*volume 7.*voxel \(1, 2, 3\)"):
+        make_extractor().fit_transform(img)
+    img.dataobj[1, 2, 3:5, 7] = 0
     img.dataobj[4, 5, 6, 9] = np.inf
-    with pytest.raises(ValueError, match=r"2 NaN or inf.*volume 7 at voxel \(1, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"1 NaN or inf.*volume 9.*voxel \(4, 5, 6\)"):
         make_extractor().fit_transform(img)
 
 
@@ -468,7 +474,7 @@ def test_one_volume_is_no_time_series():
     for one in (img.slicer[..., 0], img.slicer[..., :1]):
         with pytest.raises(ValueError, match="expected several volumes"):
             make_extractor().fit(one)
-    with pytest.raises(ValueError, match=r"\(10, 12, 10\); expected four dimensions"):
+    with pytest.raises(ValueError, match=r"\(10, 12, 10\); expected several volumes in four dim"):
         make_extractor().fit(np.zeros(SHAPE))
 
 
@@ -519,12 +525,12 @@ def test_a_region_mostly_without_signal_is_warned_of(make_atlas):
     img = make_bold()
     img.dataobj[4:, :6] = 0.0
     img.dataobj[7, 2, 2] = np.arange(40)  # one of the 12 voxels of the putamen
-    with pytest.warns(UserWarning, match=r"Only \d+% of the voxels of 'putamen' vary in time"):
+    with pytest.warns(UserWarning, match=r"vary in time: 'putamen' \d+%"):
         make_extractor(make_atlas()).fit_transform(img)
 
 
 def test_a_list_of_runs_is_refused():
-    with pytest.raises(TypeError, match="one run a call"):
+    with pytest.raises(TypeError, match="takes one run"):
         make_extractor().fit([make_bold(), make_bold()])
 
 
@@ -609,7 +615,7 @@ def test_real_motion_parameters_are_read_and_removed(real_motion):
         expected = residuals(numpy_means(img), motion)
         np.testing.assert_allclose(Y, expected, atol=1e-2)
         short = nib.Nifti1Image(img.dataobj[..., :-3], AFFINE)
-        counts = f"{len(motion)} rows and the image {len(motion) - 3} volumes"
+        counts = f"{len(motion)} rows.*{len(motion) - 3} volumes"
         with pytest.raises(ValueError, match=counts):
             make_extractor(confounds=path).fit_transform(short)
 
@@ -648,12 +654,12 @@ def with_nan_in_row_5(table):
 @pytest.mark.parametrize(
     ("confounds", "columns", "message"),
     [
-        (np.zeros((37, 6)), None, "37 rows and the image 40 volumes"),
+        (np.zeros((37, 6)), None, "37 rows.*40 volumes"),
         ([np.zeros((40, 6)), np.zeros((40, 6))], None, r"shape \(2, 40, 6\).*those of one run"),
         (np.ones((40, 38)), None, "40 volumes cannot be cleaned of 40 regressors"),
         ("nowhere/rp_run.txt", None, "file of the confounds does not exist: nowhere"),
         (with_nan_in_row_5, None, r"confounds \['trans_x'\] have NaN or infinite values"),
-        (lambda table: table, ["aroma"], r"no columns \['aroma'\]; they have \['trans_x'"),
+        (lambda table: table, ["aroma"], r"no columns \['aroma'\].*\['trans_x'"),
         (lambda table: table.assign(csf="high"), ["csf"], "not all numbers"),
     ],
 )
@@ -705,7 +711,7 @@ def test_inverse_transform_checks_its_columns():
         roi.inverse_transform(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"with the columns .'caudate', 'putamen', 'pallidum'"):
         roi.inverse_transform(pd.DataFrame(np.zeros((4, 3)), columns=NAMES[::-1]))
-    with pytest.raises(ValueError, match="2 NaN or infinite values"):
+    with pytest.raises(ValueError, match="NaN or infinite values"):
         roi.inverse_transform([[0, 1, np.nan], [0, np.inf, 2]])
 
 

@@ -1,4 +1,4 @@
-"""The BOLD image, and what is brought onto its grid."""
+"""BOLD images, masks and atlases: opened, read, and resampled to one grid."""
 
 import warnings
 import zlib
@@ -12,38 +12,42 @@ from nilearn.image import resample_img
 
 from .._utils.files import existing_file, one_line
 
+IMAGE_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+
+
+def is_array(X):
+    """Tell BOLD given as an array from a path or an image."""
+    return not isinstance(X, (str, Path, SpatialImage))
+
 
 def open_bold(X, affine, atlas=None):
-    """Path, image or array (time first) -> nibabel image (time last), without a copy.
+    """Open BOLD as a nibabel image (time last), without a copy of the voxels.
 
-    An array has the given affine, or that of the atlas if the spatial shapes agree.
+    An array (time first) gets the affine given, or that of the atlas if the spatial shapes agree.
     """
     if isinstance(X, (list, tuple)):
         raise TypeError(
-            f"X is a {type(X).__name__}; ROIExtractor takes one run a call: extract each run with "
-            "its own confounds, or join volumes with nilearn.image.concat_imgs."
+            f"X is a {type(X).__name__}, but ROIExtractor takes one run; call it for each run, "
+            "with the confounds of that run."
         )
-    if isinstance(X, (str, Path, SpatialImage)):
-        img = open_image(X, "BOLD image")
+    if is_array(X):
+        X = np.asarray(X)
+        shape = X.shape
+        img = SpatialImage(np.moveaxis(np.atleast_1d(X), 0, -1), None)
     else:
-        array = np.asarray(X)
-        if array.ndim != 4:
-            raise ValueError(
-                f"The BOLD array has shape {array.shape}; expected four dimensions, "
-                "(n_volumes, nx, ny, nz)."
-            )
-        img = SpatialImage(np.moveaxis(array, 0, -1), None)
-    if len(img.shape) != 4 or img.shape[-1] < 2:
+        img = open_image(X, "BOLD image")
+        shape = img.shape
+    if len(shape) != 4 or img.shape[-1] < 2:
         raise ValueError(
-            f"The BOLD image has shape {img.shape}; expected several volumes, "
-            "(nx, ny, nz, n_volumes): a time series cannot be had from one."
+            f"The BOLD has shape {shape}; expected several volumes in four dimensions, "
+            "(nx, ny, nz, n_volumes) in an image and (n_volumes, nx, ny, nz) in an array."
         )
     if img.affine is not None:
         return img
     if affine is None and img.shape[:3] != atlas.shape[:3]:
         raise ValueError(
             f"The BOLD array has volumes of shape {img.shape[:3]} (time comes first) and the atlas "
-            f"{atlas.shape[:3]}, so where its voxels lie is unknown; give affine=."
+            f"{atlas.shape[:3]}, so the place of the voxels is unknown; give affine=."
         )
     affine = np.asarray(atlas.affine if affine is None else affine, dtype=float)
     if affine.shape != (4, 4):
@@ -52,35 +56,31 @@ def open_bold(X, affine, atlas=None):
 
 
 def read_bold(img):
-    """Voxels (nx, ny, nz, n_volumes) of an open BOLD image, all of them finite."""
+    """Read the voxels (nx, ny, nz, n_volumes) of an open BOLD image; all have to be finite."""
     data = read_data(img)
-    # volume by volume, so that no second array of this size is made
-    count, first = 0, None
-    for volume in range(data.shape[-1]):
+    for volume in range(data.shape[-1]):  # one by one, to avoid a second array of this size
         bad = np.argwhere(~np.isfinite(data[..., volume]))
         if len(bad):
-            count += len(bad)
-            first = first or (volume, tuple(bad[0].tolist()))
-    if count:
-        raise ValueError(
-            f"The BOLD image has {count} NaN or infinite values, the first in volume {first[0]} at "
-            f"voxel {first[1]}; expected finite values: repair the image, or set them to 0 with "
-            "nilearn.image.clean_img(..., ensure_finite=True, detrend=False, standardize=False)."
-        )
+            raise ValueError(
+                f"The BOLD image has {len(bad)} NaN or infinite values in volume {volume}, the "
+                f"first at voxel {tuple(bad[0].tolist())}; repair the image, for example with "
+                "nilearn.image.clean_img(..., ensure_finite=True, detrend=False, "
+                "standardize=False)."
+            )
     return data
 
 
 def same_affine(a, b):
-    """Whether two affines agree to a micrometre."""
+    """Tell whether two affines agree to a micrometer."""
     return np.allclose(a, b, atol=1e-3)
 
 
 def resample(img, shape, affine):
-    """Copy of labels (nearest neighbor) or maps (linear, float64) on another grid."""
+    """Copy labels (nearest neighbor) or maps (linear, float64) to another grid."""
     is_maps = img.ndim == 4
     if img.shape[:3] != shape or not same_affine(img.affine, affine):
         with warnings.catch_warnings():
-            # said of a map that is the same everywhere; a map is not a mask
+            # nilearn takes a map that is the same everywhere for a mask
             warnings.filterwarnings("ignore", message="Resampling binary images")
             how = "linear" if is_maps else "nearest"
             img = resample_img(img, target_affine=affine, target_shape=shape, interpolation=how)
@@ -90,7 +90,7 @@ def resample(img, shape, affine):
 
 
 def mask_on_grid(mask_img, shape, affine):
-    """Brain mask, array of bool of that shape."""
+    """Read a brain mask as an array of bool of that shape."""
     img = open_image(mask_img, "brain mask")
     mask = np.nan_to_num(np.squeeze(read_data(img))) != 0
     if mask.ndim != 3:
@@ -104,11 +104,8 @@ def mask_on_grid(mask_img, shape, affine):
     return mask
 
 
-IMAGE_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
-
-
 def open_image(source, role):
-    """Path or image -> nibabel image; the data stay on disk."""
+    """Open a path or an image as a nibabel image; the data stay on disk."""
     if isinstance(source, SpatialImage):
         return source
     if not isinstance(source, (str, Path)):
@@ -121,18 +118,18 @@ def open_image(source, role):
     except IMAGE_ERRORS as err:
         raise ValueError(
             f"The file of the {role} cannot be read as a NIfTI image: {path} ({one_line(err)}); "
-            "it may be truncated or of another format, get it again."
+            "check its format, or copy it again."
         ) from err
     if not isinstance(img, SpatialImage):
         raise ValueError(
             f"The file of the {role} is a {type(img).__name__}: {path}; expected a volumetric "
-            "NIfTI image, not a surface."
+            "NIfTI image."
         )
     return img
 
 
 def read_data(img):
-    """Voxels of an image; float64 only where float32 would round."""
+    """Read the voxels of an image: float64 where float32 would round, float32 otherwise."""
     dtype = img.dataobj.dtype
     if dtype.kind not in "biuf":
         raise ValueError(f"The image has voxels of type {dtype}; expected real numbers.")
@@ -141,5 +138,5 @@ def read_data(img):
     except IMAGE_ERRORS as err:
         raise ValueError(
             f"The data of {img.get_filename()} cannot be read ({one_line(err)}); the file is "
-            "damaged or truncated, get it again."
+            "damaged or truncated, copy it again."
         ) from err

@@ -1,106 +1,107 @@
-"""From BOLD images to region time series, and back."""
+"""Time series of regions from BOLD images, and back."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.spatialimages import SpatialImage
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .atlas import (
-    check_signal,
-    load_atlas,
-    make_masker,
-    measure_coverage,
-    pick_regions,
-    select_regions,
-)
-from .confounds import compute_global_signal, read_confounds
-from .images import mask_on_grid, open_bold, read_bold, resample, same_affine
+# The other modules of this room import nilearn, so they are imported only when they are used.
+if TYPE_CHECKING:
+    from nibabel import Nifti1Image
+    from nibabel.spatialimages import SpatialImage
+    from numpy.typing import ArrayLike
 
 
 class ROIExtractor(TransformerMixin, BaseEstimator):
-    """Turn a BOLD image into a table of region time series.
+    """Extract the time series of brain regions from a BOLD image.
 
-    Per volume, a region of a label image gives the mean of its voxels; the maps of a
-    probabilistic atlas are fitted to the volume together by least squares. nilearn's maskers do
-    the work, in this order: smoothing, extraction, detrending, confound regression (detrended
-    confounds, so that the trend does not come back), standardization.
+    A region of a label image has the mean of its voxels in each volume. The maps of a
+    probabilistic atlas are fitted to each volume together, by least squares. nilearn's maskers
+    smooth, extract, detrend, regress out the (detrended) confounds and standardize, in this order.
 
-    The targets are not standardized by default: whatever scales them must be learned in the
-    training fold, and the regressor does that. Detrending and confound regression do use the whole
-    run; they decide which signal is to be predicted, and they also let the run's own slope and
-    confound weights reach the test volumes. Use ``detrend=False, confounds=None`` where even
-    that is too much, or this class as the ``transformer`` of a ``TransformedTargetRegressor``.
+    The time series are not standardized by default, because scales have to be learned in the
+    training fold; the regressor does that. Detrending and confound regression use the whole run:
+    they define the signal to be predicted, and let the slope and the confound weights of test
+    volumes take part. To avoid even that, use ``detrend=False, confounds=None``, or this class as
+    the ``transformer`` of a ``TransformedTargetRegressor``.
 
     Parameters
     ----------
     atlas : str, path or image, default="harvard-oxford-subcortical"
-        ``"harvard-oxford-subcortical"`` (maxprob-thr25-2mm [1]_), ``"harvard-oxford-cortical"``,
-        ``"difumo-64"``; or a label image ``(nx, ny, nz)`` of whole numbers, 0 being background; or
-        maps ``(nx, ny, nz, n_maps)``. It is resampled to the grid of the BOLD image: labels by
-        nearest neighbor, maps linearly. On a coarser grid regions lose detail, so a region left
-        without a voxel is an error and one left with less than half its volume a warning.
+        Name of an atlas: ``"harvard-oxford-subcortical"`` (maxprob-thr25-2mm [1]_),
+        ``"harvard-oxford-cortical"`` or ``"difumo-64"``. Or an image: labels ``(nx, ny, nz)``,
+        whole numbers with 0 for the background, or maps ``(nx, ny, nz, n_maps)``. The atlas is
+        resampled to the grid of the BOLD image, labels by nearest neighbor and maps linearly.
     regions : None, str or list of str, default=None
-        Names, in the order of the columns wanted; or ``"striatum"``: pallidum, caudate, putamen and
-        accumbens, left and right, the eight regions of [2]_; or ``"subcortical"``: all but
-        white matter and cerebral cortex, 17 in Harvard-Oxford (ventricles and brain stem
-        included). None is ``"subcortical"`` for Harvard-Oxford subcortical and every region for
-        the others.
+        Names of the regions, in the order of the columns. ``"striatum"`` selects the eight regions
+        of [2]_: pallidum, caudate, putamen and accumbens, left and right. ``"subcortical"`` selects
+        all regions but white matter and cerebral cortex, 17 in Harvard-Oxford (with ventricles and
+        brain stem). None is ``"subcortical"`` for the subcortical Harvard-Oxford atlas, and all
+        regions for the others.
     labels : None, list of str, DataFrame or path, default=None
-        Region names of an image given as ``atlas``. A list names the label values (maps) in
-        increasing order, and may begin with "Background". A table (DataFrame, csv or tsv) has
-        columns ``index`` (label value) and ``name``; label values it leaves out are not read,
-        and the rows of a table for maps are taken in order. None: the numbers serve as names.
+        Names of the regions of an image given as `atlas`. A list names the label values (or maps)
+        in increasing order, and may begin with "Background". A table (DataFrame, csv or tsv) has
+        the columns ``index`` (label value) and ``name``; label values that it omits are ignored,
+        and for maps its rows are taken in order. With None the numbers serve as names.
     smoothing_fwhm : float or None, default=3.0
-        Width of the Gaussian in mm, 3 mm as in [2]_. None for images that are smoothed already.
+        Width of the Gaussian in mm; 3 mm as in [2]_. None for images that are already smoothed.
     detrend : bool, default=True
-        Remove mean and linear trend of each region. Slower drifts that are not linear: add
-        cosine columns to the confounds (fMRIPrep has ``cosine00`` ...).
+        Remove the mean and the linear trend of each region. For slower drifts of other shapes, add
+        cosines to the confounds (fMRIPrep has ``cosine00`` ...).
     standardize : False, "zscore_sample" or "psc", default=False
         As in nilearn; percent signal change refers to the mean before detrending.
     confounds : None, DataFrame, array of shape (n_volumes, n_confounds) or path, default=None
-        Regressors of one run, read when `transform` is called. Paths: ``rp_*.txt`` of SPM, csv and
-        tsv with or without a header. All columns count, except that of a whole fMRIPrep table (it
-        has ``framewise_displacement``) the six motion parameters are taken. A missing value in
-        the first row, where derivatives have none, takes the value of the second row.
+        Confounds of one run, read by `transform`. Files are ``rp_*.txt`` of SPM, csv and tsv, with
+        or without a header. All columns are used, except in a table of fMRIPrep (which has
+        ``framewise_displacement``): there the six motion parameters are used. A missing value in
+        the first row, where derivatives have none, is replaced by the value of the second row.
     confound_columns : None or list of str, default=None
-        The columns of the table to use instead.
+        Columns of the table to use instead.
     global_signal : bool, default=False
-        Regress out the global signal as well: the column ``global_signal`` of the confounds where
-        there is one, otherwise the mean over the brain, which is `mask_img` or nilearn's
-        ``compute_epi_mask``. [2]_ does so; it also removes what all regions share, and with it
-        signal that EEG vigilance measures predict, so it is off by default.
+        Regress out the global signal too, as in [2]_: the column ``global_signal`` of the
+        confounds, or, without such a column, the mean over the brain (`mask_img`, or nilearn's
+        ``compute_epi_mask``). This removes what all regions share, and with it signal that EEG
+        measures of vigilance predict.
     mask_img : None, path or image, default=None
-        Brain mask; voxels outside it count neither for regions nor for the global signal.
+        Brain mask. Voxels outside are used neither for regions nor for the global signal.
     affine : None or array of shape (4, 4), default=None
-        Voxel indices to mm, for BOLD given as arrays. None takes the affine of the atlas if the
-        spatial shapes agree. Mind the first axis: nilearn loads Harvard-Oxford left to right, FSL
-        stores its images right to left, and a wrong guess swaps the hemispheres.
+        Transform from voxel indices to mm, for BOLD given as arrays. None takes the affine of the
+        atlas if the spatial shapes agree. Check the first axis: nilearn loads Harvard-Oxford from
+        left to right, FSL stores its images from right to left, and a wrong affine swaps the
+        hemispheres.
     data_dir : None or path, default=None
-        Folder of nilearn's atlases, as in the fetchers of nilearn. Files that are not there are
-        downloaded.
+        Folder of nilearn's atlases, as in nilearn's fetchers. Missing files are downloaded.
 
     Attributes
     ----------
     region_names_ : list of str, length n_rois
+        Names of the regions.
     atlas_img_ : Nifti1Image
         Atlas on the grid of the BOLD image: labels 1 ... n_rois in the order of the names, or maps.
     coverage_ : Series of float, length n_rois
-        Share of each region's volume (map weight) that the grid and the mask leave, about 1.
-    affine_ : array of shape (4, 4), in mm
+        Share of each region's volume (map weight) inside the grid and the mask, about 1.
+    affine_ : array of shape (4, 4)
+        Transform from voxel indices to mm.
     spatial_shape_ : tuple (nx, ny, nz)
+        Grid of the BOLD image.
     array_input_ : bool
-        Fitted on an array, so `inverse_transform` returns one.
+        True after a fit on an array; `inverse_transform` then returns an array.
     masker_ : nilearn.maskers.NiftiLabelsMasker or NiftiMapsMasker
+        The fitted masker.
 
     Notes
     -----
-    Inside a ``TransformedTargetRegressor(regressor, transformer=ROIExtractor(...),
+    In a ``TransformedTargetRegressor(regressor, transformer=ROIExtractor(...),
     check_inverse=False)`` the volumes of a fold are treated as one contiguous run, and
-    `confounds` must have the fold's length: regress confounds out beforehand.
+    `confounds` would have to be as long as the fold: regress confounds out beforehand.
 
     References
     ----------
@@ -124,22 +125,27 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
     (4, 4, 4, 20)
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        "smoothing_fwhm": [Interval(Real, 0, None, closed="left"), None],
+        "standardize": [StrOptions({"zscore_sample", "psc"}), Options(bool, {False}), None],
+    }
+
     def __init__(
         self,
-        atlas="harvard-oxford-subcortical",
+        atlas: str | Path | SpatialImage = "harvard-oxford-subcortical",
         *,
-        regions=None,
-        labels=None,
-        smoothing_fwhm=3.0,
-        detrend=True,
-        standardize=False,
-        confounds=None,
-        confound_columns=None,
-        global_signal=False,
-        mask_img=None,
-        affine=None,
-        data_dir=None,
-    ):
+        regions: str | Sequence[str] | None = None,
+        labels: Sequence[str] | pd.DataFrame | str | Path | None = None,
+        smoothing_fwhm: float | None = 3.0,
+        detrend: bool = True,
+        standardize: Literal[False, "zscore_sample", "psc"] = False,
+        confounds: pd.DataFrame | ArrayLike | str | Path | None = None,
+        confound_columns: Sequence[str] | None = None,
+        global_signal: bool = False,
+        mask_img: str | Path | SpatialImage | None = None,
+        affine: ArrayLike | None = None,
+        data_dir: str | Path | None = None,
+    ) -> None:
         self.atlas = atlas
         self.regions = regions
         self.labels = labels
@@ -153,8 +159,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         self.affine = affine
         self.data_dir = data_dir
 
-    def fit(self, X, y=None):
-        """Bring the atlas onto the grid of X; no value of X is used.
+    def fit(self, X: str | Path | SpatialImage | ArrayLike, y: None = None) -> Self:
+        """Resample the atlas to the grid of X; the values of X are not used.
 
         Parameters
         ----------
@@ -166,18 +172,23 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : ROIExtractor
+            Fitted.
 
         Raises
         ------
         ValueError
-            Unknown atlas or region, missing file, or a region without a voxel in the image.
+            If an atlas or a region is unknown, a file is missing, or a region has no voxel in the
+            image.
         """
-        self._check_options()
+        from .atlas import load_atlas, make_masker, measure_coverage, pick_regions, select_regions
+        from .images import is_array, mask_on_grid, open_bold, resample
+
+        self._validate_params()
         atlas, table = load_atlas(self.atlas, self.labels, self.data_dir)
-        regions = self.regions
-        if regions is None and self.atlas == "harvard-oxford-subcortical":
-            regions = "subcortical"
-        names = select_regions(regions, table)
+        default = isinstance(self.atlas, str) and self.atlas == "harvard-oxford-subcortical"
+        names = select_regions(
+            "subcortical" if default and self.regions is None else self.regions, table
+        )
         bold = open_bold(X, self.affine, atlas)
         shape, affine = bold.shape[:3], bold.affine
 
@@ -198,10 +209,10 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         self.coverage_ = coverage
         self.spatial_shape_ = shape
         self.affine_ = affine
-        self.array_input_ = not isinstance(X, (str, Path, SpatialImage))
+        self.array_input_ = is_array(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: str | Path | SpatialImage | ArrayLike) -> pd.DataFrame:
         """Extract the time series of the regions.
 
         Parameters
@@ -217,17 +228,23 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Another grid, values that are not finite, a region that is constant, confounds of
-            another length, or fewer volumes than regressors.
+            If the grid differs, values are not finite, a region is constant, the confounds have
+            another length, or there are not more volumes than regressors.
         """
         check_is_fitted(self)
+        import nibabel as nib
+
+        from .atlas import check_signal
+        from .confounds import compute_global_signal, read_confounds
+        from .images import open_bold, read_bold, same_affine
+
         bold = open_bold(X, self.affine_)
         shape, n_volumes = bold.shape[:3], bold.shape[-1]
         if shape != self.spatial_shape_ or not same_affine(bold.affine, self.affine_):
             raise ValueError(
                 f"The image has grid {shape} with another origin, orientation or voxel size than "
                 f"the grid {self.spatial_shape_} that ROIExtractor was fitted on; call "
-                "fit_transform on each image, or resample them to one grid first."
+                "fit_transform on each image, or resample the images to one grid."
             )
         confounds, has_global = read_confounds(
             self.confounds, self.confound_columns, self.global_signal, n_volumes
@@ -237,7 +254,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         if n_volumes <= n_regressors:
             raise ValueError(
                 f"{n_volumes} volumes cannot be cleaned of {n_regressors} regressors (mean, trend "
-                "and confounds), nothing would be left; use fewer confounds or a longer run."
+                "and confounds); use fewer confounds or a longer run."
             )
         data = read_bold(bold)
         check_signal(data, self.atlas_img_, self.region_names_)
@@ -250,24 +267,30 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         # asarray: a global set_config(transform_output="pandas") makes the masker return a frame
         return pd.DataFrame(np.asarray(Y, dtype=float), columns=self.region_names_)
 
-    def inverse_transform(self, Y):
-        """Paint region values back into the brain.
+    def inverse_transform(self, Y: pd.DataFrame | ArrayLike) -> Nifti1Image | np.ndarray:
+        """Write values of regions into the voxels of an image.
 
-        Each voxel of a label gets the value of its region, each voxel under maps the sum of map
-        times value; everything else is 0. What `transform` removed (mean, trend, confounds)
-        stays removed.
+        Each voxel of a label gets the value of its region, and each voxel of maps the sum of map
+        times value; all other voxels are 0. Mean, trend and confounds are not added back.
 
         Parameters
         ----------
         Y : DataFrame or array of shape (n_volumes, n_rois)
-            Region time series, such as predictions.
+            Time series of the regions, such as predictions.
 
         Returns
         -------
         X : Nifti1Image (nx, ny, nz, n_volumes), float32, or array (n_volumes, nx, ny, nz)
             Of the kind and on the grid given to `fit`.
+
+        Raises
+        ------
+        ValueError
+            If the columns are not those of the regions, or values are not finite.
         """
         check_is_fitted(self)
+        import nibabel as nib
+
         names = list(getattr(Y, "columns", self.region_names_))
         values = np.asarray(Y, dtype=float)
         if values.ndim != 2 or names != self.region_names_ or values.shape[1] != len(names):
@@ -276,13 +299,10 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
                 f"(n_volumes, {len(self.region_names_)}) with the columns {self.region_names_}."
             )
         if not np.isfinite(values).all():
-            raise ValueError(
-                f"Y has {np.sum(~np.isfinite(values))} NaN or infinite values; inverse_transform "
-                "expects finite ones: remove those volumes first."
-            )
+            raise ValueError("Y has NaN or infinite values; remove those volumes.")
         regions = self.atlas_img_.dataobj
         if regions.ndim == 3:
-            # one row of values per label, row 0 the background: indexing paints all voxels
+            # a row per label, with zeros for the background: indexing fills all voxels
             painted = np.vstack([np.zeros(len(values)), values.T]).astype(np.float32)[regions]
         else:
             painted = regions.astype(np.float32) @ values.T.astype(np.float32)
@@ -290,8 +310,19 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             return np.moveaxis(painted, -1, 0)
         return nib.Nifti1Image(painted, self.affine_)
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the regions, array of str of shape (n_rois,)."""
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the regions.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str, shape (n_rois,)
+            The names.
+        """
         check_is_fitted(self)
         return np.asarray(self.region_names_, dtype=object)
 
@@ -299,12 +330,3 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False  # images with time: four dimensions
         return tags
-
-    def _check_options(self):
-        fwhm, scale = self.smoothing_fwhm, self.standardize
-        if fwhm is not None and not (np.isscalar(fwhm) and np.isreal(fwhm) and fwhm >= 0):
-            raise ValueError(
-                f"smoothing_fwhm is {fwhm!r}; expected a width in mm (0 or more) or None."
-            )
-        if not (scale is False or scale is None or scale in ("zscore_sample", "psc")):
-            raise ValueError(f"standardize is {scale!r}; expected False, 'zscore_sample' or 'psc'.")

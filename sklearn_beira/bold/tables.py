@@ -1,4 +1,6 @@
-"""Columns of a table of BOLD that are no regions: times and numbers of volumes."""
+"""Tables in text files, and the columns of a BOLD table that are not regions."""
+
+from __future__ import annotations
 
 import re
 
@@ -7,13 +9,13 @@ import pandas as pd
 
 from .._utils.files import existing_file, one_line
 
-# Columns of a table that tell when, in s, and others that tell no BOLD.
+# Names of columns that hold the time of each volume in s, and of columns that count the volumes.
 SECONDS = ("time_s", "time", "onset")
 COUNTS = ("volume", "index")
 
 
 def clock_of(name):
-    """Reduce the name of a column to what it says of time.
+    """Strip the unit and the case from the name of a column.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ def clock_of(name):
 
 
 def find_clocks(table):
-    """Find columns of a table that number volumes or tell their times.
+    """Find the columns of a table that count volumes or hold their times.
 
     Parameters
     ----------
@@ -39,14 +41,15 @@ def find_clocks(table):
     Returns
     -------
     columns : list
-        Those whose name says so, and those that rise by the same step from row to row.
+        Columns with the name of a time or a counter, and columns that rise in equal steps.
     """
-    found = []
-    for column in table:
-        named = clock_of(column) in (*SECONDS, *COUNTS) or str(column).startswith("Unnamed: ")
-        if named or _rises_evenly(table[column]):
-            found.append(column)
-    return found
+    return [
+        column
+        for column in table
+        if clock_of(column) in (*SECONDS, *COUNTS)
+        or str(column).startswith("Unnamed: ")
+        or _rises_evenly(table[column])
+    ]
 
 
 def _rises_evenly(values):
@@ -56,13 +59,48 @@ def _rises_evenly(values):
     return bool(steps[0] > 0 and np.ptp(steps) <= 1e-3 * steps[0])
 
 
-def read_table(path, role, **options):
-    """DataFrame of a text file; the options are those of ``pandas.read_csv``."""
+def find_separator(path):
+    """Return the comma, semicolon or tab that occurs most often in the first line of a file."""
+    with path.open(encoding="utf-8-sig") as lines:
+        header = lines.readline()
+    # Not left to pandas: in a table with one column it takes a digit for the separator.
+    return max(",;\t", key=header.count)
+
+
+def read_table(path, role, *, sep=None, header=0):
+    """Read a text file with pandas.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    role : str
+        What the table holds, for the errors.
+    sep : str or None
+        Separator of the columns; None finds it in the first line.
+    header : int, None or "infer"
+        Row that names the columns, as in :func:`pandas.read_csv`. With "infer" the first row is a
+        header if any cell of it is not a number.
+
+    Returns
+    -------
+    table : DataFrame
+        The table.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or if it is not a table.
+    """
     path = existing_file(path, role)
     try:
-        return pd.read_csv(path, **options)
+        sep = sep or find_separator(path)
+        if header == "infer":
+            first = pd.read_csv(path, sep=sep, header=None, nrows=1).iloc[0]
+            header = 0 if any(isinstance(cell, str) for cell in first) else None
+        return pd.read_csv(path, sep=sep, header=header)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as err:
         raise ValueError(
-            f"The file of the {role} cannot be read as a table: {path} ({one_line(err)}); "
-            "expected rows of equal length in a csv, tsv or txt file."
+            f"The file of the {role} cannot be read as a table: {path} ({one_line(err)}); give a "
+            "csv, tsv or txt file whose rows are equally long."
         ) from err

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch
 from .._utils.warn import warn_user
 from ..alignment.align import align, dropped_in_words
 from ..bold.roi import ROIExtractor
-from ..bold.tables import SECONDS, clock_of, find_clocks, read_table
+from ..bold.tables import SECONDS, clock_of, find_clocks, find_separator, read_table
 from ..datasets import make_eeg_fmri
 from .script import TMIN, arguments, call, literal
 
@@ -139,10 +139,7 @@ def read_bold(args):
             f"--{for_images[0]} goes with a NIfTI image, but {path} is a table, whose columns are "
             f"taken as they are; leave it out."
         )
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    # Not left to pandas: in a table of one region it takes a digit for the separator.
-    separator = max(",;\t", key=header.count)
+    separator = find_separator(path)
     table = read_table(path, "BOLD", sep=separator)
     left_out = find_clocks(table)
     regions = table.drop(columns=left_out)
