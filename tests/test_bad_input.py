@@ -743,7 +743,7 @@ def test_a_network_refuses_spoiled_eeg_as_the_page_says_or_works(of_x, capfd):
 
 
 ALPHA = {"alpha": (8, 12)}
-RIVALS = {
+MODELS = {
     "BEIRARegressor": lambda: beira(),
     "BlockedRidgeCV": lambda: BlockedRidgeCV(),
     "FingerprintRidgeCV": lambda: FingerprintRidgeCV(ALPHA, duration=1.0),
@@ -753,10 +753,10 @@ RIVALS = {
 }
 
 
-@pytest.mark.parametrize("name", RIVALS)
-def test_rivals_refuse_the_bold_that_beira_refuses(name):
+@pytest.mark.parametrize("name", MODELS)
+def test_baselines_refuse_the_bold_that_beira_refuses(name):
     X = TABLE if name == "BlockedRidgeCV" else windows()
-    model = RIVALS[name]()
+    model = MODELS[name]()
     twice = pd.DataFrame(BOLD, columns=["Thalamus", "Thalamus"])
     with pytest.raises(ValueError, match="y has several columns named 'Thalamus'"):
         model.fit(X, twice)

@@ -168,7 +168,7 @@ class SparseGroupLassoCV(PowerRegressor):
     def _import(self):
         try:
             from skglm.datafits import QuadraticGroup
-            from skglm.ridge import WeightedL1GroupL2
+            from skglm.penalties import WeightedL1GroupL2
             from skglm.solvers import GroupBCD
         except ImportError as error:
             raise ImportError(

@@ -1,30 +1,30 @@
-"""BOLD driven by EEG power: response, noise to a given ceiling, images."""
+"""Simulated BOLD: the response to EEG power, noise up to a given ceiling, and images."""
 
-import nibabel as nib
 import numpy as np
-from nilearn.glm.first_level import glover_hrf
 from scipy import signal
 from sklearn.utils import Bunch
 
 from .eeg import autoregressive
 
-# Envelopes are kept at steps of at most 0.1 s; the response is over after 32 s.
+# Largest step of the envelopes and length of the response, in s.
 MAX_STEP, HRF_LENGTH = 0.1, 32.0
-# A region is a cube of this many voxels a side; a voxel's own noise is in percent of the baseline.
+# Voxels along each side of a region; mean of a voxel; SD of its own noise in percent of the mean.
 CUBE, BASELINE, VOXEL_NOISE = 4, 1000.0, 0.5
 
 
 def make_clock(duration, lead_in, t_r, delay):
-    """Lay out the steps at which envelopes are known, and the volumes among them.
+    """Lay out the time steps of the envelopes, and the volumes among them.
 
-    Every volume falls on a step, so that nothing needs to be interpolated. The steps begin one
-    response earlier than the recording: the first volumes have a past as well.
+    Every volume falls on a step, so no interpolation is needed. The steps begin before the
+    recording, by the length of the response, so that the first volumes have a history as well.
     """
+    from nilearn.glm.first_level import glover_hrf  # nilearn is imported only when it is used
+
     n_volumes = int((duration - lead_in) / t_r + 1e-9)
     if n_volumes < 3:
         raise ValueError(
-            f"duration={duration:g} s holds {max(n_volumes, 0)} whole volume(s) of {t_r:g} s after "
-            f"a lead_in of {lead_in:g} s, but 3 are needed; make the run longer."
+            f"duration={duration:g} s is enough for {max(n_volumes, 0)} volumes of {t_r:g} s after "
+            f"a lead_in of {lead_in:g} s; at least 3 are needed, so increase the duration."
         )
     oversampling = int(np.ceil(t_r / MAX_STEP))
     step = t_r / oversampling
@@ -39,7 +39,7 @@ def make_clock(duration, lead_in, t_r, delay):
 
 
 def couple(envelopes, clock, weights, noise_ceiling):
-    """Return the weights scaled to the ceiling and the coupled part (all volumes, n_rois)."""
+    """Scale the weights to the ceiling, and compute the coupled part (all volumes, n_rois)."""
     hrf = clock.hrf[:, np.newaxis]
     regressors = np.concatenate(
         [signal.fftconvolve(run, hrf, axes=0)[clock.at_volumes] for run in envelopes]
@@ -51,10 +51,10 @@ def couple(envelopes, clock, weights, noise_ceiling):
 
 
 def make_noise(coupled, n_runs, t_r, autocorrelation, drift, rng):
-    """Make noise and drift that bring each region to SD 1 without correlating with its signal."""
+    """Make noise and drift, uncorrelated with the coupled part, so that each region has SD 1."""
     n_volumes = len(coupled) // n_runs
     noise, drifts = [], []
-    # Cosines slower than one cycle in 128 s, the customary border between drift and signal.
+    # Cosines slower than one cycle in 128 s, the usual cutoff between drift and signal.
     order = np.arange(1, max(1, int(2 * n_volumes * t_r / 128)) + 1)
     cosines = np.cos(np.pi * np.outer(np.arange(n_volumes) + 0.5, order) / n_volumes)
     for _ in range(n_runs):
@@ -64,8 +64,8 @@ def make_noise(coupled, n_runs, t_r, autocorrelation, drift, rng):
     noise -= noise.mean(axis=0)
     drifts -= drifts.mean(axis=0)
     drifts *= drift * noise.std(axis=0) / drifts.std(axis=0)
-    # Chance correlations with the signal would move the ceiling. The noise alone makes up for
-    # them, so that the drift stays slow.
+    # A chance correlation with the signal would change the ceiling. Only the noise is corrected
+    # for it, so that the drift stays slow.
     power = (coupled**2).sum(axis=0)
     overlap = (coupled * (noise + drifts)).sum(axis=0)
     noise -= coupled * np.divide(overlap, power, out=np.zeros_like(power), where=power > 0)
@@ -75,14 +75,16 @@ def make_noise(coupled, n_runs, t_r, autocorrelation, drift, rng):
 
 
 def correlation(a, b):
-    """Correlate the columns of two arrays; a constant column gives 0."""
+    """Correlate each column of an array with that of another; a constant column gives 0."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     norm = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     return np.divide((a * b).sum(axis=0), norm, out=np.zeros_like(norm), where=norm > 0)
 
 
 def make_atlas(n_rois):
-    """Lay out cubes of 3 mm voxels, one per region, with gaps between them."""
+    """Make an atlas with one cube per region, of voxels of 3 mm, and gaps between the cubes."""
+    import nibabel as nib
+
     side = int(np.ceil(np.cbrt(n_rois)))
     atlas = np.zeros((side * (CUBE + 1) + 3,) * 3, dtype=np.int16)
     corners = 2 + (CUBE + 1) * np.array(list(np.ndindex(side, side, side)))
@@ -94,14 +96,14 @@ def make_atlas(n_rois):
 
 
 def make_bold_img(bold, atlas_img, t_r, rng):
-    """Write the series (n_volumes, n_rois) into the voxels of a brain with an empty rim."""
+    """Write time series (n_volumes, n_rois) into the voxels of a brain with an empty rim."""
     atlas = np.asarray(atlas_img.dataobj)
     percent = VOXEL_NOISE * rng.standard_normal((*atlas.shape, len(bold)))
     percent += np.pad(bold.T, ((1, 0), (0, 0)))[atlas]
     image = np.zeros(percent.shape, dtype=np.float32)
     brain = (slice(1, -1),) * 3
     image[brain] = BASELINE * (1 + percent[brain] / 100)
-    img = nib.Nifti1Image(image, atlas_img.affine)
+    img = type(atlas_img)(image, atlas_img.affine)
     img.header.set_xyzt_units("mm", "sec")
     img.header.set_zooms((3.0, 3.0, 3.0, t_r))
     return img

@@ -1,15 +1,16 @@
 """The CWL data set: EEG-fMRI with carbon-wire loops, eyes open and closed."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Literal
 
 import mne
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from sklearn.utils import Bunch
 
+from ..bold.images import open_image
 from .head import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
@@ -31,26 +32,26 @@ DESCR = (
 )
 
 
-def load_cwl(data_dir, subject, *, pump="off"):
+def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] = "off") -> Bunch:
     """Load a run of the CWL data set from disk.
 
     Simultaneous EEG-fMRI of eight subjects who opened and closed their eyes, recorded with
-    carbon-wire loops that sense motion and the pulse artifact [1]_. The EEG is the gradient-
-    corrected one, the BOLD images are realigned, slice-time corrected and normalized. Nothing is
-    downloaded: the data are linked from the author's GitHub repository ``jnvandermeer/CWL_Data``.
+    carbon-wire loops that sense motion and the pulse artifact [1]_. Gradient artifacts are removed
+    from the EEG; the BOLD images are realigned, slice-time corrected and normalized. Nothing is
+    downloaded: the author's GitHub repository ``jnvandermeer/CWL_Data`` has a link to the data.
 
-    The triggers in the EEG need not be as many as the volumes (143 against 146 in ``trio1``). The
-    loader reports both counts and reconciles nothing: tell :func:`~sklearn_beira.align` which end
-    lacks triggers.
+    The EEG may have fewer triggers than there are volumes (143 for 146 in ``trio1``). The loader
+    reports both counts; use ``missing`` of :func:`~sklearn_beira.align` to say which end lacks
+    triggers.
 
     Parameters
     ----------
     data_dir : str or path
-        Folder that holds the folders of the subjects.
+        Folder that contains the folders of the subjects.
     subject : str
         One of ``trio1`` to ``trio4`` and ``verio5`` to ``verio8``.
     pump : {"off", "on"}, default="off"
-        Whether the helium pump ran: its vibration is an artifact in the EEG.
+        State of the helium pump, whose vibration causes an artifact in the EEG.
 
     Returns
     -------
@@ -65,8 +66,8 @@ def load_cwl(data_dir, subject, *, pump="off"):
     Raises
     ------
     ValueError
-        If the subject or the pump setting is unknown, a file is truncated or not what it should
-        be, or there are not as many rows of motion parameters as volumes.
+        If the subject or the pump setting is unknown, a file cannot be read or is truncated, or
+        the motion parameters and the volumes differ in number.
     FileNotFoundError
         If a file is missing.
 
@@ -93,8 +94,8 @@ def load_cwl(data_dir, subject, *, pump="off"):
     for kind, path in paths.items():
         if not path.is_file():
             raise FileNotFoundError(
-                f"no {kind} file at {path}; data_dir must hold the folders of the subjects of "
-                f"{SOURCE}."
+                f"no {kind} file at {path}; data_dir must be the folder that contains the subjects "
+                f"of {SOURCE}."
             )
     raw = _read_eeg(paths["eeg"])
     t_r, n_triggers = _read_triggers(raw, paths["eeg"])
@@ -104,7 +105,7 @@ def load_cwl(data_dir, subject, *, pump="off"):
     if len(confounds) != n_volumes:
         raise ValueError(
             f"{paths['motion']} has {len(confounds)} rows of motion parameters, but "
-            f"{paths['bold']} has {n_volumes} volumes; they must be of the same run."
+            f"{paths['bold']} has {n_volumes} volumes; take both from the same run."
         )
     counts = {"t_r": t_r, "n_volumes": n_volumes, "n_triggers": n_triggers}
     names = {"subject": subject, "pump": pump}
@@ -122,14 +123,14 @@ def load_cwl(data_dir, subject, *, pump="off"):
 def _read_eeg(path):
     try:
         raw = mne.io.read_raw_eeglab(path, preload=False, verbose="error")
-        # A header can be whole while the data after it are not: look at the end of the recording.
+        # A truncated file may have a complete header, so read the last sample.
         raw[:, raw.n_times - 1]
     except ImportError:
         raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} keeps its data elsewhere: {error}") from error
     except Exception as error:
-        # A damaged .set fails in many ways inside scipy, h5py and MNE.
+        # A damaged .set may raise almost any error inside scipy, h5py and MNE.
         raise ValueError(_unreadable(path, "an EEGLAB recording", error)) from error
     kinds = {name: _channel_type(name) for name in raw.ch_names}
     raw.set_channel_types(kinds, on_unit_change="ignore", verbose="error")
@@ -157,24 +158,21 @@ def _read_triggers(raw, path):
             f"{path} has {len(onsets)} annotation(s) {TRIGGER!r}, but one per volume is expected; "
             f"annotations found: {found}."
         )
-    # The median is that of whole intervals even where triggers are missing or doubled; triggers
-    # fall on samples, so finer digits carry nothing.
+    # The median is robust to missing and doubled triggers. Triggers are stored as samples, so more
+    # digits are not meaningful.
     return float(np.round(np.median(np.diff(np.sort(onsets))), 6)), len(onsets)
 
 
 def _read_bold(path):
-    try:
-        img = nib.load(path)
-        shape = img.shape
-        needed = img.dataobj.offset + int(np.prod(shape)) * img.get_data_dtype().itemsize
-    except (ImageFileError, HeaderDataError, OSError, ValueError) as error:
-        raise ValueError(_unreadable(path, "a NIfTI image", error)) from error
-    if len(shape) != 4:
-        raise ValueError(f"{path} has shape {shape}; expected four dimensions, time last.")
+    img = open_image(path, "BOLD")
+    if img.ndim != 4:
+        raise ValueError(f"{path} has shape {img.shape}; expected four dimensions, time last.")
+    needed = img.dataobj.offset + int(np.prod(img.shape)) * img.get_data_dtype().itemsize
     size = path.stat().st_size
     if size < needed:
         raise ValueError(
-            f"{path} is cut short: {size} bytes, but its header announces {needed}; copy it again."
+            f"{path} is truncated: it has {size} bytes, but its header announces {needed}; copy it "
+            "again."
         )
     return img
 
@@ -182,16 +180,16 @@ def _read_bold(path):
 def _read_motion(path):
     try:
         rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
-        values = np.array(rows, dtype=float).reshape(len(rows), -1 if rows else 0)
-    except (ValueError, OSError) as error:
+        values = np.array(rows, dtype=float)
+    except ValueError as error:
         raise ValueError(_unreadable(path, "a table of numbers", error)) from error
-    if values.shape[1] != len(MOTION) or len(values) == 0:
+    if values.ndim != 2 or values.shape[1] != len(MOTION):
         raise ValueError(
-            f"{path} has {values.shape[1]} columns and {len(values)} rows; expected the "
-            f"{len(MOTION)} motion parameters of SPM, a row per volume."
+            f"{path} has shape {values.shape}; expected (n_volumes, {len(MOTION)}), the motion "
+            "parameters of SPM."
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"{path} holds NaN or infinite values; expected motion parameters.")
+        raise ValueError(f"{path} has NaN or infinite values; expected motion parameters.")
     return pd.DataFrame(values, columns=list(MOTION))
 
 

@@ -1,20 +1,20 @@
-"""Activity of sources and background, and the recording they make."""
+"""Simulated EEG: the activity of sources and background, and the recording of both."""
 
 import mne
 import numpy as np
 from scipy import fft, signal
 
-# Above this frequency (Hz) the power of the background falls as 1/f.
+# The power of the background falls as 1/f above this frequency in Hz.
 KNEE = 0.5
-# Power of the electrodes' own white noise relative to the background's, over the whole spectrum.
+# Power of the white noise of the electrodes relative to the background, over the whole spectrum.
 SENSOR_SHARE = 0.01
-# Log power of a source wanders with this SD around its mean, over seconds: slow enough
-# to survive the hemodynamic response. The cutoff is in Hz.
+# SD of the log power of a source, and cutoff in Hz of its fluctuations, which are slow enough to
+# pass the hemodynamic response.
 MODULATION_SD, MODULATION_CUTOFF = 0.8, 0.05
 
 
 def simulate_eeg(head, bands, clock, duration, sfreq, rng):
-    """Make one recording, its sources (n_sources, n_times) and envelopes (n_steps, n_sources)."""
+    """Make a recording, its sources (n_sources, n_times) and envelopes (n_steps, n_sources)."""
     start = int((clock.steps[0] - clock.step) * sfreq) - 1
     stop = int((duration + clock.step) * sfreq) + 1
     times = np.arange(start, stop) / sfreq
@@ -34,10 +34,10 @@ def simulate_eeg(head, bands, clock, duration, sfreq, rng):
 
 
 def _make_sources(bands, clock, times, sfreq, rng):
-    """Make band-limited noise of variance 1 with wandering power, and its instantaneous power."""
+    """Make band-limited noise of variance 1 with slowly varying power, and that power."""
     lag_one = np.exp(-2 * np.pi * MODULATION_CUTOFF * clock.step)
     log_power = MODULATION_SD * autoregressive(len(clock.steps), len(bands), lag_one, rng)
-    # The mean of a log-normal power is not the exponential of the mean: make it 1.
+    # Give the log-normal power a mean of 1.
     log_power -= MODULATION_SD**2 / 2
     n = fft.next_fast_len(len(times))
     freqs = fft.fftfreq(n, 1 / sfreq)
@@ -47,7 +47,7 @@ def _make_sources(bands, clock, times, sfreq, rng):
         shape = signal.windows.tukey(len(inside), 0.5)
         spectrum = np.zeros(n, dtype=complex)
         spectrum[inside] = shape * (rng.standard_normal((2, len(inside))).T @ [1, 1j])
-        # Without negative frequencies the signal is analytic: its modulus is the envelope.
+        # Without negative frequencies the signal is analytic, and its modulus is the envelope.
         analytic = fft.ifft(spectrum)[: len(times)] * (n / np.linalg.norm(shape))
         analytic *= np.exp(np.interp(times, clock.steps, log_power[:, i]) / 2)
         sources[i] = analytic.real
@@ -56,7 +56,7 @@ def _make_sources(bands, clock, times, sfreq, rng):
 
 
 def autoregressive(n, n_series, lag_one, rng):
-    """Make first-order autoregressive noise of variance 1, stationary from its first value."""
+    """Make first-order autoregressive noise of variance 1, stationary from the start."""
     shocks = rng.standard_normal((n, n_series))
     shocks[1:] *= np.sqrt(1 - lag_one**2)
     return signal.lfilter([1], [1, -lag_one], shocks, axis=0)
@@ -74,7 +74,7 @@ def _pink_noise(n_series, n_times, sfreq, rng):
 
 
 def noise_power(bands, sfreq):
-    """Integrate the spectrum of all that is not a source over bands; the background's is 1."""
+    """Power of background and electrodes within bands, relative to that of the background."""
     nyquist = sfreq / 2
     below = np.where(bands < KNEE, bands / KNEE, 1 + np.log(np.maximum(bands, KNEE) / KNEE))
     pink = np.diff(below)[:, 0] / (1 + np.log(nyquist / KNEE))

@@ -1,9 +1,13 @@
 """Simulated simultaneous EEG-fMRI with known truth."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch, check_random_state
 
 from .bold import correlation, couple, make_atlas, make_bold_img, make_clock, make_noise
@@ -13,49 +17,49 @@ from .head import CHANNELS, make_head
 # The paper's eight striatal regions come first, then the rest of the subcortical atlas.
 PAIRED = ("Caudate", "Putamen", "Pallidum", "Accumbens", "Thalamus", "Hippocampus", "Amygdala")
 REGIONS = [*(f"{side} {name}" for name in PAIRED for side in ("Left", "Right")), "Brain-Stem"]
-BANDS = ((8.0, 12.0), (4.0, 7.0), (14.0, 20.0), (22.0, 30.0), (32.0, 42.0))
+SOURCE_BANDS = ((8.0, 12.0), (4.0, 7.0), (14.0, 20.0), (22.0, 30.0), (32.0, 42.0))
 MIN_BANDWIDTH = 0.5
 N_DISTRACTORS = 4
 
 
 def make_eeg_fmri(
-    n_runs=1,
+    n_runs: int = 1,
     *,
-    duration=300.0,
-    t_r=1.95,
-    sfreq=250.0,
-    n_channels=30,
-    n_rois=8,
-    n_sources=None,
-    bands=None,
-    weights=None,
-    delay=0.0,
-    lead_in=10.0,
-    eeg_snr=2.0,
-    amplitude=20e-6,
-    noise_ceiling=0.8,
-    autocorrelation=0.75,
-    drift=0.3,
-    return_img=False,
-    random_state=None,
-):
-    """Simulate simultaneous EEG-fMRI whose coupling is known.
+    duration: float = 300.0,
+    t_r: float = 1.95,
+    sfreq: float = 250.0,
+    n_channels: int = 30,
+    n_rois: int = 8,
+    n_sources: int | None = None,
+    bands: Sequence[tuple[float, float]] | None = None,
+    weights: ArrayLike | None = None,
+    delay: float = 0.0,
+    lead_in: float = 10.0,
+    eeg_snr: float = 2.0,
+    amplitude: float = 20e-6,
+    noise_ceiling: float = 0.8,
+    autocorrelation: float = 0.75,
+    drift: float = 0.3,
+    return_img: bool = False,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    """Simulate simultaneous EEG-fMRI with a known coupling of EEG and BOLD.
 
     The EEG is ``sources @ patterns + background + sensor noise``. A source is band-limited noise
-    whose power wanders slowly; its pattern is the scalp topography of a dipole in a three-shell
-    spherical head. The background is pink noise from 300 dipoles, hence correlated over the scalp.
-    The BOLD signal of a region, in percent, is::
+    whose power varies slowly; its pattern is the scalp topography of a dipole in a three-shell
+    spherical head. The background is pink noise from 300 dipoles, and therefore correlated over
+    the scalp. The BOLD signal of a region, in percent, is::
 
         bold = coupled + noise + drift,    coupled = zscore(hrf * power) @ weights.T
 
     where ``hrf *`` is a convolution in time and ``zscore`` is taken over the volumes of all runs.
-    Sources were active before the recording started, so that the first volumes depend on EEG
-    that nobody has recorded, as in life.
+    The sources are active before the recording starts, so the first volumes depend on EEG that was
+    not recorded, as in a real scanner.
 
     Parameters
     ----------
     n_runs : int, default=1
-        Number of runs: the same head, sources and weights, new activity.
+        Number of runs, with the same head, sources and weights, and new activity.
     duration : float, default=300.0
         Length of the EEG of a run, in s.
     t_r : float, default=1.95
@@ -67,35 +71,35 @@ def make_eeg_fmri(
     n_rois : int, default=8
         Number of regions: left and right caudate, putamen, pallidum, accumbens, then others.
     n_sources : int, optional
-        Number of sources. The first ``n_rois`` drive a region each, and the region of the other
-        hemisphere half as much; the others drive nothing. The default is ``n_rois + 4``.
+        Number of sources, ``n_rois + 4`` by default. Each of the first ``n_rois`` drives one
+        region, and half as strongly that of the other hemisphere; the others drive none.
     bands : sequence of (low, high), optional
-        Frequency band of each source, in Hz; reused in turn when there are fewer than sources. By
+        Frequency band of each source, in Hz; repeated if there are fewer bands than sources. By
         default each left-right pair has one band: alpha, theta, two of beta, gamma, then again.
     weights : array-like of shape (n_rois, n_sources), optional
-        Your own coupling; a row of zeros makes a region that no EEG can predict. Only the ratios
-        within a row matter, as each row is scaled to reach the noise ceiling.
+        Coupling of regions and sources. A row of zeros makes a region that EEG does not predict.
+        Each row is scaled to reach the noise ceiling, so only the ratios within a row matter.
     delay : float, default=0.0
-        How much later than the canonical response BOLD follows the sources, in s.
+        Delay of BOLD beyond that of the canonical response, in s.
     lead_in : float, default=10.0
-        EEG before the first volume, in s.
+        Length of the EEG before the first volume, in s.
     eeg_snr : float, default=2.0
-        Power of a source relative to that of everything that is not a source, within the band of
-        the source and averaged over the channels.
+        Power of a source relative to background and sensor noise, within the band of the source
+        and averaged over the channels.
     amplitude : float, default=20e-6
         Root mean square over the channels of the expected SD of the EEG, in V.
     noise_ceiling : float, default=0.8
-        Correlation of the coupled part with BOLD over all runs, which no prediction from EEG
-        should exceed. It is reached exactly. Drift counts as noise.
+        Correlation of the coupled part with BOLD over all runs, which is reached exactly and which
+        no prediction from EEG should exceed. Drift counts as noise.
     autocorrelation : float, default=0.75
-        Correlation of the BOLD noise of one volume with that of the next, a first-order
-        autoregressive process. The default is what was measured on real detrended BOLD.
+        Correlation of the BOLD noise of neighboring volumes, a first-order autoregressive process.
+        The default was measured on real detrended BOLD.
     drift : float, default=0.3
         SD of the slow drift relative to that of the BOLD noise.
     return_img : bool, default=False
-        Also make 4-D images, in which the voxels of a region carry its series and their own noise.
+        Also make 4-D images, in which each voxel has the series of its region and its own noise.
     random_state : int, RandomState instance or None, default=None
-        Determines every number of the result.
+        Seed of all random numbers.
 
     Returns
     -------
@@ -110,20 +114,20 @@ def make_eeg_fmri(
         reference, for sources of variance 1; ``bands`` (n_sources, 2) in Hz; ``weights`` (n_rois,
         n_sources) as scaled; ``hrf`` at steps of ``envelope_step`` s; ``noise_ceiling`` (n_rois,)
         over all runs and ``noise_ceiling_per_run`` (n_runs, n_rois), 0 for a region without
-        coupling; and, as lists over runs, ``sources`` (n_sources, n_times), ``envelopes``
+        coupling; and lists over runs of ``sources`` (n_sources, n_times), ``envelopes``
         (n_steps, n_sources) with their ``envelope_times`` in s, and the parts ``coupled``,
         ``noise`` and ``drift`` (n_volumes, n_rois) in percent.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range or the parameters do not fit together.
+        If a parameter is out of range, or the parameters contradict each other.
 
     Notes
     -----
-    The electrodes' own noise is not re-referenced, so that the EEG has full rank. Nothing measured
-    on simulated data supports a claim about real brains: the response is linear and the same
-    everywhere, and noise is Gaussian and independent between regions.
+    The sensor noise is not re-referenced, so the EEG has full rank. Results on simulated data do
+    not support claims about real brains: the response is linear and the same in all regions, and
+    noise is Gaussian and independent between regions.
 
     References
     ----------
@@ -209,34 +213,27 @@ def make_eeg_fmri(
     return data
 
 
-def _check_number(name, value, low, high=np.inf, integer=False):
+def _check_number(name, value, low, high=1e12, integer=False):
     kind = Integral if integer else Real
-    # bool is an Integral, and NaN compares false with everything.
+    # bool is an Integral; NaN fails every comparison.
     if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-        what = "an integer" if integer else "a number"
-        bounds = f"of at least {low:g}" if high == np.inf else f"from {low:g} to {high:g}"
-        raise ValueError(f"{name} must be {what} {bounds}, got {value!r}.")
-    if value == np.inf:
-        raise ValueError(f"{name} must be finite, got {value!r}.")
+        what = "an integer" if integer else "a finite number"
+        raise ValueError(f"{name} must be {what} from {low:g} to {high:g}, got {value!r}.")
 
 
 def _check_bands(bands, n_sources, sfreq):
     if bands is None:
-        # A pair of homologous sources shares its band, so that only space tells left from right.
-        bands = np.repeat(BANDS, 2, axis=0)
+        # Both sources of a pair have the same band, so only space tells left from right.
+        bands = np.repeat(SOURCE_BANDS, 2, axis=0)
     bands = np.asarray(bands, dtype=float)
     if bands.ndim != 2 or bands.shape[1] != 2 or len(bands) == 0:
         raise ValueError(f"bands must be pairs of (low, high) in Hz, got shape {bands.shape}.")
     bands = np.resize(bands, (n_sources, 2))
     for low, high in bands:
-        if not 0 < low < high <= sfreq / 2:
+        if not (0 < low <= high - MIN_BANDWIDTH and high <= sfreq / 2):
             raise ValueError(
-                f"the band {low:g}-{high:g} Hz does not lie between 0 and half the sampling rate, "
-                f"{sfreq / 2:g} Hz; raise sfreq or give other bands."
-            )
-        if high - low < MIN_BANDWIDTH:
-            raise ValueError(
-                f"the band {low:g}-{high:g} Hz is narrower than {MIN_BANDWIDTH:g} Hz; widen it."
+                f"the band {low:g}-{high:g} Hz must be at least {MIN_BANDWIDTH:g} Hz wide and lie "
+                f"between 0 and half the sampling rate, {sfreq / 2:g} Hz; change bands or sfreq."
             )
     return bands
 
@@ -247,16 +244,15 @@ def _check_weights(weights, n_rois, n_sources):
     fits = weights.ndim == 2 and len(weights) == n_rois
     if not fits or weights.shape[1] == 0 or n_sources not in (None, weights.shape[1]):
         raise ValueError(
-            f"weights must be of shape (n_rois, n_sources) = {expected}, got {weights.shape}; "
-            "leave weights out for the default coupling."
+            f"weights must have shape (n_rois, n_sources) = {expected}, got {weights.shape}."
         )
     if not np.isfinite(weights).all():
-        raise ValueError("weights hold NaN or infinite values; give 0 for a source without effect.")
+        raise ValueError("weights has NaN or infinite values; use 0 for a source without effect.")
     return weights
 
 
 def _make_weights(n_rois, n_sources, rng):
-    """Give each region a source of its own and half of the source of the other hemisphere."""
+    """Couple each region with its own source, and half as much with that of the other side."""
     weights = np.zeros((n_rois, n_sources))
     n_driving = min(n_rois, n_sources)
     signs = rng.choice([-1.0, 1.0], size=n_rois // 2 + 1)
