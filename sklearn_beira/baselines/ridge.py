@@ -9,7 +9,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from .._utils.numbers import check_bold, check_kind, check_magnitude, check_names
+from .._utils.numbers import check_bold, check_magnitude
 
 __all__ = ["BlockedRidgeCV"]
 
@@ -102,14 +102,11 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        check_kind(y, "y")
-        check_names(y, "y")
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
-        )
-        targets = y.astype(np.float64).reshape(len(y), -1)
+        if y is not None:  # which scikit-learn refuses
+            y = check_bold(y)
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, ensure_min_samples=2)
         check_magnitude(X, "X")
-        check_magnitude(targets, "y")
+        targets = y.reshape(len(y), -1)
         alphas = check_alphas(self.alphas)
         blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)
         chosen, score = choose_alphas(X, targets, alphas, blocks)
