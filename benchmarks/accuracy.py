@@ -219,7 +219,7 @@ def evaluate(model, X, y, n_last, significance):
     # Without a null, compare is the cross-validation and nothing else.
     table = compare(
         model, X, y, cv=folds, null="auto" if significance else None, verbose=False,
-    )  # fmt: skip
+    ).table  # fmt: skip
     table = table[table["scope"] == "pooled"].set_index("region")
     facts = {
         "r": table["r"].to_dict(),

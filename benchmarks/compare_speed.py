@@ -88,7 +88,7 @@ def null(models, X, y, others):
     with tempfile.TemporaryDirectory() as cache:
         run(models, X, y, cache=cache)
         seconds = []
-        for options in ({}, {"null": "swap", "others": others, "n_surrogates": 1000}):
+        for options in ({}, {"null": "swap", "other_bold": others, "n_surrogates": 1000}):
             started = time.perf_counter()
             run(models, X, y, cache=cache, **options)
             seconds.append(time.perf_counter() - started)

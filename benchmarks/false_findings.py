@@ -215,7 +215,7 @@ def show(name, cases, n_surrogates, first_seed=0):
     for seed, (model, X, y, cv, groups) in enumerate(cases, first_seed):
         options = {"cv": cv, "groups": groups, "n_surrogates": n_surrogates, "random_state": seed}
         test = null_test(model, X, y, **options, verbose=False)
-        table = compare(model, X, y, **options, verbose=False).query("scope == 'pooled'")
+        table = compare(model, X, y, **options, verbose=False).table.query("scope == 'pooled'")
         outcomes[0].append(test.table[["p", "p_max"]].to_numpy())
         outcomes[1].append(table[["p", "p_max"]].to_numpy(dtype=float))
     n_tests = len(outcomes[0]) * len(outcomes[0][0])
@@ -258,7 +258,8 @@ def every_null(eeg, scans, quick):
     if quick:
         kinds = {name: kinds[name] for name in ("drift in both", "vu_bold")}
     print(
-        f"\n3. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_surrogates} draws (shift: 98)"
+        f"\n3. Every null, {n_reps} repetitions of {N_ROIS} regions, {n_surrogates} draws "
+        f"(shift: 98)"
     )
     for n, n_recordings in DESIGNS:
         print(f"\n{n_recordings} recording(s) of {n} volumes, 5 blocks; p and p_max")
@@ -286,12 +287,9 @@ def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_surrogates, rng):
         drifts = [np.tile(drifting(n, len(BANDS), drift, rng), N_LAGS) for _ in parts]
         X = np.concatenate([p + d * p.std(axis=0) for p, d in zip(parts, drifts, strict=True)])
         y = np.concatenate(bold)
-        table, predicted = compare(
-            FAST_RIDGE, X, y, cv=CV, groups=groups, null=None, return_predictions=True,
-            verbose=False,
-        )  # fmt: skip
-        table = table.query("scope == 'pooled'")
-        (predicted,) = predicted.values()
+        comparison = compare(FAST_RIDGE, X, y, cv=CV, groups=groups, null=None, verbose=False)
+        table = comparison.table.query("scope == 'pooled'")
+        predicted = next(iter(comparison.predictions.values())).to_numpy()
         for null in NULLS:
             for pool in [None, others] if null == "swap" else [None]:
                 if null == "swap" and pool is None and n_recordings == 1:
@@ -299,7 +297,7 @@ def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_surrogates, rng):
                 for refit in (True, False):
                     test = null_test(
                         FAST_RIDGE if refit else Kept(), X if refit else predicted, y, cv=CV,
-                        groups=groups, null=null, refit=refit, others=pool, random_state=seed,
+                        groups=groups, null=null, refit=refit, other_bold=pool, random_state=seed,
                         n_surrogates=99 if null == "shift" else n_surrogates, verbose=False,
                     )  # fmt: skip
                     name = f"{null}{' others' if pool else ''}{', refit' if refit else ', kept'}"
@@ -379,11 +377,14 @@ def neighbors(quick):
             knows = KernelRidge(alpha=noise, kernel="laplacian", gamma=-np.log(phi))
             outcomes = [possible[:2]]
             for X, model in ((wandering, KNeighborsRegressor(3)), (times, knows)):
-                with mock.patch("sklearn_beira.evaluation.check_folds"):  # which may refuse
+                with mock.patch(
+                    "sklearn_beira.evaluation.comparison.check_folds"
+                ):  # which may refuse
                     table = compare(
-                        model, X, y, cv=cv, groups=groups, n_surrogates=n_surrogates, random_state=seed,
-                        null="phase" if n_recordings == 1 else "swap", verbose=False,
-                    ).query("scope == 'pooled'")  # fmt: skip
+                        model, X, y, cv=cv, groups=groups, n_surrogates=n_surrogates,
+                        random_state=seed, null="phase" if n_recordings == 1 else "swap",
+                        verbose=False,
+                    ).table.query("scope == 'pooled'")  # fmt: skip
                 outcomes.append([table["r"], table["p"] <= 0.05, table["p_parametric"] <= 0.05])
             found.append([np.mean(o) for outcome in outcomes for o in outcome])
         case = f"{n_recordings} x {n} volumes, {n_splits} blocks, {left_out} left out, {phi:.2f}"
@@ -444,7 +445,7 @@ def unlike_recordings(scans, quick):
             if n_others:
                 series = recording(phi)
                 others = [recording(of_others)[:, 4:] for _ in range(n_others)]
-                return series[:, :4], series[:, 4:], {"null": "swap", "others": others}
+                return series[:, :4], series[:, 4:], {"null": "swap", "other_bold": others}
             series = np.concatenate([recording(phi if k % 2 else of_others) for k in range(6)])
             return series[:, :4], series[:, 4:], {"null": "swap", "groups": np.arange(6).repeat(n)}
 
@@ -511,8 +512,8 @@ def kept_predictions(quick):
                 for name, model in models.items():
                     test = null_test(
                         model, X, y, cv=LeaveOneGroupOut() if n_recordings > 1 else cv,
-                        groups=np.arange(n_recordings).repeat(n), refit=False, n_surrogates=n_surrogates,
-                        random_state=seed, verbose=False,
+                        groups=np.arange(n_recordings).repeat(n), refit=False,
+                        n_surrogates=n_surrogates, random_state=seed, verbose=False,
                     ).table  # fmt: skip
                     found[name].append((test["p"] <= 0.05).mean())
             of = f"{n_recordings} recordings of {n}" if n_recordings > 1 else f"{n_splits} blocks"

@@ -119,13 +119,11 @@ def models(args):
                 options = SimpleNamespace(passes=None)
                 model = accuracy.build(accuracy.MODELS[name], options, seed)
                 with Rounded(precision) as rounded:
-                    table, predicted = compare(
-                        {name: model}, X, y, cv=cv, null=None, return_predictions=True,
-                        verbose=False,
-                    )  # fmt: skip
+                    found = compare({name: model}, X, y, cv=cv, null=None, verbose=False)
                 if precision != "float32" and not rounded.count:
                     raise RuntimeError(f"{name} used no matrix product that was rounded.")
-                r.append(table.loc[table["scope"] == "pooled", "r"].mean())
+                r.append(found.table.query("scope == 'pooled'")["r"].mean())
+                predicted = found.predictions
                 reference = plain.setdefault((name, seed), predicted[name])
                 same.append(pearson_r(reference, predicted[name], multioutput="raw_values").min())
             r = " ".join(f"{value:6.3f}" for value in r)

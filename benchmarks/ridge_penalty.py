@@ -43,7 +43,7 @@ def main(n_seeds):
                 name: Pipeline([*make_band_power_ridge(16.0).steps[:-1], ("ridge", ridge)])
                 for name, ridge in CHOICES.items()
             }
-            table = compare(models, X, y, null=None, verbose=False)
+            table = compare(models, X, y, null=None, verbose=False).table
             r = table[table["scope"] == "pooled"].groupby("model")["r"].mean()
             rows.append(r.rename((f"{duration / 60:g} min", seed)))
     r = pd.DataFrame(rows).rename_axis(index=["recording", "seed"])

@@ -26,10 +26,9 @@ from sklearn.pipeline import Pipeline
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
 from sklearn_beira.baselines.makers import make_band_power_ridge, make_time_polynomial
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation.comparison import format_comparison
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
+from sklearn_beira.viz import plot_branches, plot_predictions
 from sklearn_beira.viz.report import make_report
 
 run = make_eeg_fmri(duration=400.0, n_rois=2, random_state=0)
@@ -83,21 +82,20 @@ models["BEIRA"]
 # exchanged for BOLD that has nothing to do with the EEG, a thousand times. There is one recording
 # only, so that BOLD is made of the measured one, with randomized phases.
 
-table, predictions = compare(
-    models, X, y, cv=BlockedKFold(3), null="phase", return_predictions=True, verbose=False
-)
+comparison = compare(models, X, y, cv=BlockedKFold(3), null="phase", verbose=False)
 print(f"Pearson's r over {len(y)} volumes, predicted out of fold")
 print("interval, p and p_max are BEIRA's; * where p_max, corrected over the regions, is <= .05")
-format_comparison(table, ceiling=run.truth.noise_ceiling)
+comparison.summary(ceiling=run.truth.noise_ceiling)
 
 # %%
 # The interval counts neighboring volumes for what they are worth: ``n_eff`` independent ones
 # instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have such an r.
 
-table.query("scope == 'pooled'")[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
+pooled = comparison.table.query("scope == 'pooled'")
+pooled[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
 
 # %%
-print(table.attrs["question"])
+print(comparison.settings["question"])
 
 # %%
 # The ceiling is the r of a perfect predictor: the rest of this BOLD is noise. It is known because
@@ -108,17 +106,17 @@ print(table.attrs["question"])
 # that question. See :doc:`/user_guide/validation` for what the columns mean.
 
 fig = plt.figure(figsize=(8, 2.4), layout="constrained")
-_ = plot_comparison(table, ceiling=run.truth.noise_ceiling, fig=fig)
+_ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
 fig, axes = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
-for column, ax in enumerate(axes):
+for region, ax in zip(y.columns, axes, strict=True):
     plot_predictions(
-        y.iloc[:, column],
-        {name: predictions[name][:, column] for name in ("BEIRA", "ridge")},
+        y[region],
+        {name: comparison.predictions[name][region] for name in ("BEIRA", "ridge")},
         X.times,
-        blocks=table.attrs["blocks"],
-        region=y.columns[column],
+        blocks=comparison.blocks,
+        region=region,
         ax=ax,
     )
 axes[0].label_outer()
@@ -165,7 +163,7 @@ pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
 # HTML file that opens in any browser.
 
 report = make_report(
-    table, X, y, predictions, model=model, branches=branches, ceiling=run.truth.noise_ceiling
+    comparison, X, y, model=model, branches=branches, ceiling=run.truth.noise_ceiling
 )
 file = Path(tempfile.mkdtemp()) / "report.html"
 report.save(file, open_browser=False, verbose="error")

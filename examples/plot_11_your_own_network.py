@@ -25,9 +25,8 @@ from torch import nn
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation.comparison import format_comparison
 from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.viz import plot_comparison, plot_training
+from sklearn_beira.viz import plot_training
 
 
 class LogPowerNet(nn.Module):
@@ -99,14 +98,16 @@ models = {
     "BEIRA": Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))]),
     "ridge": make_band_power_ridge(),
 }
-table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False)
+comparison = compare(
+    models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False
+)
 print(f"Pearson's r over {len(y)} volumes, predicted out of fold")
-format_comparison(table, ceiling=run.truth.noise_ceiling)
+comparison.summary(ceiling=run.truth.noise_ceiling)
 
 # %%
 # sphinx_gallery_thumbnail_number = 2
 fig = plt.figure(figsize=(8, 2.4), layout="constrained")
-_ = plot_comparison(table, ceiling=run.truth.noise_ceiling, fig=fig)
+_ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
 # Parameters of the network can be searched like any other: ``net__lr``, ``net__max_epochs``, or

@@ -57,8 +57,9 @@ model = Pipeline(
     ]
 )
 options = {"cv": BlockedKFold(4), "null": "phase", "n_surrogates": 500, "verbose": False}
-curve = delay_curve(model, X, y, delays, **options).query("scope == 'pooled'")
-curve.pivot(index="delay", columns="region", values=["r", "p_max"]).round(3)
+curve = delay_curve(model, X, y, delays, **options)
+pooled = curve.table.query("scope == 'pooled'")
+pooled.pivot(index="delay", columns="region", values=["r", "p_max"]).round(3)
 
 # %%
 # The same curve on misaligned data
@@ -69,7 +70,7 @@ curve.pivot(index="delay", columns="region", values=["r", "p_max"]).round(3)
 raw = run.raws[0].copy()
 raw.annotations.delete(np.flatnonzero(raw.annotations.description == "mri")[-4:])
 X_wrong, y_wrong = align(raw, run.bolds[0], trigger="mri", missing="start", **span)
-wrong = delay_curve(model, X_wrong, y_wrong, delays, **options).query("scope == 'pooled'")
+wrong = delay_curve(model, X_wrong, y_wrong, delays, **options)
 
 fig = plt.figure(figsize=(9, 3.6), layout="constrained")
 left, right = fig.subfigures(1, 2)

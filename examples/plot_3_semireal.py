@@ -36,7 +36,7 @@ from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.viz import plot_branches, plot_comparison, plot_predictions
+from sklearn_beira.viz import plot_branches, plot_predictions
 
 mne.set_log_level("warning")
 
@@ -110,10 +110,8 @@ models = {
     ),
     "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
 }
-table, predictions = compare(
-    models, X, y, cv=BlockedKFold(5), null="phase", return_predictions=True, verbose=False
-)
-pooled = table.query("scope == 'pooled'")
+comparison = compare(models, X, y, cv=BlockedKFold(5), null="phase", verbose=False)
+pooled = comparison.table.query("scope == 'pooled'")
 pooled.assign(planted=pooled["region"].isin(list(planted)))[
     ["model", "region", "planted", "r", "ci_low", "ci_high", "n_eff", "p", "p_max"]
 ].round(3)
@@ -123,7 +121,7 @@ pooled.assign(planted=pooled["region"].isin(list(planted)))[
 # high where nothing is coupled. There is one recording, so the BOLD of the draws is the measured
 # one with randomized phases.
 
-print(table.attrs["question"])
+print(comparison.settings["question"])
 for model, found in pooled[pooled["p_max"] <= 0.05].groupby("model")["region"]:
     print(f"{model}: p_max <= .05 in {', '.join(found)}")
 largest = pooled.loc[~pooled["region"].isin(list(planted)), "r"].abs().max()
@@ -135,19 +133,18 @@ print(f"largest |r| among the {len(nulls)} nulls and both models: {largest:.2f}"
 # are twelve chances, so an interval that leaves out 0 or a p below .05 among them is no surprise:
 # ``p_max`` is what counts the chances.
 
-fig = plot_comparison(table, n_columns=5)
+fig = comparison.plot(n_columns=5)
 _ = fig.suptitle(f"planted: {', '.join(planted)}", fontsize="medium")
 
 # %%
 region = next(iter(planted))
 fig, axes = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
 for ax, name in zip(axes, (region, nulls[0]), strict=True):
-    column = y.columns.get_loc(name)
     plot_predictions(
         y[name],
-        {model: p[:, column] for model, p in predictions.items()},
+        {model: p[name] for model, p in comparison.predictions.items()},
         X.times,
-        blocks=table.attrs["blocks"],
+        blocks=comparison.blocks,
         region=f"{name} ({'planted' if name in planted else 'null'})",
         ax=ax,
     )

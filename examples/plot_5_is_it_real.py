@@ -50,12 +50,12 @@ print(f"{len(y)} volumes in {len(study.raws)} runs; regions: {', '.join(y.column
 # %%
 # Three p values of the same r
 # ----------------------------
-# The naive p counts every volume as independent. ``p_parametric`` counts those that there are in effect,
-# given how smooth the two series are. ``p`` compares r with the r of other BOLD: here with that of
-# the other runs (``null="swap"``), and ``p_max`` corrects it over the regions.
+# The naive p counts every volume as independent. ``p_parametric`` counts those that there are in
+# effect, given how smooth the two series are. ``p`` compares r with the r of other BOLD:
+# here with that of the other runs (``null="swap"``), and ``p_max`` corrects it over the regions.
 
-table = compare(model, X, y, cv=cv, null="swap", n_surrogates=500, verbose=False)
-pooled = table.query("scope == 'pooled'").set_index("region")
+comparison = compare(model, X, y, cv=cv, null="swap", n_surrogates=500, verbose=False)
+pooled = comparison.table.query("scope == 'pooled'").set_index("region")
 pooled = pooled.assign(p_naive=r_p_value(pooled["r"], pooled["n"]))
 pooled[["r", "ci_low", "ci_high", "n", "n_eff", "p_naive", "p_parametric", "p", "p_max"]].round(4)
 
@@ -144,7 +144,7 @@ for ax in axes[:, 0]:
 first = (X.groups == 0) & (X.times < 120)
 rest = [y[X.groups == k].to_numpy() for k in range(1, 6)]
 alone = null_test(
-    model, X[first], y[first], cv=cv, null="swap", others=rest, n_surrogates=200, verbose=False
+    model, X[first], y[first], cv=cv, null="swap", other_bold=rest, n_surrogates=200, verbose=False
 )
 alone
 

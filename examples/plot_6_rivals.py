@@ -27,7 +27,6 @@ from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, p
 from sklearn_beira.baselines.makers import make_baselines
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.viz import plot_comparison
 
 HISTORY = 20.0  # seconds
 run = make_eeg_fmri(duration=240.0, n_channels=8, n_rois=2, random_state=0)
@@ -48,8 +47,10 @@ print(*models, sep="\n")
 # All models get the same folds and the same draws of the null. With ``cache="folder"``, every model
 # and fold is kept as soon as it is done, and a run that was stopped continues.
 
-table = compare(models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False)
-pooled = table.query("scope == 'pooled'")
+comparison = compare(
+    models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False
+)
+pooled = comparison.table.query("scope == 'pooled'")
 columns = ["model", "region", "r", "ci_low", "ci_high", "n_eff", "p", "p_max", "fit_time"]
 pooled[columns].round(3)
 
@@ -61,7 +62,7 @@ pooled[columns].round(3)
 # there are too few effective volumes for an interval.
 
 fig = plt.figure(figsize=(8, 4), layout="constrained")
-_ = plot_comparison(table, ceiling=run.truth.noise_ceiling, fig=fig)
+_ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
 # Is one better than another?
@@ -71,7 +72,7 @@ _ = plot_comparison(table, ceiling=run.truth.noise_ceiling, fig=fig)
 # for the training data that folds share. With several subjects it compares subject by subject.
 
 readers = [name for name in rivals if name not in ("mean", "time_polynomial")]
-pairs = {rival: paired_test(table, "BEIRA", rival).loc["mean"] for rival in readers}
+pairs = {rival: paired_test(comparison, "BEIRA", rival).loc["mean"] for rival in readers}
 pairs = pd.DataFrame(pairs).T.drop(columns="unit").astype(float)
 pairs.round(3)
 
@@ -89,9 +90,9 @@ ax.spines[["top", "right"]].set_visible(False)
 #
 # Once you have seen such a table, the best model in it is a choice made on the test data. Its r is
 # then too good by the luck of the draw. To report the best of several models, let a search choose
-# it inside the training data, or correct with ``family="all"``, which compares with the highest r
-# of *all* models and regions in every draw; better still, test the chosen one on recordings that
-# had no part in the choice. This is one more table with that correction:
+# it inside the training data, or correct with ``correct_over="all"``, which compares with the
+# highest r of *all* models and regions in every draw; better still, test the chosen
+# one on recordings that had no part in the choice. This is one more table with that correction:
 
 corrected = compare(
     {name: models[name] for name in ("band_power_ridge", "alpha_hrf")},
@@ -99,7 +100,7 @@ corrected = compare(
     y,
     cv=BlockedKFold(3),
     null="phase",
-    family="all",
+    correct_over="all",
     verbose=False,
 )
-corrected.query("scope == 'pooled'")[["model", "region", "r", "p", "p_max"]].round(3)
+corrected.table.query("scope == 'pooled'")[["model", "region", "r", "p", "p_max"]].round(3)

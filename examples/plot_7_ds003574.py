@@ -42,7 +42,6 @@ from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.evaluation.null import kpss
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import StationarityWarning
-from sklearn_beira.viz import plot_comparison
 
 T_R = 2.1
 POWERS = ["SW", "delta", "theta", "alpha", "sigma", "beta"]
@@ -179,7 +178,7 @@ with warnings.catch_warnings(record=True) as caught:
             null="phase",
             n_surrogates=200,
             verbose=False,
-        )
+        ).table
 first = pd.concat(within, names=["subject"]).query("scope == 'pooled'")
 first = first.droplevel(1).set_index(["model", "region"], append=True)
 print(f"{len(caught)} warnings, the first: {caught[0].message}" if caught else "no warnings")
@@ -257,13 +256,13 @@ with warnings.catch_warnings():
         n_surrogates=200,
         verbose=False,
     )
-across.query("scope == 'pooled'").set_index(["model", "region"])[shown].round(3)
+across.table.query("scope == 'pooled'").set_index(["model", "region"])[shown].round(3)
 
 # %%
 # The person is the unit where one wants to speak about people. With three, the interval of the mean
 # is wide, whatever the number of scans.
 
-people = across.query("scope in ['subject', 'group']")
+people = across.table.query("scope in ['subject', 'group']")
 people.pivot(index=["model", "region"], columns="label", values="r").round(2).join(
     people.query("scope == 'group'").set_index(["model", "region"])[["ci_low", "ci_high"]].round(2)
 )
@@ -283,7 +282,7 @@ for warning in caught:
 swapped.table.round(3)
 
 # %%
-fig = plot_comparison(across, n_columns=5)
+fig = across.plot(n_columns=5)
 _ = fig.suptitle("one person left out, phase null")
 
 # %%

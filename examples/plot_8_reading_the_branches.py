@@ -55,8 +55,10 @@ model = Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbos
 # Nothing can be read where nothing is predicted. So look at r on volumes that were not used, here
 # by leaving one run out.
 
-table = compare(model, X, y, cv=LeaveOneGroupOut(), null="phase", n_surrogates=200, verbose=False)
-table.query("scope == 'pooled'")[["region", "r", "ci_low", "ci_high", "p_max"]].round(3)
+comparison = compare(
+    model, X, y, cv=LeaveOneGroupOut(), null="phase", n_surrogates=200, verbose=False
+)
+comparison.table.query("scope == 'pooled'")[["region", "r", "ci_low", "ci_high", "p_max"]].round(3)
 
 # %%
 # The figure of the paper

@@ -87,8 +87,8 @@ columns = ["model", "region", "r", "ci_low", "ci_high", "n", "n_eff"]
 within = {}
 for person in PEOPLE:
     mine = X.subjects == person
-    table = compare(models, X[mine], y[mine], cv=LeaveOneGroupOut(), null=None, verbose=False)
-    within[person] = table.query("scope == 'pooled'")[columns]
+    own = compare(models, X[mine], y[mine], cv=LeaveOneGroupOut(), null=None, verbose=False)
+    within[person] = own.table.query("scope == 'pooled'")[columns]
 within = pd.concat(within, names=["person"]).droplevel(1).reset_index()
 within.pivot(index=["model", "region"], columns="person", values="r").round(2)
 
@@ -108,17 +108,17 @@ across = compare(
     n_surrogates=500,
     verbose=False,
 )
-across.query("scope == 'group'")[columns[:-1]].round(2)
+across.table.query("scope == 'group'")[columns[:-1]].round(2)
 
 # %%
 # For the p values whole runs changed places: the prediction of a run is compared with the BOLD of
 # another.
 
-print(across.attrs["question"])
-across.query("scope == 'pooled'")[["model", "region", "r", "p", "p_max"]].round(3)
+print(across.settings["question"])
+across.table.query("scope == 'pooled'")[["model", "region", "r", "p", "p_max"]].round(3)
 
 # %%
-persons = across.query("scope == 'subject'")
+persons = across.table.query("scope == 'subject'")
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
 styles = {"BEIRA": ("#0072B2", "o"), "ridge": ("#E69F00", "s")}
 for ax, region in zip(axes, y.columns, strict=True):

@@ -45,11 +45,11 @@ from .eeg import (
 )
 from .evaluation import (
     BlockedKFold as BlockedKFold,
+    Comparison as Comparison,
     NullTest as NullTest,
     compare as compare,
     delay_curve as delay_curve,
     effective_n as effective_n,
-    format_comparison as format_comparison,
     group_scores as group_scores,
     kpss as kpss,
     null_test as null_test,

@@ -326,7 +326,9 @@ CASES = {
         "BOLD that is there twice": lambda: compared(
             y=np.tile(BOLD[:6], (2, 1)), groups=np.repeat([0, 1], 6)
         ),
-        "``others`` that are there twice": lambda: compared(null="swap", others=[BOLD[::-1]] * 2),
+        "``other_bold`` that is there twice": lambda: compared(
+            null="swap", other_bold=[BOLD[::-1]] * 2
+        ),
         "BOLD of other volumes than the EEG": lambda: aligned_fit(slice(1, None)),
         "tables in different order": lambda: compared(
             X=pd.DataFrame(TABLE), y=pd.DataFrame(BOLD).iloc[::-1]
@@ -343,7 +345,7 @@ CASES = {
         "no draw": lambda: compared(n_surrogates=0),
         "an unknown null": lambda: compared(null="shuffle"),
         "a swap of one recording": lambda: compared(null="swap"),
-        "an invalid level": lambda: compared(level=95),
+        "an invalid level": lambda: compared(confidence_level=95),
         "shuffled folds without a refit": lambda: compared(
             cv=KFold(3, shuffle=True, random_state=0)
         ),
@@ -475,7 +477,7 @@ WARNINGS = {
         cv=BlockedKFold(2, gap=20, t_r=1),
         null="swap",
         n_surrogates=99,
-        others=list(np.random.default_rng(2).standard_normal((30, len(WALK)))),
+        other_bold=list(np.random.default_rng(2).standard_normal((30, len(WALK)))),
     ),
     "a trend that draws move": lambda: compared(
         X=WALK[:, :3],
@@ -621,7 +623,7 @@ USES = {
     "folds": lambda X, y: np.concatenate(
         [np.r_[train, test] for train, test in BlockedKFold(3, gap=2.0, t_r=2.0).split(X)]
     ),
-    "table": lambda X, y: compare(BlockedRidgeCV(), X[:, :, 0], y, null=None, **FOLDS)[
+    "table": lambda X, y: compare(BlockedRidgeCV(), X[:, :, 0], y, null=None, **FOLDS).table[
         ["r", "mse", "n_eff"]
     ],
     "scores": lambda X, y: region_scores(y, X[:, : y.shape[1], 0]),
@@ -717,7 +719,7 @@ SPOILED_USES = {
     "ridge": lambda X, y: BlockedRidgeCV().fit(TABLE, y).predict(TABLE),
     "windows": lambda X, y: windows(X),
     "align": lambda X, y: aligned(bold=y)[1],
-    "table": lambda X, y: compare(BlockedRidgeCV(), TABLE, y, null=None, **FOLDS)["r"],
+    "table": lambda X, y: compare(BlockedRidgeCV(), TABLE, y, null=None, **FOLDS).table["r"],
     "scores": lambda X, y: region_scores(y, BOLD),
     "r": lambda X, y: pearson_r(BOLD, y),
     "n_eff": lambda X, y: effective_n(y, BOLD),
@@ -812,11 +814,11 @@ def test_names_and_paths_may_be_of_any_script(tmp_path):
     again = load_model(folder / "модель.safetensors")
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert read_branches(again, X).ch_names == names
-    table = compare(
+    comparison = compare(
         make_band_power_ridge(2.0, bands={"α": (8, 12)}),
         X, y, cv=BlockedKFold(2, gap=0.5), null=None, cache=folder / "кэш", verbose=False,
     )  # fmt: skip
-    assert list(table["region"].unique()) == list(regions.columns)
+    assert list(comparison.bold.columns) == list(regions.columns)
 
 
 @pytest.mark.parametrize("n_channels", [1, 256])

@@ -27,8 +27,15 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_beira import Windower, align, compare, delay_curve, null_test, paired_test
-from sklearn_beira.evaluation.comparison import format_comparison
+from sklearn_beira import (
+    Comparison,
+    Windower,
+    align,
+    compare,
+    delay_curve,
+    null_test,
+    paired_test,
+)
 from sklearn_beira.evaluation.metrics import pearson_r, region_scores
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import GapWarning, StationarityWarning
@@ -68,13 +75,14 @@ class CountingRidge(Ridge):
 # -- the table ----------------------------------------------------------------------------------
 def test_the_numbers_are_those_of_scikit_learn_and_of_the_metrics():
     X, y = make_data()
-    table, predictions = run(MODELS, X, y, return_predictions=True)
+    comparison = run(MODELS, X, y)
+    table = comparison.table
     blocks = np.empty(len(y), int)
     for k, (_, test) in enumerate(CV.split(X)):
         blocks[test] = k
     for name, model in MODELS.items():
         y_pred = cross_val_predict(model, X, y, cv=CV)
-        np.testing.assert_array_equal(predictions[name], y_pred)
+        np.testing.assert_array_equal(comparison.predictions[name], y_pred)
         pooled = table[(table["model"] == name) & (table["scope"] == "pooled")]
         expected = region_scores(y, y_pred, blocks=blocks)
         for column in ("r", "ci_low", "ci_high", "n", "n_eff", "r2", "mse"):
@@ -97,7 +105,7 @@ def test_the_numbers_are_those_of_scikit_learn_and_of_the_metrics():
 
 def test_the_mean_predicts_nothing_and_coupled_regions_are_found():
     X, y = make_data()
-    pooled = run(MODELS, X, y).query("scope == 'pooled'").set_index(["model", "region"])
+    pooled = run(MODELS, X, y).table.query("scope == 'pooled'").set_index(["model", "region"])
     assert (pooled.loc["mean", "r"] == 0).all()
     assert (pooled.loc["mean", "p"] == 1).all()
     ridge = pooled.loc["ridge"]
@@ -111,22 +119,23 @@ def test_the_mean_predicts_nothing_and_coupled_regions_are_found():
 def test_the_null_is_that_of_null_test(refit):
     X, y = make_data()
     options = {"null": "phase", "refit": refit, "n_surrogates": 19}
-    table = run({"ridge": Ridge()}, X, y, **options).query("scope == 'pooled'")
+    comparison = run({"ridge": Ridge()}, X, y, **options)
+    table = comparison.table.query("scope == 'pooled'")
     test = null_test(Ridge(), X, y, cv=CV, verbose=False, **options)
     for column in ("p", "p_max", "null_low", "null_high"):
         np.testing.assert_array_equal(table[column], test.table[column])
-    assert table.attrs["question"] == test.question
-    assert table.attrs["refit"] is refit
+    assert comparison.settings["question"] == test.question
+    assert comparison.settings["refit"] is refit
 
 
-def test_the_table_to_read_holds_the_numbers_in_the_order_of_the_models():
+def test_the_summary_holds_the_numbers_in_the_order_of_the_models():
     X, y = make_data()
-    table = run(MODELS, X, y)
-    assert table.attrs["p_floor"] == 1 / 100
-    text = format_comparison(table, model="strong", ceiling=[0.9, 0.8, -0.001])
+    comparison = run(MODELS, X, y)
+    assert comparison.settings["p_floor"] == 1 / 100
+    text = comparison.summary(model="strong", ceiling=[0.9, 0.8, -0.001])
     assert list(text.columns) == ["strong", "interval", "p", "p_max", "ridge", "mean", "ceiling"]
     assert list(text.index) == ["ROI 0", "ROI 1", "ROI 2", "mean"]
-    rows = table.query("scope == 'pooled' and model == 'strong'").set_index("region")
+    rows = comparison.table.query("scope == 'pooled' and model == 'strong'").set_index("region")
     for region, row in rows.iterrows():
         mark = "*" if row["p_max"] <= 0.05 else " "
         assert text.loc[region, "strong"] == f"{row['r']:.2f}{mark}"
@@ -137,16 +146,17 @@ def test_the_table_to_read_holds_the_numbers_in_the_order_of_the_models():
     assert set(text["p"]) > {"≤ 0.010"}
     assert text.loc["mean", "strong"] == f"{rows['r'].mean():.2f} "
     assert text.loc["ROI 2", "ceiling"] == "0.00"
-    with pytest.raises(ValueError, match="'lasso' is not in the table"):
-        format_comparison(table, model="lasso")
+    with pytest.raises(ValueError, match="'lasso' is not in the comparison"):
+        comparison.summary(model="lasso")
 
 
 def test_nothing_to_read_is_minus_zero_or_a_p_without_a_null():
     X, y = make_data()
-    table = run({"ridge": Ridge()}, X, y, null=None)
-    assert table.attrs["p_floor"] is None
+    comparison = run({"ridge": Ridge()}, X, y, null=None)
+    assert comparison.settings["p_floor"] is None
+    table = comparison.table
     table.loc[table["region"] == "ROI 1", ["r", "ci_low", "ci_high"]] = -0.001, -0.002, 0.002
-    text = format_comparison(table)
+    text = comparison.summary()
     assert list(text.columns) == ["ridge", "interval"]
     assert text.loc["ROI 1"].tolist() == ["0.00 ", "[0.00, 0.00]"]
 
@@ -154,7 +164,7 @@ def test_nothing_to_read_is_minus_zero_or_a_p_without_a_null():
 def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():
     X, y = make_data()
     options = {"null": "phase", "n_surrogates": 39}
-    table = run(MODELS, X, y, family="all", **options).query("scope == 'pooled'")
+    table = run(MODELS, X, y, correct_over="all", **options).table.query("scope == 'pooled'")
     tests = [
         null_test(m, X, y, cv=CV, refit=False, verbose=False, **options) for m in MODELS.values()
     ]
@@ -165,16 +175,17 @@ def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():
 
 def test_without_a_null_there_is_no_p_but_an_interval():
     X, y = make_data()
-    table = run({"ridge": Ridge()}, X, y, null=None)
+    comparison = run({"ridge": Ridge()}, X, y, null=None)
+    table = comparison.table
     assert table["p"].isna().all()
     assert table["ci_low"].notna().all()
-    assert table.attrs["question"] == ""
+    assert comparison.settings["question"] == ""
 
 
 def test_what_a_search_chose_is_in_the_table():
     X, y = make_data()
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 1e6]}, cv=KFold(3))
-    table = run(search, X, y, null=None)
+    table = run(search, X, y, null=None).table
     assert list(table["model"].unique()) == ["GridSearchCV"]
     assert (table.query("scope == 'fold'")["params"] == '{"alpha": 1.0}').all()
 
@@ -183,9 +194,9 @@ def test_one_region_and_names_from_pandas(make_study):
     study = make_study(n_rois=2, duration=120.0)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4, tmax=0, verbose="error")
     model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
-    table = compare(model, X, y, cv=BlockedKFold(3), null=None, verbose=False)
+    table = compare(model, X, y, cv=BlockedKFold(3), null=None, verbose=False).table
     assert list(table["region"].unique()) == list(study.region_names)
-    one = compare(model, X, y.iloc[:, 0], cv=BlockedKFold(3), null=None, verbose=False)
+    one = compare(model, X, y.iloc[:, 0], cv=BlockedKFold(3), null=None, verbose=False).table
     assert list(one["region"].unique()) == [study.region_names[0]]
     np.testing.assert_allclose(one["r"], table[table["region"] == one["region"].iloc[0]]["r"])
 
@@ -198,16 +209,101 @@ def test_rows_may_come_in_any_order(make_study):
     options = {"cv": BlockedKFold(3), "null": "phase", "n_surrogates": 19, "verbose": False}
     columns = ["r", "n_eff", "ci_low", "p", "mse"]
     np.testing.assert_allclose(
-        compare(model, X, y, **options)[columns],
-        compare(model, X[order], y.iloc[order], **options)[columns],
+        compare(model, X, y, **options).table[columns],
+        compare(model, X[order], y.iloc[order], **options).table[columns],
     )
+
+
+# -- the result as an object --------------------------------------------------------------------
+def check_equal(one, other):
+    pd.testing.assert_frame_equal(one.table, other.table, check_exact=True)
+    pd.testing.assert_frame_equal(one.bold, other.bold, check_exact=True)
+    assert list(one.predictions) == list(other.predictions)
+    for name, predicted in one.predictions.items():
+        pd.testing.assert_frame_equal(predicted, other.predictions[name], check_exact=True)
+    for name in ("blocks", "times", "recordings"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert getattr(one, name).dtype == getattr(other, name).dtype
+    for name in ("settings", "versions", "warnings"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+AWKWARD = ["NA", 'a "quoted", name\n']  # what a careless CSV would change
+
+
+@pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
+@pytest.mark.parametrize("null", [None, "phase"])
+def test_a_comparison_comes_back_from_its_folder_bit_for_bit(tmp_path, null):
+    X, y = make_data(n_rois=2)
+    y = pd.DataFrame(y, columns=AWKWARD, index=pd.date_range("2026-01-01", periods=len(y)))
+    groups = np.repeat(["one", "two", "three"], 50)
+    search = GridSearchCV(Ridge(), {"alpha": [1.0, 1e6]}, cv=KFold(3))
+    options = {"groups": groups, "subjects": groups, "cv": LeaveOneGroupOut(), "null": null}
+    comparison = run({AWKWARD[0]: Ridge(), AWKWARD[1]: search}, X, y, **options)
+    comparison.to_folder(tmp_path)
+    check_equal(Comparison.from_folder(tmp_path), comparison)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"table.csv", "arrays.npz", "comparison.json"}
+    for array in np.load(tmp_path / "arrays.npz", allow_pickle=False).values():
+        assert array.dtype != object
+    run(MODELS, X, y.to_numpy(), null=null).to_folder(tmp_path)  # takes its place
+    assert list(Comparison.from_folder(tmp_path).predictions) == list(MODELS)
+
+
+def test_a_comparison_of_aligned_recordings_comes_back_as_well(make_study, tmp_path):
+    study = make_study(n_runs=2, n_rois=2, duration=120.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-8, tmax=0, verbose="error")
+    model = Pipeline(
+        [("window", Windower(4.0)), ("power", BandPower({"a": (8, 12)})), ("r", Ridge())]
+    )
+    curve = delay_curve(model, X, y, [0, 2.5], cv=BlockedKFold(2), null=None, verbose=False)
+    assert list(curve.predictions) == [0.0, 2.5]
+    assert curve.bold.equals(y)
+    np.testing.assert_array_equal(curve.times, X.times)
+    curve.to_folder(tmp_path / "curve")
+    again = Comparison.from_folder(tmp_path / "curve")
+    check_equal(again, curve)
+    assert paired_test(again, 2.5, 0.0).equals(paired_test(curve, 2.5, 0.0))
+    with pytest.raises(ValueError, match="holds no comparison"):
+        Comparison.from_folder(tmp_path)
+
+
+def test_predictions_and_bold_carry_the_labels_of_y_and_give_r_again():
+    X, y = make_data()
+    y = pd.DataFrame(y, columns=["a", "b", "c"], index=np.arange(len(y)) + 7)
+    comparison = run(MODELS, X, y)
+    assert comparison.bold.equals(y)
+    for name in MODELS:
+        predicted = comparison.predictions[name]
+        assert predicted.index.equals(y.index)
+        r = pearson_r(
+            comparison.bold, predicted, blocks=comparison.blocks, multioutput="raw_values"
+        )
+        pooled = comparison.table.query("scope == 'pooled' and model == @name")
+        np.testing.assert_array_equal(pooled["r"], r)
+
+
+def test_a_comparison_shows_itself(tmp_path):
+    X, y = make_data()
+    comparison = run({"<ridge>": Ridge()}, X, y)
+    page = comparison._repr_html_()
+    assert "&lt;ridge&gt;" in page
+    assert "randomized phases" in page
+    assert "randomized phases" in repr(comparison)
+    assert comparison.summary().loc["ROI 0", "interval"] in repr(comparison)
+    comparison.to_csv(tmp_path / "table.csv")
+    read = pd.read_csv(tmp_path / "table.csv")
+    assert list(read.columns) == list(comparison.table.columns)
+    assert len(comparison.plot(n_columns=2).axes) == 4
+    plt.close("all")
 
 
 # -- subjects -----------------------------------------------------------------------------------
 def test_subjects_are_scored_one_by_one_and_as_a_group():
     X, y = make_data(240)
     subjects = np.repeat(["a", "b", "c"], 80)
-    table = run({"ridge": Ridge()}, X, y, groups=subjects, subjects=subjects, cv=LeaveOneGroupOut())
+    options = {"groups": subjects, "subjects": subjects, "cv": LeaveOneGroupOut()}
+    table = run({"ridge": Ridge()}, X, y, **options).table
     each = table[table["scope"] == "subject"]
     assert list(each["label"].unique()) == ["a", "b", "c"]
     fold = table[table["scope"] == "fold"]
@@ -230,7 +326,8 @@ def test_subjects_come_with_the_windows(make_study):
     )  # fmt: skip
     np.testing.assert_array_equal(X.subjects == "s2", X.groups == 2)
     model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
-    table = compare(model, X, y, groups=X.subjects, cv=LeaveOneGroupOut(), null=None, verbose=False)
+    options = {"groups": X.subjects, "cv": LeaveOneGroupOut(), "null": None, "verbose": False}
+    table = compare(model, X, y, **options).table
     assert list(table.query("scope == 'subject'")["label"].unique()) == ["s1", "s2"]
     assert table.query("scope == 'fold'")["label"].nunique() == 2
 
@@ -245,16 +342,16 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path, monkeypatch):
         run(models, X, y, cache=tmp_path)
     monkeypatch.setattr(CountingRidge, "fails_at", None)
     monkeypatch.setattr(CountingRidge, "fits", 0)
-    continued = run(models, X, y, cache=tmp_path)
+    continued = run(models, X, y, cache=tmp_path).table
     assert CountingRidge.fits == 3  # of ten
-    whole = run(models, X, y)
+    whole = run(models, X, y).table
     np.testing.assert_array_equal(continued["r"], whole["r"])
     assert not list(tmp_path.glob("*.tmp"))
     # Damaged files are made anew, other data or models are not mixed up.
     for file in list(tmp_path.glob("*.npz"))[:4]:
         file.write_bytes(file.read_bytes()[:100])
     monkeypatch.setattr(CountingRidge, "fits", 0)
-    np.testing.assert_array_equal(run(models, X, y, cache=tmp_path)["r"], whole["r"])
+    np.testing.assert_array_equal(run(models, X, y, cache=tmp_path).table["r"], whole["r"])
     assert CountingRidge.fits == 4
     run({"one": CountingRidge(3.0)}, X, y, cache=tmp_path)
     assert CountingRidge.fits == 9
@@ -304,7 +401,7 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
 
 def test_processes_give_the_same_table():
     X, y = make_data()
-    one, two = (run(MODELS, X, y, n_jobs=n_jobs).drop(columns="fit_time") for n_jobs in (1, 2))
+    one, two = (run(MODELS, X, y, n_jobs=n).table.drop(columns="fit_time") for n in (1, 2))
     assert one.equals(two)
 
 
@@ -314,9 +411,9 @@ def test_workers_of_dask_give_the_same_table_and_null(dask_client):
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=KFold(3))
     models = {"ridge": Ridge(), "search": search}
     options = {"cv": CV, "null": "phase", "n_surrogates": 19, "verbose": False}
-    here = run(models, X, y, **options), null_test(search, X, y, **options)
+    here = run(models, X, y, **options).table, null_test(search, X, y, **options)
     with parallel_config("dask"):
-        there = run(models, X, y, **options), null_test(search, X, y, **options)
+        there = run(models, X, y, **options).table, null_test(search, X, y, **options)
     assert there[0].drop(columns="fit_time").equals(here[0].drop(columns="fit_time"))
     np.testing.assert_array_equal(there[1].draws, here[1].draws)
 
@@ -371,7 +468,7 @@ X = rng.standard_normal((80, 3))
 y = X[:, :1] + rng.standard_normal((80, 1))
 options = {"null": None, "cache": sys.argv[1], "verbose": False}
 model = make_pipeline(*steps, Own(), Mine(), Ridge())
-table = compare(model, X, y, cv=BlockedKFold(4, gap=0), **options)
+table = compare(model, X, y, cv=BlockedKFold(4, gap=0), **options).table
 print(round(table["r"][0], 6), sum(table["fit_time"]))
 """
 # Each drops the informative column.
@@ -433,28 +530,28 @@ def test_a_cache_refuses_what_it_could_not_recognize(tmp_path):
     model = make_pipeline(FunctionTransformer(lambda X: X), Ridge())
     with pytest.raises(TypeError, match="such as a lambda; define it by name"):
         run(model, X, y, cache=tmp_path)
-    assert np.isfinite(run(model, X, y)["r"]).all()
+    assert np.isfinite(run(model, X, y).table["r"]).all()
 
 
 # -- two models ---------------------------------------------------------------------------------
 def test_what_is_warned_of_close_folds_is_kept_with_the_table():
     X, y = make_data()
     with pytest.warns(GapWarning, match="leave no gap") as caught:
-        table = run(MODELS, X, y, cv=KFold(3), null=None)
-    assert table.attrs["warnings"] == [str(w.message) for w in caught]
-    assert run(MODELS, X, y, null=None).attrs["warnings"] == []
+        comparison = run(MODELS, X, y, cv=KFold(3), null=None)
+    assert comparison.warnings == [str(w.message) for w in caught]
+    assert run(MODELS, X, y, null=None).warnings == []
 
 
 def test_what_is_said_of_the_null_and_of_bursts_is_kept_as_well():
     X, y = make_data()
     with pytest.warns(UserWarning, match="null='shift' has to leave out") as caught:
-        table = run(MODELS, X, y, null="shift")
-    assert table.attrs["warnings"] == [str(w.message) for w in caught]
+        comparison = run(MODELS, X, y, null="shift")
+    assert comparison.warnings == [str(w.message) for w in caught]
     loud = np.where(np.arange(len(y)) % 40 < 6, 4.0, 1.0)[:, np.newaxis]
     noise = np.random.default_rng(3).standard_normal(y.shape)
     with pytest.warns(StationarityWarning, match="few volumes decide the r of 'ridge'") as caught:
-        table = run(MODELS, X * loud, noise * loud, null="circular")
-    assert table.attrs["warnings"] == [str(w.message) for w in caught]
+        comparison = run(MODELS, X * loud, noise * loud, null="circular")
+    assert comparison.warnings == [str(w.message) for w in caught]
 
 
 def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):
@@ -465,8 +562,8 @@ def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):
     models = {"short": short, "long": power, "other": power, "constant": DummyRegressor()}
     models["third"] = power
     with pytest.warns(GapWarning) as caught:
-        table = compare(models, X, y, cv=BlockedKFold(3, gap=6), null=None, verbose=False)
-    (said,) = table.attrs["warnings"]
+        comparison = compare(models, X, y, cv=BlockedKFold(3, gap=6), null=None, verbose=False)
+    (said,) = comparison.warnings
     assert "but 'long', 'other' and 'third' look back 8 s (window plus delay)" in said
     assert [str(w.message) for w in caught] == [said]
 
@@ -489,9 +586,11 @@ class OwnData(BaseCrossValidator):
 def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     X, y = make_data(400)
     subjects = np.repeat(np.arange(5), 80)
-    table = run(MODELS, X, y, groups=subjects, subjects=subjects, cv=OwnData(), null=None)
+    options = {"groups": subjects, "subjects": subjects, "cv": OwnData(), "null": None}
+    comparison = run(MODELS, X, y, **options)
+    table = comparison.table
     assert (table.query("scope == 'subject'")["n_train"] == 0).all()
-    result = paired_test(table, "ridge", "strong")
+    result = paired_test(comparison, "ridge", "strong")
     assert (result["unit"] == "subject").all()
     r = {
         name: table.query("scope == 'subject' and model == @name")["r"].to_numpy().reshape(5, 3)
@@ -523,10 +622,11 @@ def test_subjects_that_learn_from_each_other_are_no_independent_evidence():
         X, y = rng.standard_normal((360, 5)), rng.standard_normal((360, 1))
         options = {"groups": subjects, "subjects": subjects, "null": None, "verbose": False}
         models = {"ridge": Ridge(), "mean": DummyRegressor()}
-        table = compare(models, X, y, cv=LeaveOneGroupOut(), **options)
+        comparison = compare(models, X, y, cv=LeaveOneGroupOut(), **options)
+        table = comparison.table
         group = table.query("scope == 'group' and model == 'ridge'")
         rates["group"].append(group["p_parametric"].iloc[0])
-        rates["subject"].append(paired_test(table, "ridge", "mean")["p"].iloc[0])
+        rates["subject"].append(paired_test(comparison, "ridge", "mean")["p"].iloc[0])
         each = table.query("scope == 'subject' and model == 'ridge'")
         rates["naive"].append(stats.ttest_1samp(np.arctanh(each["r"]), 0).pvalue)
     rates = {name: np.mean(np.array(p) <= 0.05) for name, p in rates.items()}
@@ -537,8 +637,9 @@ def test_subjects_that_learn_from_each_other_are_no_independent_evidence():
 
 def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
     X, y = make_data()
-    table = run(MODELS, X, y, null=None)
-    result = paired_test(table, "ridge", "strong")
+    comparison = run(MODELS, X, y, null=None)
+    table = comparison.table
+    result = paired_test(comparison, "ridge", "strong")
     assert (result["unit"] == "fold").all()
     r = {
         name: table.query("scope == 'fold' and model == @name")["r"].to_numpy().reshape(5, 3)
@@ -550,23 +651,23 @@ def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
     np.testing.assert_allclose(result["t"][:3], t)
     naive = stats.ttest_1samp(d, 0)
     assert (result["p"][:3] > naive.pvalue).all()
-    swapped = paired_test(table, "strong", "ridge")
+    swapped = paired_test(comparison, "strong", "ridge")
     np.testing.assert_allclose(swapped["difference_z"], -result["difference_z"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ridge", "forest"), "'forest' is not in the table; it has ridge, strong, mean"),
+        (("ridge", "forest"), "'forest' is not in the comparison; it has ridge, strong, mean"),
         (("ridge", "mean", "volume"), "unit must be 'auto', 'subject' or 'fold'"),
-        (("ridge", "mean", "subject"), "needs at least 2 subjects, but the table has 0"),
+        (("ridge", "mean", "subject"), "needs at least 2 subjects, but the comparison has 0"),
     ],
 )
 def test_pairs_that_cannot_be_tested_are_refused(arguments, message):
     X, y = make_data()
-    table = run(MODELS, X, y, null=None)
+    comparison = run(MODELS, X, y, null=None)
     with pytest.raises(ValueError, match=message):
-        paired_test(table, *arguments[:2], **dict(zip(["unit"], arguments[2:], strict=False)))
+        paired_test(comparison, *arguments[:2], **dict(zip(["unit"], arguments[2:], strict=False)))
 
 
 # -- delays -------------------------------------------------------------------------------------
@@ -583,7 +684,7 @@ def test_the_delay_curve_peaks_at_the_delay_of_the_response(delayed):
     X, y, model = delayed
     delays = [-8, -4, 0, 4, 8]
     curve = delay_curve(model, X, y, delays, cv=BlockedKFold(4), n_surrogates=99, verbose=False)
-    pooled = curve.query("scope == 'pooled'")
+    pooled = curve.table.query("scope == 'pooled'")
     assert list(pooled["delay"]) == delays
     r = pooled.set_index("delay")["r"]
     assert r.idxmax() == 4  # the Glover response peaks at 5 to 6 s; the window is 4 s long
@@ -601,7 +702,7 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
     options = {"cv": BlockedKFold(2), "null": None, "verbose": False}
     named = delay_curve(model, X, y, [0, 2], param="window__delay", **options)
     found = delay_curve(model, X, y, [0, 2], **options)
-    np.testing.assert_array_equal(named["r"], found["r"])
+    np.testing.assert_array_equal(named.table["r"], found.table["r"])
     with pytest.raises(ValueError, match=r"from 0 to 14 s .* need EEG from -18 to 0 s .* tmin=-18"):
         delay_curve(model, X, y, [0, 14], **options)
     with pytest.raises(ValueError, match="the model has 0 Windowers to set the delay of"):
@@ -613,7 +714,11 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
     ("models", "options", "message"),
     [
         ({}, {}, "compare needs at least one model"),
-        (MODELS, {"family": "models"}, "family must be 'regions' or 'all', got 'models'"),
+        (
+            MODELS,
+            {"correct_over": "models"},
+            "correct_over must be 'regions' or 'all', got 'models'",
+        ),
         (MODELS, {"subjects": [0, 1]}, "subjects must name the subject of each of the 150 rows"),
         (MODELS, {"subjects": np.arange(150) % 2}, "recording 0 has rows of several subjects"),
         (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),

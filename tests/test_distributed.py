@@ -81,10 +81,10 @@ def test_a_search_a_comparison_and_a_null_over_recordings_run_on_dask(study, das
     models = {"ridge": make_model(), "search": search}
     y_pred = search.fit(X, y).predict(X)
     scores = search.cv_results_["mean_test_score"]
-    table, test = compare(models, X, y, **OPTIONS), null_test(make_model(), X, y, **OPTIONS)
+    table, test = compare(models, X, y, **OPTIONS).table, null_test(make_model(), X, y, **OPTIONS)
     with parallel_config("dask"):
         found = search.fit(X, y).predict(X)
-        found_table = compare(models, X, y, **OPTIONS)
+        found_table = compare(models, X, y, **OPTIONS).table
         found_test = null_test(make_model(), X, y, **OPTIONS)
     np.testing.assert_allclose(found, y_pred, rtol=1e-9)
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], scores, rtol=1e-9)
@@ -118,13 +118,13 @@ def test_the_eeg_leaves_this_process_once_for_all_tasks_of_a_call(study, dask_cl
 
 def test_recordings_in_files_are_opened_by_the_workers(study, dask_client, n_sent, tmp_path):
     X, y = study
-    table = compare(make_model(), X, y, **OPTIONS)
+    table = compare(make_model(), X, y, **OPTIONS).table
     on_disk = X.to_folder(tmp_path)
     assert on_disk.tokens == X.tokens
     assert len(pickle.dumps(on_disk)) < 20_000 < X.recordings[0].nbytes
     for backend in ("dask", "loky"):
         with parallel_config(backend, n_jobs=2):
-            found = compare(make_model(), on_disk, y, **OPTIONS)
+            found = compare(make_model(), on_disk, y, **OPTIONS).table
         check_same(found, table)
     assert n_sent() == 0
 
@@ -238,7 +238,7 @@ def test_a_killed_worker_takes_nothing_with_it(study, tmp_path, where):
         X = X.to_folder(tmp_path / "eeg")
     cache = tmp_path / "cache"
     models = {"a": make_model(SlowRidge()), "b": make_model(SlowRidge(9.0))}
-    expected = compare(models, X, y, **OPTIONS)
+    expected = compare(models, X, y, **OPTIONS).table
     done = []
 
     def kill(pid):
@@ -252,7 +252,7 @@ def test_a_killed_worker_takes_nothing_with_it(study, tmp_path, where):
         pids = client.run(os.getpid).values()
         killer = threading.Thread(target=kill, args=(next(iter(pids)),))
         killer.start()
-        found = compare(models, X, y, cache=cache, **OPTIONS)
+        found = compare(models, X, y, cache=cache, **OPTIONS).table
         killer.join()
     assert 1 <= len(done) < 6  # of all models x folds
     check_same(found, expected)
@@ -287,7 +287,7 @@ SCRIPT = textwrap.dedent("""
     table = compare(
         models, X, y, cv=BlockedKFold(6, gap=4.0), cache=sys.argv[1], n_surrogates=9, verbose=False
     )
-    table.drop(columns="fit_time").to_pickle(sys.argv[2])
+    table.table.drop(columns="fit_time").to_pickle(sys.argv[2])
 """)
 
 

@@ -104,9 +104,9 @@ def save_and_load(model, folder):
 
 
 def report(model, data, X, y, folder):
-    table, predictions = compared(X, y, return_predictions=True)
+    comparison = compared(X, y)
     branches = read_branches(model, X)
-    made = make_report(table, X, y, predictions, model=model, branches=branches)
+    made = make_report(comparison, X, y, model=model, branches=branches)
     made.save(folder / "r.html", open_browser=False, verbose="error")
 
 

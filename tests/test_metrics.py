@@ -406,7 +406,7 @@ def test_with_all_volumes_independent_they_are_scipys(y, alternative, level):
         r = expected.statistic
         assert r_p_value(r, 40, alternative=alternative) == pytest.approx(expected.pvalue)
         interval = pearsonr(true, pred).confidence_interval(level)
-        np.testing.assert_allclose(r_interval(r, 40, level=level), interval)
+        np.testing.assert_allclose(r_interval(r, 40, confidence_level=level), interval)
 
 
 def test_fewer_volumes_say_less_and_too_few_nothing():
@@ -437,14 +437,14 @@ def test_the_table_holds_the_single_scores(y):
     true, pred = y
     blocks = np.repeat([0, 1], 20)
     table = pd.DataFrame(true, columns=["putamen", "caudate", "cuneus"])
-    scores = region_scores(table, pred, blocks=blocks, level=0.9)
+    scores = region_scores(table, pred, blocks=blocks, confidence_level=0.9)
     assert scores.index.tolist() == ["putamen", "caudate", "cuneus"]
     assert scores.index.name == "region"
     assert scores.columns.tolist() == ["r", "r2", "mse", "n", "n_eff", "ci_low", "ci_high", "p"]
     np.testing.assert_array_equal(scores["n"], 40)
     r = pearson_r(true, pred, blocks=blocks, multioutput="raw_values")
     n_eff = 3 + (effective_n(true, pred, blocks=blocks) - 3) / (2 - r**2)
-    low, high = r_interval(r, n_eff, level=0.9)
+    low, high = r_interval(r, n_eff, confidence_level=0.9)
     for column, expected in {
         "r": r,
         "n_eff": n_eff,
@@ -471,7 +471,7 @@ def test_region_names_come_from_the_call_the_table_or_are_numbers(y):
 def test_group_scores_are_a_t_test_of_fishers_z_over_subjects():
     rng = np.random.default_rng(0)
     r = pd.DataFrame(np.tanh(0.3 + 0.2 * rng.standard_normal((8, 3))), columns=list("abc"))
-    scores = group_scores(r, level=0.9)
+    scores = group_scores(r, confidence_level=0.9)
     assert scores.index.tolist() == list("abc")
     assert scores["n_subjects"].eq(8).all()
     for name in r:
@@ -553,16 +553,19 @@ def test_bad_series_and_blocks_are_refused(score, change, message):
             "method must be 'xdf' or 'bartlett', got 'ar1'",
         ),
         (lambda: r_interval(1.2, 30), "r must lie between -1 and 1, got values from 1.2"),
-        (lambda: r_interval(0.2, 30, level=95), "level must lie between 0 and 1, got 95"),
+        (
+            lambda: r_interval(0.2, 30, confidence_level=95),
+            "confidence_level must lie between 0 and 1, got 95",
+        ),
         (lambda: r_p_value(-7, 30), "r must lie between -1 and 1"),
         (lambda: r_p_value(0.1, 30, alternative="larger"), "alternative must be one of .*'larger'"),
-        (lambda: region_scores(*SERIES, level=1.0), "level must lie between"),
+        (lambda: region_scores(*SERIES, confidence_level=1.0), "confidence_level must lie between"),
         (lambda: region_scores(*SERIES, region_names=["a"]), "holds 1 name.* for 2 region"),
         (lambda: region_scores(*SERIES[:, :1]), "at least 2 volumes, got 1"),
         (lambda: group_scores([0.1, 0.2]), r"shape \(n_subjects, n_rois\), got 1 dim"),
         (lambda: group_scores([[1.0, 0.2]]), "above -1 and below 1, got values from 0.2 to 1"),
         (lambda: group_scores([[np.nan, 0.2]]), "r contains NaN"),
-        (lambda: group_scores([[0.1]], level=0), "level must lie between"),
+        (lambda: group_scores([[0.1]], confidence_level=0), "confidence_level must lie between"),
         (lambda: region_scorers("ab"), "list of one or more different names, got 'ab'"),
         (lambda: region_scorers(["a", "a"]), "different names"),
         (lambda: region_scorers([]), "one or more"),

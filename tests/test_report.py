@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -35,13 +36,13 @@ def parts():
             ("beira", BEIRARegressor(n_branches=3, verbose=False)),
         ]
     )
-    table, predictions = compare(
+    comparison = compare(
         {"BEIRA": model, "mean": DummyRegressor()}, X, y, cv=BlockedKFold(3), n_surrogates=19,
-        return_predictions=True, verbose=False,
+        verbose=False,
     )  # fmt: skip
     model.fit(X, y)
     return {
-        "table": table, "X": X, "y": y, "predictions": predictions, "model": model,
+        "comparison": comparison, "X": X, "y": y, "model": model,
         "branches": read_branches(model, X), "extractor": extractor,
     }  # fmt: skip
 
@@ -62,7 +63,7 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     path = tmp_path / "report.html"
     report.save(path, open_browser=False, verbose="error")
     page = path.read_text(encoding="utf-8")
-    pooled = parts["table"].query("scope == 'pooled' and model == 'BEIRA'")
+    pooled = parts["comparison"].table.query("scope == 'pooled' and model == 'BEIRA'")
     for text in (
         f"{pooled['r'].iloc[0]:.2f}",
         "randomized phases",
@@ -71,8 +72,8 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
         "Blocks.",
         "for _ in range(2):\n    compare(models, X, y)",
         "python -m sklearn_beira --seed 3",
-        parts["table"].attrs["cv"],
-        *parts["table"].attrs["versions"].values(),
+        parts["comparison"].settings["cv"],
+        *parts["comparison"].versions.values(),
         "EEGFilter(",
         "BEIRARegressor",
     ):
@@ -98,15 +99,15 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
 
 
 def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_path):
-    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    few = {key: parts[key] for key in ("comparison", "X", "y")}
     path = tmp_path / "report.html"
     make_report(**few).save(path, open_browser=False, verbose="error")
     page = path.read_text(encoding="utf-8")
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     columns = re.findall(r"<th[^>]*>\s*([^<]*?)\s*</th>", header)
     assert columns == ["", "BEIRA", "interval", "p", "p_max", "mean"]
-    pooled = parts["table"].query("scope == 'pooled' and model == 'BEIRA'")
-    assert parts["table"].attrs["p_floor"] == 0.05
+    pooled = parts["comparison"].table.query("scope == 'pooled' and model == 'BEIRA'")
+    assert parts["comparison"].settings["p_floor"] == 0.05
     cells = re.findall(r"<td>(≤.0\.050)</td>", page)
     assert len(cells) == (pooled[["p", "p_max"]] == 0.05).to_numpy().sum() > 0
     # What was not given has no section.
@@ -132,23 +133,22 @@ def branch_headings(page):
 
 
 def test_what_was_said_of_the_folds_stands_above_the_scores(parts, tmp_path):
-    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    few = {key: parts[key] for key in ("comparison", "X", "y")}
     note = '<p class="beira-note">Note: the folds &lt;of&gt; KFold leave no gap.</p>'
     assert note not in page_of(few, tmp_path)
-    table = parts["table"].copy()
-    table.attrs = {**parts["table"].attrs, "warnings": ["the folds <of> KFold leave no gap."]}
-    page = page_of({**few, "table": table}, tmp_path)
+    warned = replace(parts["comparison"], warnings=["the folds <of> KFold leave no gap."])
+    page = page_of({**few, "comparison": warned}, tmp_path)
     assert page.index(note) < page.index('beira-scores"><table')
 
 
 def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tmp_path):
-    few = {key: parts[key] for key in ("X", "y", "predictions", "branches")}
+    few = {key: parts[key] for key in ("X", "y", "branches")}
     left, right = parts["y"].columns
-    table = parts["table"].copy()
+    table = parts["comparison"].table.copy()
     first = (table["model"] == "BEIRA") & (table["scope"] == "pooled")
     table.loc[first & (table["region"] == left), ["r", "p_max"]] = 0.5, 0.05
     table.loc[first & (table["region"] == right), ["r", "p_max"]] = -0.001, 0.051
-    page = page_of({"table": table, **few}, tmp_path)
+    page = page_of({"comparison": replace(parts["comparison"], table=table), **few}, tmp_path)
     assert branch_headings(page) == {
         f"{left}: r = 0.50, p_max ≤ 0.050": False,
         f"{right}: r = 0.00, p_max = 0.051 (not predicted: do not interpret)": True,
@@ -161,20 +161,23 @@ def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tm
 
 
 def test_without_p_there_is_no_verdict_and_without_r_the_name_alone(parts, tmp_path):
-    few = {key: parts[key] for key in ("X", "y", "predictions")}
+    few = {key: parts[key] for key in ("X", "y")}
     left = parts["y"].columns[0]
-    table = parts["table"].assign(p=np.nan, p_max=np.nan, null_low=np.nan, null_high=np.nan)
+    table = parts["comparison"].table.assign(
+        p=np.nan, p_max=np.nan, null_low=np.nan, null_high=np.nan
+    )
     table.loc[table["scope"] == "pooled", "r"] = -0.13
     branches = Bunch(**parts["branches"])
     branches.region_names = [left, "Thalamus"]
-    page = page_of({"table": table, "branches": branches, **few}, tmp_path)
+    given = {"comparison": replace(parts["comparison"], table=table), "branches": branches}
+    page = page_of({**given, **few}, tmp_path)
     assert branch_headings(page) == {f"{left}: r = -0.13": False, "Thalamus": False}
     assert "r in the headings is that of BEIRA" in page
     assert "do not interpret" not in page
 
 
 def test_a_region_that_no_branch_moves_does_not_end_the_report(parts, tmp_path):
-    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    few = {key: parts[key] for key in ("comparison", "X", "y")}
     branches = Bunch(**parts["branches"])
     branches.importance = branches.importance * [[1.0], [0.0]]
     page = page_of({"branches": branches, **few}, tmp_path)
@@ -184,13 +187,13 @@ def test_a_region_that_no_branch_moves_does_not_end_the_report(parts, tmp_path):
 
 def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
     few = {"X": parts["X"], "y": parts["y"]}
-    few["predictions"] = {"BEIRA": parts["predictions"]["BEIRA"]}
-    table = parts["table"]
+    few["predictions"] = {"BEIRA": parts["comparison"].predictions["BEIRA"]}
+    table = parts["comparison"].table
     names = [f"long_name_{k}" for k in range(10)]
     rivals = [table[table["model"] == "mean"].assign(model=name) for name in names]
     many = pd.concat([table[table["model"] == "BEIRA"], *rivals], ignore_index=True)
-    many.attrs = table.attrs
-    page = page_of({"table": many, **few}, tmp_path)
+    comparison = replace(parts["comparison"], table=many)
+    page = page_of({"comparison": comparison, **few}, tmp_path)
     headers = [
         [text.replace("<wbr>", "") for text in re.findall(r"<th>(.*?)</th>", header)]
         for header in re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
@@ -200,14 +203,14 @@ def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
 
 
 def test_what_does_not_belong_together_is_refused(parts):
-    few = {key: parts[key] for key in ("table", "X", "y", "predictions")}
+    few = {key: parts[key] for key in ("comparison", "X", "y")}
     y, X = parts["y"], parts["X"]
     with pytest.raises(TypeError, match="X must be EEGWindows"):
         make_report(**few | {"X": np.zeros((len(X), 2, 10))})
-    with pytest.raises(TypeError, match="table must be what compare returned"):
-        make_report(**few | {"table": parts["table"].to_numpy()})
+    with pytest.raises(TypeError, match="comparison must be what compare returned"):
+        make_report(**few | {"comparison": parts["comparison"].table})
     with pytest.raises(TypeError, match="predictions must be a dict of model: prediction"):
-        make_report(**few | {"predictions": parts["predictions"]["BEIRA"]})
+        make_report(**few | {"predictions": parts["comparison"].predictions["BEIRA"]})
     with pytest.raises(TypeError, match="y must be a DataFrame"):
         make_report(**few | {"y": y.to_numpy()})
     with pytest.raises(ValueError, match="give what compare was given"):
@@ -215,8 +218,8 @@ def test_what_does_not_belong_together_is_refused(parts):
     with pytest.raises(ValueError, match=r"the prediction of 'BEIRA' has shape \(3, 2\)"):
         make_report(**few | {"predictions": {"BEIRA": np.zeros((3, 2))}})
     with pytest.raises(ValueError, match="predictions has 'm', but the table has the models BEIRA"):
-        make_report(**few | {"predictions": {"m": parts["predictions"]["BEIRA"]}})
-    other = pd.DataFrame(parts["predictions"]["BEIRA"], columns=y.columns[::-1])
+        make_report(**few | {"predictions": {"m": parts["comparison"].predictions["BEIRA"]}})
+    other = parts["comparison"].predictions["BEIRA"].iloc[:, ::-1]
     with pytest.raises(ValueError, match="the prediction of 'BEIRA' has the regions"):
         make_report(**few | {"predictions": {"BEIRA": other}})
     with pytest.raises(ValueError, match="rows of y are of other volumes than those of X"):
@@ -228,13 +231,10 @@ def test_what_does_not_belong_together_is_refused(parts):
 def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
     study = make_study(n_runs=2)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
-    table, predictions = compare(
-        DummyRegressor(), X, y, cv=BlockedKFold(2), null=None, return_predictions=True,
-        verbose=False,
-    )  # fmt: skip
+    comparison = compare(DummyRegressor(), X, y, cv=BlockedKFold(2), null=None, verbose=False)
     assert isinstance(y, pd.DataFrame)
     path = tmp_path / "report.html"
-    make_report(table, X, y, predictions).save(path, open_browser=False, verbose="error")
+    make_report(comparison, X, y).save(path, open_browser=False, verbose="error")
     page = path.read_text(encoding="utf-8")
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     assert "interval" in header

@@ -55,10 +55,7 @@ def predictions(study):
 def predict(X, y, models=None, **options):
     # Threads sum in another order: each process gets one.
     with threadpool_limits(1):
-        _, y_pred = compare(
-            models or make_models(), X, y, return_predictions=True, **OPTIONS, **options
-        )
-    return y_pred
+        return compare(models or make_models(), X, y, **OPTIONS, **options).predictions
 
 
 def check_same(found, expected):
@@ -69,7 +66,7 @@ def check_same(found, expected):
 
 def test_another_seed_gives_other_numbers(study, predictions):
     found = predict(*study, make_models(seed=1))
-    assert np.abs(found["network"] - predictions["network"]).max() > 1e-3
+    assert np.abs(found["network"] - predictions["network"]).to_numpy().max() > 1e-3
     np.testing.assert_array_equal(found["ridge"], predictions["ridge"])
 
 
@@ -120,13 +117,14 @@ def test_a_table_names_the_versions_and_seeds_that_it_needs_to_be_made_again(stu
     models = make_models(seed=7)
     models["search"] = GridSearchCV(models["network"], {"beira__lr": [1e-3]}, cv=BlockedKFold(2))
     options = {**OPTIONS, "random_state": 3}
-    attrs = compare({"ridge": models["ridge"]}, X, y, **options).attrs
-    assert attrs["random_state"] == "3"
-    assert attrs["n_surrogates"] == 5
-    assert attrs["seeds"] == {"ridge": {}}
+    comparison = compare({"ridge": models["ridge"]}, X, y, **options)
+    settings = comparison.settings
+    assert settings["random_state"] == "3"
+    assert settings["n_surrogates"] == 5
+    assert settings["seeds"] == {"ridge": {}}
     for name in ("sklearn-beira", "scikit-learn", "numpy", "scipy", "torch", "skorch", "mne"):
-        assert attrs["versions"][name] == version(name)
-    found = compare(models, X, y, **{**options, "null": None}).attrs
+        assert comparison.versions[name] == version(name)
+    found = compare(models, X, y, **{**options, "null": None}).settings
     assert found["seeds"]["network"] == {"beira__random_state": "7"}
     assert found["seeds"]["search"] == {"estimator__beira__random_state": "7"}
     json.dumps(found)  # what can be stored beside any table

@@ -37,7 +37,7 @@ def beira_study(recording):
 
 def out_of_fold_r(steps, X, y):
     model = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *steps])
-    table = compare(model, X, y, null=None, verbose=False)
+    table = compare(model, X, y, null=None, verbose=False).table
     return table.query("scope == 'pooled'").set_index("region")["r"]
 
 
@@ -65,7 +65,7 @@ def test_other_peoples_bold_of_other_scans_gives_the_same_findings(semireal, sha
     ]
     # Eight series a scan stand in for the first eight regions.
     ridge = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge(16.0).steps])
-    result = null_test(ridge, X, y.iloc[:, :8], others=scans, verbose=False)
+    result = null_test(ridge, X, y.iloc[:, :8], other_bold=scans, verbose=False)
     assert result.null == "swap"
     assert (result.table.loc[PLANTED, "p_max"] <= 0.05).all()
     assert (result.table["p_max"].drop(PLANTED) > 0.05).all()
@@ -76,7 +76,7 @@ def pooled(beira_study):
     """Out-of-fold scores of the default beside the ridge."""
     beira, X, y = beira_study
     ridge = Pipeline([beira.steps[0], *make_band_power_ridge(20.0).steps])
-    table = compare({"beira": beira, "ridge": ridge}, X, y, verbose=False)
+    table = compare({"beira": beira, "ridge": ridge}, X, y, verbose=False).table
     return table.query("scope == 'pooled'").set_index(["model", "region"])
 
 

@@ -378,7 +378,7 @@ def test_compare_fits_measured_bold_once_and_finds_what_the_null_test_finds(cach
     model, options = CountingRidge(), {"null": "phase", "n_surrogates": 4, "cv": CV}
     options["cache"] = tmp_path if cached else None
     CountingRidge.fits = 0
-    table = compare(model, X, y, refit=True, verbose=False, **options)
+    table = compare(model, X, y, refit=True, verbose=False, **options).table
     assert CountingRidge.fits == 5 * (1 + 4)
     alone = run(model, X, y, **options)
     assert CountingRidge.fits == 5 * (1 + 4) * (1 if cached else 2)
@@ -431,16 +431,16 @@ def test_recordings_that_are_not_equally_smooth_are_warned_of_and_others_are_not
     for lag_one, warned in ((0.9, False), (0.85, False), (0.97, False), (0.5, True)):
         others = [smooth(300, 6, lag_one, seed=k) for k in range(3, 33)]
         if warned:
-            match = r"the others are not equally smooth: r .* [2-5]\.\d times as much"
+            match = r"recordings in other_bold are not equally smooth: r .* [2-5]\.\d times as much"
             with pytest.warns(StationarityWarning, match=match):
-                run(RIDGE, X, y, others=others, **options)
+                run(RIDGE, X, y, other_bold=others, **options)
         else:
-            run(RIDGE, X, y, others=others, **options)
+            run(RIDGE, X, y, other_bold=others, **options)
     # In some of the regions.
     y[:, 3:] = smooth(300, 3, 0.5, seed=2)
     others = [smooth(300, 6, 0.5, seed=k) for k in range(3, 33)]
     with pytest.warns(StationarityWarning, match=r"[23]\.\d times .* \(variance, of ROI [012]\)"):
-        run(RIDGE, X, y, others=others, **options)
+        run(RIDGE, X, y, other_bold=others, **options)
     # Of several recordings that change places, some are smoother.
     X = np.concatenate([smooth(300, 4, 0.9, seed=k) for k in range(6)])
     options |= {"groups": np.repeat(np.arange(6), 300)}
@@ -891,8 +891,8 @@ def test_what_cannot_be_two_recordings_is_refused():
     with pytest.raises(ValueError, match="recordings 0 and 1 have the same BOLD"):
         run(RIDGE, X, twice, groups=groups)
     others = [smooth(120, y.shape[1], 0.5, seed=k) for k in range(6)]
-    with pytest.raises(ValueError, match=r"others\[1\] and others\[6\] are the same BOLD"):
-        run(RIDGE, X, y, others=[*others, 3.0 * others[1] + 7.0])
+    with pytest.raises(ValueError, match=r"other_bold\[1\] and other_bold\[6\] are the same BOLD"):
+        run(RIDGE, X, y, other_bold=[*others, 3.0 * others[1] + 7.0])
 
 
 def test_groups_that_are_pieces_of_a_recording_are_warned_of_and_recordings_are_not():
@@ -925,7 +925,7 @@ def test_a_recording_of_one_volume_and_a_region_that_is_a_line_can_be_swapped():
     y, groups = smooth(121, 2, 0.5), np.repeat(np.arange(5), [30, 30, 30, 30, 1])
     y[:, 1] = np.arange(121) % 30
     others = [smooth(60, 2, 0.5, seed=k) for k in range(1, 21)]
-    options = {"groups": groups, "cv": GroupKFold(4), "null": "swap", "others": others}
+    options = {"groups": groups, "cv": GroupKFold(4), "null": "swap", "other_bold": others}
     result = run(RIDGE, smooth(121, 3, seed=30), y, **options)
     assert np.isfinite(result.draws).all()
 
@@ -965,10 +965,10 @@ def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
     for model, found in ((Ridge, "Ridge"), ("ridge", "'ridge'"), (lambda: RIDGE, "function")):
         with pytest.raises(TypeError, match=f"must be a scikit-learn regressor, got .*{found}"):
             run(model, X, y)
-    with pytest.raises(TypeError, match="others must be a list of BOLD tables"):
-        run(RIDGE, X, y, others=y)
-    with pytest.raises(ValueError, match=r"others\[1\] is the BOLD of y itself"):
-        run(RIDGE, X, y, others=[smooth(100, 4), y])
+    with pytest.raises(TypeError, match="other_bold must be a list of BOLD tables"):
+        run(RIDGE, X, y, other_bold=y)
+    with pytest.raises(ValueError, match=r"other_bold\[1\] is the BOLD of y itself"):
+        run(RIDGE, X, y, other_bold=[smooth(100, 4), y])
 
 
 def test_no_draw_counts_twice():
@@ -976,22 +976,25 @@ def test_no_draw_counts_twice():
     result = run(RIDGE, X, y, null="circular", n_surrogates=200)
     assert len(result.draws) == result.n_distinct == 49
     others = [smooth(70, 4, seed=k) for k in range(9)]
-    result = run(RIDGE, X, y, others=others, n_surrogates=200)
+    result = run(RIDGE, X, y, other_bold=others, n_surrogates=200)
     assert len(result.draws) == result.n_distinct == 99
     assert len(np.unique(result.draws[:, 0])) == 99
     with pytest.warns(UserWarning, match=r"hold only 2 stretch\(es\) of 60 volumes that do not"):
-        run(RIDGE, X, y, others=others[:2], n_surrogates=50)
+        run(RIDGE, X, y, other_bold=others[:2], n_surrogates=50)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"null": "swap"}, "needs several recordings, or the BOLD of others"),
+        ({"null": "swap"}, "needs several recordings, or BOLD of others"),
         ({"null": "shuffle"}, "null must be 'auto' or one of swap, shift, circular, phase"),
-        ({"null": "phase", "others": [np.zeros((99, 4))]}, "others are for null='swap'"),
-        ({"others": [np.zeros((99, 3))]}, r"others\[0\] must hold finite BOLD of the 4 region"),
-        ({"others": [np.zeros((99, 4))]}, "none of the others has the 100 volumes"),
-        ({"level": 95}, "level must lie between 0 and 1, got 95"),
+        ({"null": "phase", "other_bold": [np.zeros((99, 4))]}, "other_bold is for null='swap'"),
+        (
+            {"other_bold": [np.zeros((99, 3))]},
+            r"other_bold\[0\] must hold finite BOLD of the 4",
+        ),
+        ({"other_bold": [np.zeros((99, 4))]}, "none of other_bold has the 100 volumes"),
+        ({"confidence_level": 95}, "confidence_level must lie between 0 and 1, got 95"),
         ({"n_surrogates": 0}, "n_surrogates must be an integer of at least 1, got 0"),
         ({"cv": ShuffleSplit(3, random_state=0)}, "tests some volumes twice"),
         ({"groups": [0, 1]}, "groups must hold one label for each of the"),

@@ -117,7 +117,7 @@ def test_the_page_on_clusters_keeps_results_and_gives_the_same_table(tmp_path, m
     assert names["search"].best_params_["window__duration"] in (12.0, 16.0)
     assert list((tmp_path / "results").iterdir())
     expected = compare(names["models"], X, y, null=None, verbose=False)
-    np.testing.assert_allclose(names["comparison"]["r"], expected["r"], rtol=1e-6)
+    np.testing.assert_allclose(names["comparison"].table["r"], expected.table["r"], rtol=1e-6)
 
 
 def test_the_page_on_saving_gives_the_model_back(tmp_path, monkeypatch):
@@ -139,5 +139,6 @@ def test_the_first_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert "duration=600" in code
     namespace = {}
     exec(compile(code.replace("duration=600", "duration=200"), "README.md", "exec"), namespace)
-    assert set(namespace["table"]["model"]) == {"BEIRA", "ridge"}
+    assert set(namespace["comparison"].predictions) == {"BEIRA", "ridge"}
+    assert (tmp_path / "results" / "table.csv").exists()
     assert (tmp_path / "left_caudate.png").exists()

@@ -27,22 +27,19 @@ models = {
     ),
     "ridge": Pipeline([eeg_filter, *make_band_power_ridge(20.0).steps]),
 }
-table, predictions = compare(
-    models, X, y, cv=BlockedKFold(5), null=None, return_predictions=True, verbose=False
-)
+comparison = compare(models, X, y, cv=BlockedKFold(5), null=None, verbose=False)
 branches = read_branches(models["BEIRA"].fit(X, y), X)
 
 region = "Left Putamen"
-column = list(y.columns).index(region)
 fig = plt.figure(figsize=(9, 7.6), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[2.3, 1])
 plot_branches(branches, region, n_branches=3, fig=top)
 plot_predictions(
     y[region],
-    {name: values[:, column] for name, values in predictions.items()},
+    {name: values[region] for name, values in comparison.predictions.items()},
     X.times,
     groups=X.groups,
-    blocks=table.attrs["blocks"],
+    blocks=comparison.blocks,
     ax=bottom.subplots(),
 )
 fig.savefig(Path(__file__).with_name("readme.png"), dpi=110)

@@ -23,7 +23,7 @@ from ..baselines.makers import (
     make_time_polynomial,
 )
 from ..eeg.filters import EEGFilter, Windower
-from ..evaluation.comparison import compare, format_comparison
+from ..evaluation.comparison import compare
 from ..evaluation.splitters import BlockedKFold
 from ..features.hrf import channels_to_average
 from ..inspection import read_branches
@@ -125,29 +125,30 @@ def run(args):
     print(f"{fill(data.text, 96)}\n\n{fill(protocol, 96)}\n")
 
     with _noting(notes):
-        table, predictions = compare(
+        comparison = compare(
             models,
             X,
             y,
             cv=cv,
             random_state=args.seed,
-            return_predictions=True,
             verbose=sys.stderr.isatty(),
         )
-    scores = format_comparison(table, ceiling=data.ceiling)
+    scores = comparison.summary(ceiling=data.ceiling)
     print(
         "r of BEIRA with its 95 % interval and p; r of its rivals. * where p_max (p corrected\n"
         "over regions) is at most .05; ≤ marks the smallest p that so many draws allow.\n"
     )
     print(f"{scores.rename_axis(None).to_string()}\n")
-    print("\n\n".join(fill(text, 96) for text in [table.attrs["question"], *notes[n_said:]]))
+    print(
+        "\n\n".join(fill(text, 96) for text in [comparison.settings["question"], *notes[n_said:]])
+    )
     print("\nTraining BEIRA on all data, for its branches …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
-        table,
+        comparison,
         X,
         y,
-        {name: predictions[name] for name in ("BEIRA", "ridge")},
+        predictions={name: comparison.predictions[name] for name in ("BEIRA", "ridge")},
         model=final,
         branches=read_branches(final, X),
         extractor=data.extractor,

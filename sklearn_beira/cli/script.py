@@ -49,7 +49,6 @@ def script(args, data, eeg_filter, window, history):
     imports = [
         "from sklearn.pipeline import Pipeline",
         f"from sklearn_beira import {regressor}, EEGFilter, Windower, align, baselines, compare",
-        "from sklearn_beira.evaluation import format_comparison",
         "from sklearn_beira.inspection import read_branches",
         "from sklearn_beira.evaluation import BlockedKFold",
         "from sklearn_beira.viz import make_report",
@@ -58,7 +57,7 @@ def script(args, data, eeg_filter, window, history):
     imports, code = "\n".join(sorted(imports, key=_as_sorted)), "\n".join(data.code)
     rates = f"{eeg_filter.l_freq}, {eeg_filter.h_freq}, sfreq={eeg_filter.sfreq}"
     ceiling = ["ceiling=study.truth.noise_ceiling"] * (data.ceiling is not None)
-    reported = ["table", "X", "y", "predictions", "model=model"]
+    reported = ["comparison", "X", "y", "predictions=predictions", "model=model"]
     reported += ["branches=read_branches(model, X)", *ceiling]
     reported += ["extractor=extractor"] * (data.extractor is not None)
     duration, delay = window
@@ -87,11 +86,11 @@ for name, rival in rivals.items():
     models[name] = Pipeline([eeg_filter, *rival.steps])
 
 cv = BlockedKFold({args.folds})
-table, predictions = compare(models, X, y, cv=cv, random_state={args.seed}, return_predictions=True)
-print(format_comparison({", ".join(["table", *ceiling])}).to_string())
+comparison = compare(models, X, y, cv=cv, random_state={args.seed})
+print(comparison.summary({"".join(ceiling)}).to_string())
 
 model = models["BEIRA"].fit(X, y)
-predictions = {{name: predictions[name] for name in ("BEIRA", "ridge")}}
+predictions = {{name: comparison.predictions[name] for name in ("BEIRA", "ridge")}}
 report = {call("make_report", reported)}
 report.save({literal(str(output))}, overwrite=True, open_browser=False)
 """

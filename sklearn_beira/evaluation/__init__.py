@@ -1,6 +1,6 @@
 """Honest evaluation: folds, scores, comparisons of models, null distributions."""
 
-from .comparison import compare, delay_curve, format_comparison, paired_test
+from .comparison import Comparison, compare, delay_curve, paired_test
 from .metrics import (
     effective_n,
     group_scores,
@@ -17,11 +17,11 @@ from .splitters import BlockedKFold
 
 __all__ = [
     "BlockedKFold",
+    "Comparison",
     "NullTest",
     "compare",
     "delay_curve",
     "effective_n",
-    "format_comparison",
     "group_scores",
     "kpss",
     "null_test",

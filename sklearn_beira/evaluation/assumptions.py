@@ -79,21 +79,23 @@ def check_others(others, study, longest):
     """Check the BOLD of other recordings, one of which has to be as long as the longest in X."""
     if not isinstance(others, list | tuple):
         raise TypeError(
-            f"others must be a list of BOLD tables, one per recording, got "
+            f"other_bold must be a list of BOLD tables, one per recording, got "
             f"{type(others).__name__}; put a single one in a list."
         )
-    others = [np.atleast_1d(to_numbers(o, f"others[{k}]")) for k, o in enumerate(others)]
+    others = [np.atleast_1d(to_numbers(o, f"other_bold[{k}]")) for k, o in enumerate(others)]
     others = [other.reshape(len(other), -1) for other in others]
     n_rois = study.y.shape[1]
     for k, other in enumerate(others):
         if other.shape[1] != n_rois or not np.isfinite(other).all():
             raise ValueError(
-                f"others[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
+                f"other_bold[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
                 f"{other.shape}."
             )
     for k, run in itertools.product(range(len(others)), study.runs()):
         if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
-            raise ValueError(f"others[{k}] is the BOLD of y itself; give that of other recordings.")
+            raise ValueError(
+                f"other_bold[{k}] is the BOLD of y itself; give that of other recordings."
+            )
     standard = [standardize(other) for other in others]
     for i, j in itertools.combinations(range(len(others)), 2):
         one, other = standard[i], standard[j]
@@ -102,17 +104,18 @@ def check_others(others, study, longest):
         # The first volume tells most of them apart.
         if all(np.allclose(a, b, atol=1e-6) for a, b in ((one[0], other[0]), (one, other))):
             raise ValueError(
-                f"others[{i}] and others[{j}] are the same BOLD; give that of each recording once."
+                f"other_bold[{i}] and other_bold[{j}] are the same BOLD; give that of each "
+                f"recording once."
             )
     n_stretches = sum(len(other) // longest for other in others)
     if not n_stretches:
         raise ValueError(
-            f"none of the others has the {longest} volumes of the longest recording; give longer "
+            f"none of other_bold has the {longest} volumes of the longest recording; give longer "
             f"ones."
         )
     if n_stretches < _ENOUGH_OTHERS:
         warn_user(
-            f"the others hold only {n_stretches} stretch(es) of {longest} volumes that do not "
+            f"other_bold holds only {n_stretches} stretch(es) of {longest} volumes that do not "
             f"overlap: draws from them resemble each other, and p is rough. Give the BOLD of at "
             f"least {_ENOUGH_OTHERS} other recordings."
         )
@@ -187,9 +190,9 @@ def check_alike(y, runs, others, region_names):
     where = "median over regions" if most else f"of {region_names[worst]}"
     warn_user(
         f"null='swap' assumes that BOLD of recordings is exchangeable, but the "
-        f"{'recordings' if others is None else 'others'} are not equally smooth: r of unrelated "
-        f"BOLD scatters {middle if most else ratio[worst]:.1f} times as much as in the draws "
-        f"(variance, {where}), and p is too low. Give recordings that were measured and "
+        f"recordings {'' if others is None else 'in other_bold '}are not equally smooth: r of "
+        f"unrelated BOLD scatters {middle if most else ratio[worst]:.1f} times as much as in the "
+        f"draws (variance, {where}), and p is too low. Give recordings that were measured and "
         f"preprocessed alike, or use null='phase'.",
         StationarityWarning,
     )

@@ -1,10 +1,16 @@
-"""Models beside each other: one table with r, its interval, its null, and the rivals."""
+"""Models beside each other: one table with r, its interval and its null, and one result object."""
+
+import html
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
+from .._utils.files import replacing, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
 from .._utils.warn import noting, warn_user
@@ -13,17 +19,258 @@ from ..eeg.windows import EEGWindows
 from .assumptions import check_findings, check_kept
 from .cross_validation import check_models, predict_all
 from .leakage import check_folds
-from .metrics import check_level, group_scores, region_scores, t_of_mean
+from .metrics import check_confidence_level, group_scores, region_scores, t_of_mean
 from .null import choose_null, draw_surrogates, refit_draws, score_draws, summarize
 from .store import ResultStore
 from .study import make_study
 
-__all__ = ["compare", "delay_curve", "format_comparison", "paired_test"]
+__all__ = ["Comparison", "compare", "delay_curve", "paired_test"]
 
 _COLUMNS = [
     "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_parametric",
     "p", "p_max", "null_low", "null_high", "r2", "mse", "n_train", "fit_time", "params",
 ]  # fmt: skip
+
+
+@dataclass(repr=False)
+class Comparison:
+    """Result of :func:`compare` and :func:`delay_curve`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per model, region and scope.
+
+        - ``model``, ``region``: their names. :func:`delay_curve` names models by their delay in s,
+          and adds the column ``delay``.
+        - ``scope``, ``label``: "pooled" (all folds), "fold" (``label`` is its number), "subject"
+          (``label`` is its name) or "group" (all subjects).
+        - ``r``, ``ci_low``, ``ci_high``: Pearson's r and its confidence interval, from ``n_eff``;
+          in scope "group" over subjects.
+        - ``n``, ``n_eff``: volumes (subjects in scope "group"), and effective volumes.
+        - ``p_parametric``: one-sided p from ``n_eff``, or of the t test over subjects.
+        - ``p``, ``p_max``: p of the null distribution, alone and corrected over regions (or regions
+          and models); ``null_low``, ``null_high``: central interval of r under the null. Pooled
+          rows only.
+        - ``r2``, ``mse``: as in scikit-learn.
+        - ``n_train``: training volumes; in scope "subject" those of other subjects.
+        - ``fit_time``: in s.
+        - ``params``: what a search chose, as JSON.
+    predictions : dict of str to DataFrame, shape (n_volumes, n_rois)
+        Out-of-fold predictions by model; NaN where no fold tests.
+    bold : DataFrame, shape (n_volumes, n_rois)
+        Measured BOLD.
+    blocks : ndarray of int, shape (n_volumes,)
+        Test block (fold and recording) of each volume; -1 where no fold tests.
+    times : ndarray of shape (n_volumes,)
+        Onset of each volume in s; for a plain array the number of its row.
+    recordings : ndarray of shape (n_volumes,)
+        Recording of each volume.
+    settings : dict
+        ``question`` (what p answers), ``p_floor`` (the lowest p that so many draws can give),
+        ``null``, ``n_surrogates``, ``refit``, ``keep_trend``, ``correct_over``,
+        ``confidence_level``, ``cv``, ``random_state`` and ``seeds`` (of every model, by parameter;
+        "None" is not repeatable).
+    versions : dict
+        Versions of the packages that the numbers depend on.
+    warnings : list of str
+        Warnings on data, folds and null.
+    """
+
+    table: pd.DataFrame
+    predictions: dict
+    bold: pd.DataFrame
+    blocks: np.ndarray
+    times: np.ndarray
+    recordings: np.ndarray
+    settings: dict
+    versions: dict
+    warnings: list = field(default_factory=list)
+
+    def __repr__(self):
+        return "\n\n".join(filter(None, [self.summary().to_string(), self.settings["question"]]))
+
+    def _repr_html_(self):
+        told = [self.settings["question"], *(f"Warning: {w}" for w in self.warnings)]
+        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in told if text)
+        return self.summary().to_html(border=0) + paragraphs
+
+    def summary(self, *, model=None, ceiling=None, alpha=0.05) -> pd.DataFrame:
+        """Lay out the pooled scores as text: one model in full, the others beside it.
+
+        Parameters
+        ----------
+        model : str or None
+            The model whose interval and p are shown; None takes the first.
+        ceiling : array-like of shape (n_rois,) or None
+            Highest r there can be, where it is known, as in a simulation.
+        alpha : float
+            Level of the asterisks.
+
+        Returns
+        -------
+        text : DataFrame of str, a row per region and a last row "mean"
+            Columns: r of ``model``, its ``interval``, ``p`` and ``p_max``; r of every other model;
+            the ceiling. An asterisk marks a ``p_max`` of at most ``alpha``, "≤" the lowest p that
+            so many draws can give.
+        """
+        pooled = self.table[self.table["scope"] == "pooled"]
+        regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
+        model = models[0] if model is None else model
+        self._check_models(model)
+        by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
+        floor = self.settings["p_floor"]
+
+        def column(name):
+            r, p = by_model[name]["r"], by_model[name]["p_max"]
+            found = [f"{r[k]:z.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
+            return [*found, f"{r.mean():z.2f} "]
+
+        full = by_model[model]
+        ends = [f"[{full['ci_low'][k]:z.2f}, {full['ci_high'][k]:z.2f}]" for k in regions]
+        text = {str(model): column(model), "interval": [*ends, ""]}
+        for name in ("p", "p_max"):
+            if full[name].notna().all():
+                text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
+        text |= {str(name): column(name) for name in models if name != model}
+        if ceiling is not None:
+            text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
+        return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
+
+    def plot(self, **options):
+        """Plot every model in every region, or r against the delay.
+
+        Parameters
+        ----------
+        **options
+            As in :func:`~sklearn_beira.viz.plot_comparison`, or
+            :func:`~sklearn_beira.viz.plot_delay_curve` for what :func:`delay_curve` returned.
+
+        Returns
+        -------
+        fig : matplotlib.figure.Figure
+            The figure.
+        """
+        from .. import viz
+
+        plot = viz.plot_delay_curve if "delay" in self.table else viz.plot_comparison
+        return plot(self, **options)
+
+    def to_csv(self, path) -> None:
+        """Write the table as CSV.
+
+        Parameters
+        ----------
+        path : path-like
+            File, which is replaced if it exists.
+        """
+        self.table.to_csv(path, index=False)
+
+    def to_folder(self, path) -> None:
+        """Write everything to a folder: the table as CSV, settings as JSON, arrays as NPZ.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder, which is made if it does not exist; a comparison in it is replaced.
+
+        See Also
+        --------
+        Comparison.from_folder : Read it again.
+        """
+        folder = writable_folder(path, "comparison")
+        regions = list(map(str, self.bold.columns))
+        rows = self.bold.index.to_frame(index=False)
+        arrays = {
+            "bold": self.bold.to_numpy(),
+            "blocks": self.blocks,
+            "times": self.times,
+            "recordings": _without_objects(self.recordings),
+        }
+        for k, column in enumerate(rows):
+            arrays[f"row_{k}"] = _without_objects(rows[column].to_numpy())
+        for k, predicted in enumerate(self.predictions.values()):
+            arrays[f"prediction_{k}"] = predicted.to_numpy()
+        facts = {
+            "models": list(self.predictions),
+            "regions": regions,
+            "row_names": list(self.bold.index.names),
+            "dtypes": {name: str(kind) for name, kind in self.table.dtypes.items()},
+            "settings": self.settings,
+            "versions": self.versions,
+            "warnings": self.warnings,
+        }
+        with replacing(folder / "table.csv") as file:
+            self.table.to_csv(file, index=False)
+        with replacing(folder / "arrays.npz") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        with replacing(folder / "comparison.json") as file:
+            file.write(json.dumps(facts, indent=1).encode())
+
+    @classmethod
+    def from_folder(cls, path) -> "Comparison":
+        """Read what :meth:`to_folder` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder.
+
+        Returns
+        -------
+        comparison : Comparison
+            The same numbers, to the last bit.
+        """
+        folder = Path(path).expanduser()
+        if not (folder / "comparison.json").is_file():
+            raise ValueError(
+                f"{folder} holds no comparison; give a folder that Comparison.to_folder wrote."
+            )
+        facts = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
+        table["model"] = table["model"].map({str(name): name for name in facts["models"]})
+        for name, kind in facts["dtypes"].items():
+            if kind.startswith("float"):
+                table[name] = [float(value or "nan") for value in table[name]]
+        table = table.astype(facts["dtypes"])
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            rows = [_with_objects(arrays[f"row_{k}"]) for k in range(len(facts["row_names"]))]
+            if len(rows) > 1:
+                index = pd.MultiIndex.from_arrays(rows, names=facts["row_names"])
+            else:
+                index = pd.Index(rows[0], name=facts["row_names"][0])
+
+            def of_regions(name):
+                return pd.DataFrame(arrays[name], index=index, columns=facts["regions"])
+
+            return cls(
+                table,
+                {name: of_regions(f"prediction_{k}") for k, name in enumerate(facts["models"])},
+                of_regions("bold"),
+                arrays["blocks"],
+                arrays["times"],
+                _with_objects(arrays["recordings"]),
+                facts["settings"],
+                facts["versions"],
+                facts["warnings"],
+            )
+
+    def _check_models(self, *names):
+        known = list(self.table["model"].unique())
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"{name!r} is not in the comparison; it has {', '.join(map(str, known))}."
+                )
+
+
+def _without_objects(values):
+    values = np.asarray(values)
+    return values.astype(str) if values.dtype.kind == "O" else values
+
+
+def _with_objects(values):
+    return values.astype(object) if values.dtype.kind == "U" else values
 
 
 def compare(
@@ -38,16 +285,15 @@ def compare(
     n_surrogates=1000,
     refit=False,
     keep_trend=True,
-    others=None,
-    family="regions",
-    level=0.95,
+    other_bold=None,
+    correct_over="regions",
+    confidence_level=0.95,
     cache=None,
     n_jobs=None,
     random_state=0,
-    return_predictions=False,
     verbose=True,
-):
-    """Cross-validate models on the same folds and tell what their figures are worth.
+) -> Comparison:
+    """Cross-validate models on the same folds, with confidence intervals and null p-values.
 
     Every r is that of out-of-fold predictions, centered within test blocks, over acquired volumes;
     it comes with effective sample size, interval and null.
@@ -80,11 +326,11 @@ def compare(
         so are 10 and more folds of models that may choose by BOLD what to read.
     keep_trend : bool
         As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
-    others : list of array-like or None
+    other_bold : list of array-like or None
         BOLD of other recordings, as in :func:`~sklearn_beira.null_test`.
-    family : {"regions", "all"}
+    correct_over : {"regions", "all"}
         What ``p_max`` is corrected over: the regions of each model, or regions and models.
-    level : float
+    confidence_level : float
         Level of the intervals.
     cache : path-like or None
         Folder where every finished model x fold (and draw, with ``refit``) is kept. The same call
@@ -95,31 +341,16 @@ def compare(
         Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
     random_state : int, RandomState instance or None
         Seed of the null. Give the models their own.
-    return_predictions : bool
-        Also return the out-of-fold predictions.
     verbose : bool
         Show a progress bar.
 
     Returns
     -------
-    table : DataFrame
-        One row per model, region and scope. ``scope`` is "pooled" (all folds), "fold" (``label``
-        is its number), "subject" (``label`` is its name) or "group". Columns: ``r``, ``ci_low``,
-        ``ci_high`` (interval from ``n_eff``, over subjects in scope "group"), ``n`` (volumes, or
-        subjects), ``n_eff``, ``p_parametric`` (parametric, from ``n_eff``), ``p``, ``p_max``,
-        ``null_low`` and ``null_high`` (of the null, pooled rows only), ``r2``, ``mse``,
-        ``n_train`` (volumes of the training; in scope "subject" those of other subjects),
-        ``fit_time`` in s, and ``params`` (what a search chose, JSON). ``n_eff`` and what follows
-        from it allow for the cross-validation (:func:`~sklearn_beira.evaluation.region_scores`), the
-        scope "group" for training data that subjects share
-        (:func:`~sklearn_beira.evaluation.group_scores`).
-        ``table.attrs`` holds ``question`` (what p answers), ``p_floor`` (the lowest p that so many
-        draws can give), ``null``, ``refit``, ``n_surrogates``, ``cv``, ``random_state``, ``seeds`` (of
-        every model, by parameter; "None" is not repeatable), ``versions``, ``blocks`` (the test
-        block of each volume, -1 where no fold tests) and ``warnings`` (what was warned of: the
-        sentences on data, folds and null).
-    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
-        Only with ``return_predictions``; NaN where no fold tests.
+    comparison : Comparison
+        Table, predictions, measured BOLD, settings, versions and warnings. ``n_eff`` and what
+        follows from it allow for the cross-validation
+        (:func:`~sklearn_beira.evaluation.region_scores`), the scope "group" for training data that
+        subjects share (:func:`~sklearn_beira.evaluation.group_scores`).
 
     See Also
     --------
@@ -136,11 +367,11 @@ def compare(
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((100, 3))
     >>> y = X[:, :1] + rng.standard_normal((100, 1))
-    >>> table = compare(
+    >>> comparison = compare(
     ...     {"ridge": Ridge(), "mean": DummyRegressor()}, X, y, cv=BlockedKFold(5, gap=0),
     ...     verbose=False,
     ... )
-    >>> table.query("scope == 'pooled'")[["model", "region", "r", "p"]].round(2)
+    >>> comparison.table.query("scope == 'pooled'")[["model", "region", "r", "p"]].round(2)
        model region     r    p
     0  ridge  ROI 0  0.76  0.0
     6   mean  ROI 0  0.00  1.0
@@ -149,9 +380,10 @@ def compare(
         models = {type(models).__name__: models}
     if not models:
         raise ValueError("compare needs at least one model.")
-    check_level(level)
-    if family not in ("regions", "all"):
-        raise ValueError(f"family must be 'regions' or 'all', got {family!r}.")
+    models = {k.item() if isinstance(k, np.generic) else k: model for k, model in models.items()}
+    check_confidence_level(confidence_level)
+    if correct_over not in ("regions", "all"):
+        raise ValueError(f"correct_over must be 'regions' or 'all', got {correct_over!r}.")
     said = []
     with noting(said):
         check_models(models)
@@ -162,8 +394,8 @@ def compare(
         if keeps:
             check_kept(models, study)
         if null is not None:
-            null = choose_null(null, study, others)
-            draws = draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend)
+            null = choose_null(null, study, other_bold)
+            draws = draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend)
             if null == "shift":
                 warn_user(
                     f"null='shift' has to leave out the ends of recordings: p, p_max and the range "
@@ -183,37 +415,51 @@ def compare(
                 r, null_r = refit_draws(model, at, of_draws[name], draws, store, n_jobs, verbose)
             else:
                 r, null_r = score_draws(study, predictions[name], draws)
-            n_models = len(models) if family == "all" else 1
+            n_models = len(models) if correct_over == "all" else 1
             tests[name] = summarize(
-                study, r, null_r, draws, null, refit, keep_trend, level, n_models
+                study, r, null_r, draws, null, refit, keep_trend, confidence_level, n_models
             )
-        if family == "all":
+        if correct_over == "all":
             _correct_over_models(tests)
         with noting(said):
             check_findings(tests, at, of_draws)
     rows = [
         row
         for name in models
-        for row in _rows(name, study, predictions[name], facts[name], tests, subjects, level)
+        for row in _rows(
+            name, study, predictions[name], facts[name], tests, subjects, confidence_level
+        )
     ]
     table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
-    table.attrs = {
-        "question": next(iter(tests.values())).question if tests else "",
-        "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
-        "null": null,
-        "refit": refit,
-        "cv": str(study.cv),
-        "n_surrogates": None if null is None else draws.n_surrogates,
-        "random_state": str(random_state),
-        "seeds": {str(name): _seeds(model) for name, model in models.items()},
-        "versions": versions(),
-        "blocks": study.blocks.tolist(),
-        "warnings": said,
-    }
-    return (table, predictions) if return_predictions else table
+    index = pd.RangeIndex(len(study.y)) if study.index is None else study.index
+    return Comparison(
+        table,
+        {name: pd.DataFrame(y, index, study.region_names) for name, y in predictions.items()},
+        pd.DataFrame(study.y, index, study.region_names),
+        study.blocks,
+        study.times,
+        np.asarray(study.recordings),
+        settings={
+            "question": next(iter(tests.values())).question if tests else "",
+            "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
+            "null": null,
+            "n_surrogates": None if null is None else draws.n_surrogates,
+            "refit": refit,
+            "keep_trend": keep_trend,
+            "correct_over": correct_over,
+            "confidence_level": float(confidence_level),
+            "cv": str(study.cv),
+            "random_state": str(random_state),
+            "seeds": {str(name): _seeds(model) for name, model in models.items()},
+        },
+        versions=versions(),
+        warnings=said,
+    )
 
 
-def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=None, **options):
+def delay_curve(
+    model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=None, **options
+) -> Comparison:
     """Compare one model at several delays between EEG and BOLD.
 
     A delay moves the window of the model: at delay d it ends d seconds before the volume. Negative
@@ -236,13 +482,14 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
     param : str or None
         Name of the parameter, such as ``"window__delay"``; None finds the Windower's.
     **options
-        As in :func:`compare`. ``family`` is "all" unless given: ``p_max`` is then corrected over
-        regions and delays, so the highest point of the curve may be read as it is.
+        As in :func:`compare`. ``correct_over`` is "all" unless given: ``p_max`` is then corrected
+        over regions and delays, so the highest point of the curve may be read as it is.
 
     Returns
     -------
-    curve : DataFrame
-        As :func:`compare`, with the column ``delay`` in s in place of ``model``.
+    curve : Comparison
+        As :func:`compare`, with a model for every delay, named by it; ``curve.table`` also has the
+        column ``delay`` in s.
     """
     if param is None:
         found = [k for k, v in model.get_params(deep=True).items() if isinstance(v, Windower)]
@@ -263,13 +510,12 @@ def delay_curve(model, X, y, delays=(-8, -6, -4, -2, 0, 2, 4, 6, 8), *, param=No
                     f"tmax={max(tmax, 0):g}), or other delays."
                 )
     models = {float(d): clone(model).set_params(**{param: float(d)}) for d in delays}
-    result = compare(models, X, y, **{"family": "all", **options})
-    table, *rest = result if isinstance(result, tuple) else (result,)
-    table = table.rename(columns={"model": "delay"})
-    return (table, *rest) if rest else table
+    curve = compare(models, X, y, **{"correct_over": "all", **options})
+    curve.table["delay"] = curve.table["model"].astype(float)
+    return curve
 
 
-def paired_test(table, model, rival, *, unit="auto", level=0.95):
+def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.95) -> pd.DataFrame:
     r"""Test whether one model predicts better than another on the same folds or subjects.
 
     The differences of Fisher's z are tested by t. Folds are not independent, since their training
@@ -283,13 +529,13 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
 
     Parameters
     ----------
-    table : DataFrame
+    comparison : Comparison
         What :func:`compare` returned.
-    model, rival : str
+    model, baseline : str
         Names of two models in it.
     unit : {"auto", "subject", "fold"}
         "auto" takes subjects where the table has at least two.
-    level : float
+    confidence_level : float
         Level of the interval.
 
     Returns
@@ -304,10 +550,13 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     ----------
     .. [1] Nadeau, Bengio (2003), Inference for the generalization error, Machine Learning 52.
     """
-    known = list(table["model"].unique())
-    for name in (model, rival):
-        if name not in known:
-            raise ValueError(f"{name!r} is not in the table; it has {', '.join(map(str, known))}.")
+    if not isinstance(comparison, Comparison):
+        raise TypeError(
+            f"paired_test takes the Comparison that compare returned, got "
+            f"{type(comparison).__name__}."
+        )
+    comparison._check_models(model, baseline)
+    table = comparison.table
     if unit not in ("auto", "subject", "fold"):
         raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")
     if unit == "auto":
@@ -316,18 +565,18 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
     rows = table[table["scope"] == unit]
     r = [
         rows[rows["model"] == name].pivot(index="label", columns="region", values="r")
-        for name in (model, rival)
+        for name in (model, baseline)
     ]
     difference = fisher_z(r[0]) - fisher_z(r[1])
     if len(difference) < 2:
         raise ValueError(
-            f"a paired test needs at least 2 {unit}s, but the table has {len(difference)}."
+            f"a paired test needs at least 2 {unit}s, but the comparison has {len(difference)}."
         )
     difference = difference[table["region"].unique()]
     label = "mean over regions" if "mean" in difference else "mean"
     difference[label] = difference.mean(axis=1)
     one = rows[(rows["model"] == model) & (rows["region"] == rows["region"].iloc[0])]
-    mean, t, half = t_of_mean(difference.to_numpy(), _overlap(one), level)
+    mean, t, half = t_of_mean(difference.to_numpy(), _overlap(one), confidence_level)
     df = len(difference) - 1
     return pd.DataFrame(
         {
@@ -341,52 +590,6 @@ def paired_test(table, model, rival, *, unit="auto", level=0.95):
         },
         index=difference.columns.rename("region"),
     )
-
-
-def format_comparison(table, *, model=None, ceiling=None, alpha=0.05):
-    """Lay out a comparison as a table to read: one model in full, the others beside it.
-
-    Parameters
-    ----------
-    table : DataFrame
-        What :func:`compare` returned.
-    model : str or None
-        The model whose interval and p are shown; None takes the first.
-    ceiling : array-like of shape (n_rois,) or None
-        Highest r there can be, where it is known, as in a simulation.
-    alpha : float
-        Level of the asterisks.
-
-    Returns
-    -------
-    text : DataFrame of str, a row per region and a last row "mean"
-        Columns: r of ``model``, its interval, ``p`` and ``p_max``; r of every other model; the
-        ceiling. An asterisk stands where ``p_max`` is at most ``alpha``, "≤" before a p that is
-        the lowest so many draws can give.
-    """
-    pooled = table[table["scope"] == "pooled"]
-    regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
-    model = models[0] if model is None else model
-    if model not in models:
-        raise ValueError(f"{model!r} is not in the table; it has {', '.join(map(str, models))}.")
-    by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
-    floor = table.attrs.get("p_floor")
-
-    def column(name):
-        r, p = by_model[name]["r"], by_model[name]["p_max"]
-        found = [f"{r[k]:z.2f}{'*' if p[k] <= alpha else ' '}" for k in regions]
-        return [*found, f"{r.mean():z.2f} "]
-
-    full = by_model[model]
-    ends = [f"[{full['ci_low'][k]:z.2f}, {full['ci_high'][k]:z.2f}]" for k in regions]
-    text = {str(model): column(model), "interval": [*ends, ""]}
-    for name in ("p", "p_max"):
-        if full[name].notna().all():
-            text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
-    text |= {str(name): column(name) for name in models if name != model}
-    if ceiling is not None:
-        text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
-    return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
 
 
 def format_p(p, floor):
@@ -444,7 +647,7 @@ def _correct_over_models(tests):
         test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
 
 
-def _rows(name, study, y_pred, facts, tests, subjects, level):
+def _rows(name, study, y_pred, facts, tests, subjects, confidence_level):
     """Rows of the table of one model, a DataFrame for each scope."""
     order = np.concatenate(study.runs())
     order = order[study.blocks[order] >= 0]
@@ -456,7 +659,7 @@ def _rows(name, study, y_pred, facts, tests, subjects, level):
             blocks=study.blocks[rows],
             cross_validated=study.is_cross_validated(rows),
             region_names=study.region_names,
-            level=level,
+            confidence_level=confidence_level,
         )
         table = table.rename(columns={"p": "p_parametric"}).rename_axis("region").reset_index()
         return table.assign(model=name, scope=scope, label=label, **more)
@@ -486,7 +689,9 @@ def _rows(name, study, y_pred, facts, tests, subjects, level):
     yield from per_subject
     r = np.array([table["r"].to_numpy() for table in per_subject])
     one = pd.concat([table.iloc[[0]] for table in per_subject])
-    group = group_scores(r, overlap=_overlap(one), level=level).reset_index(drop=True)
+    group = group_scores(r, overlap=_overlap(one), confidence_level=confidence_level).reset_index(
+        drop=True
+    )
     group = group.rename(columns={"p": "p_parametric", "n_subjects": "n"})
     yield group.assign(
         region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"

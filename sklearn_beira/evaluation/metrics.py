@@ -170,7 +170,7 @@ def influence_of_volumes(y_true, y_pred, blocks):
     return influence_ratio(x, y, _correlate(x, y))
 
 
-def r_interval(r, n_eff, *, level=0.95):
+def r_interval(r, n_eff, *, confidence_level=0.95):
     """Confidence interval of a correlation, through Fisher's z.
 
     Parameters
@@ -179,7 +179,7 @@ def r_interval(r, n_eff, *, level=0.95):
         Correlations.
     n_eff : array-like
         Effective number of volumes behind each, see :func:`effective_n`; broadcast with ``r``.
-    level : float
+    confidence_level : float
         Probability that the interval covers.
 
     Returns
@@ -196,8 +196,8 @@ def r_interval(r, n_eff, *, level=0.95):
     (0.26, 0.68)
     """
     r, n_eff = _check_r(r, n_eff)
-    check_level(level)
-    spread = stats.norm.ppf((1 + level) / 2) / np.sqrt(np.maximum(n_eff - 3, 1e-300))
+    check_confidence_level(confidence_level)
+    spread = stats.norm.ppf((1 + confidence_level) / 2) / np.sqrt(np.maximum(n_eff - 3, 1e-300))
     with np.errstate(divide="ignore"):
         z = np.arctanh(r)
     low, high = np.tanh(z - spread), np.tanh(z + spread)
@@ -241,7 +241,7 @@ def r_p_value(r, n_eff, *, alternative="greater"):
 
 
 def region_scores(
-    y_true, y_pred, *, blocks=None, cross_validated="auto", region_names=None, level=0.95
+    y_true, y_pred, *, blocks=None, cross_validated="auto", region_names=None, confidence_level=0.95
 ):
     r"""Table of scores, a row per region.
 
@@ -257,7 +257,7 @@ def region_scores(
         there are several blocks; say False if one model predicted them all.
     region_names : list of str or None
         Names of the regions; None takes those of ``y_true`` if it is a DataFrame, else numbers.
-    level : float
+    confidence_level : float
         Level of the confidence interval.
 
     Returns
@@ -293,7 +293,7 @@ def region_scores(
     >>> region_scores(y, y + rng.standard_normal((100, 2)), region_names=["a", "b"]).index.tolist()
     ['a', 'b']
     """
-    check_level(level)
+    check_confidence_level(confidence_level)
     if cross_validated not in (True, False, "auto"):
         raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
     names = _region_names(y_true, region_names)
@@ -309,7 +309,7 @@ def region_scores(
         cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
     if cross_validated:
         n_eff = np.where(n_eff > 3, 3 + (n_eff - 3) / (2 - r**2), n_eff)
-    low, high = r_interval(r, n_eff, level=level)
+    low, high = r_interval(r, n_eff, confidence_level=confidence_level)
     return pd.DataFrame(
         {
             "r": r,
@@ -325,7 +325,7 @@ def region_scores(
     )
 
 
-def group_scores(r, *, overlap=0.0, level=0.95):
+def group_scores(r, *, overlap=0.0, confidence_level=0.95):
     r"""Table of group scores, a row per region; the subject is the unit.
 
     Parameters
@@ -337,7 +337,7 @@ def group_scores(r, *, overlap=0.0, level=0.95):
         where every subject has models of its own. Models that share training data err together,
         and the variance of the mean of z is taken to be :math:`(1 / k + overlap) s^2` for k
         subjects [1]_.
-    level : float
+    confidence_level : float
         Level of the confidence interval.
 
     Returns
@@ -358,7 +358,7 @@ def group_scores(r, *, overlap=0.0, level=0.95):
     >>> scores["r"].round(2).tolist()
     [0.3, 0.0]
     """
-    check_level(level)
+    check_confidence_level(confidence_level)
     names = _region_names(r, None)
     check_names(r, "r")
     r = check_array(to_numbers(r, "r"), ensure_2d=False, input_name="r")
@@ -375,7 +375,7 @@ def group_scores(r, *, overlap=0.0, level=0.95):
     if not (isinstance(overlap, Real) and 0 <= overlap < np.inf):
         raise ValueError(f"overlap must be a number of at least 0, got {overlap!r}.")
     z = np.arctanh(r)
-    mean, t, half = t_of_mean(z, overlap, level)
+    mean, t, half = t_of_mean(z, overlap, confidence_level)
     low, high = np.tanh(mean - half), np.tanh(mean + half)
     p = stats.t.sf(t, len(z) - 1)
     return pd.DataFrame(
@@ -390,7 +390,7 @@ def group_scores(r, *, overlap=0.0, level=0.95):
     )
 
 
-def t_of_mean(values, overlap, level):
+def t_of_mean(values, overlap, confidence_level):
     """Mean of values that share training data, its t, and half of its interval.
 
     Parameters
@@ -399,7 +399,7 @@ def t_of_mean(values, overlap, level):
         Fisher's z, or differences of it.
     overlap : float
         What the variance of the mean has on top of 1 / n_units; see :func:`group_scores`.
-    level : float
+    confidence_level : float
         Level of the interval.
 
     Returns
@@ -413,7 +413,7 @@ def t_of_mean(values, overlap, level):
     varies = np.ptp(values, axis=0) > 1e-12
     error = np.sqrt((1 / k + overlap) * values.var(axis=0, ddof=1))
     error = np.where(varies, error, np.nan)
-    return mean, mean / error, stats.t.ppf((1 + level) / 2, k - 1) * error
+    return mean, mean / error, stats.t.ppf((1 + confidence_level) / 2, k - 1) * error
 
 
 def region_scorers(region_names):
@@ -545,6 +545,6 @@ def _check_r(r, n_eff):
     return r, n_eff
 
 
-def check_level(level):
-    if not (isinstance(level, Real) and 0 < level < 1):
-        raise ValueError(f"level must lie between 0 and 1, got {level!r}.")
+def check_confidence_level(confidence_level):
+    if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
+        raise ValueError(f"confidence_level must lie between 0 and 1, got {confidence_level!r}.")

@@ -30,7 +30,7 @@ from .cross_validation import (
     run_tasks,
 )
 from .leakage import check_folds
-from .metrics import ALPHA, check_level, pearson_r
+from .metrics import ALPHA, check_confidence_level, pearson_r
 from .store import ResultStore
 from .study import make_study
 from .surrogates import NULLS, slow_trend
@@ -110,8 +110,8 @@ def null_test(
     n_surrogates=200,
     refit=True,
     keep_trend=True,
-    others=None,
-    level=0.95,
+    other_bold=None,
+    confidence_level=0.95,
     cache=None,
     n_jobs=None,
     random_state=0,
@@ -141,22 +141,23 @@ def null_test(
         Where the surrogate BOLD comes from.
 
         - "swap": the BOLD of other recordings, scaled: all recordings change places, or stretches
-          of ``others`` are drawn. It keeps whatever else real BOLD is like.
+          of ``other_bold`` are drawn. It keeps whatever else real BOLD is like.
         - "shift": the same BOLD, shifted by up to a quarter of the recording, with the bound on p
           of [1]_. Valid for stationary series, costs half of the volumes, and is conservative.
         - "circular": the same BOLD, rolled around. Assumes that BOLD is stationary.
         - "phase": the same BOLD with randomized phases, the same for all regions [2]_. Assumes
           stationary, Gaussian BOLD.
 
-        "auto" takes "swap" where ``others`` or at least four recordings are given, else "phase".
+        "auto" takes "swap" where ``other_bold`` or at least four recordings are given, else
+        "phase".
     n_surrogates : int
         Number of draws. Where fewer different ones exist, all of them are taken.
     refit : bool
         False keeps the predictions and changes the BOLD only in scoring. That needs no fit. But in
         cross-validation BOLD is learned from as well as tested against, so that r scatters up to
-        1.4 times as much (:func:`~sklearn_beira.evaluation.region_scores`): the draws, in Fisher's z,
-        are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds so
-        close that BOLD is predicted from its neighbors are refused, or warned of; so are 10 and
+        1.4 times as much (:func:`~sklearn_beira.evaluation.region_scores`): the draws, in Fisher's
+        z, are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds
+        so close that BOLD is predicted from its neighbors are refused, or warned of; so are 10 and
         more folds of models that may choose by BOLD what to read.
     keep_trend : bool
         What is exchanged, shifted or randomized is BOLD without its slow trend, which stays in
@@ -165,11 +166,11 @@ def null_test(
         that coupling has to be faster to be found. False moves the trend as well. That is sound
         for "swap" with ``refit``, where the recordings are exchangeable, trends and all; it is how
         slow coupling can be found in many recordings.
-    others : list of array-like of shape (n, n_rois) or None
+    other_bold : list of array-like of shape (n, n_rois) or None
         BOLD of the same regions in other recordings, at the same repetition time, for "swap". Each
         draw takes stretches of random recordings at random starts, so each recording in X needs one
         that is at least as long.
-    level : float
+    confidence_level : float
         Share of the draws between ``null_low`` and ``null_high``.
     cache : path-like or None
         Folder for finished draws; a run that was killed continues.
@@ -225,14 +226,14 @@ def null_test(
         )
     name = type(model).__name__
     check_models({name: model})
-    check_level(level)
+    check_confidence_level(confidence_level)
     study = make_study(X, y, cv, groups)
     p = "refit" if refit else "kept"
     check_folds({name: model}, study, p=p, needs_apart=not refit)
     if not refit:
         check_kept({name: model}, study)
-    null = choose_null(null, study, others)
-    draws = draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend)
+    null = choose_null(null, study, other_bold)
+    draws = draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend)
     store = ResultStore(cache)
     at = study.at(draws.rows) if refit else study
     predictions, _ = predict_all({name: model}, at, store, n_jobs, verbose)
@@ -240,13 +241,13 @@ def null_test(
         r, null_r = refit_draws(model, at, predictions[name], draws, store, n_jobs, verbose)
     else:
         r, null_r = score_draws(study, predictions[name], draws)
-    result = summarize(study, r, null_r, draws, null, refit, keep_trend, level)
+    result = summarize(study, r, null_r, draws, null, refit, keep_trend, confidence_level)
     check_findings({name: result}, at, predictions)
     return result
 
 
 # -- the pieces, which compare uses as well -----------------------------------------------------
-def choose_null(null, study, others):
+def choose_null(null, study, other_bold):
     """Resolve "auto" and refuse what cannot be drawn.
 
     Parameters
@@ -255,7 +256,7 @@ def choose_null(null, study, others):
         As in :func:`null_test`.
     study : Study
         Samples and folds.
-    others : list or None
+    other_bold : list or None
         As in :func:`null_test`.
 
     Returns
@@ -265,20 +266,20 @@ def choose_null(null, study, others):
     """
     n_runs = len(study.runs())
     if null == "auto":
-        return "swap" if others is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
+        return "swap" if other_bold is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
     if not isinstance(null, str) or null not in NULLS:
         raise ValueError(f"null must be 'auto' or one of {', '.join(NULLS)}, got {null!r}.")
-    if others is not None and null != "swap":
-        raise ValueError(f"others are for null='swap', not for null={null!r}.")
-    if null == "swap" and others is None and n_runs < 2:
+    if other_bold is not None and null != "swap":
+        raise ValueError(f"other_bold is for null='swap', not for null={null!r}.")
+    if null == "swap" and other_bold is None and n_runs < 2:
         raise ValueError(
-            "null='swap' needs several recordings, or the BOLD of others; X holds one recording. "
-            "Give others, or use null='phase'."
+            "null='swap' needs several recordings, or BOLD of others; X holds one recording. Give "
+            "other_bold, or use null='phase'."
         )
     return null
 
 
-def draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend=True):
+def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend=True):
     """Prepare the draws, and warn where the null cannot be trusted.
 
     Parameters
@@ -289,7 +290,7 @@ def draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend=
         One of ``NULLS``.
     n_surrogates : int
         Draws asked for.
-    others : list or None
+    other_bold : list or None
         As in :func:`null_test`.
     random_state : int, RandomState instance or None
         Seed.
@@ -304,22 +305,22 @@ def draw_surrogates(study, null, n_surrogates, others, random_state, keep_trend=
     if not (isinstance(n_surrogates, Integral) and n_surrogates >= 1):
         raise ValueError(f"n_surrogates must be an integer of at least 1, got {n_surrogates!r}.")
     runs = study.runs()
-    if others is not None:
-        others = check_others(others, study, max(map(len, runs)))
+    if other_bold is not None:
+        other_bold = check_others(other_bold, study, max(map(len, runs)))
     if null != "swap":
         check_stationary(study, runs, null, keep_trend)
     rng = check_random_state(random_state)
     trend = np.zeros_like(study.y)
     if keep_trend:
         trend = slow_trend(study.y, runs, study.t_r)
-        if others is not None:
-            others = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in others]
+        if other_bold is not None:
+            other_bold = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in other_bold]
     rest = study.y - trend
     if null == "swap":
         rest[:, np.ptp(rest, axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of rounding
-        check_alike(rest, runs, others, study.region_names)
+        check_alike(rest, runs, other_bold, study.region_names)
     options = {"scale": keep_trend} if null == "swap" else {}
-    draws = NULLS[null](rest, runs, n_surrogates, rng, others, **options).on(trend)
+    draws = NULLS[null](rest, runs, n_surrogates, rng, other_bold, **options).on(trend)
     least = draws.p_value(np.ones(1), np.zeros((draws.n_surrogates, 1)))[0]
     if draws.n_surrogates < n_surrogates and least > ALPHA:
         warn_user(
@@ -420,7 +421,7 @@ def refit_draws(model, study, y_pred, draws, store, n_jobs, verbose):
     return _r(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
 
 
-def summarize(study, r, null_r, draws, null, refit, keep_trend, level, n_models=1):
+def summarize(study, r, null_r, draws, null, refit, keep_trend, confidence_level, n_models=1):
     """Make the result of a null test.
 
     Parameters
@@ -439,7 +440,7 @@ def summarize(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
         Whether the procedure was repeated.
     keep_trend : bool
         Whether the slow trend stayed in place.
-    level : float
+    confidence_level : float
         Share of the draws in the interval.
     n_models : int
         Models that p_max will be corrected over.
@@ -449,7 +450,9 @@ def summarize(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
     result : NullTest
         Table, draws and words.
     """
-    low, high = np.quantile(null_r, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(
+        null_r, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
+    )
     table = pd.DataFrame(
         {
             "r": r,
@@ -474,9 +477,9 @@ def summarize(study, r, null_r, draws, null, refit, keep_trend, level, n_models=
         "by the root of 2, the most it can be for models linear in BOLD."
     )
     question = (
-        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} draws have an r at least as "
-        f"high as the measured one, so p is never 0. In a draw, a recording has {_WITH[null]}"
-        f"{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
+        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} draws have an r at "
+        f"least as high as the measured one, so p is never 0. In a draw, a recording has "
+        f"{_WITH[null]}{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
         f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} "
         f"region{'s' * (len(r) > 1)}{f' and {n_models} models' * (n_models > 1)} by the maximum "
         f"statistic: of a draw the highest r counts, so that a region that scatters much raises "

@@ -46,6 +46,8 @@ class Study:
         Folds.
     folds : list of tuple of ndarray or None
         Rows of training and test; None asks ``cv``.
+    index : pandas.Index or None
+        Labels of the rows of y, where it has some.
     """
 
     X: object
@@ -55,6 +57,7 @@ class Study:
     groups: object
     cv: object
     folds: list | None = None
+    index: object = None  # of the rows of y
     fold_of: np.ndarray = field(init=False)  # the fold that tests each row, or -1
     blocks: np.ndarray = field(init=False)
 
@@ -101,6 +104,11 @@ class Study:
         return object.__sizeof__(self) + samples + self.y.nbytes
 
     @property
+    def times(self):
+        """Time of each row in s; for a plain array its number."""
+        return self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
+
+    @property
     def run_numbers(self):
         return np.unique(self.recordings, return_inverse=True)[1].ravel()
 
@@ -132,8 +140,7 @@ class Study:
 
     def runs(self):
         """Rows of each recording, in order of time."""
-        times = self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
-        numbers = self.run_numbers
+        times, numbers = self.times, self.run_numbers
         rows = [np.flatnonzero(numbers == k) for k in range(numbers.max() + 1)]
         return [r[np.argsort(times[r], kind="stable")] for r in rows]
 
@@ -226,7 +233,7 @@ def make_study(X, y, cv, groups):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings)
     _check_same_bold(y, recordings)
-    return Study(X, y, names, recordings, groups, check_cv(cv))
+    return Study(X, y, names, recordings, groups, check_cv(cv), index=index)
 
 
 def _check_index(X, index, recordings):

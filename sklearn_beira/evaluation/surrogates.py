@@ -183,8 +183,8 @@ def shift(y, runs, n_surrogates, rng, others=None):
     margin = min(n_surrogates // 2, min(map(len, runs)) // 4)
     if not margin:
         raise ValueError(
-            f"null='shift' needs n_surrogates of at least 2 and recordings of at least 4 volumes, got "
-            f"n_surrogates={n_surrogates} and one of {min(map(len, runs))} volumes."
+            f"null='shift' needs n_surrogates of at least 2 and recordings of at least 4 volumes, "
+            f"got n_surrogates={n_surrogates} and one of {min(map(len, runs))} volumes."
         )
     rows = np.concatenate([run[margin : len(run) - margin] for run in runs])
     shifts = [s for s in range(-margin, margin + 1) if s]

@@ -20,7 +20,7 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
 
     Parameters
     ----------
-    curve : DataFrame
+    curve : Comparison
         What :func:`sklearn_beira.delay_curve` returned.
     alpha : float
         Level at which points are filled.
@@ -34,6 +34,7 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
     fig : matplotlib.figure.Figure
         The figure.
     """
+    curve = getattr(curve, "table", curve)
     if "delay" not in getattr(curve, "columns", ()):
         raise ValueError("the table has no column 'delay'; give what delay_curve returned.")
     curve = pooled_rows(curve)

@@ -23,7 +23,7 @@ def plot_predictions(
     blocks=None,
     cross_validated="auto",
     region=None,
-    level=0.95,
+    confidence_level=0.95,
     ax=None,
 ):
     """Plot measured and predicted BOLD of one region over time, with r and its interval.
@@ -40,13 +40,13 @@ def plot_predictions(
         Recording of each volume; recordings are drawn one after the other.
     blocks : array-like of shape (n_volumes,) or None
         Test block of each volume, as :func:`sklearn_beira.compare` leaves them in
-        ``table.attrs["blocks"]``: every other one is shaded, and r is centered within them. -1 marks
+        ``comparison.blocks``: every other one is shaded, and r is centered within them. -1 marks
         volumes that no fold tests.
     cross_validated : bool or "auto"
         As in :func:`sklearn_beira.evaluation.region_scores`: False where one model predicted all.
     region : str or None
         Title.
-    level : float
+    confidence_level : float
         Level of the interval of r, as :func:`sklearn_beira.evaluation.region_scores` gives it.
     ax : matplotlib.axes.Axes or None
         Where to draw; None makes a figure.
@@ -89,7 +89,7 @@ def plot_predictions(
         y = y[order]
         known = np.isfinite(y) if inside is None else np.isfinite(y) & (inside >= 0)
         within = None if inside is None else inside[known]
-        told = _told(y_true[known], y[known], within, cross_validated, level)
+        told = _told(y_true[known], y[known], within, cross_validated, confidence_level)
         draw((y - center) / spread, color=color, lw=1.3, ls=dashes, label=f"{name}, {told}")
     if inside is not None:
         _shade(ax, at, inside)
@@ -111,10 +111,15 @@ def _series(values, name):
     return values
 
 
-def _told(y_true, y_pred, blocks, cross_validated, level):
+def _told(y_true, y_pred, blocks, cross_validated, confidence_level):
     """r and its interval, in words."""
-    how = {"blocks": blocks, "cross_validated": cross_validated, "level": level}
-    row = region_scores(y_true, y_pred, **how).iloc[0]
+    row = region_scores(
+        y_true,
+        y_pred,
+        blocks=blocks,
+        cross_validated=cross_validated,
+        confidence_level=confidence_level,
+    ).iloc[0]
     return f"r = {row['r']:z.2f} [{row['ci_low']:z.2f}, {row['ci_high']:z.2f}]"
 
 

@@ -10,24 +10,22 @@ from io import StringIO
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
-import pandas as pd
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
-from .._utils.hashing import versions
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
 from ..eeg.windows import EEGWindows
-from ..evaluation.comparison import format_comparison, format_p
+from ..evaluation.comparison import Comparison, format_p
 from ..evaluation.metrics import ALPHA
 from .brain import plot_rois
 from .branches import plot_branches
 from .predictions import plot_predictions
 from .recording import plot_alignment, plot_spectrum
-from .scores import plot_comparison
+from .scores import plot_comparison, pooled_rows
 from .training import plot_training
 
 __all__ = ["make_report"]
@@ -103,11 +101,11 @@ div.sk-top-container.sk-global {overflow-x: auto !important}
 
 
 def make_report(
-    table,
+    comparison,
     X,
     y,
-    predictions,
     *,
+    predictions=None,
     model=None,
     branches=None,
     n_branches=3,
@@ -123,14 +121,14 @@ def make_report(
 
     Parameters
     ----------
-    table : DataFrame
+    comparison : Comparison
         What :func:`sklearn_beira.compare` returned.
     X : EEGWindows
         The EEG that was compared on.
     y : DataFrame, shape (n_volumes, n_rois)
         Measured BOLD.
-    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
-        Out-of-fold predictions of the models to draw over time.
+    predictions : dict of str to array-like of shape (n_volumes, n_rois) or None
+        Out-of-fold predictions of the models to draw over time; None draws those of all.
     model : estimator or None
         Shown as scikit-learn draws it, with its preprocessing and, where it is a fitted
         BEIRARegressor or a Pipeline that ends in one, its training; of a fitted search, what it
@@ -158,20 +156,25 @@ def make_report(
     report : mne.Report
         Call ``report.save(path)`` to write a self-contained page.
     """
-    _check(table, X, y, predictions)
+    if not isinstance(comparison, Comparison):
+        raise TypeError(
+            f"comparison must be what compare returned, got {type(comparison).__name__}."
+        )
+    predictions = comparison.predictions if predictions is None else predictions
+    _check(comparison.table, X, y, predictions)
     report = mne.Report(title=title, verbose="error")
     report.add_custom_css(_STYLE)
     _add_data(report, X, data)
     if model is not None:
         _add_preprocessing(report, X, chosen(model))
         _add_model(report, model)
-    _add_scores(report, table, protocol, ceiling)
-    _add_predictions(report, table, X, y, predictions)
+    _add_scores(report, comparison, protocol, ceiling)
+    _add_predictions(report, comparison, X, y, predictions)
     if branches is not None:
-        _add_branches(report, table, branches, n_branches)
+        _add_branches(report, comparison, branches, n_branches)
     if extractor is not None:
-        _add_brain(report, table, extractor)
-    _add_software(report, table, code, command)
+        _add_brain(report, comparison, extractor)
+    _add_software(report, comparison, code, command)
     return report
 
 
@@ -186,15 +189,10 @@ def _check(table, X, y, predictions):
             f"y must be a DataFrame, whose columns name the regions, got {type(y).__name__}; of "
             f"one region, y[['name']] or y.to_frame() is one."
         )
-    if not isinstance(table, pd.DataFrame) or "scope" not in table:
-        raise TypeError(
-            f"table must be what compare returned, one row per model, region and fold, got "
-            f"{type(table).__name__} without the columns of one."
-        )
     if not isinstance(predictions, Mapping):
         raise TypeError(
-            f"predictions must be a dict of model: prediction, as compare returns it with "
-            f"return_predictions=True, got {type(predictions).__name__}."
+            f"predictions must be a dict of model: prediction, as in comparison.predictions, "
+            f"got {type(predictions).__name__}."
         )
     regions = list(table.loc[table["scope"] == "pooled", "region"].unique())
     if [str(name) for name in y.columns] != regions:
@@ -293,11 +291,11 @@ def _add_model(report, model):
         )
 
 
-def _add_scores(report, table, protocol, ceiling):
-    scores = format_comparison(table, ceiling=ceiling).rename_axis(None)
+def _add_scores(report, comparison, protocol, ceiling):
+    scores = comparison.summary(ceiling=ceiling).rename_axis(None)
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
-    notes = [f"Note: {sentence}" for sentence in table.attrs.get("warnings", [])]
+    notes = [f"Note: {sentence}" for sentence in comparison.warnings]
     body = _paragraphs("\n\n".join(notes))
     if _letters_across(scores) <= _MAX_LETTERS:
         body += _scores_html(scores)
@@ -307,9 +305,9 @@ def _add_scores(report, table, protocol, ceiling):
         body += _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
         body += _paragraphs("r of all models:")
         body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
-    body += _paragraphs("\n\n".join([_READING, table.attrs.get("question", ""), protocol]))
+    body += _paragraphs("\n\n".join([_READING, comparison.settings["question"], protocol]))
     report.add_html(body, title="Models beside each other", section="Scores", tags=("scores",))
-    with _figure(plot_comparison(table, ceiling=ceiling, n_columns=2)) as fig:
+    with _figure(plot_comparison(comparison, ceiling=ceiling, n_columns=2)) as fig:
         report.add_figure(
             fig, title="Models by region", section="Scores", caption=_FOREST, tags=("scores",)
         )
@@ -331,14 +329,14 @@ def _scores_html(scores, kind="beira-scores"):
     return f'<div class="{kind}">{head}{end}{rows}</div>'
 
 
-def _add_predictions(report, table, X, y, predictions):
+def _add_predictions(report, comparison, X, y, predictions):
     for column, region in enumerate(y.columns):
         ax = plot_predictions(
             y.iloc[:, column],
             {name: np.asarray(values)[:, column] for name, values in predictions.items()},
             X.times,
             groups=X.groups,
-            blocks=table.attrs.get("blocks"),
+            blocks=comparison.blocks,
             region=region,
         )
         with _figure(ax) as fig:
@@ -351,8 +349,8 @@ def _add_predictions(report, table, X, y, predictions):
             )
 
 
-def _add_branches(report, table, branches, n_branches):
-    pooled = table[table["scope"] == "pooled"]
+def _add_branches(report, comparison, branches, n_branches):
+    pooled = pooled_rows(comparison)
     name = pooled["model"].iloc[0]
     said = f"r and p_max in the headings are those of {name}, the first model of the table. "
     found = pooled[pooled["model"] == name].set_index("region")
@@ -371,7 +369,7 @@ def _add_branches(report, table, branches, n_branches):
         tags=("branches",),
     )
     for row, region in enumerate(branches.region_names):
-        heading, is_predicted = _heading(table, found, str(region))
+        heading, is_predicted = _heading(comparison, found, str(region))
         tags = ("branches",) if is_predicted else ("branches", "not-predicted")
         placed = {"title": heading, "section": "Branches", "tags": tags}
         if not (branches.importance[row] > 0).any():
@@ -382,12 +380,12 @@ def _add_branches(report, table, branches, n_branches):
             report.add_figure(fig, **placed)
 
 
-def _heading(table, found, region):
+def _heading(comparison, found, region):
     """Name of a region with its r and p_max, and whether it may be predicted for all that p says.
 
     Parameters
     ----------
-    table : DataFrame
+    comparison : Comparison
         What compare returned.
     found : DataFrame, indexed by region
         Its pooled rows of one model.
@@ -407,15 +405,15 @@ def _heading(table, found, region):
     heading = f"{region}: r = {r:z.2f}"
     if np.isnan(p_max):
         return heading, True
-    p_text = format_p(p_max, table.attrs.get("p_floor"))
+    p_text = format_p(p_max, comparison.settings["p_floor"])
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
     if p_max <= ALPHA:
         return heading, True
     return f"{heading} ({_NOT_PREDICTED})", False
 
 
-def _add_brain(report, table, extractor):
-    pooled = table[table["scope"] == "pooled"]
+def _add_brain(report, comparison, extractor):
+    pooled = pooled_rows(comparison)
     name = pooled["model"].iloc[0]
     r = pooled[pooled["model"] == name].set_index("region")["r"]
     with _figure(plot_rois(r, extractor, label=f"Pearson's r of {name}")) as fig:
@@ -424,12 +422,11 @@ def _add_brain(report, table, extractor):
         )
 
 
-def _add_software(report, table, code, command):
+def _add_software(report, comparison, code, command):
     settings = ("cv", "null", "n_surrogates", "refit", "random_state")
-    how = {key: table.attrs.get(key) for key in settings}
+    how = {key: comparison.settings[key] for key in settings}
     told = [f"{key}: {value}" for key, value in how.items() if value is not None]
-    used = table.attrs.get("versions") or versions()
-    told += [f"{package}: {version}" for package, version in used.items()]
+    told += [f"{package}: {version}" for package, version in comparison.versions.items()]
     section = "Software versions and how to repeat it"
     report.add_html(
         f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in told)}</ul>",

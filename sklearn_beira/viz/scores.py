@@ -12,7 +12,7 @@ from .style import CEILING, COLORS, MARKERS, NULL, clean, group_sides, legend_be
 __all__ = ["plot_comparison", "plot_scores"]
 
 
-def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
+def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None):
     """Plot r of every model in every region, left and right halves beside each other.
 
     The point is r, filled where ``p_max`` is at most ``alpha``; the line is the interval of r, the
@@ -20,7 +20,7 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
 
     Parameters
     ----------
-    table : DataFrame
+    comparison : Comparison
         What :func:`sklearn_beira.compare` returned.
     ceiling : array-like of shape (n_rois,) or None
         Highest r there can be, where it is known, as in a simulation.
@@ -42,11 +42,12 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
     >>> from sklearn_beira.evaluation import BlockedKFold
     >>> from sklearn_beira.viz import plot_scores
     >>> X = np.random.default_rng(0).standard_normal((100, 3))
-    >>> table = compare(Ridge(), X, X[:, :2], cv=BlockedKFold(5, gap=0), n_surrogates=19, verbose=False)
-    >>> plot_scores(table).get_ylabel()
+    >>> cv = BlockedKFold(5, gap=0)
+    >>> comparison = compare(Ridge(), X, X[:, :2], cv=cv, n_surrogates=19, verbose=False)
+    >>> plot_scores(comparison).get_ylabel()
     "Pearson's r"
     """
-    table = pooled_rows(table)
+    table = pooled_rows(comparison)
     regions, models = list(table["region"].unique()), list(table["model"].unique())
     _check_ceiling(ceiling, regions)
     structures = group_sides(regions)
@@ -100,7 +101,7 @@ def plot_scores(table, *, ceiling=None, alpha=0.05, ax=None):
     return clean(ax)
 
 
-def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
+def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     """Plot every model in every region: r, its interval, and its null.
 
     A panel per region, a row per model (or per delay), in the order of the table. The point is r,
@@ -109,7 +110,7 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
 
     Parameters
     ----------
-    table : DataFrame
+    comparison : Comparison
         What :func:`sklearn_beira.compare` or :func:`sklearn_beira.delay_curve` returned.
     ceiling : array-like of shape (n_rois,) or None
         Highest r there can be, where it is known, as in a simulation.
@@ -125,7 +126,7 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     fig : matplotlib.figure.Figure
         The figure.
     """
-    table = pooled_rows(table)
+    table = pooled_rows(comparison)
     if "delay" in table:
         table = table.assign(model=[f"{delay:zg} s" for delay in table["delay"]])
     regions = list(table["region"].unique())
@@ -188,8 +189,9 @@ def plot_comparison(table, *, ceiling=None, alpha=0.05, n_columns=4, fig=None):
     return fig
 
 
-def pooled_rows(table):
-    """Rows over all folds of a table by compare or delay_curve."""
+def pooled_rows(comparison):
+    """Rows over all folds of what compare or delay_curve returned, or of its table."""
+    table = getattr(comparison, "table", comparison)
     missing = {"scope", "region", "r", "ci_low", "ci_high"} - set(getattr(table, "columns", ()))
     if missing:
         raise ValueError(
