@@ -185,7 +185,7 @@ class Comparison:
             "bold": self.bold.to_numpy(),
             "blocks": self.blocks,
             "times": self.times,
-            "recordings": _without_objects(self.recordings),
+            "recordings": self.recordings,
         }
         for k, column in enumerate(rows):
             arrays[f"row_{k}"] = _without_objects(rows[column].to_numpy())
@@ -228,7 +228,8 @@ class Comparison:
             )
         facts = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
         table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
-        table["model"] = table["model"].map({str(name): name for name in facts["models"]})
+        if facts["dtypes"]["model"] == "object":
+            table["model"] = table["model"].map({str(name): name for name in facts["models"]})
         for name, kind in facts["dtypes"].items():
             if kind.startswith("float"):
                 table[name] = [float(value or "nan") for value in table[name]]
@@ -249,7 +250,7 @@ class Comparison:
                 of_regions("bold"),
                 arrays["blocks"],
                 arrays["times"],
-                _with_objects(arrays["recordings"]),
+                arrays["recordings"],
                 facts["settings"],
                 facts["versions"],
                 facts["warnings"],
@@ -431,6 +432,7 @@ def compare(
         )
     ]
     table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
+    table["params"] = table["params"].fillna("")
     index = pd.RangeIndex(len(study.y)) if study.index is None else study.index
     return Comparison(
         table,
@@ -438,7 +440,7 @@ def compare(
         pd.DataFrame(study.y, index, study.region_names),
         study.blocks,
         study.times,
-        np.asarray(study.recordings),
+        _without_objects(study.recordings),
         settings={
             "question": next(iter(tests.values())).question if tests else "",
             "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
