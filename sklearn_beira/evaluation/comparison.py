@@ -75,6 +75,17 @@ class Comparison:
         Versions of the packages that the numbers depend on.
     warnings : list of str
         Warnings on data, folds and null.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import BlockedKFold, compare
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> cv = BlockedKFold(5, gap=0)
+    >>> comparison = compare(Ridge(), X, X[:, :2], cv=cv, n_surrogates=99, verbose=False)
+    >>> comparison.summary()["Ridge"].tolist()
+    ['1.00*', '1.00*', '1.00 ']
     """
 
     table: pd.DataFrame

@@ -125,6 +125,17 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     -------
     fig : matplotlib.figure.Figure
         The figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import BlockedKFold, compare, plot_comparison
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> cv = BlockedKFold(5, gap=0)
+    >>> comparison = compare(Ridge(), X, X[:, :2], cv=cv, n_surrogates=19, verbose=False)
+    >>> len(plot_comparison(comparison).axes)
+    2
     """
     table = pooled_rows(comparison)
     if "delay" in table:
