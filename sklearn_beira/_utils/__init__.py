@@ -1,1 +1,1 @@
-"""What has no subject: numbers, files, warnings, hashes."""
+"""Helpers without a subject of their own: files, hashes, numbers, warnings."""

@@ -1,29 +1,19 @@
-"""What a fitted model is made of: the choice of a search, the last step of a Pipeline."""
+"""Look inside pipelines and searches."""
 
+from sklearn.base import BaseEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
 
-def chosen(model):
-    """Take the model that a fitted search chose; any other model as it is."""
+def chosen(model: BaseEstimator) -> BaseEstimator:
+    """Return the best estimator of a fitted search, and any other model as it is."""
     return getattr(model, "best_estimator_", model)
 
 
-def last_step(model):
-    """Take the last step of a Pipeline; any other model as it is."""
+def last_step(model: BaseEstimator) -> BaseEstimator:
+    """Return the last step of a Pipeline, and any other model as it is."""
     return model[-1] if hasattr(model, "steps") else model
 
 
-def is_search(model):
-    """Tell whether a model is a search over parameters, as GridSearchCV is.
-
-    Parameters
-    ----------
-    model : object
-        Model, or part of one.
-
-    Returns
-    -------
-    searches : bool
-        True for all searches of scikit-learn; what they share is not public there.
-    """
-    return isinstance(model, BaseSearchCV)
+def is_search(model: object) -> bool:
+    """Tell whether a model is a search over parameters, such as GridSearchCV."""
+    return isinstance(model, BaseSearchCV)  # no public class covers all searches

@@ -1,6 +1,7 @@
-"""MNE without its log, also where threads overlap."""
+"""Silence MNE, also in threads that overlap."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import mne
@@ -9,10 +10,12 @@ _lock, _depth, _level = threading.Lock(), 0, None
 
 
 @contextmanager
-def quiet_mne():
-    """Let MNE log errors only; the level comes back when the last thread is done.
+def quiet_mne() -> Iterator[None]:
+    """Let MNE log errors only.
 
-    ``mne.use_log_level`` in two threads at once can leave the level of one of them behind.
+    The level is that of the whole process, also where MNE's own ``verbose`` sets it: of two
+    threads that overlap, the last one to end would leave the level of the other. Here the first
+    thread sets it, and the last one sets it back.
     """
     global _depth, _level
     with _lock:

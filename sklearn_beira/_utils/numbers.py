@@ -1,29 +1,29 @@
-"""Numbers: what is refused before anything is computed, and what several modules compute."""
+"""Checks of numerical input, and small computations that several rooms share."""
 
 from collections import Counter
 
 import numpy as np
 from sklearn.utils import check_array
 
-# Squares of what is larger, or differences of what is smaller, do not fit into float32. EEG and
-# BOLD are far from both, in whatever unit.
+# In float32, squares of larger values overflow and differences of smaller ones vanish. EEG and
+# BOLD are far from both limits in any unit.
 MOST, LEAST = 1e15, 1e-15
 
 
-def to_numbers(values, name):
-    """Read a table of real numbers, of whatever type they are.
+def to_numbers(values, name: str) -> np.ndarray:
+    """Convert array-like or pandas input to real numbers.
 
     Parameters
     ----------
     values : array-like or DataFrame
-        As given; it stays as it is.
+        Input; it is not changed.
     name : str
-        What it is, for the error.
+        Name of the input, for the error.
 
     Returns
     -------
     numbers : ndarray of float64
-        A missing value of pandas becomes NaN.
+        Missing values of pandas become NaN.
 
     Raises
     ------
@@ -44,22 +44,22 @@ def to_numbers(values, name):
         ) from None
 
 
-def check_bold(y, name="y", **options):
-    """Check BOLD that goes into a fit or a score.
+def check_bold(y, name: str = "y", **options) -> np.ndarray:
+    """Check BOLD that is fitted or scored.
 
     Parameters
     ----------
     y : array-like or DataFrame, shape (n_volumes, ...)
-        As given.
+        BOLD.
     name : str
-        What it is, for the error.
+        Name of the input, for the error.
     **options
         Further options of :func:`sklearn.utils.check_array`.
 
     Returns
     -------
     y : ndarray of float64
-        The same numbers.
+        The checked BOLD.
     """
     check_kind(y, name)
     check_names(y, name)
@@ -68,15 +68,15 @@ def check_bold(y, name="y", **options):
     return y
 
 
-def check_kind(values, name):
-    """Refuse what NumPy would silently make other numbers of: masks would be lost, dates counted.
+def check_kind(values, name: str) -> None:
+    """Refuse masked arrays and dates, which NumPy would silently convert to other numbers.
 
     Parameters
     ----------
     values : array-like or DataFrame
-        As given.
+        Input.
     name : str
-        What it is, for the error.
+        Name of the input, for the error.
     """
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(
@@ -88,15 +88,15 @@ def check_kind(values, name):
         raise TypeError(f"{name} must hold real numbers, got {dtype}.")
 
 
-def check_magnitude(values, name):
-    """Refuse values that no unit explains; what is not finite passes.
+def check_magnitude(values: np.ndarray, name: str) -> None:
+    """Refuse finite values that are too large for EEG or BOLD in any unit.
 
     Parameters
     ----------
     values : ndarray
-        Numbers.
+        Input.
     name : str
-        What they are, for the error.
+        Name of the input, for the error.
     """
     if not values.size:
         return
@@ -108,15 +108,15 @@ def check_magnitude(values, name):
         )
 
 
-def check_names(values, name):
-    """Refuse a table that names a column twice.
+def check_names(values, name: str) -> None:
+    """Refuse a table in which two columns have the same name.
 
     Parameters
     ----------
     values : array-like or DataFrame
-        As given.
+        Input.
     name : str
-        What it is, for the error.
+        Name of the input, for the error.
     """
     columns = getattr(values, "columns", None)
     twice = [column for column, n in Counter([] if columns is None else columns).items() if n > 1]
@@ -126,40 +126,40 @@ def check_names(values, name):
         )
 
 
-def standardize(values):
-    """Give every column mean 0 and SD 1; a constant one becomes zeros.
+def standardize(values: np.ndarray) -> np.ndarray:
+    """Scale each column to mean 0 and standard deviation 1; constant columns become zeros.
 
     Parameters
     ----------
     values : ndarray, shape (n_volumes, n_rois)
-        Numbers.
+        Input.
 
     Returns
     -------
-    standard : ndarray, shape (n_volumes, n_rois)
-        In SD around the mean.
+    scaled : ndarray, shape (n_volumes, n_rois)
+        Scaled values.
     """
     sd = values.std(axis=0)
     return (values - values.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
 
 
-def varying(values):
-    """Tell which columns vary by more than rounding.
+def varying(values: np.ndarray) -> np.ndarray:
+    """Tell which columns vary by more than rounding errors.
 
     Parameters
     ----------
     values : ndarray, shape (n_volumes, n_rois)
-        Numbers.
+        Input.
 
     Returns
     -------
     varies : ndarray of bool, shape (n_rois,)
-        True where they do.
+        True for columns that vary.
     """
     return values.std(axis=0) > 1e-9 * np.abs(values).max(axis=0)
 
 
-def fisher_z(r):
-    """Compute Fisher's z of correlations; of 1 and -1 it is large, and finite."""
+def fisher_z(r: np.ndarray) -> np.ndarray:
+    """Compute Fisher's z of correlations; for 1 and -1 it is large but finite."""
     most = 1 - 1e-12
     return np.arctanh(np.clip(r, -most, most))

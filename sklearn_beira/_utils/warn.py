@@ -1,43 +1,44 @@
-"""Warnings that point at the user's line, however deep inside they arise."""
+"""Warnings that point at the line of the user."""
 
 import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from contextvars import ContextVar
 
-_noted = ContextVar("noted", default=())  # lists that keep what is said
+_PACKAGES = ("sklearn_beira.", "sklearn.", "joblib.")
+_records = ContextVar("records", default=())  # lists that collect the messages
 
 
-def warn_user(message, category=UserWarning):
-    """Warn at the first line outside of this package, and of scikit-learn, which calls it.
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, pointing at the line outside of this package and scikit-learn that called it.
 
     Parameters
     ----------
     message : str
-        What to say.
+        Message.
     category : type of Warning
         As in :func:`warnings.warn`.
     """
     frame, level = sys._getframe(1), 2
-    inside = ("sklearn_beira.", "sklearn.", "joblib.")
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGES):
         frame, level = frame.f_back, level + 1
-    for said in _noted.get():
-        said.append(message)
+    for messages in _records.get():
+        messages.append(message)
     warnings.warn(message, category, stacklevel=level)
 
 
 @contextlib.contextmanager
-def noting(said):
-    """Keep what this package warns of.
+def noting(messages: list[str]) -> Iterator[None]:
+    """Collect the messages of this package's warnings.
 
     Parameters
     ----------
-    said : list of str
-        Gets the sentences, in this thread and within the block.
+    messages : list of str
+        Gets the messages of warnings in this thread and within the block.
     """
-    token = _noted.set((*_noted.get(), said))
+    token = _records.set((*_records.get(), messages))
     try:
         yield
     finally:
-        _noted.reset(token)
+        _records.reset(token)

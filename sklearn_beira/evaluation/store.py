@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from .._utils.files import replacing, writable_folder
+from .._utils.files import atomic_write, writable_folder
 from .._utils.hashing import digest
 
 
@@ -49,5 +49,5 @@ class ResultStore:
         """Write a result under a temporary name, then give it its own."""
         if self.folder is None:
             return
-        with replacing(self.folder / f"{key}.npz") as file:
+        with atomic_write(self.folder / f"{key}.npz") as file:
             np.savez(file, values=values, facts=json.dumps(facts))

@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from .._utils.files import one_line, replacing, writable_folder
+from .._utils.files import atomic_write, one_line, writable_folder
 from .._utils.hashing import digest, versions
 from .._utils.warn import warn_user
 
@@ -127,7 +127,7 @@ class Checkpoint(Callback):
         try:
             content = io.BytesIO()
             torch.save(state, content)
-            with replacing(self.path) as file:
+            with atomic_write(self.path) as file:
                 # torch does not notice a bit that has changed on the disk.
                 file.write(_digest(content.getbuffer()))
                 file.write(content.getbuffer())
