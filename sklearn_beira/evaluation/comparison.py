@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
-from .._utils.files import replacing, writable_folder
+from .._utils.files import atomic_write, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
 from .._utils.warn import noting, warn_user
@@ -211,11 +211,11 @@ class Comparison:
             "versions": self.versions,
             "warnings": self.warnings,
         }
-        with replacing(folder / "table.csv") as file:
+        with atomic_write(folder / "table.csv") as file:
             self.table.to_csv(file, index=False)
-        with replacing(folder / "arrays.npz") as file:
+        with atomic_write(folder / "arrays.npz") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        with replacing(folder / "comparison.json") as file:
+        with atomic_write(folder / "comparison.json") as file:
             file.write(json.dumps(facts, indent=1).encode())
 
     @classmethod
