@@ -145,7 +145,7 @@ class Readers:
         from sklearn.preprocessing import StandardScaler
 
         import sklearn_beira.__main__ as command_line
-        from sklearn_beira import BEIRARegressor
+        from sklearn_beira import BEIRARegressor, EEGWindows
         from sklearn_beira.alignment import align as alignment
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
@@ -166,9 +166,9 @@ class Readers:
         X, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
         ridge = make_pipeline(StandardScaler(), BlockedRidgeCV()).fit(X, y)
         eeg = rng.standard_normal((20, 3, 120))
-        net = BEIRARegressor(n_branches=1, n_taps=5, segment=20, array_sfreq=50, verbose=False)
+        net = BEIRARegressor(n_branches=1, n_taps=5, segment=20, verbose=False)
         self.samples = []
-        for model in (ridge, net.fit(eeg, y)):
+        for model in (ridge, net.fit(EEGWindows.from_array(eeg, sfreq=50), y)):
             save_model(model, self.path)
             self.samples.append(self.path.read_bytes())
         self.parts = [self._split(sample) for sample in self.samples]

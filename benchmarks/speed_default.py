@@ -86,11 +86,11 @@ def prediction(args):
 def streaming(args):
     """One new volume at a time: predict on one window of 20 s, 30 channels, 8 regions."""
     X, y = simulated_windows(3 if args.quick else 10)
-    windows = np.asarray(X)
+    windows = EEGWindows.from_array(X, sfreq=SFREQ)
     models = {
         "EEGWindows": (default(args.device).fit(X, y), [X[[i]] for i in range(len(X))]),
-        "array": (
-            default(args.device).set_params(array_sfreq=SFREQ).fit(windows, y),
+        "epoched": (
+            default(args.device).fit(windows, y),
             [windows[[i]] for i in range(len(X))],
         ),
     }

@@ -126,7 +126,7 @@ def measure_maps(X, y, truth):
 
 def read_spoc(model, X):
     """Haufe patterns of SPoC: covariance of the EEG in the band times the filter."""
-    frequencies, spectrum = cross_spectrum(X, X.sfreq)
+    frequencies, spectrum = cross_spectrum(X)
     filters, patterns, spectra, importance = [], [], [], []
     for roi, per_band in enumerate(model.filters_):
         for b, (low, high) in enumerate(model.covariance_.bands_.values()):

@@ -105,7 +105,7 @@ for ax, values, name in (
 # The same can be had for any spatial filter, as the function below takes arrays. This one is the
 # classical difference between C3 and its neighbors, in the alpha band.
 
-frequencies, spectrum = cross_spectrum(X, X.sfreq)
+frequencies, spectrum = cross_spectrum(X)
 laplacian = np.array([[{"C3": 1.0}.get(name, 0.0) for name in X.ch_names]])
 laplacian[0, [X.ch_names.index(name) for name in ("FC1", "FC5", "CP1", "CP5")]] = -0.25
 alpha = firwin(101, (8, 12), pass_zero=False, fs=X.sfreq)[np.newaxis]

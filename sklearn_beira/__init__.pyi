@@ -41,7 +41,6 @@ from .eeg import (
     EEGWindows as EEGWindows,
     Windower as Windower,
     tail_split as tail_split,
-    window_reach as window_reach,
 )
 from .evaluation import (
     BlockedKFold as BlockedKFold,

@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from test_devices import SMALL, X, Y
 
-from sklearn_beira import BEIRARegressor, inspection
+from sklearn_beira import BEIRARegressor, EEGWindows, inspection
 from sklearn_beira.persistence.saving import load_model, save_model
 from sklearn_beira.regressor import batches as _batches
 from sklearn_beira.regressor.nets import ARCHITECTURES
@@ -97,9 +97,11 @@ def test_the_device_differentiates_as_the_cpu():
 
 
 # -- fit and prediction -------------------------------------------------------------------------
-@pytest.mark.parametrize("data", [X, np.asarray(X)], ids=["EEGWindows", "array"])
+@pytest.mark.parametrize(
+    "data", [X, EEGWindows.from_array(X, sfreq=100.0)], ids=["EEGWindows", "array"]
+)
 def test_the_default_is_the_same_there(data):
-    settings = {"max_epochs": 0, "array_sfreq": 100.0, "data": data}
+    settings = {"max_epochs": 0, "data": data}
     cpu, device = fit_both("compact", **settings)
     assert device.net_.module_.network.kernel.device.type == "sim"
     assert_same(device.predict(data), cpu.predict(data))

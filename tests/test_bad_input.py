@@ -259,8 +259,8 @@ CASES = {
         "an array without time": lambda: EEGFilter().fit(np.zeros((12, 3, 0))),
         "an array of four dimensions": lambda: EEGFilter().fit(np.zeros((12, 3, 4, 5))),
         "an array beyond all units": lambda: EEGFilter().fit(np.asarray(windows()) * 1e60),
-        "a window that a ready-cut one does not hold": lambda: Windower(9.0, array_sfreq=SFREQ).fit(
-            np.asarray(windows())
+        "a window that an epoch does not hold": lambda: Windower(9.0).fit(
+            EEGWindows.from_array(windows(), sfreq=SFREQ)
         ),
     },
     "``BEIRARegressor``": {
@@ -282,8 +282,8 @@ CASES = {
             windows(), BOLD
         ),
         "a gap that a plain array cannot keep": lambda: beira(
-            validation_fraction=0.5, validation_gap=20.0, array_sfreq=SFREQ
-        ).fit(np.asarray(windows()), BOLD),
+            validation_fraction=0.5, validation_gap=20.0
+        ).fit(EEGWindows.from_array(windows(), sfreq=SFREQ), BOLD),
         "an even filter": lambda: beira(n_taps=20).fit(windows(), BOLD),
     },
     "``BandPower`` and what reads it": {
@@ -291,9 +291,9 @@ CASES = {
         "a band beyond the Nyquist frequency": lambda: BandPower({"gamma": (30, 80)}).fit(
             windows()
         ),
-        "EEG shorter than the filter of a band": lambda: BandPower(
-            {"alpha": (8, 12)}, array_sfreq=SFREQ
-        ).fit(np.asarray(windows(tmin=-1.6))),
+        "EEG shorter than the filter of a band": lambda: BandPower({"alpha": (8, 12)}).fit(
+            EEGWindows.from_array(windows(tmin=-1.6), sfreq=SFREQ)
+        ),
         "segments longer than the window": lambda: BandPower({"alpha": (8, 12)}, duration=4.0).fit(
             windows()
         ),
@@ -419,9 +419,9 @@ WARNINGS = {
     "µV taken for V": lambda: windows(EEG * 1e6),
     "mV taken for V": lambda: aligned(make_raw(EEG * 1e3)),
     "V scaled to V": lambda: aligned(make_raw(EEG * 1e-6)),
-    "a fit at another rate than 100 Hz": lambda: BEIRARegressor(
-        n_branches=1, array_sfreq=250.0, verbose=False
-    ).fit(_rng.standard_normal((12, 2, 500)), BOLD),
+    "a fit at another rate than 100 Hz": lambda: BEIRARegressor(n_branches=1, verbose=False).fit(
+        EEGWindows.from_array(_rng.standard_normal((12, 2, 500)), sfreq=250.0), BOLD
+    ),
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
     "a column of times among the regions": lambda: aligned(
         bold=frame(["time_s", "putamen"], np.random.default_rng(1).standard_normal((12, 2)))
@@ -613,12 +613,16 @@ TYPES = {
 
 #: What is done with ready-cut windows X and BOLD y: the function returns numbers.
 USES = {
-    "filter": lambda X, y: EEGFilter(5, 20, sfreq=50, array_sfreq=SFREQ).fit_transform(X),
-    "windower": lambda X, y: Windower(1.0, 0.5, array_sfreq=SFREQ).fit_transform(X),
-    "power": lambda X, y: BandPower(
-        {"alpha": (8, 12)}, array_sfreq=SFREQ, duration=1.0, step=1.0
-    ).fit_transform(X),
-    "network": lambda X, y: beira(array_sfreq=SFREQ).fit(X, y).predict(X),
+    "filter": lambda X, y: EEGFilter(5, 20, sfreq=50).fit_transform(
+        EEGWindows.from_array(X, SFREQ)
+    ),
+    "windower": lambda X, y: Windower(1.0, 0.5).fit_transform(EEGWindows.from_array(X, SFREQ)),
+    "power": lambda X, y: BandPower({"alpha": (8, 12)}, duration=1.0, step=1.0).fit_transform(
+        EEGWindows.from_array(X, SFREQ)
+    ),
+    "network": lambda X, y: (
+        beira().fit(EEGWindows.from_array(X, SFREQ), y).predict(EEGWindows.from_array(X, SFREQ))
+    ),
     "ridge": lambda X, y: BlockedRidgeCV().fit(X[:, :, 0], y).predict(X[:, :, 0]),
     "folds": lambda X, y: np.concatenate(
         [np.r_[train, test] for train, test in BlockedKFold(3, gap=2.0, t_r=2.0).split(X)]

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import EEGFilter, align
+from sklearn_beira import EEGFilter, EEGWindows, align
 from sklearn_beira.baselines import makers as baselines
 from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -191,15 +191,19 @@ def test_ready_cut_windows_do_as_well_where_their_rate_is_given(data, name):
     X, y = data
     X, y = np.asarray(X[:60]), y[:60]
     model = make(name)
-    with pytest.raises(ValueError, match=r"plain array, whose sampling rate .* give array_sfreq"):
+    with pytest.raises(
+        ValueError, match=r"plain array, whose sampling rate .* EEGWindows.from_array"
+    ):
         model.fit(X, y)
-    rates = {key: 64.0 for key in model.get_params() if key.endswith("array_sfreq")}
-    assert model.set_params(**rates).fit(X, y).predict(X).shape == y.shape
+    X = EEGWindows.from_array(X, sfreq=64.0)
+    assert model.fit(X, y).predict(X).shape == y.shape
 
 
 def test_a_polynomial_of_time_needs_a_time(data):
     X, y = data
-    with pytest.raises(ValueError, match="a plain array, whose rows have no time; pass the EEGWin"):
+    with pytest.raises(
+        ValueError, match="does not know how long its recording was; pass the EEGWin"
+    ):
         make("time_polynomial").fit(np.asarray(X[:10]), y[:10])
 
 

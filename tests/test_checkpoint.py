@@ -87,7 +87,7 @@ def test_a_fit_that_died_ends_like_an_unbroken_one(epoch, monkeypatch, tmp_path)
 @pytest.mark.parametrize("settings", [
     {"patience": 2, "max_epochs": 40},
     {"validation_fraction": 0.0, "dropout": 0.5},
-    {"architecture": "compact", "array_sfreq": 100.0, "segment": 10, "max_epochs": 4},
+    {"architecture": "compact", "segment": 10, "max_epochs": 4},
 ], ids=["early stopping", "dropout", "fine-tuning"])  # fmt: skip
 def test_what_early_stopping_and_dropout_remember_is_continued(settings, monkeypatch, tmp_path):
     X, y = make_data()

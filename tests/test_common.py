@@ -7,7 +7,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from small_networks import SIZES
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
@@ -36,14 +36,14 @@ ESTIMATORS = [
     Windower(duration=None),
     BandPower(bands=None, duration=None),
     HRFBandPower(bands=None, duration=None),
-    BandCovariance(bands=None, array_sfreq=4.0),
-    BandTangentSpace(bands=None, array_sfreq=4.0),
+    BandCovariance(bands=None),
+    BandTangentSpace(bands=None),
     BlockedRidgeCV(),
-    SPoCRidgeCV(bands=None, array_sfreq=4.0),
+    SPoCRidgeCV(bands=None),
     FingerprintRidgeCV(bands=None, duration=None),
     BandedRidgeCV(bands=None, duration=None, n_iter=2),
     BEIRARegressor(),
-    BEIRARegressor(**SMALL, segment=1, array_sfreq=4.0),  # fine-tuned
+    BEIRARegressor(**SMALL, segment=1),  # fine-tuned
     BEIRARegressor("autoencoder", **SMALL, mode="many_to_many", validation_fraction=0.2),
     BEIRARegressor("autoencoder", **SMALL),
     BEIRARegressor(
@@ -95,8 +95,8 @@ def test_a_refit_forgets_the_first_fit(estimator):
     X, y = rng.standard_normal((2, 24, 3, 160)), rng.standard_normal((2, 24, 2))
     if not get_tags(estimator).input_tags.three_d_array:
         X = X[..., 0]
-    if "array_sfreq" in estimator.get_params():
-        estimator = clone(estimator).set_params(array_sfreq=100.0)
+    else:
+        X = [EEGWindows.from_array(part, sfreq=100.0) for part in X]
     twice = clone(estimator).fit(X[0], y[0]).fit(X[1], y[1])
     once = clone(estimator).fit(X[1], y[1])
     method = "predict" if hasattr(estimator, "predict") else "transform"

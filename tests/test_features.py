@@ -115,16 +115,18 @@ def test_a_strong_artifact_elsewhere_leaves_the_power_exact(make_raw):
 
 def test_the_array_path_agrees_away_from_the_edges_of_its_windows(make_raw):
     X = windows(make_raw(sfreq=128.0), tmin=-14.0, tmax=4.0)
-    power = BandPower(ALPHA, array_sfreq=128)
+    power = BandPower(ALPHA)
     lags = np.arange(-4.0, 13.0, 2.0)
     recordings = power.fit_transform(X).reshape(len(X), len(lags), 4)
     np.testing.assert_allclose(power.lags_, lags)
-    arrays = power.fit_transform(np.asarray(X)).reshape(len(X), len(lags), 4)
+    arrays = power.fit_transform(EEGWindows.from_array(X, 128)).reshape(len(X), len(lags), 4)
     np.testing.assert_allclose(power.lags_, lags + 4.0)  # an array is taken to end at the onset
     inner = slice(1, -1)
     np.testing.assert_allclose(arrays[:, inner], recordings[:, inner], atol=1e-3)
     assert np.abs(arrays - recordings)[:, [0, -1]].max() > 0.1
-    np.testing.assert_array_equal(power.transform(np.asarray(X)[3:5]), arrays[3:5].reshape(2, -1))
+    np.testing.assert_array_equal(
+        power.transform(EEGWindows.from_array(X, 128)[3:5]), arrays[3:5].reshape(2, -1)
+    )
 
 
 def test_overlapping_segments_of_one_recording(make_raw):
@@ -181,8 +183,8 @@ def test_names_are_unique_however_fine_the_grid(make_raw):
 
 
 def test_names_of_channels_without_names(make_raw):
-    X = np.asarray(windows(make_raw()))
-    power = BandPower(ALPHA, duration=None, array_sfreq=100).fit(X)
+    X = EEGWindows.from_array(windows(make_raw()), sfreq=100)
+    power = BandPower(ALPHA, duration=None).fit(X)
     np.testing.assert_array_equal(
         power.get_feature_names_out(), [f"x{i} alpha 0.0 s" for i in range(4)]
     )
@@ -311,7 +313,7 @@ def test_the_input_stays_as_it_is(make_raw):
     copy = array.copy()
     BandPower(None).fit_transform(X)
     BandPower().fit_transform(X)
-    BandPower(array_sfreq=100).fit_transform(array)
+    BandPower().fit_transform(EEGWindows.from_array(array, sfreq=100))
     np.testing.assert_array_equal(eeg, before)
     np.testing.assert_array_equal(array, copy)
 
@@ -391,11 +393,11 @@ def test_windows_with_other_lags_are_refused(make_raw):
 
 def test_other_channels_are_refused_and_a_refit_forgets(make_raw):
     raw = make_raw()
-    power = BandPower(ALPHA, array_sfreq=100).fit(windows(raw))
+    power = BandPower(ALPHA).fit(windows(raw))
     with pytest.raises(ValueError, match=r"other channels .*missing: \['E4'\]"):
         power.transform(windows(raw, picks=["E1", "E2", "E3"]))
-    with pytest.raises(ValueError, match="give array_sfreq in Hz"):
-        clone(power).set_params(array_sfreq=None).fit(np.asarray(windows(raw)))
+    with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
+        clone(power).fit(np.asarray(windows(raw)))
     table = pd.DataFrame(np.ones((5, 3)), columns=["a", "b", "c"])
     model = BandPower(None, duration=None).fit(table)
     assert list(model.feature_names_in_) == ["a", "b", "c"]

@@ -204,6 +204,6 @@ def test_unknown_channels_are_refused(make_raw):
     with pytest.raises(ValueError, match=r"the channels \['Oz'\] to average are not among \['E1'"):
         HRFBandPower(ALPHA, average=["Oz", "E1"]).fit(X)
     with pytest.raises(ValueError, match="a plain array has no channel names; average is 'all'"):
-        HRFBandPower(ALPHA, average=["Oz"], array_sfreq=100).fit(np.asarray(X))
-    with pytest.raises(ValueError, match="give array_sfreq in Hz"):
+        HRFBandPower(ALPHA, average=["Oz"]).fit(EEGWindows.from_array(X, sfreq=100))
+    with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
         BandCovariance(ALPHA).fit(np.asarray(X))

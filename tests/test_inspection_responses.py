@@ -102,9 +102,9 @@ def test_delay_kernels_say_what_more_power_some_seconds_ago_does(compact, window
 @pytest.mark.parametrize("as_array", [False, True])
 def test_lags_count_the_delay_of_the_window(windows, as_array):
     X, y = windows
-    X = np.asarray(X) if as_array else X
-    beira = BEIRARegressor(n_branches=2, array_sfreq=100.0, verbose=False)
-    window = Windower(10.0, 2.0, array_sfreq=100.0)
+    X = EEGWindows.from_array(X, sfreq=100.0) if as_array else X
+    beira = BEIRARegressor(n_branches=2, verbose=False)
+    window = Windower(10.0, 2.0)
     model = Pipeline([("window", window), ("beira", beira)]).fit(X, y)
     np.testing.assert_allclose(read_branches(model, X).lags, 2.75 + 0.5 * np.arange(18))
 
@@ -267,8 +267,8 @@ def test_a_burst_shows_in_the_envelopes_at_its_time(compact, windows):
 
 def test_every_window_of_an_array_is_a_recording(windows):
     X, y = windows
-    X = np.asarray(X[:20])
-    model = BEIRARegressor(n_branches=1, array_sfreq=100.0, verbose=False).fit(X, y.to_numpy()[:20])
+    X = EEGWindows.from_array(X[:20], sfreq=100.0)
+    model = BEIRARegressor(n_branches=1, verbose=False).fit(X, y.to_numpy()[:20])
     found = branch_envelopes(model, X)
     assert found.groups == list(range(20))
     assert found.envelopes[3].shape == (2, 30)

@@ -11,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import EEGWindows, Windower
 from sklearn_beira.eeg.rows import tail_split
-from sklearn_beira.eeg.windows import window_reach
 from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import GapWarning
@@ -109,7 +108,7 @@ def test_windows_of_test_and_training_share_no_eeg_beyond_a_gap_of_their_length(
 )
 def test_without_a_gap_it_takes_what_the_windows_reach(X, tmin, tmax, reach):
     X = X.window(tmin, tmax)
-    assert window_reach(X) == reach
+    assert X.reach == reach
     for (train, test), (same_train, same_test) in zip(
         BlockedKFold(4).split(X), BlockedKFold(4, gap=reach).split(X), strict=True
     ):
@@ -172,7 +171,7 @@ def test_windows_know_their_recordings_whatever_groups_say(X):
         (
             {"gap": 4.0, "t_r": None},
             None,
-            "rows of a plain array have no time; give t_r, or pass the",
+            "times of the rows are unknown; give t_r, or pass",
         ),
         (
             {"gap": 18.0},

@@ -810,7 +810,7 @@ def test_an_exported_network_predicts_what_the_model_predicts(name, fitted, data
 def test_a_program_that_differs_from_its_network_is_not_written(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3, 50)), rng.standard_normal((20, 2))
-    model = BEIRARegressor(Counting, max_epochs=1, array_sfreq=10, **NET).fit(X, y)
+    model = BEIRARegressor(Counting, max_epochs=1, **NET).fit(X, y)
     with pytest.raises(RuntimeError, match="exported program differs from the network by up to"):
         export_network(model, tmp_path / "net.pt2")
     assert not list(tmp_path.iterdir())

@@ -321,9 +321,9 @@ def test_the_input_stays_as_it_is(make_raw, dtype):
     np.testing.assert_array_equal(eeg, before)
     assert repr(X) == text
     assert mne.utils.object_diff(dict(X.info), dict(info)) == ""
-    for transformer in (EEGFilter(1, 45, array_sfreq=250), EEGFilter(None, None, sfreq=None)):
+    for transformer in (EEGFilter(1, 45), EEGFilter(None, None, sfreq=None)):
         copy = array.copy()
-        transformer.fit_transform(copy)
+        transformer.fit_transform(EEGWindows.from_array(copy, sfreq=250))
         np.testing.assert_array_equal(copy, array)
 
 
@@ -333,7 +333,7 @@ def test_ready_cut_windows_agree_away_from_their_edges(make_raw):
     X = windows(raw, tmin=-8.0, tmax=2.0)
     params = {"l_freq": 8.0, "h_freq": 30.0, "sfreq": 125.0, "notch": 50.0}
     recordings = np.asarray(EEGFilter(**params).fit_transform(X))
-    found = EEGFilter(**params, array_sfreq=250.0).fit_transform(np.asarray(X))
+    found = EEGFilter(**params).fit_transform(EEGWindows.from_array(X, sfreq=250.0))
     assert found.shape == recordings.shape
     assert found.dtype == np.float32
     half = 1 / 8 * 3.3 / 2 + 3.3 / 0.5 / 2 + 0.2  # s: half the band pass and half the notch
@@ -341,14 +341,15 @@ def test_ready_cut_windows_agree_away_from_their_edges(make_raw):
     error = np.abs(found - recordings)
     assert error[:, :, inner].max() < 0.02 * recordings.std()
     assert error.max() > 0.1 * recordings.std()  # the edges are estimates, as the docstring says
-    double = EEGFilter(**params, array_sfreq=250.0).fit_transform(np.asarray(X, dtype=np.float64))
+    double = EEGWindows.from_array(np.asarray(X, dtype=np.float64), sfreq=250.0)
+    double = EEGFilter(**params).fit_transform(double)
     assert double.dtype == np.float64
     np.testing.assert_allclose(double, found, atol=1e-10)
 
 
 def test_ready_cut_windows_are_filtered_one_by_one(make_raw):
-    X = np.asarray(windows(make_raw()))
-    transformer = EEGFilter(4, 30, sfreq=80, array_sfreq=100).fit(X)
+    X = EEGWindows.from_array(windows(make_raw()), sfreq=100)
+    transformer = EEGFilter(4, 30, sfreq=80).fit(X)
     np.testing.assert_array_equal(transformer.transform(X)[3:5], transformer.transform(X[3:5]))
 
 
@@ -418,25 +419,25 @@ def test_the_shortest_recording_that_is_used_decides(make_raw):
 
 def test_arrays_need_a_rate_and_have_no_names(make_raw):
     X = np.asarray(windows(make_raw()))
-    with pytest.raises(ValueError, match="sampling rate EEGFilter cannot know; give array_sfreq"):
+    with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
         EEGFilter().fit(X)
     with pytest.raises(
-        ValueError, match=r"each window lasts 10.00 s, shorter than the filter of 33.01"
+        ValueError, match=r"each epoch lasts 10.00 s, shorter than the filter of 33.01"
     ):
-        EEGFilter(0.1, 30, array_sfreq=100).fit(X)
+        EEGFilter(0.1, 30).fit(EEGWindows.from_array(X, sfreq=100))
     with pytest.raises(
-        ValueError, match="a plain array has no channel names; reference is 'average'"
+        ValueError, match="names of the channels are unknown, so that reference must be"
     ):
-        EEGFilter(reference=["E1"], array_sfreq=100).fit(X)
+        EEGFilter(reference=["E1"]).fit(EEGWindows.from_array(X, sfreq=100))
     X[3, 1, 7] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
-        EEGFilter(array_sfreq=100).fit(X)
+        EEGFilter().fit(X)
 
 
 @pytest.mark.parametrize("transformer", [EEGFilter(1, 20, sfreq=50), Windower(2.0)], ids=repr)
 def test_other_channels_at_transform_are_refused(make_raw, transformer):
     raw = make_raw()
-    model = clone(transformer).set_params(array_sfreq=100).fit(windows(raw))
+    model = clone(transformer).fit(windows(raw))
     assert model.n_features_in_ == 4
     assert model.ch_names_in_ == list(model.get_feature_names_out()) == raw.ch_names
     name = type(model).__name__
@@ -451,13 +452,15 @@ def test_other_channels_at_transform_are_refused(make_raw, transformer):
             model.transform(other)
     with pytest.raises(ValueError, match=f"X has 3 features, but {name} is expecting 4"):
         model.transform(np.ones((2, 3, 1000)))
-    model.fit(np.random.default_rng(0).standard_normal((2, 3, 1000)))
+    model.fit(
+        EEGWindows.from_array(np.random.default_rng(0).standard_normal((2, 3, 1000)), sfreq=100)
+    )
     assert model.ch_names_in_ is None
     with pytest.raises(ValueError, match=f"X has 4 channels, but {name} was fitted with 3"):
         model.transform(windows(raw))
 
 
-@pytest.mark.parametrize("transformer", [EEGFilter(array_sfreq=100), Windower()], ids=repr)
+@pytest.mark.parametrize("transformer", [EEGFilter(), Windower()], ids=repr)
 def test_wrong_input_is_refused(make_raw, transformer):
     X = windows(make_raw(), tmin=-25.0)
     with pytest.raises(NotFittedError):
@@ -473,8 +476,8 @@ def test_output_stays_eeg_under_a_global_setting_for_tables(make_raw):
     with config_context(transform_output="pandas"):
         assert isinstance(EEGFilter(1, 20, sfreq=50).fit_transform(X), EEGWindows)
         assert isinstance(Windower(2.0).fit_transform(X), EEGWindows)
-        array = Windower(2.0, array_sfreq=100).fit_transform(np.asarray(X))
-        assert isinstance(array, np.ndarray)
+        epoched = EEGWindows.from_array(X, sfreq=100)
+        assert isinstance(Windower(2.0).fit_transform(epoched), EEGWindows)
 
 
 # -- Windower -----------------------------------------------------------------------------------
@@ -492,17 +495,15 @@ def test_a_window_lies_where_duration_and_delay_say(make_raw, duration, delay):
         start = t - 8.0 if duration is None else t - delay - duration
         np.testing.assert_array_equal(window, eeg[:, round(start * 100) : round((t - delay) * 100)])
     # the array of the same EEG ends at the onset; a negative delay would look beyond it
-    array = np.asarray(X.window(-8.0, 0.0))
-    model = Windower(duration, delay, array_sfreq=100)
+    array = EEGWindows.from_array(X.window(-8.0, 0.0), sfreq=100)
+    model = Windower(duration, delay)
     if delay < 0:
-        with pytest.raises(
-            ValueError, match="does not lie in the ready-cut windows of 800 samples"
-        ):
+        with pytest.raises(ValueError, match="extends beyond the epochs"):
             model.fit(array)
     else:
         cut = model.fit_transform(array)
         np.testing.assert_array_equal(cut, found)
-        assert np.shares_memory(cut, array)
+        assert np.shares_memory(cut.recordings, array.recordings)
 
 
 def test_a_window_beyond_that_of_x_is_warned_of_where_it_reaches_further(make_raw):
@@ -522,7 +523,7 @@ def test_both_paths_agree_where_volumes_lie_between_samples(make_raw):
     X, _ = align(make_raw(), Y[:20], volume_times=times, tmin=-8.0, tmax=0.0, verbose="error")
     for duration, delay in ((4.0, 2.0), (3.17, 0.68), (0.5, 7.5)):
         found = Windower(duration, delay).fit_transform(X)
-        cut = Windower(duration, delay, array_sfreq=100).fit_transform(np.asarray(X))
+        cut = Windower(duration, delay).fit_transform(EEGWindows.from_array(X, sfreq=100))
         np.testing.assert_array_equal(found, cut)
 
 
@@ -560,9 +561,7 @@ def test_arrays_too_short_for_the_window_are_refused():
         {"duration": 2.0, "delay": 3.0},
         {"duration": None, "delay": 4.0},
     ):
-        with pytest.raises(
-            ValueError, match="does not lie in the ready-cut windows of 400 samples"
-        ):
-            Windower(**params, array_sfreq=100).fit(X)
-    with pytest.raises(ValueError, match="give array_sfreq in Hz"):
+        with pytest.raises(ValueError, match="extends beyond the epochs"):
+            Windower(**params).fit(EEGWindows.from_array(X, sfreq=100))
+    with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
         Windower(2.0).fit(X)

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from small_networks import SIZES
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
+from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, make_paper_beira
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -226,8 +226,8 @@ def test_windows_and_arrays_give_the_same_default(windows):
     X, y = windows
     X, y = X[X.groups == 0], y[X.groups == 0]  # an array does not tell recordings apart
     lazy = clone(DEFAULT).fit(X, y).predict(X)
-    plain = clone(DEFAULT).set_params(array_sfreq=100.0)
-    plain = plain.fit(np.asarray(X), y).predict(np.asarray(X))
+    epoched = EEGWindows.from_array(X, sfreq=100.0)
+    plain = clone(DEFAULT).fit(epoched, y).predict(epoched)
     # Overlap counts once in the covariances of recordings, once per window in those of arrays.
     np.testing.assert_allclose(lazy, plain, atol=0.1 * lazy.std())
     assert pearson_r(lazy, plain) > 0.99
@@ -520,9 +520,7 @@ def test_bad_parameters_are_refused_in_fit(params, message, windows):
         BEIRARegressor(**{**PAPER, **params}).fit(X, y)
 
 
-@pytest.mark.parametrize(
-    "model", [DEFAULT, BEIRARegressor(array_sfreq=100.0), BEIRARegressor(**PAPER)], ids=repr
-)
+@pytest.mark.parametrize("model", [DEFAULT, BEIRARegressor(), BEIRARegressor(**PAPER)], ids=repr)
 def test_bad_input_is_refused(model, windows):
     X, y = windows
     model = clone(model)
@@ -539,7 +537,7 @@ def test_bad_input_is_refused(model, windows):
 
 
 @pytest.mark.parametrize(
-    "model", [BEIRARegressor(array_sfreq=100.0, verbose=False), BEIRARegressor(**PAPER)], ids=repr
+    "model", [BEIRARegressor(verbose=False), BEIRARegressor(**PAPER)], ids=repr
 )
 def test_windows_unlike_those_of_the_training_are_refused(model, windows):
     X, y = windows
@@ -547,7 +545,7 @@ def test_windows_unlike_those_of_the_training_are_refused(model, windows):
     with pytest.raises(ValueError, match=r"X has windows \[-8, 0\) s at 100 Hz, but .* \[-10.24"):
         model.predict(X.window(-8.0, 0.0))
     with pytest.raises(ValueError, match="X has 7 features, but BEIRARegressor is expecting 8"):
-        clone(model).fit(np.asarray(X), y).predict(np.asarray(X)[:, :7])
+        clone(model).fit(EEGWindows.from_array(X, sfreq=100.0), y).predict(np.asarray(X)[:, :7])
     renamed = X.info.copy()
     renamed.rename_channels({renamed["ch_names"][0]: "A1"})
     with pytest.raises(ValueError, match="other channels than BEIRARegressor was fitted with"):
@@ -556,7 +554,7 @@ def test_windows_unlike_those_of_the_training_are_refused(model, windows):
 
 def test_arrays_need_a_sampling_rate_and_tables_do_not(windows):
     X, y = windows
-    with pytest.raises(ValueError, match=r"sampling rate BEIRARegressor cannot know; give array_"):
+    with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
         clone(DEFAULT).fit(np.asarray(X), y)
     table = np.square(np.asarray(X)).mean(axis=2)
     model = clone(DEFAULT).fit(table, y)

@@ -41,7 +41,6 @@ from sklearn_beira.baselines.makers import (
     make_time_polynomial,
 )
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
-from sklearn_beira.eeg.windows import window_reach
 from sklearn_beira.evaluation.cross_validation import has_independent_targets, may_select
 from sklearn_beira.evaluation.leakage import _enough_gap, _few_blocks, _test_blocks, longest_window
 from sklearn_beira.evaluation.metrics import pearson_r
@@ -482,7 +481,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     X = EEGWindows([raw.get_data()], np.zeros(60, int), times, raw.info, tmin=-16, tmax=0)
     y = smooth(60, 1)
     model = Pipeline([("window", Windower(8.0, 2.0)), ("power", BandPower(None)), ("r", Ridge())])
-    assert window_reach(longest_window(model, X)) == 10.0
+    assert longest_window(model, X).reach == 10.0
     match = r"only 8 s apart in .*, but 'Pipeline' looks back 10 s .*\(gap=10\), or gap=None"
     with pytest.warns(GapWarning, match=match):
         run(model, X, y, cv=BlockedKFold(3, gap=7.0), refit=False)
@@ -496,10 +495,10 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     run(model, X, y, cv=BlockedKFold(3, gap=10.0), refit=False)
     grid = {"window__delay": [-2.0, 4.0], "window__duration": [6.0, 8.0]}
     search = GridSearchCV(model, grid, cv=BlockedKFold(2, gap=12.0))
-    assert window_reach(longest_window(search, X)) == 12.0
-    assert window_reach(longest_window(Ridge(), X)) == 16.0
+    assert longest_window(search, X).reach == 12.0
+    assert longest_window(Ridge(), X).reach == 16.0
     unread = clone(search).set_params(estimator__window__duration=60.0, cv=BlockedKFold(2))
-    assert window_reach(longest_window(unread, X)) == 12.0  # the grid has others
+    assert longest_window(unread, X).reach == 12.0  # the grid has others
     run(unread, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     # The gap inside of a search is its own, that of the folds is what align kept.
     inside = clone(search).set_params(cv=BlockedKFold(2, gap=6.0))
@@ -531,11 +530,11 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
         run(longer, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     # Wherever the search is, and whatever a distribution tells of itself.
     scaled = TransformedTargetRegressor(search, transformer=StandardScaler())
-    assert window_reach(longest_window(scaled, X)) == 12.0
-    assert window_reach(longest_window(Pipeline([("search", search)]), X)) == 12.0
+    assert longest_window(scaled, X).reach == 12.0
+    assert longest_window(Pipeline([("search", search)]), X).reach == 12.0
     for delays, history in ((stats.uniform(0, 4), 12.0), (stats.norm(), 16.0), (Drawn(), 16.0)):
         drawn = RandomizedSearchCV(model, {"window__delay": delays})
-        assert window_reach(longest_window(drawn, X)) == history
+        assert longest_window(drawn, X).reach == history
 
 
 class Drawn:

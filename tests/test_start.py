@@ -250,8 +250,9 @@ def test_a_silent_channel_of_an_array_changes_nothing(n_channels):
     X = np.asarray(windows([eeg], [onsets]).window(-15.0, 0.0))
     train, test = slice(0, 80), slice(110, None)
     silent = np.insert(X, 1, 0.0, axis=1)
-    expected = fit(X[train], y[train], array_sfreq=SFREQ).predict(X[test])
-    found = fit(silent[train], y[train], array_sfreq=SFREQ).predict(silent[test])
+    X, silent = (EEGWindows.from_array(eeg, SFREQ) for eeg in (X, silent))
+    expected = fit(X[train], y[train]).predict(X[test])
+    found = fit(silent[train], y[train]).predict(silent[test])
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
@@ -266,7 +267,8 @@ def test_a_silent_channel_of_windows_is_refused(world):
 def test_eeg_without_any_signal_predicts_the_mean(level):
     X = np.full((20, 3, 400), level)
     y = np.random.default_rng(0).standard_normal((20, 2))
-    found = fit(X, y, array_sfreq=SFREQ).predict(X)
+    X = EEGWindows.from_array(X, SFREQ)
+    found = fit(X, y).predict(X)
     np.testing.assert_allclose(found, np.tile(y.mean(axis=0), (20, 1)), atol=1e-2)
 
 

@@ -6,13 +6,13 @@ from sklearn.base import clone
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_beira import EEGWindows
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.baselines.sparse import SparseGroupLassoCV, sgl_alpha_max
 from sklearn_beira.features.band_power import BandPower
 
 BANDS = {"alpha": (8.0, 12.0), "beta": (15.0, 30.0)}
-RATE = {"array_sfreq": 100.0}
 
 
 @pytest.fixture(scope="module")
@@ -20,20 +20,21 @@ def data():
     """Windows of 3 channels: region 0 follows beta of channel 2, region 1 alpha of channel 0."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((120, 3, 600)) * np.exp(0.5 * rng.standard_normal((120, 3, 1)))
-    power = BandPower(BANDS, **RATE).fit_transform(X).reshape(120, 3, 2, 3)
+    X = EEGWindows.from_array(X, sfreq=100.0)
+    power = BandPower(BANDS).fit_transform(X).reshape(120, 3, 2, 3)
     y = np.column_stack([power[:, :, 1, 2].mean(axis=1), -power[:, :, 0, 0].mean(axis=1)])
     return X, 5.0 + 3.0 * y + 0.3 * rng.standard_normal(y.shape)
 
 
 def features(X, *fit_on):
-    power = BandPower(BANDS, **RATE).fit_transform(X)
+    power = BandPower(BANDS).fit_transform(X)
     return StandardScaler().fit_transform(power).reshape(len(X), 3, 2, 3)
 
 
 # -- fingerprint -------------------------------------------------------------------------------
 def test_each_region_gets_its_electrode_and_the_ridge_of_it(data):
     X, y = data
-    model = FingerprintRidgeCV(BANDS, **RATE).fit(X, y)
+    model = FingerprintRidgeCV(BANDS).fit(X, y)
     np.testing.assert_array_equal(model.electrode_, [2, 0])
     assert model.electrode_names_ is None
     F = features(X)
@@ -64,7 +65,7 @@ def test_a_search_of_one_is_the_plain_ridge(data):
     pytest.importorskip("himalaya")
     X, y = data
     alphas = np.logspace(0, 4, 9)
-    model = BandedRidgeCV(BANDS, n_iter=1, alphas=alphas, **RATE).fit(X, y)
+    model = BandedRidgeCV(BANDS, n_iter=1, alphas=alphas).fit(X, y)
     penalty = np.exp(-model.deltas_)  # the one relation that is tried first: equal shares
     np.testing.assert_allclose(penalty[:, 0], penalty[:, 1])
     np.testing.assert_allclose(np.log10(penalty / 2).round(6) * 2 % 1, 0, atol=1e-5)
@@ -77,7 +78,7 @@ def test_a_search_of_one_is_the_plain_ridge(data):
 def test_the_bands_weigh_as_their_penalties_say(data):
     pytest.importorskip("himalaya")
     X, y = data
-    model = BandedRidgeCV(BANDS, n_iter=15, **RATE).fit(X, y)
+    model = BandedRidgeCV(BANDS, n_iter=15).fit(X, y)
     assert model.deltas_[0, 1] > model.deltas_[0, 0] + 1  # region 0 follows beta
     assert model.deltas_[1, 0] > model.deltas_[1, 1] + 1  # region 1 alpha
     F = features(X)
@@ -92,7 +93,7 @@ def test_the_bands_weigh_as_their_penalties_say(data):
 def test_the_search_is_seeded_and_regions_do_not_matter_to_each_other(data):
     pytest.importorskip("himalaya")
     X, y = data
-    model = BandedRidgeCV(BANDS, n_iter=5, **RATE).fit(X, y)
+    model = BandedRidgeCV(BANDS, n_iter=5).fit(X, y)
     np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
     alone = clone(model).fit(X, y[:, 1])
     np.testing.assert_allclose(alone.predict(X), model.predict(X)[:, 1], rtol=1e-8)
@@ -123,7 +124,7 @@ def test_all_weights_are_zero_from_the_largest_penalty_on_and_not_below(l1_ratio
 def test_the_lasso_keeps_the_planted_groups_and_meets_its_optimality_conditions(data, groups):
     pytest.importorskip("skglm")
     X, y = data
-    model = SparseGroupLassoCV(BANDS, groups=groups, tol=1e-8, **RATE).fit(X, y)
+    model = SparseGroupLassoCV(BANDS, groups=groups, tol=1e-8).fit(X, y)
     strength = np.linalg.norm(model.coef_, axis=1)  # over lags: regions, bands, channels
     assert np.unravel_index(strength[0].argmax(), (2, 3)) == (1, 2)
     assert np.unravel_index(strength[1].argmax(), (2, 3)) == (0, 0)
@@ -152,7 +153,7 @@ def test_the_lasso_keeps_the_planted_groups_and_meets_its_optimality_conditions(
 def test_with_single_weights_alone_it_is_the_lasso(data):
     pytest.importorskip("skglm")
     X, y = data
-    model = SparseGroupLassoCV(BANDS, l1_ratio=1.0, tol=1e-9, **RATE).fit(X, y[:, 0])
+    model = SparseGroupLassoCV(BANDS, l1_ratio=1.0, tol=1e-9).fit(X, y[:, 0])
     F, spread = features(X).reshape(len(X), -1), y[:, 0].std()
     lasso = Lasso(model.alpha_[0] * spread, tol=1e-10, max_iter=100_000).fit(F, y[:, 0])
     np.testing.assert_allclose(model.coef_.ravel(), lasso.coef_, atol=1e-5)
@@ -163,10 +164,11 @@ def test_with_single_weights_alone_it_is_the_lasso(data):
 def test_a_silent_channel_gets_no_weight(data):
     pytest.importorskip("skglm")
     X, y = data
-    silent = X.copy()
+    silent = np.array(X)
     silent[:, 1] = 0.0
+    silent = EEGWindows.from_array(silent, sfreq=100.0)
     for l1_ratio in (0.5, 1.0):
-        model = SparseGroupLassoCV(BANDS, n_alphas=4, l1_ratio=l1_ratio, **RATE).fit(silent, y)
+        model = SparseGroupLassoCV(BANDS, n_alphas=4, l1_ratio=l1_ratio).fit(silent, y)
         assert np.isfinite(model.coef_).all()
         assert not model.coef_[..., 1].any()
         assert model.coef_[..., 0].any()
@@ -177,7 +179,7 @@ def test_a_region_that_does_not_vary_is_predicted_as_it_is(data):
     pytest.importorskip("skglm")
     X, y = data
     y = np.column_stack([np.full(len(y), 7.0), y[:, 0]])
-    model = SparseGroupLassoCV(BANDS, n_alphas=3, **RATE).fit(X, y)
+    model = SparseGroupLassoCV(BANDS, n_alphas=3).fit(X, y)
     np.testing.assert_allclose(model.predict(X)[:, 0], 7.0)
 
 
@@ -185,7 +187,7 @@ def test_a_region_that_does_not_vary_is_predicted_as_it_is(data):
 @pytest.mark.parametrize("Model", [FingerprintRidgeCV, BandedRidgeCV])
 def test_bad_targets_are_refused(data, Model):
     X, y = data
-    model = Model(BANDS, **RATE)
+    model = Model(BANDS)
     if Model is BandedRidgeCV:
         pytest.importorskip("himalaya")
     with pytest.raises(ValueError, match=f"{Model.__name__} requires y to be passed"):
@@ -206,8 +208,7 @@ def test_bad_targets_are_refused(data, Model):
         (SparseGroupLassoCV(eps=1.0), "The 'eps' parameter of SparseGroupLassoCV must be"),
         (BandedRidgeCV(n_iter=0), "The 'n_iter' parameter of BandedRidgeCV must be"),
         (FingerprintRidgeCV(n_splits=1), "The 'n_splits' parameter of FingerprintRidgeCV must"),
-        (FingerprintRidgeCV(step=-1.0, **RATE), "The 'step' parameter of BandPower must be"),
-        (FingerprintRidgeCV(), "give array_sfreq in Hz"),
+        (FingerprintRidgeCV(step=-1.0), "The 'step' parameter of BandPower must be"),
     ],
     ids=repr,
 )

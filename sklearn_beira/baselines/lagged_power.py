@@ -1,6 +1,6 @@
 """Linear models that know what is a channel, a band and a lag in lagged band power."""
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +28,6 @@ class PowerRegressor(RegressorMixin, BaseEstimator):
         "step": "no_validation",
         "n_splits": [Interval(Integral, 2, None, closed="left")],
         "gap": [Interval(Integral, 0, None, closed="left")],
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def fit(self, X, y):
@@ -50,9 +49,7 @@ class PowerRegressor(RegressorMixin, BaseEstimator):
         self._import()
         X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         y, self._target_is_1d = check_targets(self, X, y)
-        self.power_ = BandPower(
-            self.bands, duration=self.duration, step=self.step, array_sfreq=self.array_sfreq
-        ).fit(X)
+        self.power_ = BandPower(self.bands, duration=self.duration, step=self.step).fit(X)
         power = self._power(X)
         self.center_, self.scale_ = power.mean(axis=0), power.std(axis=0)
         self.scale_[self.scale_ == 0] = 1.0
@@ -117,8 +114,6 @@ class FingerprintRidgeCV(PowerRegressor):
         Inner blocks, as there.
     gap : int
         Rows on each side of a block, as there.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Attributes
     ----------
@@ -146,10 +141,12 @@ class FingerprintRidgeCV(PowerRegressor):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.baselines import FingerprintRidgeCV
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 800)), rng.standard_normal((40, 2))
-    >>> FingerprintRidgeCV({"alpha": (8, 12)}, array_sfreq=100).fit(X, y).electrode_.shape
+    >>> eeg, y = rng.standard_normal((40, 4, 800)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> FingerprintRidgeCV({"alpha": (8, 12)}).fit(X, y).electrode_.shape
     (2,)
     """
 
@@ -171,7 +168,6 @@ class FingerprintRidgeCV(PowerRegressor):
         alphas=None,
         n_splits=5,
         gap=8,
-        array_sfreq=None,
     ):
         self.bands = bands
         self.duration = duration
@@ -179,7 +175,6 @@ class FingerprintRidgeCV(PowerRegressor):
         self.alphas = alphas
         self.n_splits = n_splits
         self.gap = gap
-        self.array_sfreq = array_sfreq
 
     def _fit(self, power, y, blocks):
         grid = check_alphas(self.alphas)
@@ -223,8 +218,6 @@ class BandedRidgeCV(PowerRegressor):
         Inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     gap : int
         Rows on each side of a block, as there.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     random_state : int, RandomState instance or None
         Seed of the search.
 
@@ -253,12 +246,14 @@ class BandedRidgeCV(PowerRegressor):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.baselines import BandedRidgeCV
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((20, 8, 800)), rng.standard_normal((20, 2))
+    >>> eeg, y = rng.standard_normal((20, 8, 800)), rng.standard_normal((20, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
     >>> bands = {"alpha": (8, 12), "beta": (13, 30)}
     >>> ridge = BandedRidgeCV(
-    ...     bands, step=4.0, n_iter=3, n_splits=3, gap=1, array_sfreq=100, random_state=0
+    ...     bands, step=4.0, n_iter=3, n_splits=3, gap=1, random_state=0
     ... )
     >>> ridge.fit(X, y).deltas_.shape  # a penalty for every region and band
     (2, 2)
@@ -284,7 +279,6 @@ class BandedRidgeCV(PowerRegressor):
         n_iter=20,
         n_splits=5,
         gap=8,
-        array_sfreq=None,
         random_state=0,
     ):
         self.bands = bands
@@ -294,7 +288,6 @@ class BandedRidgeCV(PowerRegressor):
         self.n_iter = n_iter
         self.n_splits = n_splits
         self.gap = gap
-        self.array_sfreq = array_sfreq
         self.random_state = random_state
 
     def _fit(self, power, y, blocks):

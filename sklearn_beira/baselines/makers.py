@@ -93,7 +93,7 @@ def make_time_polynomial(degree=3):
     return Pipeline([("time", TimePolynomial(degree)), ("regression", LinearRegression())])
 
 
-def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior", array_sfreq=None):
+def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior"):
     """Make the regression on posterior alpha power convolved with the hemodynamic response.
 
     The oldest EEG-fMRI model: one number per volume.
@@ -107,8 +107,6 @@ def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior", arr
     channels : {"posterior", "all"}, list of str or None
         Channels to average over: the occipital and parieto-occipital ones by name (all, where none
         has such a name), all, or those named. None keeps the channels apart.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -131,10 +129,10 @@ def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior", arr
     >>> list(make_alpha_hrf().named_steps)
     ['window', 'power', 'scale', 'regression']
     """
-    power = HRFBandPower({"alpha": band}, average=channels, array_sfreq=array_sfreq)
+    power = HRFBandPower({"alpha": band}, average=channels)
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
             ("power", power),
             ("scale", StandardScaler()),
             ("regression", LinearRegression()),
@@ -142,9 +140,7 @@ def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior", arr
     )
 
 
-def make_band_power_ridge(
-    duration=16.0, *, bands="default", step=2.0, alphas=None, array_sfreq=None
-):
+def make_band_power_ridge(duration=16.0, *, bands="default", step=2.0, alphas=None):
     """Make the lagged band-power ridge, with a penalty of its own for every region.
 
     Log power of every channel, in every band, at every lag: the baseline to beat.
@@ -160,8 +156,6 @@ def make_band_power_ridge(
     alphas : array-like or None
         Penalties to choose from, per region, by leave-one-out inside the training data; None takes
         25 from 1 to 1e6.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -184,17 +178,15 @@ def make_band_power_ridge(
     alphas = np.logspace(0, 6, 25) if alphas is None else alphas
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
-            ("power", BandPower(bands, duration=step, step=step, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
+            ("power", BandPower(bands, duration=step, step=step)),
             ("scale", StandardScaler()),
             ("ridge", RidgeCV(alphas, alpha_per_target=True)),
         ]
     )
 
 
-def make_eeg_fingerprint(
-    duration=16.0, *, bands="default", step=2.0, alphas=None, array_sfreq=None
-):
+def make_eeg_fingerprint(duration=16.0, *, bands="default", step=2.0, alphas=None):
     """Make the EEG fingerprint: the lagged powers of one electrode, chosen for every region.
 
     Parameters
@@ -207,8 +199,6 @@ def make_eeg_fingerprint(
         Length of the segments power is averaged over and distance of lags, in s.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -231,20 +221,16 @@ def make_eeg_fingerprint(
     >>> list(make_eeg_fingerprint().named_steps)
     ['window', 'fingerprint']
     """
-    fingerprint = FingerprintRidgeCV(
-        bands, duration=step, step=step, alphas=alphas, array_sfreq=array_sfreq
-    )
+    fingerprint = FingerprintRidgeCV(bands, duration=step, step=step, alphas=alphas)
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
             ("fingerprint", fingerprint),
         ]
     )
 
 
-def make_spoc_ridge(
-    duration=16.0, *, bands="default", n_components=2, alphas=None, array_sfreq=None
-):
+def make_spoc_ridge(duration=16.0, *, bands="default", n_components=2, alphas=None):
     """Make SPoC and ridge: spatial filters whose power goes with BOLD, for every region and band.
 
     Parameters
@@ -257,8 +243,6 @@ def make_spoc_ridge(
         Components per band and region.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -281,11 +265,11 @@ def make_spoc_ridge(
     >>> list(make_spoc_ridge().named_steps)
     ['window', 'spoc']
     """
-    spoc = SPoCRidgeCV(bands, n_components=n_components, alphas=alphas, array_sfreq=array_sfreq)
-    return Pipeline([("window", Windower(duration, 0.0, array_sfreq=array_sfreq)), ("spoc", spoc)])
+    spoc = SPoCRidgeCV(bands, n_components=n_components, alphas=alphas)
+    return Pipeline([("window", Windower(duration, 0.0)), ("spoc", spoc)])
 
 
-def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4, array_sfreq=None):
+def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4):
     """Make partial least squares from lagged band power to all regions together.
 
     Parameters
@@ -298,8 +282,6 @@ def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4, array_
         Length of the segments power is averaged over and distance of lags, in s.
     n_components : int
         Components kept; worth a search.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -325,16 +307,14 @@ def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4, array_
     """
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
-            ("power", BandPower(bands, duration=step, step=step, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
+            ("power", BandPower(bands, duration=step, step=step)),
             ("pls", PLSRegression(n_components)),
         ]
     )
 
 
-def make_sparse_group_lasso(
-    duration=16.0, *, bands="default", step=2.0, l1_ratio=0.5, array_sfreq=None
-):
+def make_sparse_group_lasso(duration=16.0, *, bands="default", step=2.0, l1_ratio=0.5):
     """Make the distributed-lag model with few channels and bands: the sparse group lasso.
 
     Needs skglm: ``pip install "sklearn-beira[rivals]"``.
@@ -349,8 +329,6 @@ def make_sparse_group_lasso(
         Length of the segments power is averaged over and distance of lags, in s.
     l1_ratio : float
         Share of the penalty that goes to single weights, the rest goes to groups.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -373,17 +351,11 @@ def make_sparse_group_lasso(
     >>> list(make_sparse_group_lasso().named_steps)
     ['window', 'lasso']
     """
-    lasso = SparseGroupLassoCV(
-        bands, duration=step, step=step, l1_ratio=l1_ratio, array_sfreq=array_sfreq
-    )
-    return Pipeline(
-        [("window", Windower(duration, 0.0, array_sfreq=array_sfreq)), ("lasso", lasso)]
-    )
+    lasso = SparseGroupLassoCV(bands, duration=step, step=step, l1_ratio=l1_ratio)
+    return Pipeline([("window", Windower(duration, 0.0)), ("lasso", lasso)])
 
 
-def make_tangent_space_ridge(
-    duration=16.0, *, bands="default", n_components=8, alphas=None, array_sfreq=None
-):
+def make_tangent_space_ridge(duration=16.0, *, bands="default", n_components=8, alphas=None):
     """Make ridge on covariances in the Riemannian tangent space.
 
     Needs pyRiemann: ``pip install "sklearn-beira[rivals]"``.
@@ -398,8 +370,6 @@ def make_tangent_space_ridge(
         Principal components kept per band.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -423,10 +393,10 @@ def make_tangent_space_ridge(
     >>> list(make_tangent_space_ridge().named_steps)
     ['window', 'tangent', 'scale', 'ridge']
     """
-    tangent = BandTangentSpace(bands, n_components=n_components, array_sfreq=array_sfreq)
+    tangent = BandTangentSpace(bands, n_components=n_components)
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
             ("tangent", tangent),
             ("scale", StandardScaler()),
             ("ridge", BlockedRidgeCV(alphas)),
@@ -434,9 +404,7 @@ def make_tangent_space_ridge(
     )
 
 
-def make_banded_ridge(
-    duration=16.0, *, bands="default", step=2.0, n_iter=20, random_state=0, array_sfreq=None
-):
+def make_banded_ridge(duration=16.0, *, bands="default", step=2.0, n_iter=20, random_state=0):
     """Make the lagged band-power ridge with a penalty for every frequency band.
 
     Needs himalaya: ``pip install "sklearn-beira[rivals]"``.
@@ -453,8 +421,6 @@ def make_banded_ridge(
         Relations between the bands that are tried.
     random_state : int, RandomState instance or None
         Seed of the search for them.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Returns
     -------
@@ -482,11 +448,8 @@ def make_banded_ridge(
         step=step,
         n_iter=n_iter,
         random_state=random_state,
-        array_sfreq=array_sfreq,
     )
-    return Pipeline(
-        [("window", Windower(duration, 0.0, array_sfreq=array_sfreq)), ("ridge", ridge)]
-    )
+    return Pipeline([("window", Windower(duration, 0.0)), ("ridge", ridge)])
 
 
 # What a rival needs beyond the core dependencies.
@@ -547,7 +510,7 @@ def make_baselines(extras="installed", *, duration=16.0):
     return {name: model for name, model in models.items() if name not in left_out}
 
 
-def make_brainwavelinker(duration=16.0, *, array_sfreq=None, **params):
+def make_brainwavelinker(duration=16.0, **params):
     """Make the BrainWaveLinker convolution, a neural rival, as a model that estimates one volume.
 
     The network is :class:`~sklearn_beira.regressor.nets.BrainWaveLinkerNet`, trained on minus the correlation
@@ -558,8 +521,6 @@ def make_brainwavelinker(duration=16.0, *, array_sfreq=None, **params):
     ----------
     duration : float
         History that a window covers, in s.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     **params
         Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
 
@@ -585,10 +546,10 @@ def make_brainwavelinker(duration=16.0, *, array_sfreq=None, **params):
         "max_epochs": 150,
         "lr": 5e-3,
     }
-    return _make_net(duration, array_sfreq, {**settings, **params})
+    return _make_net(duration, {**settings, **params})
 
 
-def make_eegnet(duration=16.0, *, array_sfreq=None, **params):
+def make_eegnet(duration=16.0, **params):
     """Make an EEGNet-style regressor, a neural rival, as a model that estimates one volume.
 
     The network is :class:`~sklearn_beira.regressor.nets.EEGNet` [1]_. The training settings are ours: for
@@ -598,8 +559,6 @@ def make_eegnet(duration=16.0, *, array_sfreq=None, **params):
     ----------
     duration : float
         History that a window covers, in s.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     **params
         Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
 
@@ -626,10 +585,10 @@ def make_eegnet(duration=16.0, *, array_sfreq=None, **params):
         "max_epochs": 40,
         "lr": 1e-2,
     }
-    return _make_net(duration, array_sfreq, {**settings, **params})
+    return _make_net(duration, {**settings, **params})
 
 
-def _make_net(duration, array_sfreq, params):
+def _make_net(duration, params):
     """A network behind its window, with what both neural rivals are trained by."""
     settings = {
         "mode": "many_to_one",
@@ -640,7 +599,7 @@ def _make_net(duration, array_sfreq, params):
     }
     return Pipeline(
         [
-            ("window", Windower(duration, 0.0, array_sfreq=array_sfreq)),
+            ("window", Windower(duration, 0.0)),
             ("net", BEIRARegressor(**{**settings, **params})),
         ]
     )

@@ -43,8 +43,6 @@ class SparseGroupLassoCV(PowerRegressor):
         Rows on each side of a block, as there.
     tol : float
         Violation of optimality at which a fit is done, for targets of unit variance.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Attributes
     ----------
@@ -102,7 +100,6 @@ class SparseGroupLassoCV(PowerRegressor):
         n_splits=5,
         gap=8,
         tol=1e-3,
-        array_sfreq=None,
     ):
         self.bands = bands
         self.duration = duration
@@ -114,7 +111,6 @@ class SparseGroupLassoCV(PowerRegressor):
         self.n_splits = n_splits
         self.gap = gap
         self.tol = tol
-        self.array_sfreq = array_sfreq
 
     def _fit(self, power, y, blocks):
         n_lags, n_bands, n_channels = power.shape[1:]

@@ -52,8 +52,6 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         Inner blocks, as there.
     gap : int
         Rows on each side of a block, as there.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Attributes
     ----------
@@ -84,10 +82,12 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.baselines import SPoCRidgeCV
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 800)), rng.standard_normal((40, 2))
-    >>> SPoCRidgeCV({"alpha": (8, 12)}, array_sfreq=100).fit(X, y).filters_.shape
+    >>> eeg, y = rng.standard_normal((40, 4, 800)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> SPoCRidgeCV({"alpha": (8, 12)}).fit(X, y).filters_.shape
     (2, 1, 4, 2)
     """
 
@@ -96,7 +96,6 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "bands": "no_validation",  # checked by BandCovariance
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, 1, closed="left")],
         "alphas": ["array-like", None],
@@ -113,7 +112,6 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         alphas=None,
         n_splits=5,
         gap=8,
-        array_sfreq=None,
     ):
         self.bands = bands
         self.n_components = n_components
@@ -121,7 +119,6 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         self.alphas = alphas
         self.n_splits = n_splits
         self.gap = gap
-        self.array_sfreq = array_sfreq
 
     def fit(self, X, y):
         """Learn filters and weights.
@@ -142,7 +139,7 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         y, self._target_is_1d = check_targets(self, X, y)
         alphas = check_alphas(self.alphas)
-        self.covariance_ = BandCovariance(self.bands, array_sfreq=self.array_sfreq).fit(X)
+        self.covariance_ = BandCovariance(self.bands).fit(X)
         C = self.covariance_.transform(X)
         blocks, _ = inner_blocks(len(y), self.n_splits, self.gap)
         errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])

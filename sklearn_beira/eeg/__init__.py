@@ -2,6 +2,6 @@
 
 from .filters import EEGFilter, Windower
 from .rows import tail_split
-from .windows import EEGWindows, window_reach
+from .windows import EEGWindows
 
-__all__ = ["EEGFilter", "EEGWindows", "Windower", "tail_split", "window_reach"]
+__all__ = ["EEGFilter", "EEGWindows", "Windower", "tail_split"]

@@ -7,8 +7,6 @@ from functools import partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from .windows import EEGWindows
-
 
 class _Cache:
     """Results by key, bounded in bytes; the ones used longest ago go first.
@@ -110,8 +108,8 @@ def recording_rows(compute, X, settings, n_jobs=None):
     compute : callable
         From continuous EEG ``(n_channels, n_times)`` and the first samples of windows, ndarray
         ``(n_starts,)``, to rows ``(n_starts, ...)``.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        Samples; ready-cut windows are recordings of their own, and not remembered.
+    X : EEGWindows
+        Samples; rows of epoched arrays are not remembered.
     settings : tuple
         All that the rows depend on besides the recording and the start of the window.
     n_jobs : int or None
@@ -122,15 +120,15 @@ def recording_rows(compute, X, settings, n_jobs=None):
     rows : ndarray, shape (n_samples, ...)
         The rows, in the order of the samples.
     """
-    if not isinstance(X, EEGWindows):
+    if X.epoched:
         start = np.zeros(1, dtype=np.int64)
-        return np.concatenate([compute(window, start) for window in X])
-    used = np.unique(X.groups)
-    members = [np.flatnonzero(X.groups == k) for k in used]
+        return np.concatenate([compute(window, start) for window in X.recordings])
+    used = np.unique(X.source)
+    members = [np.flatnonzero(X.source == k) for k in used]
     # Threads whatever the backend: what is remembered, behind a lock, is that of this process.
     parts = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
         delayed(feature_rows.rows)(
-            (X.tokens[k], *settings), X._starts[rows], partial(compute, X.recordings[k])
+            (X.tokens[k], *settings), X.starts[rows], partial(compute, X.recordings[k])
         )
         for k, rows in zip(used, members, strict=True)
     )

@@ -5,19 +5,19 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
-from .._utils.numbers import check_kind, check_magnitude
+from .._utils.numbers import check_kind
 from .._utils.warn import warn_user
-from .windows import EEGWindows
+from .windows import EEGWindows, are_epochs, check_epochs
 
 
 def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
-    """Check EEG given as windows of recordings or as a plain array.
+    """Check EEG given as windows of recordings, as mne.Epochs or as a plain array.
 
     Parameters
     ----------
     estimator : BaseEstimator
         The estimator that asks; ``n_features_in_`` (channels) is set on it or compared.
-    X : EEGWindows or array-like, shape (n_samples, n_channels, n_times) or (n_samples, n_channels)
+    X : EEGWindows, mne.Epochs or array-like of shape (n_samples, n_channels[, n_times])
         EEG in V. A 2-D array is read as a single time point per sample.
     reset : bool
         True in ``fit``.
@@ -31,10 +31,12 @@ def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
 
     Returns
     -------
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        The checked input.
+    X : EEGWindows
+        The checked input. A plain array becomes windows of unknown sampling rate and times.
     """
     check_rows(X, y)
+    if isinstance(X, mne.BaseEpochs) or are_epochs(X):
+        X = EEGWindows.from_array(X)
     if isinstance(X, EEGWindows):
         if len(X) < ensure_min_samples:
             raise ValueError(
@@ -60,15 +62,8 @@ def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
     )
     if reset:
         estimator.ch_names_in_ = None
-    if X.ndim > 3:
-        raise ValueError(
-            f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
-            f"dimensions."
-        )
-    if not X.size:
-        raise ValueError(f"X has windows without a time point, got shape {X.shape}.")
-    check_magnitude(X, "X")
-    return X if X.ndim == 3 else X[:, :, np.newaxis]
+    check_epochs(X)
+    return EEGWindows._of_epochs(X)
 
 
 def check_rows(X, y):
@@ -125,18 +120,6 @@ def check_rows(X, y):
         )
 
 
-def array_sampling_rate(X, array_sfreq, estimator):
-    """Sampling rate in Hz of the checked X; a plain array does not know its own."""
-    if isinstance(X, EEGWindows):
-        return X.sfreq
-    if array_sfreq is None:
-        raise ValueError(
-            f"X is a plain array, whose sampling rate {type(estimator).__name__} cannot know; "
-            f"give array_sfreq in Hz, or pass the EEGWindows that align returns."
-        )
-    return float(array_sfreq)
-
-
 def channel_names(estimator, input_features):
     """Names of the channels seen in ``fit``, or those given, checked as scikit-learn does."""
     check_is_fitted(estimator)
@@ -152,7 +135,7 @@ def _check_channels(estimator, X, *, reset):
         vars(estimator).pop("feature_names_in_", None)  # of a DataFrame in an earlier fit
         return
     known = estimator.ch_names_in_
-    if known is None:
+    if known is None or X.ch_names is None:
         if X.shape[1] != estimator.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} channels, but {type(estimator).__name__} was fitted with "

@@ -1,6 +1,7 @@
 """Recordings that lie in files: opened where they are read, sent to workers as a path."""
 
 import contextlib
+import math
 import os
 import tempfile
 from hashlib import blake2b
@@ -25,7 +26,7 @@ class RecordingFile:
         File.
     offset : int
         Where in the file the numbers begin, in bytes.
-    shape : tuple of int, (n_channels, n_times)
+    shape : tuple of int, (n_channels, n_times) or (n, n_channels, n_times)
         Shape.
     dtype : dtype
         Type of the numbers.
@@ -46,7 +47,7 @@ class RecordingFile:
 
     @property
     def nbytes(self):
-        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def array(self):
@@ -94,7 +95,7 @@ def held(recording):
         return recording
     view = np.asarray(recording).view()
     view.flags.writeable = False
-    if not isinstance(recording, np.memmap) or recording.ndim != 2 or not recording.size:
+    if not isinstance(recording, np.memmap) or recording.ndim not in (2, 3) or not recording.size:
         return view
     whole = recording
     while isinstance(whole.base, np.memmap):

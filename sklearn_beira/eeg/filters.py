@@ -15,9 +15,8 @@ from .._utils.mne_log import quiet_mne
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
 from .cache import _Cache
-from .checks import array_sampling_rate, channel_names, check_eeg
+from .checks import channel_names, check_eeg
 from .files import find_recording, in_pieces, recording_path, write_recording
-from .windows import EEGWindows, window_reach
 
 __all__ = ["EEGFilter", "Windower"]
 
@@ -32,7 +31,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
             Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
@@ -87,10 +86,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     reference : {"average", None} or list of str
         Common average, no change, or the names of the reference channels. An average reference
         applied to average-referenced EEG changes nothing.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     folder : path-like or None
-        Folder where filtered recordings of EEGWindows are kept as files, which are read when
+        Folder where filtered continuous recordings are kept as files, which are read when
         needed: for recordings that do not fit in memory together, and for workers, which then
         share them. A recording that was filtered before is found there and not filtered again. The
         folder must outlive what was filtered.
@@ -110,17 +107,17 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
 
     Notes
     -----
-    Ready-cut windows (plain arrays) are filtered one by one, padded by reflection: the first and
-    last part of each window, about half the filter length, are estimates from mirrored EEG.
-    Recordings come out as float32; arrays keep their type. The order is reference, notch, band
-    pass, resampling.
+    Epoched arrays (:meth:`EEGWindows.from_array`) are filtered epoch by epoch, padded by
+    reflection: the first and last part of each epoch, about half the filter length, are estimates
+    from mirrored EEG. Recordings come out as float32; epoched arrays keep their type. The order is reference,
+    notch, band pass, resampling.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import EEGFilter
+    >>> from sklearn_beira import EEGFilter, EEGWindows
     >>> X = np.random.default_rng(0).standard_normal((5, 8, 1000))
-    >>> EEGFilter(8, 12, sfreq=100, array_sfreq=250).fit_transform(X).shape
+    >>> EEGFilter(8, 12, sfreq=100).fit_transform(EEGWindows.from_array(X, sfreq=250)).shape
     (5, 8, 400)
     """
 
@@ -131,7 +128,6 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         # MNE's notch is 2 Hz wide.
         "notch": [Interval(Real, 2, None, closed="left"), None],
         "reference": [StrOptions({"average"}), list, tuple, None],
-        "array_sfreq": [_POSITIVE, None],
         "folder": [str, PathLike, None],
         "n_jobs": [Integral, None],
     }
@@ -144,7 +140,6 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         sfreq=100.0,
         notch=None,
         reference="average",
-        array_sfreq=None,
         folder=None,
         n_jobs=None,
     ):
@@ -153,7 +148,6 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         self.sfreq = sfreq
         self.notch = notch
         self.reference = reference
-        self.array_sfreq = array_sfreq
         self.folder = folder
         self.n_jobs = n_jobs
 
@@ -162,13 +156,13 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
 
         Parameters
         ----------
-        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
 
         Returns
         -------
-        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
-            The same samples, filtered: windows over filtered recordings, or filtered windows.
+        X : EEGWindows, shape (n_samples, n_channels, n_times_out)
+            The same samples over filtered recordings.
         """
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
@@ -180,9 +174,9 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
             "notch": self.notch,
             "reference": self.reference,
         }
-        if not isinstance(X, EEGWindows):
-            return _filter_windows(X, self.array_sfreq, steps)
-        used = np.unique(X.groups)
+        if X.epoched:
+            return _filter_epochs(X, steps)
+        used = np.unique(X.source)
         # Threads whatever the backend: results are remembered in this process, behind a lock.
         results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
             delayed(_filter_recording)(X, k, steps, self.folder) for k in used
@@ -199,7 +193,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     def _check_parameters(self, X):
         if self.reference == "average":
             n_channels = X.shape[1]
-            if isinstance(X, EEGWindows):
+            if X.info is not None:
                 n_channels = len(mne.pick_types(X.info, eeg=True, seeg=True, ecog=True, dbs=True))
             if n_channels < 2:
                 raise ValueError(
@@ -209,7 +203,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         elif self.reference is not None:
             if self.ch_names_in_ is None:
                 raise ValueError(
-                    "a plain array has no channel names; reference is 'average' or None."
+                    "the names of the channels are unknown, so that reference must be 'average' or "
+                    "None; pass EEGWindows.from_array(X, ch_names=...)."
                 )
             unknown = [name for name in self.reference if name not in self.ch_names_in_]
             if unknown or not self.reference:
@@ -219,18 +214,16 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
                 )
         if self.l_freq is self.h_freq is self.sfreq is self.notch is None:
             return
-        rate = array_sampling_rate(X, self.array_sfreq, self)
+        rate = X.sfreq
         _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
         if self.notch is not None and not len(_harmonics(self.notch, rate)):
             raise ValueError(
                 f"notch={self.notch:g} Hz does not lie 1 Hz or more below {rate / 2:g} Hz, the "
                 f"Nyquist frequency of EEG recorded at {rate:g} Hz; use notch=None."
             )
-        if isinstance(X, EEGWindows):
-            lengths = {k: X.recordings[k].shape[1] for k in np.unique(X.groups)}
-        else:
-            lengths = {None: X.shape[2]}
-        shortest = min(lengths, key=lengths.get)
+        used = np.unique(X.source)
+        shortest = used[X.lengths[used].argmin()]
+        length = X.lengths[shortest]
         filters = {
             f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
                 self.l_freq, self.h_freq, rate
@@ -240,10 +233,10 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
             filters[f"notch={self.notch:g} needs"] = _notch_length(self.notch, rate)
         asked = max(filters, key=filters.get)
         needed = filters[asked]
-        if lengths[shortest] < needed:
-            what = "each window" if shortest is None else f"recording {shortest}"
+        if length < needed:
+            what = "each epoch" if X.epoched else f"recording {shortest}"
             raise ValueError(
-                f"{what} lasts {lengths[shortest] / rate:.2f} s, shorter than the filter of "
+                f"{what} lasts {length / rate:.2f} s, shorter than the filter of "
                 f"{needed / rate:.2f} s that {asked}; filter longer recordings, or choose edges "
                 f"farther from 0 and from the Nyquist frequency."
             )
@@ -262,8 +255,6 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         Length of the window in s; None keeps all there is before the end.
     delay : float
         Time from the end of the window to the onset of the volume, in s.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays, whose windows are taken to end at the volume onset.
 
     Attributes
     ----------
@@ -278,76 +269,63 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
 
     Notes
     -----
-    On EEGWindows nothing is copied: it costs nothing to search a grid of durations and delays.
+    Nothing is copied: it costs nothing to search a grid of durations and delays. Epoched arrays are
+    taken to end at the volume onset.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import Windower
-    >>> X = np.zeros((5, 8, 3000))
-    >>> Windower(20.0, 4.0, array_sfreq=100).fit_transform(X).shape
+    >>> from sklearn_beira import EEGWindows, Windower
+    >>> X = EEGWindows.from_array(np.zeros((5, 8, 3000)), sfreq=100)
+    >>> Windower(20.0, 4.0).fit_transform(X).shape
     (5, 8, 2000)
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "duration": [_POSITIVE, None],
         "delay": [Interval(Real, None, None, closed="neither")],
-        "array_sfreq": [_POSITIVE, None],
     }
 
-    def __init__(self, duration=20.48, delay=0.0, *, array_sfreq=None):
+    def __init__(self, duration=20.48, delay=0.0):
         self.duration = duration
         self.delay = delay
-        self.array_sfreq = array_sfreq
 
     def transform(self, X):
         """Cut the windows anew.
 
         Parameters
         ----------
-        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
 
         Returns
         -------
-        X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times_out)
+        X : EEGWindows, shape (n_samples, n_channels, n_times_out)
             The same samples through the new window.
         """
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
-        self._check_parameters(X)
-        if isinstance(X, EEGWindows):
-            tmin = X.tmin if self.duration is None else -self.delay - self.duration
-            windows = X.window(tmin, -self.delay)
-            if window_reach(windows) > window_reach(X) + 1e-6:
-                tmin, tmax = windows.tmin, windows.tmax
-                warn_user(
-                    f"the window [{tmin:g}, {tmax:g}) s reaches further than that of X, "
-                    f"[{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes apart "
-                    f"by what X holds do not keep their EEG apart. Give align, or X.window, a tmin "
-                    f"of at most {tmin:g} s and a tmax of at least {tmax:g} s.",
-                    GapWarning,
-                )
-            return windows
-        start, stop = self._array_range(X)
-        return X[:, :, start:stop]
+        windows = self._window(X)
+        if windows.reach > X.reach + 1e-6:
+            tmin, tmax = windows.tmin, windows.tmax
+            warn_user(
+                f"the window [{tmin:g}, {tmax:g}) s reaches further than that of X, "
+                f"[{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes apart by "
+                f"what X holds do not keep their EEG apart. Give align, or X.window, a tmin of at "
+                f"most {tmin:g} s and a tmax of at least {tmax:g} s.",
+                GapWarning,
+            )
+        return windows
 
     def _check_parameters(self, X):
-        if isinstance(X, EEGWindows):
-            return
-        start, stop = self._array_range(X)
-        if start < 0 or stop > X.shape[2] or start >= stop:
-            raise ValueError(
-                f"the window of duration={self.duration} s and delay={self.delay:g} s does not lie "
-                f"in the ready-cut windows of {X.shape[2]} samples; cut longer ones."
-            )
+        if X.epoched:
+            self._window(X)
 
-    def _array_range(self, X):
-        if self.duration is None and self.delay == 0:
-            return 0, X.shape[2]
-        rate = array_sampling_rate(X, self.array_sfreq, self)
-        stop = X.shape[2] - round(self.delay * rate)
-        return (0 if self.duration is None else stop - round(self.duration * rate)), stop
+    def _window(self, X):
+        if X.epoched and self.duration is None and X.tmax == -self.delay:
+            return X  # whose rate may be unknown
+        tmin = X.tmin if self.duration is None else -self.delay - self.duration
+        return X.window(tmin, -self.delay)
 
 
 # -- filtering one recording, once --------------------------------------------------------------
@@ -397,11 +375,15 @@ def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
         raw.resample(sfreq)
 
 
-def _filter_windows(X, rate, steps):
-    """The same on ready-cut windows, shape (n_samples, n_channels, n_times)."""
-    if steps["reference"] is not None:
-        X = X - X.mean(axis=1, keepdims=True)
-    out = np.asarray(X, dtype=np.float64)
+def _filter_epochs(X, steps):
+    """The same of epoched arrays, each epoch on its own."""
+    eeg, rate, reference = X.recordings, X._sfreq, steps["reference"]
+    if reference is not None:
+        picks = slice(None)
+        if reference != "average":
+            picks = [X.ch_names.index(name) for name in reference]
+        eeg = eeg - eeg[:, picks].mean(axis=1, keepdims=True)
+    out = np.asarray(eeg, dtype=np.float64)
     with quiet_mne():
         if steps["notch"] is not None:
             out = mne.filter.notch_filter(out, rate, _harmonics(steps["notch"], rate))
@@ -411,7 +393,9 @@ def _filter_windows(X, rate, steps):
             )
         if steps["sfreq"] is not None and steps["sfreq"] != rate:
             out = mne.filter.resample(out, up=steps["sfreq"], down=rate)
-    return out.astype(X.dtype, copy=False)
+            rate = steps["sfreq"]
+    info = X.info and _filter(np.zeros(X.shape[1:]), X.info, steps)[1]
+    return X.with_recordings(out.astype(X.dtype, copy=False), info, sfreq=rate)
 
 
 def filter_length(l_freq, h_freq, sfreq):

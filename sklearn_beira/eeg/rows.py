@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from .windows import EEGWindows
+from .windows import EEGWindows, group_labels, order_in_groups
 
 
 def tail_split(X, fraction, gap, groups=None):
@@ -18,8 +18,8 @@ def tail_split(X, fraction, gap, groups=None):
     fraction : float
         Share of each recording's volumes that becomes the tail.
     gap : float
-        Volumes less than this many s before the tail belong to neither part (EEGWindows only: rows
-        of plain arrays have no time).
+        Volumes less than this many s before the tail belong to neither part (where the
+        times of the rows are known).
     groups : array-like of shape (n_samples,) or None
         Recording of each row of a plain array; None stands for a single one. EEGWindows know
         theirs, and ``groups`` is ignored.
@@ -38,7 +38,7 @@ def tail_split(X, fraction, gap, groups=None):
     --------
     >>> import mne, numpy as np
     >>> from sklearn_beira import EEGWindows
-    >>> from sklearn_beira.evaluation import tail_split
+    >>> from sklearn_beira import tail_split
     >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
     >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
     >>> times = 20.0 + 2.0 * np.arange(50)
@@ -63,7 +63,7 @@ def tail_split(X, fraction, gap, groups=None):
         n_tail = round(fraction * len(rows))
         in_tail[rows[len(rows) - n_tail :]] = True
     head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
-    if isinstance(X, EEGWindows):
+    if getattr(X, "has_times", False):
         head = head[~is_within(head, tail, recordings, times, gap)]
     if not (len(head) and len(tail)):
         raise ValueError(
@@ -101,54 +101,20 @@ def recordings_and_times(X, groups, t_r, *, needed):
     ValueError
         If the time in s is needed and not known.
     """
-    n = _num_samples(X)
     if isinstance(X, EEGWindows):
-        return X.groups, X.times
+        if X.has_times:
+            return X.groups, X.times
+        groups = X.groups if groups is None else groups
     check_consistent_length(X, groups)
-    recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
+    recordings = np.zeros(_num_samples(X), dtype=int) if groups is None else group_labels(groups)
     if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < np.inf):
         raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
     if t_r is None and needed:
         raise ValueError(
-            "the gap is in seconds, but rows of a plain array have no time; give t_r, or pass the "
-            "EEGWindows that align returns."
+            "the gap is in seconds, but the times of the rows are unknown; give t_r, or pass "
+            "EEGWindows.from_array(X, times=...)."
         )
-    times = np.empty(n)
-    for k in np.unique(recordings):
-        rows = np.flatnonzero(recordings == k)
-        times[rows] = np.arange(len(rows)) * (1.0 if t_r is None else t_r)
-    return recordings, times
-
-
-def group_labels(groups):
-    """Recording of each row, as labels that can be sorted.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,)
-        As given.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If a row has no label, or if labels are of types that have no common order.
-    """
-    labels = np.asarray(groups)
-    try:
-        known = np.unique(labels)
-    except TypeError:
-        known = [None]
-    if labels.ndim != 1 or any(label is None or label != label for label in known):
-        raise ValueError(
-            f"groups must name the recording of each row by a number or a text, got "
-            f"{np.array2string(labels, threshold=5)}."
-        )
-    return labels
+    return recordings, order_in_groups(recordings) * (1.0 if t_r is None else t_r)
 
 
 def is_within(rows, others, recordings, times, gap):

@@ -1,9 +1,12 @@
 """A lazy view of EEG that scikit-learn takes for an array: a sample is a BOLD volume."""
 
 from html import escape
+from numbers import Real
 
+import joblib
 import mne
 import numpy as np
+from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.numbers import LEAST, check_kind, check_magnitude, to_numbers
 from .._utils.warn import warn_user
@@ -27,17 +30,18 @@ class EEGWindows:
     The object looks like an array of shape ``(n_volumes, n_channels, n_times)`` and can be used as
     ``X`` in scikit-learn, but it holds the continuous recordings once, and for every sample a
     recording and an onset. Sample ``i`` is the EEG in ``[onsets[i] + tmin, onsets[i] + tmax)``.
-    Indexing rows gives another view of the same recordings.
+    Indexing rows gives another view of the same recordings. :meth:`from_array` makes the same
+    object from epochs that have already been cut.
 
     Parameters
     ----------
     recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
-        Continuous EEG in V. Arrays are shared, not copied, and never written to; do not write to
-        them either, what was computed for their content is remembered. Memory maps
-        (:class:`numpy.memmap`) stay on disk: windows are read from the file when they are cut, and
-        a copy of the object that is sent to another process holds the path, not the EEG.
+        Continuous EEG in V. Arrays are shared, not copied. Do not write to them: results that were
+        computed for their content are remembered. Memory maps (:class:`numpy.memmap`) stay on disk:
+        windows are read from the file when they are cut, and a copy of the object that is sent to
+        another process holds the path, not the EEG.
     recording : array-like of int, shape (n_volumes,)
-        Which recording each sample lies in.
+        Index of the recording of each sample.
     onsets : array-like of float, shape (n_volumes,)
         Onset of each BOLD volume, in s from the start of its recording.
     info : mne.Info
@@ -47,24 +51,23 @@ class EEGWindows:
     bads : list of ndarray, each of shape (n_spans, 2), optional
         Start and end of the bad stretches of each recording, in s.
     subjects : list of str or int, optional
-        Whose each recording is.
+        Subject of each recording.
 
     Attributes
     ----------
-    groups : ndarray of int, shape (n_volumes,)
+    groups : ndarray of shape (n_volumes,)
         Recording of each sample: what scikit-learn's group splitters take as ``groups``.
     subjects : ndarray of shape (n_volumes,) or None
-        Subject of each sample, where it was told: ``groups`` for leaving one subject out.
+        Subject of each sample, where known: ``groups`` for leaving one subject out.
     times : ndarray, shape (n_volumes,)
-        Onset of each volume in s from the start of its recording.
-    sfreq : float
-        Sampling rate in Hz.
-    ch_names : list of str
-        Names of the channels.
-    info : mne.Info
-        As given.
+        Onset of each volume in s from the start of its recording. Where :meth:`from_array` was not
+        told the times, the number of the row within its group.
+    has_times : bool
+        Whether ``times`` are seconds.
+    info : mne.Info or None
+        As given; None for arrays without channel names.
     alignment : pandas.DataFrame or None
-        What :func:`align` kept and dropped, one row per recording.
+        Volumes that :func:`align` kept and dropped, one row per recording.
     volumes : ndarray of int, shape (n_volumes,), or None
         Number of each volume in the BOLD of its recording, where :func:`align` knows it.
 
@@ -72,7 +75,7 @@ class EEGWindows:
     ------
     ValueError
         If recordings differ in their channels, hold NaN or infinite values or a flat channel, or
-        if a window leaves its recording.
+        if a window extends beyond its recording.
 
     See Also
     --------
@@ -101,11 +104,10 @@ class EEGWindows:
         for k, one in enumerate(recordings):
             check_kind(one, f"recording {k}")
         self._recordings = tuple(held(r) for r in recordings)
-        self.info = info
         self.groups = _whole_numbers(recording)
         self.times = to_numbers(onsets, "onsets").copy()
-        self.alignment = self.volumes = None
         _check_shapes(self.recordings, info)
+        self._set_info(info)
         bads = [()] * len(self.recordings) if bads is None else bads
         # No arrays: an empty one has another hash once it has been pickled.
         self.bads = tuple(to_spans(spans) for spans in bads)
@@ -136,8 +138,91 @@ class EEGWindows:
         # every worker, so that what was computed for a recording can be found again.
         self.tokens = tuple(content_digest(r, info) for r in self.recordings)
 
+    @classmethod
+    def from_array(cls, X, sfreq=None, *, times=None, groups=None, ch_names=None):
+        """Make the same object from epochs that have already been cut.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_channels, n_times) or (n, n_features), or mne.Epochs
+            One epoch of EEG in V per volume. A 2-D table is read as a single time point per row.
+            Of :class:`mne.Epochs`, the good EEG channels are taken, with their names, positions,
+            sampling rate, window, and the times of the events.
+        sfreq : float or None
+            Sampling rate in Hz; None if unknown. Steps that measure time in seconds need it.
+        times : array-like of float, shape (n,), or None
+            Onset of each volume, in s from the start of its recording. None if unknown; rows are
+            then volumes in order of time.
+        groups : array-like of shape (n,) or None
+            Label of the recording of each row; None stands for a single recording.
+        ch_names : list of str or None
+            Names of the channels, of type EEG.
+
+        Returns
+        -------
+        X : EEGWindows
+            Windows that end at the volume onsets. Each epoch is a recording of its own: a filter
+            never looks beyond it.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, or if X or times hold NaN or infinite values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_beira import EEGWindows
+        >>> epochs = np.random.default_rng(0).standard_normal((5, 8, 400)) * 1e-5
+        >>> X = EEGWindows.from_array(epochs, sfreq=100.0)
+        >>> X.shape, X.tmin, X.tmax
+        ((5, 8, 400), -4.0, 0.0)
+        """
+        info, tmax = None, 0.0
+        if isinstance(X, mne.BaseEpochs) or are_epochs(X):
+            X, info, tmax, events = _read_epochs([X] if isinstance(X, mne.BaseEpochs) else X)
+            if sfreq is not None or ch_names is not None:
+                raise ValueError("mne.Epochs know sfreq and ch_names; leave both out.")
+            times = events if times is None else times
+        check_kind(X, "X")
+        X = check_array(
+            X, dtype=[np.float64, np.float32], allow_nd=True, ensure_min_samples=0, input_name="X"
+        )
+        check_epochs(X)
+        if not (sfreq is None or (isinstance(sfreq, Real) and 0 < sfreq < np.inf)):
+            raise ValueError(f"sfreq must be a sampling rate above 0 Hz or None, got {sfreq!r}.")
+        check_consistent_length(X, times, groups)
+        if times is not None:
+            times = to_numbers(times, "times").copy()
+            if times.ndim != 1 or not np.isfinite(times).all():
+                raise ValueError("times must hold one finite number per row of X, in s.")
+        if ch_names is not None:
+            ch_names = list(ch_names)
+            if len(ch_names) != X.shape[1]:
+                raise ValueError(f"X has {X.shape[1]} channels but ch_names holds {len(ch_names)}.")
+            if sfreq is not None:
+                info = mne.create_info(ch_names, sfreq, "eeg")
+        groups = None if groups is None else group_labels(groups)
+        return cls._of_epochs(X, sfreq, times, groups, ch_names, info, tmax)
+
+    @classmethod
+    def _of_epochs(cls, X, sfreq=None, times=None, groups=None, ch_names=None, info=None, tmax=0.0):
+        """The same without checks."""
+        new = object.__new__(cls)
+        new._recordings = held(X if X.ndim == 3 else X[:, :, np.newaxis])
+        new._n_times = new._recordings.shape[2]
+        new.groups = np.zeros(len(X), dtype=np.intp) if groups is None else groups
+        new.has_times = times is not None
+        new.times = order_in_groups(new.groups) if times is None else times
+        new.tokens, new.bads, new.tmax = None, (), float(tmax)
+        new._set_info(info, sfreq, ch_names)
+        return new
+
     # -- what makes it look like an array -------------------------------------------------------
     ndim = 3
+
+    has_times = True
+    alignment = volumes = _subjects = None
 
     # True until somebody says which part of what align kept is to be read.
     _cut_by_align = False
@@ -146,15 +231,37 @@ class EEGWindows:
 
     @property
     def shape(self):
-        return len(self.times), len(self.info["ch_names"]), self._n_times
+        held_arrays = self._recordings if self.epoched else self._recordings[0]
+        return len(self.times), held_arrays.shape[-2], self._n_times
+
+    @property
+    def epoched(self):
+        """Whether every row is a recording of its own, as made by :meth:`from_array`."""
+        return not isinstance(self._recordings, tuple)
 
     @property
     def recordings(self):
-        """Continuous EEG, read-only; files are opened here."""
+        """Continuous EEG, read-only; files are opened here. Of epoched arrays, a 3-D array."""
+        if self.epoched:
+            return opened(self._recordings)
         return tuple(opened(r) for r in self._recordings)
 
     @property
+    def source(self):
+        """Index of the recording that each window is cut from."""
+        return np.arange(len(self)) if self.epoched else self.groups
+
+    @property
+    def lengths(self):
+        """Number of samples of each recording."""
+        if self.epoched:
+            return np.full(len(self), self._n_times)
+        return np.array([r.shape[1] for r in self._recordings])
+
+    @property
     def dtype(self):
+        if self.epoched:
+            return self._recordings.dtype
         return np.result_type(*{r.dtype for r in self._recordings})
 
     @property
@@ -163,21 +270,49 @@ class EEGWindows:
 
     @property
     def sfreq(self):
-        return float(self.info["sfreq"])
+        """Sampling rate in Hz."""
+        if self._sfreq is None:
+            raise ValueError(
+                "X is a plain array, whose sampling rate is unknown; pass "
+                "EEGWindows.from_array(X, sfreq=...)."
+            )
+        return self._sfreq
 
     @property
-    def ch_names(self):
-        return list(self.info["ch_names"])
+    def has_sfreq(self):
+        """Whether the sampling rate is known."""
+        return self._sfreq is not None
+
+    @property
+    def tmin(self):
+        """Start of the window in s relative to the volume onset."""
+        if not self.epoched:
+            return self._tmin
+        if self._n_times == 1 and not self.has_sfreq:  # a row of a table
+            return self.tmax
+        return self.tmax - self._n_times / self.sfreq
+
+    @property
+    def reach(self):
+        """Time in s by which two volumes must be apart for their windows to share nothing.
+
+        From the start of a window to its end, or to its volume where that is later; 0 where the
+        times of the volumes are unknown.
+        """
+        return max(self.tmax, 0.0) - self.tmin if self.has_times else 0.0
 
     @property
     def content(self):
         """What the samples are, by content and not by identity."""
+        if self.epoched:
+            eeg = joblib.hash(np.ascontiguousarray(self))
+            return eeg, self.groups, self.times, self.tmax, self._sfreq, self.ch_names
         return self.tokens, self.groups, self.times, self.tmin, self.tmax, self.sfreq
 
     @property
     def starts(self):
         """First sample of each window in its recording."""
-        return self._starts
+        return np.zeros(len(self), dtype=np.int64) if self.epoched else self._starts
 
     def __len__(self):
         return len(self.times)
@@ -201,6 +336,9 @@ class EEGWindows:
         return np.asarray(view)[(rows, *rest)]
 
     def __array__(self, dtype=None, copy=None):
+        if self.epoched:
+            eeg = np.asarray(self.recordings, dtype=dtype)
+            return eeg.copy() if copy else eeg
         if copy is False:
             raise ValueError("EEGWindows cannot become an array without a copy: windows overlap.")
         out = np.empty(self.shape, dtype=dtype or self.dtype)
@@ -216,7 +354,8 @@ class EEGWindows:
         ----------
         tmin, tmax : float
             Start and end of the new window in s relative to the volume onsets. It may be longer
-            than the present one, as long as it stays inside the recordings.
+            than the present one, as long as it stays inside the recordings. Epoched arrays are
+            recordings of their own.
 
         Returns
         -------
@@ -226,24 +365,30 @@ class EEGWindows:
         Raises
         ------
         ValueError
-            If a window would leave its recording.
+            If a window would extend beyond its recording.
         """
         new = self._copy()
-        new._set_window(tmin, tmax)
+        if self.epoched:
+            new._cut_epochs(tmin, tmax)
+        else:
+            new._set_window(tmin, tmax)
         new._cut_by_align = False
         return new
 
-    def with_recordings(self, recordings, info, tokens):
+    def with_recordings(self, recordings, info, tokens=None, *, sfreq=None):
         """Return the same samples and window over processed recordings.
 
         Parameters
         ----------
         recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
             The processed recordings, at the sampling rate of ``info``, starting at the same time.
-        info : mne.Info
+            Of epoched arrays, an array of shape (n, n_channels, n_times).
+        info : mne.Info or None
             Their channels and sampling rate.
-        tokens : list of str
+        tokens : list of str or None
             A name for the content of each recording, as in ``X.tokens``.
+        sfreq : float or None
+            Sampling rate in Hz of epoched arrays without ``info``.
 
         Returns
         -------
@@ -251,8 +396,13 @@ class EEGWindows:
             A view of the new recordings.
         """
         new = self._copy()
+        new._set_info(info, sfreq, self.ch_names)
+        if self.epoched:
+            new._recordings = held(recordings)
+            new._n_times = recordings.shape[2]
+            return new
         new._recordings = tuple(held(r) for r in recordings)
-        new.info, new.tokens = info, tuple(tokens)
+        new.tokens = tuple(tokens)
         new._set_window(self.tmin, self.tmax)
         return new
 
@@ -274,6 +424,11 @@ class EEGWindows:
         X : EEGWindows
             A view of the files; it predicts, compares and is remembered as before.
         """
+        if self.epoched:
+            eeg = self.recordings
+            path = recording_path(folder, joblib.hash(eeg))
+            eeg = write_recording(folder, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _: path)
+            return self.with_recordings(eeg, self.info, sfreq=self._sfreq)
         recordings = list(self._recordings)
         for k in np.unique(self.groups):
             if not isinstance(recordings[k], RecordingFile):
@@ -292,14 +447,13 @@ class EEGWindows:
         stretches : list of tuple of int, (recording, start, stop)
             Disjoint ranges of samples, in order; their union is the union of the windows.
         """
-        spans = []
-        for k in np.unique(self.groups):
-            for start in np.sort(self._starts[self.groups == k]):
-                if spans and spans[-1][0] == k and start <= spans[-1][2]:
-                    spans[-1] = (k, spans[-1][1], max(spans[-1][2], start + self._n_times))
-                else:
-                    spans.append((k, start, start + self._n_times))
-        return [(int(k), int(start), int(stop)) for k, start, stop in spans]
+        order = np.lexsort((self.starts, self.source))
+        source, starts = self.source[order], self.starts[order]
+        apart = (np.diff(source) != 0) | (np.diff(starts) > self._n_times)
+        first = np.r_[True, apart][: len(order)]
+        last = np.r_[apart, True][: len(order)]
+        stretches = zip(source[first], starts[first], starts[last] + self._n_times, strict=True)
+        return [(int(k), int(start), int(stop)) for k, start, stop in stretches]
 
     def overlaps_bad(self):
         """Tell which windows touch a stretch that was annotated as bad.
@@ -330,18 +484,43 @@ class EEGWindows:
                 rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
         new = self._copy()
         # Copied, as strides would give a view and its pickled twin different hashes in joblib.
+        if self.epoched:
+            new._recordings = held(self.recordings[rows])
         for name in ("groups", "times", "_starts", "volumes"):
-            values = getattr(self, name)
-            setattr(new, name, None if values is None else values[rows].copy())
+            values = getattr(self, name, None)
+            if values is not None:
+                setattr(new, name, values[rows].copy())
+        if not self.has_times:
+            new.times = order_in_groups(new.groups)
         return new
 
     def _cut(self, i):
+        if self.epoched:
+            return self.recordings[i]
         start = self._starts[i]
         return opened(self._recordings[self.groups[i]])[:, start : start + self._n_times]
 
+    def _set_info(self, info, sfreq=None, ch_names=None):
+        self.info = info
+        self._sfreq = float(info["sfreq"]) if info is not None else sfreq and float(sfreq)
+        self.ch_names = list(info["ch_names"]) if info is not None else ch_names
+
+    def _cut_epochs(self, tmin, tmax):
+        check_window(tmin, tmax)
+        # Counted from the end, where the volume is.
+        stop = self._n_times - round((self.tmax - tmax) * self.sfreq)
+        start = stop - round((tmax - tmin) * self.sfreq)
+        if not 0 <= start < stop <= self._n_times:
+            raise ValueError(
+                f"the window [{tmin:g}, {tmax:g}) s extends beyond the epochs, which hold "
+                f"[{self.tmin:g}, {self.tmax:g}) s; cut longer epochs, or give a shorter window."
+            )
+        self._recordings = held(self.recordings[:, :, start:stop])
+        self._n_times, self.tmax = stop - start, float(tmax) + 0.0
+
     def _set_window(self, tmin, tmax):
         check_window(tmin, tmax)
-        self.tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
+        self._tmin, self.tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
         n_times = (self.tmax - self.tmin) * self.sfreq
         if not 0.5 < n_times < np.inf:
             raise ValueError(
@@ -351,7 +530,7 @@ class EEGWindows:
         self._n_times = round(n_times)
         starts = (self.times + self.tmin) * self.sfreq
         stops = (self.times + self.tmax) * self.sfreq
-        lengths = np.array([r.shape[1] for r in self._recordings])[self.groups]
+        lengths = self.lengths[self.groups]
         # Onsets lie between samples and resampling rounds the length of a recording: a window may
         # end half a sample outside, and is then cut from the samples there are.
         outside = (starts < -0.6) | (stops > lengths + 0.6) | (self._n_times > lengths)
@@ -369,45 +548,61 @@ class EEGWindows:
     def __getstate__(self):
         recordings = tuple(
             r if isinstance(r, RecordingFile) or r.flags.forc else np.ascontiguousarray(r)
-            for r in self._recordings
+            for r in self._parts
         )
-        return {**self.__dict__, "_recordings": recordings}
+        return {**self.__dict__, "_recordings": recordings[0] if self.epoched else recordings}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         # joblib hands workers memory maps; a plain view of one hashes and indexes like any array.
-        self._recordings = tuple(held(r) for r in self._recordings)
+        recordings = tuple(held(r) for r in self._parts)
+        self._recordings = recordings[0] if self.epoched else recordings
 
     def __sizeof__(self):
         # What a copy would take. joblib's dask backend asks, and sends large objects only once.
-        rows = self.groups.nbytes + self.times.nbytes + self._starts.nbytes
+        rows = self.groups.nbytes + 2 * self.times.nbytes
         return object.__sizeof__(self) + rows + self._nbytes(of_files=False)
+
+    @property
+    def _parts(self):
+        return (self._recordings,) if self.epoched else self._recordings
 
     def _nbytes(self, of_files):
         """Size in bytes of the recordings in files, or of those in memory."""
-        return sum(r.nbytes for r in self._recordings if isinstance(r, RecordingFile) is of_files)
+        return sum(r.nbytes for r in self._parts if isinstance(r, RecordingFile) is of_files)
+
+    def _describe_window(self):
+        if not self.has_sfreq:
+            return f"windows of {self._n_times} samples"
+        return f"windows [{self.tmin:g}, {self.tmax:g}) s at {self.sfreq:g} Hz"
 
     def __repr__(self):
         n, n_channels, n_times = self.shape
-        mb = sum(r.nbytes for r in self._recordings) / 1e6
+        n_recordings = "epoched" if self.epoched else f"{len(self._recordings)} recording(s)"
+        mb = sum(r.nbytes for r in self._parts) / 1e6
         return (
             f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} time points, "
-            f"window [{self.tmin:g}, {self.tmax:g}) s, {self.sfreq:g} Hz, "
-            f"{len(self._recordings)} recording(s), {mb:.1f} MB>"
+            f"{self._describe_window()}, {n_recordings}, {mb:.1f} MB>"
         )
 
     def _facts(self):
         """What it is, in words for HTML, by name."""
         n, n_channels, n_times = self.shape
-        seconds = sum(r.shape[1] for r in self._recordings) / self.sfreq
-        return {
+        names = ", ".join((self.ch_names or [])[:6]) + (", …" if n_channels > 6 else "")
+        facts = {
             "Samples": f"{n} BOLD volumes",
-            "Channels": f"{n_channels} ({escape(', '.join(self.ch_names[:6]))}"
-            f"{', …' if n_channels > 6 else ''})",
-            "Window": f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points",
-            "Sampling rate": f"{self.sfreq:g} Hz",
-            "Recordings": f"{len(self._recordings)}, {seconds:.1f} s in all",
+            "Channels": f"{n_channels} ({escape(names)})" if self.ch_names else f"{n_channels}",
+            "Window": f"{n_times} time points",
         }
+        if self.has_sfreq:
+            facts["Window"] = (
+                f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points"
+            )
+            facts["Sampling rate"] = f"{self.sfreq:g} Hz"
+            seconds = self.lengths.sum() / self.sfreq
+            n_recordings = len(np.unique(self.groups)) if self.epoched else len(self._recordings)
+            facts["Recordings"] = f"{n_recordings}, {seconds:.1f} s in all"
+        return facts
 
     def _repr_html_(self):
         memory = (
@@ -489,29 +684,90 @@ def _sd_within_seconds(data, channels, sfreq, n_most=200):
     return float(np.median([data[channels, s : s + length].std(axis=1) for s in starts]))
 
 
-def window_reach(X):
-    """Tell how far apart two volumes must be for their windows to share nothing.
+# -- epoched arrays -----------------------------------------------------------------------------
+def check_epochs(X):
+    """Check the shape and the size of an array of finite numbers.
 
     Parameters
     ----------
-    X : EEGWindows
-        Samples.
+    X : ndarray
+        As given.
+
+    Raises
+    ------
+    ValueError
+        If it is no array of epochs.
+    """
+    if X.ndim not in (2, 3):
+        raise ValueError(
+            f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
+            f"dimensions."
+        )
+    if len(X) and not X.size:
+        raise ValueError(f"X has windows without a time point, got shape {X.shape}.")
+    check_magnitude(X, "X")
+
+
+def order_in_groups(groups):
+    """Number the rows of each group, in the order in which they come."""
+    order = np.argsort(groups, kind="stable")
+    _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
+    number = np.empty(len(groups))
+    number[order] = np.arange(len(groups)) - np.repeat(first, counts)
+    return number
+
+
+def group_labels(groups):
+    """Recording of each row, as labels that can be sorted.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        As given.
 
     Returns
     -------
-    reach : float
-        Time in s from the start of a window to its end, or to its volume where that is later.
+    labels : ndarray of shape (n_samples,)
+        The same.
 
-    Examples
-    --------
-    >>> import mne, numpy as np
-    >>> from sklearn_beira import EEGWindows
-    >>> from sklearn_beira.evaluation import window_reach
-    >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
-    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
-    >>> times = 20.0 + 2.0 * np.arange(50)
-    >>> X = EEGWindows([eeg], np.zeros(50, int), times, info, tmin=-16.0, tmax=0.0)
-    >>> window_reach(X)
-    16.0
+    Raises
+    ------
+    ValueError
+        If a row has no label, or if labels are of types that have no common order.
     """
-    return max(X.tmax, 0.0) - X.tmin
+    labels = np.asarray(groups)
+    try:
+        known = np.unique(labels)
+    except TypeError:
+        known = [None]
+    if labels.ndim != 1 or any(label is None or label != label for label in known):
+        raise ValueError(
+            f"groups must name the recording of each row by a number or a text, got "
+            f"{np.array2string(labels, threshold=5)}."
+        )
+    return labels
+
+
+def as_windows(X):
+    """Make EEGWindows of what :meth:`EEGWindows.from_array` takes; EEGWindows stay as they are."""
+    return X if isinstance(X, EEGWindows) else EEGWindows.from_array(X)
+
+
+def are_epochs(X):
+    """Whether scikit-learn made a list of the rows of mne.Epochs, which it cannot index."""
+    return isinstance(X, list) and bool(X) and all(isinstance(e, mne.BaseEpochs) for e in X)
+
+
+def _read_epochs(parts):
+    """Data in V, Info of the good EEG channels, end of the window and times of the events."""
+    first = parts[0]
+    picks = mne.pick_types(first.info, eeg=True)
+    if not len(picks):
+        raise ValueError(
+            f"the epochs have no good EEG channel; their channel types are "
+            f"{sorted(set(first.get_channel_types()))}."
+        )
+    data = np.concatenate([epochs.get_data(picks, copy=False) for epochs in parts])
+    times = np.concatenate([epochs.events[:, 0] for epochs in parts]) / first.info["sfreq"]
+    end = first.tmin + data.shape[2] / first.info["sfreq"]
+    return data, mne.pick_info(first.info, picks), end, times

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from .._utils.estimators import is_search
 from .._utils.warn import warn_user
 from ..eeg.filters import Windower
-from ..eeg.windows import EEGWindows, window_reach
+from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
 from ..features.time import TimePolynomial
 from .smoothness import carried_over, fit_smoothness
@@ -86,7 +86,7 @@ def longest_window(model, X):
     ValueError
         If one of the windows leaves its recording.
     """
-    return max((X.window(*window) for window in windows_read(model, X)), key=window_reach)
+    return max((X.window(*window) for window in windows_read(model, X)), key=lambda X: X.reach)
 
 
 def _reads_no_eeg(model):
@@ -210,8 +210,8 @@ def _shared_eeg(models, X, cv, distance):
         longest = longest_window(model, X)  # or refused, before anything is fitted
         if _reads_no_eeg(model):
             continue
-        history = window_reach(longest)
-        if history > window_reach(X) + 1e-6:
+        history = longest.reach
+        if history > X.reach + 1e-6:
             ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""
             instead = f"align(tmin={longest.tmin:g}{ahead}), and gap=None"
         else:
@@ -295,7 +295,7 @@ def _enough_gap(study, smoothness, blocks, step):
         return "a larger gap"
     n_volumes = candidates[first]
     if isinstance(study.X, EEGWindows):  # whose EEG should not be shared, either
-        return f"a gap of {max(round(n_volumes * step, 2), window_reach(study.X)):g} s"
+        return f"a gap of {max(round(n_volumes * step, 2), study.X.reach):g} s"
     if study.cv.t_r is None:
         return f"a gap of {n_volumes} volumes (gap={n_volumes} * t_r, and t_r)"
     return f"a gap of {round(n_volumes * study.cv.t_r, 2):g} s"

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
 from ..eeg.rows import is_within, recordings_and_times
-from ..eeg.windows import EEGWindows, window_reach
 from ..exceptions import GapWarning
 
 __all__ = ["BlockedKFold"]
@@ -122,14 +121,14 @@ class BlockedKFold(BaseCrossValidator):
             yield train, test
 
     def _gap(self, X):
-        windows = isinstance(X, EEGWindows)
+        windows = getattr(X, "has_times", False)
         if self.gap is None:
             if not windows:
                 raise ValueError(
                     "rows of a plain array do not tell how much EEG they share; give gap in s (and "
                     "t_r), or gap=0 where they share none."
                 )
-            return window_reach(X)
+            return X.reach
         if not (isinstance(self.gap, Real) and self.gap >= 0):
             raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
         if windows and self.gap < -X.tmin - 1e-6:

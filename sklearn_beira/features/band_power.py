@@ -13,8 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.mne_log import quiet_mne
 from ..eeg.cache import recording_rows
-from ..eeg.checks import array_sampling_rate, channel_names, check_eeg
-from ..eeg.windows import EEGWindows
+from ..eeg.checks import channel_names, check_eeg
 
 __all__ = ["BANDS", "BandPower", "band_power"]
 
@@ -55,8 +54,6 @@ class BandPower(TransformerMixin, BaseEstimator):
         Length of the segment that power is averaged over, in s; None takes the whole window.
     step : float
         Distance of neighboring lags, in s.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     n_jobs : int or None
         Recordings worked on at the same time (threads).
 
@@ -65,8 +62,8 @@ class BandPower(TransformerMixin, BaseEstimator):
     bands_ : dict
         The bands used.
     lags_ : ndarray, shape (n_lags,)
-        Time from the end of each segment to the volume onset (for plain arrays: to the end of the
-        window), in s.
+        Time from the end of each segment to the volume onset (which epoched arrays are
+        taken to end at), in s.
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str or None
@@ -75,9 +72,11 @@ class BandPower(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.features import BandPower
-    >>> X = np.random.default_rng(0).standard_normal((5, 8, 1000))
-    >>> BandPower({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    >>> eeg = np.random.default_rng(0).standard_normal((5, 8, 1000))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> BandPower({"alpha": (8, 12)}).fit_transform(X).shape
     (5, 40)
     """
 
@@ -85,15 +84,13 @@ class BandPower(TransformerMixin, BaseEstimator):
         "bands": "no_validation",  # checked with the bands themselves
         "duration": [Interval(Real, 0, None, closed="neither"), None],
         "step": [Interval(Real, 0, None, closed="neither")],
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, bands="default", *, duration=2.0, step=2.0, array_sfreq=None, n_jobs=None):
+    def __init__(self, bands="default", *, duration=2.0, step=2.0, n_jobs=None):
         self.bands = bands
         self.duration = duration
         self.step = step
-        self.array_sfreq = array_sfreq
         self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
@@ -181,7 +178,7 @@ class BandPower(TransformerMixin, BaseEstimator):
     def _rate(self, X):
         if self.bands_ == {"power": None} and self.duration is None:
             return 1.0  # nothing is measured in seconds
-        return array_sampling_rate(X, self.array_sfreq, self)
+        return X.sfreq
 
     def _segments(self, X):
         """Sample ranges (n_lags, 2) of the segments in a window, and their lags in s.
@@ -189,7 +186,7 @@ class BandPower(TransformerMixin, BaseEstimator):
         The lag is the time from the end of the segment to the volume onset.
         """
         n_times, rate = X.shape[2], self._rate(X)
-        end = X.tmax if isinstance(X, EEGWindows) else 0.0
+        end = X.tmax
         if self.duration is None:
             return np.array([[0, n_times]]), np.array([0.0 - end])
         length, step = round(self.duration * rate), self.step * rate
@@ -364,17 +361,14 @@ def check_filters(X, sfreq, bands):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+    X : EEGWindows
         EEG.
     sfreq : float
         Sampling rate in Hz.
     bands : dict of str to tuple of float, or to None
         Edges in Hz.
     """
-    if isinstance(X, EEGWindows):
-        n_times = min(X.recordings[k].shape[1] for k in np.unique(X.groups))
-    else:
-        n_times = X.shape[2]
+    n_times = X.lengths[np.unique(X.source)].min()
     for name, edges in bands.items():
         if edges is None:
             continue

@@ -10,8 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..eeg.cache import recording_rows
-from ..eeg.checks import array_sampling_rate, check_eeg
-from ..eeg.windows import EEGWindows
+from ..eeg.checks import check_eeg
 from .band_power import check_bands, check_filters, filter_bands
 from .hrf import hrf_at, normalized_weights
 
@@ -35,8 +34,6 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     n_jobs : int or None
         Recordings worked on at the same time (threads).
 
@@ -54,21 +51,21 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.features import BandCovariance
-    >>> X = np.random.default_rng(0).standard_normal((5, 8, 2000))
-    >>> BandCovariance({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    >>> eeg = np.random.default_rng(0).standard_normal((5, 8, 2000))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> BandCovariance({"alpha": (8, 12)}).fit_transform(X).shape
     (5, 1, 8, 8)
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "bands": "no_validation",  # checked with the bands themselves
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, bands="default", *, array_sfreq=None, n_jobs=None):
+    def __init__(self, bands="default", *, n_jobs=None):
         self.bands = bands
-        self.array_sfreq = array_sfreq
         self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
@@ -132,14 +129,13 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     def _rate(self, X):
         if self.bands_ == {"power": None} and X.shape[2] == 1:
             return 1.0  # nothing is measured in seconds
-        return array_sampling_rate(X, self.array_sfreq, self)
+        return X.sfreq
 
     def _weights(self, X):
         n_times = X.shape[2]
         if n_times == 1:
             return np.ones(1)
-        end = X.tmax if isinstance(X, EEGWindows) else 0.0
-        lags = (n_times - 0.5 - np.arange(n_times)) / self._rate(X) - end
+        lags = (n_times - 0.5 - np.arange(n_times)) / self._rate(X) - X.tmax
         return normalized_weights(np.maximum(hrf_at(lags), 0.0), lags)
 
 
@@ -161,8 +157,6 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
         component in the training data.
     metric : {"riemann", "logeuclid"}
         Metric of mean and tangent space.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
 
     Attributes
     ----------
@@ -187,16 +181,17 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.features import BandTangentSpace
-    >>> X = np.random.default_rng(0).standard_normal((20, 8, 2000))
-    >>> space = BandTangentSpace({"alpha": (8, 12)}, n_components=4, array_sfreq=100)
+    >>> eeg = np.random.default_rng(0).standard_normal((20, 8, 2000))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> space = BandTangentSpace({"alpha": (8, 12)}, n_components=4)
     >>> space.fit_transform(X).shape  # 4 components have 10 variances and covariances
     (20, 10)
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "bands": "no_validation",  # checked by BandCovariance
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions({"riemann", "logeuclid"})],
@@ -209,13 +204,11 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
         n_components=8,
         shrinkage=0.1,
         metric="riemann",
-        array_sfreq=None,
     ):
         self.bands = bands
         self.n_components = n_components
         self.shrinkage = shrinkage
         self.metric = metric
-        self.array_sfreq = array_sfreq
 
     def fit(self, X, y=None):
         """Learn projections and mean covariances.
@@ -235,7 +228,7 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
         self._validate_params()
         TangentSpace = _import_tangent_space()
         X = check_eeg(self, X, reset=True, y=y)
-        self.covariance_ = BandCovariance(self.bands, array_sfreq=self.array_sfreq).fit(X)
+        self.covariance_ = BandCovariance(self.bands).fit(X)
         C = self.covariance_.transform(X)
         self.projections_, self._ridges, self.spaces_ = [], [], []
         for b in range(C.shape[1]):

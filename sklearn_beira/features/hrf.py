@@ -118,8 +118,6 @@ class HRFBandPower(BandPower):
         As in :class:`~sklearn_beira.features.BandPower`.
     step : float
         As in :class:`~sklearn_beira.features.BandPower`.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays; EEGWindows know theirs.
     n_jobs : int or None
         Recordings worked on at the same time (threads).
 
@@ -141,9 +139,11 @@ class HRFBandPower(BandPower):
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.features import HRFBandPower
-    >>> X = np.random.default_rng(0).standard_normal((5, 8, 2000))
-    >>> HRFBandPower({"alpha": (8, 12)}, array_sfreq=100).fit_transform(X).shape
+    >>> eeg = np.random.default_rng(0).standard_normal((5, 8, 2000))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> HRFBandPower({"alpha": (8, 12)}).fit_transform(X).shape
     (5, 8)
     """
 
@@ -159,12 +159,9 @@ class HRFBandPower(BandPower):
         average=None,
         duration=1.0,
         step=1.0,
-        array_sfreq=None,
         n_jobs=None,
     ):
-        super().__init__(
-            bands, duration=duration, step=step, array_sfreq=array_sfreq, n_jobs=n_jobs
-        )
+        super().__init__(bands, duration=duration, step=step, n_jobs=n_jobs)
         self.average = average
 
     def fit(self, X, y=None):

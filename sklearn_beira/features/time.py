@@ -9,7 +9,6 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ..eeg.checks import check_eeg
-from ..eeg.windows import EEGWindows
 
 __all__ = ["TimePolynomial"]
 
@@ -72,7 +71,7 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is a plain array, whose rows have no time.
+            If X is an epoched array, which does not know how long its recording was.
         """
         self._validate_params()
         time = self._scaled_time(X, reset=True, y=y)
@@ -120,10 +119,11 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
 
     def _scaled_time(self, X, *, reset, y=None):
         X = check_eeg(self, X, reset=reset, y=y, reads=False)
-        if not isinstance(X, EEGWindows):
+        if X.epoched:
             raise ValueError(
-                "X is a plain array, whose rows have no time; pass the EEGWindows that align "
-                "returns, or put the time of each row in a column of its own and fit a model of it."
+                "X is an epoched array, which does not know how long its recording was; pass the "
+                "EEGWindows that align returns, or put the time of each row in a column of its own "
+                "and fit a model of it."
             )
-        lengths = np.array([r.shape[1] for r in X.recordings])[X.groups] / X.sfreq
+        lengths = X.lengths[X.source] / X.sfreq
         return np.clip(2.0 * X.times / lengths - 1.0, -1.0, 1.0)

@@ -1,15 +1,11 @@
 """From a fitted model to its network, and from EEG to the network's envelopes and estimates."""
 
-from numbers import Real
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
 from ..eeg.checks import check_eeg
-from ..eeg.filters import Windower
-from ..eeg.windows import EEGWindows
 from ..regressor.estimator import BEIRARegressor
 from ..regressor.nets import estimates_own_volume_only
 
@@ -43,33 +39,6 @@ def at_regressor(model, X):
     X = check_eeg(regressor, X, reset=False)
     regressor._check_window(X)
     return regressor, X
-
-
-def sampling_rate(estimator, X, sfreq):
-    """Sampling rate in Hz of EEG at an estimator; ``sfreq`` may say that of a plain array."""
-    known = X.sfreq if isinstance(X, EEGWindows) else getattr(estimator, "array_sfreq", None)
-    if sfreq is None:
-        if known is None:
-            raise ValueError(
-                "X is a plain array, whose sampling rate is not known; give sfreq in Hz."
-            )
-        return float(known)
-    if not isinstance(sfreq, Real) or not 0 < sfreq < np.inf:
-        raise ValueError(f"sfreq must be a number above 0, in Hz, got {sfreq!r}.")
-    if known is not None and not np.isclose(sfreq, known):
-        raise ValueError(
-            f"sfreq={sfreq:g} Hz, but the EEG has {known:g} Hz where it is read; leave sfreq out."
-        )
-    return float(sfreq)
-
-
-def delay_of(model, X):
-    """Time in s from the end of the windows at the regressor to the volume."""
-    if isinstance(X, EEGWindows):
-        return -X.tmax
-    # An array does not know what was cut off its end.
-    steps = [step for _, step in getattr(model, "steps", [])]
-    return float(sum(step.delay for step in steps if isinstance(step, Windower)))
 
 
 def owners(network):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.signal import stft
 from sklearn.utils import Bunch
 
-from ..eeg.windows import EEGWindows
+from ..eeg.windows import as_windows
 from .network import to_one
 
 
@@ -60,10 +60,12 @@ def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"
     the other; the pattern has the source where it is.
 
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.inspection import branch_patterns, cross_spectrum
     >>> source, noise = np.random.default_rng(0).standard_normal((2, 1, 10_000))
-    >>> X = np.array([np.concatenate([source + noise, noise])])
-    >>> frequencies, spectrum = cross_spectrum(X, 100.0)
+    >>> eeg = np.array([np.concatenate([source + noise, noise])])
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> frequencies, spectrum = cross_spectrum(X)
     >>> found = branch_patterns([[1.0, -1.0]], [[1.0]], spectrum, frequencies, 100.0)
     >>> np.abs(found.patterns).round(1)
     array([[1., 0.]])
@@ -103,15 +105,13 @@ def frequency_responses(taps, frequencies, sfreq):
     return np.abs(taps @ np.exp(-2j * np.pi * np.outer(times, frequencies)))
 
 
-def cross_spectrum(X, sfreq, duration=2.0):
+def cross_spectrum(X, duration=2.0):
     """Estimate the cross-spectral density of EEG by Welch's method.
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        EEG in V; of EEGWindows, each sample of the recordings counts once.
-    sfreq : float
-        Sampling rate in Hz.
+    X : EEGWindows
+        EEG in V; each sample of the recordings counts once.
     duration : float
         Length in s of the segments, whose inverse is the frequency resolution.
 
@@ -125,26 +125,23 @@ def cross_spectrum(X, sfreq, duration=2.0):
     Raises
     ------
     ValueError
-        If X is no EEG, or a segment has fewer than two samples.
+        If X has no samples or an unknown sampling rate, or a segment has fewer than two samples.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows
     >>> from sklearn_beira.inspection import cross_spectrum
     >>> X = np.random.default_rng(0).standard_normal((5, 4, 1000))
-    >>> frequencies, spectrum = cross_spectrum(X, 100.0)
+    >>> frequencies, spectrum = cross_spectrum(EEGWindows.from_array(X, sfreq=100.0))
     >>> spectrum.shape, float(frequencies[1])
     ((101, 4, 4), 0.5)
     """
-    if isinstance(X, EEGWindows):
-        pieces = [X.recordings[k][:, start:stop] for k, start, stop in X.stretches()]
-    else:
-        pieces = list(np.asarray(X))
-    if not pieces or any(piece.ndim != 2 for piece in pieces):
-        raise ValueError(
-            f"X must be EEGWindows or an array (n_samples, n_channels, n_times) with samples, got "
-            f"shape {np.shape(X)}."
-        )
+    X = as_windows(X)
+    if not len(X):
+        raise ValueError("X has no samples; give at least one.")
+    sfreq, recordings = X.sfreq, X.recordings
+    pieces = [recordings[k][:, start:stop] for k, start, stop in X.stretches()]
     n_fft = min(round(duration * sfreq), min(piece.shape[1] for piece in pieces))
     if n_fft < 2:
         raise ValueError(

@@ -10,10 +10,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from .._utils.estimators import chosen, last_step
 from .._utils.numbers import check_bold
 from ..eeg.checks import check_rows
-from ..eeg.windows import EEGWindows
+from ..eeg.windows import as_windows
 from ..evaluation.metrics import pearson_r
 from ..features.band_power import bands_within, check_filters, filter_bands
-from .network import sampling_rate
 
 
 def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, random_state=None):
@@ -76,11 +75,12 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import channel_importance
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
     >>> channel_importance(model, X, y, n_repeats=2, random_state=0).importances_mean.shape
     (2, 4)
     """
@@ -88,7 +88,7 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
     permuted = _Permutations(check.X, block, n_repeats, random_state)
     channels = [slice(c, c + 1) for c in range(check.X.shape[1])]
     parts = ((channel, [eeg[channel] for eeg in permuted.eeg]) for channel in channels)
-    ch_names = check.X.ch_names if isinstance(check.X, EEGWindows) else None
+    ch_names = check.X.ch_names
     return Bunch(**_losses(check, permuted, parts, blocks), ch_names=ch_names)
 
 
@@ -101,7 +101,6 @@ def band_importance(
     blocks=None,
     n_repeats=10,
     block=30.0,
-    sfreq=None,
     random_state=None,
 ):
     r"""Compute how much worse a model predicts when a frequency band tells of another time.
@@ -131,9 +130,6 @@ def band_importance(
         Permutations of each band; all bands have the same ones.
     block : float
         Length of the blocks that change places, in s; of plain arrays, whole windows do.
-    sfreq : float or None
-        Sampling rate in Hz of a plain array, behind the steps that give EEG; None takes what the
-        model or the EEGWindows know.
     random_state : int, RandomState instance or None
         Seed of the permutations.
 
@@ -157,18 +153,19 @@ def band_importance(
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import band_importance
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
     >>> bands = {"alpha": (8.0, 12.0), "beta": (12.0, 30.0)}
     >>> found = band_importance(model, X, y, bands=bands, n_repeats=2, random_state=0)
     >>> found.importances_mean.shape
     (2, 2)
     """
     check = _check(model, X, y, n_repeats, block)
-    sfreq = sampling_rate(check.final, check.X, sfreq)
+    sfreq = check.X.sfreq
     bands = bands_within(bands, sfreq)
     check_filters(check.X, sfreq, bands)
     permuted = _Permutations(check.X, block, n_repeats, random_state)
@@ -191,7 +188,7 @@ class _Permutations:
     def __init__(self, X, block, n_repeats, random_state):
         self.X = X
         rng = check_random_state(random_state)
-        if isinstance(X, EEGWindows):
+        if not X.epoched:
             self.eeg = list(X.recordings)
             blocks = _blocks_in_time(X, block)
             self._moves = [
@@ -200,7 +197,7 @@ class _Permutations:
                 for _ in range(n_repeats)
             ]  # fmt: skip
             return
-        self.eeg = list(X)
+        self.eeg = X.recordings
         if len(X) < 2:
             raise ValueError("X has one window, which has none to change places with; give more.")
         self._moves = [_cycle(len(X), rng) for _ in range(n_repeats)]
@@ -208,12 +205,12 @@ class _Permutations:
     def draws(self, channels, parts):
         """Yield X with a part (n_channels, n_times) of each piece of EEG moved, draw by draw."""
         for move in self._moves:
-            if isinstance(self.X, EEGWindows):
+            if not self.X.epoched:
                 yield self._move_blocks(move, channels, parts)
-            else:
-                X = np.array(self.X)
-                X[:, channels] += np.array(parts)[move] - np.array(parts)
-                yield X
+                continue
+            eeg = self.eeg.copy()
+            eeg[:, channels] += np.array(parts)[move] - np.array(parts)
+            yield self.X.with_recordings(eeg, self.X.info, sfreq=self.X._sfreq)
 
     def _move_blocks(self, move, channels, parts):
         recordings = list(self.eeg)
@@ -238,19 +235,14 @@ def _check(model, X, y, n_repeats, block):
     names = [str(name) for name in getattr(y, "columns", [])]
     y = check_bold(y)
     y = y.reshape(len(y), -1)
-    X = X if isinstance(X, EEGWindows) else np.asarray(X)
+    X = as_windows(X)
     check_consistent_length(X, y)
-    if X.ndim != 3:
-        raise ValueError(
-            f"X must be EEGWindows or an array (n_volumes, n_channels, n_times), got {X.ndim} "
-            f"dimensions."
-        )
     model = chosen(model)
     while hasattr(model, "steps") and len(model) > 1:
         out = model[:1].transform(X)
-        if not isinstance(out, EEGWindows) and np.ndim(out) != 3:
+        if np.ndim(out) != 3:
             break
-        model, X = model[1:], out
+        model, X = model[1:], as_windows(out)
     return Bunch(model=model, final=last_step(model), X=X, y=y, names=names)
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.utils import Bunch, check_random_state
 
 from .importance import branch_importance
-from .network import at_regressor, region_names, regressor_of, sampling_rate, weights_of
+from .network import at_regressor, region_names, regressor_of, weights_of
 from .patterns import abs_cosines, branch_patterns, cross_spectrum, overlaps
 
 
@@ -42,11 +42,12 @@ def randomize_branches(model, *, random_state=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import randomize_branches
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
     >>> bool((randomize_branches(model, random_state=0).predict(X) == model.predict(X)).any())
     False
     """
@@ -61,9 +62,7 @@ def randomize_branches(model, *, random_state=None):
     return model
 
 
-def maps_of_random_weights(
-    model, X, *, n_surrogates=10, sfreq=None, method="psd", random_state=None
-):
+def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_state=None):
     r"""Compare the maps of a model with those of copies whose weights are random.
 
     Patterns are made of weights and of the EEG, and EEG alone makes maps that look like brains. A
@@ -82,8 +81,6 @@ def maps_of_random_weights(
         EEG that the model can predict from, best the training EEG.
     n_surrogates : int
         Copies, each with its own random order of weights.
-    sfreq : float or None
-        Sampling rate in Hz of a plain array, as in :func:`read_branches`.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     random_state : int, RandomState instance or None
@@ -110,11 +107,12 @@ def maps_of_random_weights(
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import maps_of_random_weights
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
     >>> maps_of_random_weights(model, X, n_surrogates=5, random_state=0).spatial.shape
     (5, 2)
     """
@@ -123,14 +121,13 @@ def maps_of_random_weights(
             f"n_surrogates must be a whole number of at least 1, got {n_surrogates!r}."
         )
     regressor, X = at_regressor(model, X)
-    sfreq = sampling_rate(regressor, X, sfreq)
     rng = check_random_state(random_state)
     best = branch_importance(regressor, X).argmax(axis=1)
-    frequencies, spectrum = cross_spectrum(X, sfreq)
+    frequencies, spectrum = cross_spectrum(X)
 
     def read(one):
         filters, taps = (w[best] for w in weights_of(one.net_.module_.network))
-        return branch_patterns(filters, taps, spectrum, frequencies, sfreq, method=method)
+        return branch_patterns(filters, taps, spectrum, frequencies, X.sfreq, method=method)
 
     learned = read(regressor)
     copies = [read(randomize_branches(regressor, random_state=rng)) for _ in range(n_surrogates)]

@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from ..eeg.windows import EEGWindows
 from .importance import branch_importance
-from .network import at_regressor, delay_of, owners, region_names, sampling_rate, to_one, weights_of
+from .network import at_regressor, owners, region_names, to_one, weights_of
 from .patterns import branch_patterns, cross_spectrum, frequency_responses
 from .responses import delay_kernels, differentiate
 
 
-def read_branches(model, X, *, sfreq=None, method="psd", importance="leave_out"):
+def read_branches(model, X, *, method="psd", importance="leave_out"):
     """Read the branches of a fitted model: scalp maps, spectra, delays and importance.
 
     Parameters
@@ -18,9 +17,6 @@ def read_branches(model, X, *, sfreq=None, method="psd", importance="leave_out")
         Fitted model.
     X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
         EEG that the model can predict from, best the training EEG.
-    sfreq : float or None
-        Sampling rate in Hz of a plain array where the regressor reads it; None takes what the
-        regressor or the EEGWindows know.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     importance : {"leave_out", "gradient"}
@@ -67,19 +63,20 @@ def read_branches(model, X, *, sfreq=None, method="psd", importance="leave_out")
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import read_branches
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=3, array_sfreq=100.0, verbose=False).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
     >>> branches = read_branches(model, X)
     >>> branches.patterns.shape, branches.importance.shape, branches.delay_kernels.shape
     ((6, 4), (2, 6), (2, 6, 6))
     """
     regressor, X = at_regressor(model, X)
-    sfreq = sampling_rate(regressor, X, sfreq)
+    sfreq = X.sfreq
     network = regressor.net_.module_.network
-    frequencies, spectrum = cross_spectrum(X, sfreq)
+    frequencies, spectrum = cross_spectrum(X)
     branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
     branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)
     found = differentiate(regressor, X)
@@ -88,11 +85,11 @@ def read_branches(model, X, *, sfreq=None, method="psd", importance="leave_out")
     else:
         branches.importance = to_one(branch_importance(regressor, X, method=importance))
     branches.lags, branches.delay_kernels = delay_kernels(
-        network, found.gradient, found.level, sfreq, delay_of(model, X)
+        network, found.gradient, found.level, sfreq, -X.tmax
     )
     branches.regions = owners(network)
     branches.region_names = region_names(regressor)
-    branches.info = X.info if isinstance(X, EEGWindows) else None
+    branches.info = X.info
     branches.ch_names = regressor.ch_names_in_
     return branches
 

@@ -173,6 +173,7 @@ class Decoder:
         params, attributes = content["params"], content["attributes"]
         if not isinstance(params, dict) or not isinstance(attributes, dict):
             raise ModelFileError(f"{cls.__name__} has no parameters and attributes by name")
+        params.pop("array_sfreq", None)  # of files from before X knew its own rate
         for name in set(params) - set(parameters(cls)):
             raise ModelFileError(f"{cls.__name__} has no parameter {name[:40]!r}")
         for name in OF_THE_MACHINE:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from ..eeg.windows import EEGWindows
 from .nets.devices import has_room, send
 
 
@@ -55,7 +54,7 @@ class HostWindows:
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+    X : EEGWindows
         Windows.
     scale : float
         What the EEG is divided by.
@@ -162,8 +161,8 @@ def cut_pieces(X, max_times=2**15):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
-        Windows; each of a plain array is a piece of its own.
+    X : EEGWindows
+        Windows; each epoch of an epoched array is a piece of its own.
     max_times : int
         Longest piece in samples, where a window is not longer.
 
@@ -172,20 +171,17 @@ def cut_pieces(X, max_times=2**15):
     pieces : list of Piece
         In order of recording and time; they overlap by less than a window.
     """
-    if not isinstance(X, EEGWindows):
-        stops = np.array([X.shape[2]])
-        return [Piece(window, stops, np.array([i])) for i, window in enumerate(X)]
-    pieces, n_times = [], X.shape[2]
-    for k, start, stop in X.stretches():
-        inside = (X.groups == k) & (X.starts >= start) & (X.starts + n_times <= stop)
-        rows = np.flatnonzero(inside)
-        rows = rows[np.argsort(X.starts[rows], kind="stable")]
+    pieces, n_times, recordings = [], X.shape[2], X.recordings
+    source, starts = X.source, X.starts
+    order = np.lexsort((starts, source))
+    apart = (np.diff(source[order]) != 0) | (np.diff(starts[order]) > n_times)
+    for rows in np.split(order, np.flatnonzero(apart) + 1):
         while len(rows):
-            first = X.starts[rows[0]]
-            n = max(np.searchsorted(X.starts[rows] + n_times, first + max_times, "right"), 1)
+            k, first = source[rows[0]], starts[rows[0]]
+            n = max(np.searchsorted(starts[rows] + n_times, first + max_times, "right"), 1)
             here, rows = rows[:n], rows[n:]
-            stops = X.starts[here] + n_times
-            pieces.append(Piece(X.recordings[k][:, first : stops[-1]], stops - first, here))
+            stops = starts[here] + n_times
+            pieces.append(Piece(recordings[k][:, first : stops[-1]], stops - first, here))
     return pieces
 
 
@@ -203,8 +199,8 @@ def volumes_in_windows(X, mode):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
-        Windows; those of a plain array know of no volume but their own.
+    X : EEGWindows
+        Windows; where times are unknown, they know of no volume but their own.
     mode : {"many_to_many", "many_to_one"}
         Which volumes.
 
@@ -215,7 +211,7 @@ def volumes_in_windows(X, mode):
     """
     n, _, n_times = X.shape
     own = np.arange(n)
-    if mode == "many_to_one" or not isinstance(X, EEGWindows):
+    if mode == "many_to_one" or not X.has_times:
         return own[:, None], np.full((n, 1), n_times - 1)
     found = []
     for i in own:
@@ -236,8 +232,8 @@ def tile(X, generator=None):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
-        Windows; those of a plain array know of no volume but their own, and all are taken.
+    X : EEGWindows
+        Windows; where times are unknown, all are taken.
     generator : torch.Generator or None
         With one, the last window of each recording ends at a random volume among those that the
         very last window holds, and the few volumes behind it are left out.
@@ -247,7 +243,7 @@ def tile(X, generator=None):
     windows : ndarray of int
         Rows of X.
     """
-    if not isinstance(X, EEGWindows):
+    if not X.has_times:
         return np.arange(len(X))
     chosen, n_times = [], X.shape[2]
     for k in np.unique(X.groups):
@@ -274,7 +270,7 @@ class Tiles(Sampler):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+    X : EEGWindows
         Windows to choose from.
     batch_size : int
         Windows of a step; an epoch that would end with a single one does without it.
@@ -323,7 +319,7 @@ def eeg_scale(X):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+    X : EEGWindows
         Windows.
 
     Returns
@@ -331,12 +327,9 @@ def eeg_scale(X):
     scale : float
         Standard deviation around zero, or 1 where the EEG is zero throughout.
     """
-    if isinstance(X, EEGWindows):
-        pieces = (X.recordings[k][:, start:stop] for k, start, stop in X.stretches())
-    else:
-        pieces = (X,)
-    total, count = 0.0, 0
-    for piece in pieces:
+    total, count, recordings = 0.0, 0, X.recordings
+    for k, start, stop in X.stretches():
+        piece = recordings[k][:, start:stop]
         total += float(np.square(piece, dtype=np.float64).sum())
         count += piece.size
     return float(np.sqrt(total / count)) or 1.0

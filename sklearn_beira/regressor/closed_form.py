@@ -15,7 +15,6 @@ from scipy.signal import firwin
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
-from ..eeg.windows import EEGWindows
 from ..features.covariance import principal_axes
 from ..features.hrf import response_basis
 from .nets.branches import fir_filter, segment_means
@@ -112,8 +111,8 @@ def time_of_volumes(X, rows):
 
     Parameters
     ----------
-    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
-        Training EEG. Rows of an array are volumes one after another.
+    X : EEGWindows
+        Training EEG. Where times are unknown, rows are volumes one after another.
     rows : ndarray of int, shape (n_volumes,)
         Order of the volumes.
 
@@ -125,10 +124,8 @@ def time_of_volumes(X, rows):
         1 in the column of the volume's recording, else 0.
     """
     elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
-    if not isinstance(X, EEGWindows):
-        return elapsed, np.ones((len(rows), 1))
     recording, steps = X.groups[rows], np.diff(X.times[rows])
-    same = np.diff(recording) == 0
+    same = recording[1:] == recording[:-1]
     forward = steps[same & (steps > 0)]
     t_r = np.median(forward) if len(forward) else 1.0
     elapsed[1:] = np.where(same, steps / t_r, np.inf)

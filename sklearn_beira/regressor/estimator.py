@@ -19,7 +19,6 @@ from .._utils.numbers import check_bold
 from .._utils.warn import warn_user
 from ..eeg.checks import check_eeg
 from ..eeg.rows import tail_split
-from ..eeg.windows import EEGWindows, window_reach
 from ..features.band_power import bands_within
 from .batches import (
     Tiles,
@@ -117,8 +116,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     device : str
         "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or any other name torch knows.
         It counts in ``fit``; a fitted model predicts where it was fitted.
-    array_sfreq : float or None
-        Sampling rate in Hz of plain arrays, which "compact" needs; EEGWindows know theirs.
     skorch_params : dict or None
         Anything else for :class:`skorch.NeuralNet`, such as ``{"callbacks": [...]}``; what has a
         parameter here is refused.
@@ -190,10 +187,11 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
-    >>> model = BEIRARegressor(n_branches=2, array_sfreq=100.0).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=2).fit(X, y)
     >>> model.predict(X).shape
     (40, 2)
     """
@@ -222,7 +220,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         "validation_gap": [Interval(Real, 0, None, closed="left"), None],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "device": [str],
-        "array_sfreq": [Interval(Real, 0, None, closed="neither"), None],
         "skorch_params": [dict, None],
         "checkpoint": [str, PathLike, None],
         "verbose": ["verbose"],
@@ -255,7 +252,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         validation_gap=None,
         patience=20,
         device="auto",
-        array_sfreq=None,
         skorch_params=None,
         checkpoint=None,
         verbose=True,
@@ -284,7 +280,6 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.validation_gap = validation_gap
         self.patience = patience
         self.device = device
-        self.array_sfreq = array_sfreq
         self.skorch_params = skorch_params
         self.checkpoint = checkpoint
         self.verbose = verbose
@@ -405,7 +400,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     def _estimate(self, X):
         """Standardized BOLD (n_volumes, n_rois)."""
         network = self.net_.module_.network
-        if isinstance(X, EEGWindows) and hasattr(network, "at"):
+        if hasattr(network, "at"):
             return self._estimate_pieces(network, X)
         batches = self._batches(X)
         # A data loader draws a seed from the global generator even when it needs none.
@@ -447,13 +442,15 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             )
         check_consistent_length(X, y)
         self._target_is_1d = y.ndim == 1
-        self._window, self._n_times = _describe_window(X), X.shape[2]
+        self._window, self._n_times = X._describe_window(), X.shape[2]
         return y.reshape(len(y), -1)
 
     def _check_window(self, X):
-        expected, found = self._window, _describe_window(X)
-        if expected != found:
-            raise ValueError(f"X has {found}, but BEIRARegressor was fitted with {expected}.")
+        expected, found = self._window, X._describe_window()
+        # A model that was fitted without knowing the rate reads windows of any.
+        if expected not in (found, f"windows of {X.shape[2]} samples"):
+            hint = "" if X.has_sfreq else "; pass EEGWindows.from_array(X, sfreq=...)"
+            raise ValueError(f"X has {found}, but BEIRARegressor was fitted with {expected}{hint}.")
 
     def _check_scale(self, X):
         """Notice EEG in another unit than that of the training; the first windows tell."""
@@ -532,15 +529,13 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         if not self.validation_fraction:
             return np.arange(len(X)), np.arange(0)
         gap = self.validation_gap
-        if isinstance(X, EEGWindows):
-            gap = window_reach(X) if gap is None else gap
-        elif gap:
+        if gap and not X.has_times:
             raise ValueError(
-                f"validation_gap={gap:g} s cannot be kept in a plain array, whose rows have no "
-                f"time; pass the EEGWindows that align returns, or set validation_fraction=0, or "
-                f"validation_gap=None where no two rows share EEG."
+                f"validation_gap={gap:g} s cannot be kept where the times of the rows are unknown; "
+                f"pass EEGWindows.from_array(X, times=...), or set validation_gap=None if no two "
+                f"rows share EEG."
             )
-        return tail_split(X, self.validation_fraction, gap or 0.0)
+        return tail_split(X, self.validation_fraction, X.reach if gap is None else gap)
 
     def _batches(self, X, y=None, *, eeg=None, every_window=False):
         rows, samples = volumes_in_windows(X, self.mode)
@@ -608,9 +603,3 @@ def make_paper_beira(**params):
         "patience": None,
     }
     return BEIRARegressor(**{**settings, **params})
-
-
-def _describe_window(X):
-    if isinstance(X, EEGWindows):
-        return f"windows [{X.tmin:g}, {X.tmax:g}) s at {X.sfreq:g} Hz"
-    return f"windows of {X.shape[2]} samples"

@@ -5,7 +5,6 @@ from numbers import Integral
 import torch
 
 from .._utils.warn import warn_user
-from ..eeg.checks import array_sampling_rate
 from .nets import ARCHITECTURES, estimates_own_volume_only, starts_from_data
 from .skorch_net import network_class
 
@@ -57,7 +56,7 @@ def rate_to_start(model, X):
     ----------
     model : BEIRARegressor
         Only its parameters are read.
-    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+    X : EEGWindows
         Checked EEG.
 
     Returns
@@ -68,12 +67,12 @@ def rate_to_start(model, X):
     Raises
     ------
     ValueError
-        If X does not know its rate, and no parameter says it.
+        If the sampling rate of X is unknown.
     """
     # A table of features has no time to filter in.
     if not starts_from_data(network_class(model)) or X.shape[2] == 1:
         return None
-    sfreq = array_sampling_rate(X, model.array_sfreq, model)
+    sfreq = X.sfreq
     if all(getattr(model, name) == n for name, n in _FOR_100_HZ.items()) and not (
         75 <= sfreq <= 150
     ):

@@ -60,7 +60,7 @@ def build_network(model, X, n_rois):
     ----------
     model : BEIRARegressor
         Its parameters and ``eeg_scale_``.
-    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+    X : EEGWindows
         Training EEG in V.
     n_rois : int
         Regions.

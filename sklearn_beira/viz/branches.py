@@ -47,12 +47,13 @@ def plot_branch(branches, index, *, region=None, axes=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor
+    >>> from sklearn_beira import BEIRARegressor, EEGWindows
     >>> from sklearn_beira.inspection import read_branches
     >>> from sklearn_beira.viz import plot_branch
     >>> rng = np.random.default_rng(0)
-    >>> X, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 1))
-    >>> model = BEIRARegressor(n_branches=2, array_sfreq=100.0).fit(X, y)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 1))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(n_branches=2).fit(X, y)
     >>> ax_map, ax_spectrum, ax_kernel = plot_branch(read_branches(model, X), 0)
     >>> ax_kernel.get_xlabel()
     'BOLD after EEG (s)'
