@@ -37,7 +37,7 @@ def fitted():
 
 def test_cross_spectrum_equals_that_of_scipy():
     X, _, _ = make_windows(n_times=5000)
-    frequencies, spectrum = cross_spectrum(X, SFREQ)
+    frequencies, spectrum = cross_spectrum(X)
     _, start, stop = X.stretches()[0]
     eeg = X.recordings[0][:, start:stop]
     expected_f, power = welch(eeg, SFREQ, nperseg=200)
@@ -51,7 +51,7 @@ def test_spatial_pattern_is_the_covariance_of_the_filtered_eeg_times_the_weights
     X, _, _ = make_windows()
     rng = np.random.default_rng(0)
     filters, taps = rng.standard_normal((3, 6)), rng.standard_normal((3, 21))
-    frequencies, spectrum = cross_spectrum(X, SFREQ)
+    frequencies, spectrum = cross_spectrum(X)
     found = branch_patterns(filters, taps, spectrum, frequencies, SFREQ).patterns
     for w, h, pattern in zip(filters, taps, found, strict=True):
         expected = np.cov(lfilter(h, 1, X.recordings[0])) @ w
@@ -64,7 +64,7 @@ def test_frequency_pattern_is_the_spectrum_of_the_virtual_channel_times_the_resp
     X, _, _ = make_windows()
     rng = np.random.default_rng(0)
     filters, taps = rng.standard_normal((1, 6)), rng.standard_normal((1, 21))
-    frequencies, spectrum = cross_spectrum(X, SFREQ)
+    frequencies, spectrum = cross_spectrum(X)
     response = np.abs(np.fft.rfft(taps[0], 200))
     _, start, stop = X.stretches()[0]
     _, psd = welch(filters[0] @ X.recordings[0][:, start:stop], SFREQ, nperseg=200)
@@ -135,7 +135,7 @@ def test_arrays_are_read_as_the_windows_they_were_cut_from(fitted):
     assert branches.ch_names is None
     assert branches.info is None
     np.testing.assert_allclose(branches.lags, 0.5 + 0.5 * (0.5 + np.arange(6)))
-    with pytest.raises(ValueError, match="at 50 Hz, but BEIRARegressor was fitted with .* 100 Hz"):
+    with pytest.raises(ValueError, match=r"at 50 Hz, but BEIRARegressor was fitted with .* 100 Hz"):
         read_branches(model, EEGWindows.from_array(X, sfreq=50))
 
 

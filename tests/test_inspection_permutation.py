@@ -205,5 +205,5 @@ def test_bad_input_is_refused(two_recordings):
         channel_importance(EEGFilter(), X, y)
     with pytest.raises(ValueError, match="band 'high' ends at 60 Hz, not below 50 Hz"):
         band_importance(model, X, y, bands={"high": (40, 60)}, block=10.0)
-    with pytest.raises(ValueError, match="plain array, whose sampling rate is not known; give sfr"):
+    with pytest.raises(ValueError, match="sampling rate is unknown"):
         band_importance(model, np.asarray(X), y)

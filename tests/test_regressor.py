@@ -199,7 +199,7 @@ def test_volumes_outside_the_fold_are_not_estimated_in_training(windows):
 
 def test_many_to_one_and_arrays_know_only_their_own_volume(windows):
     X, _ = windows
-    for data, mode in ((X, "many_to_one"), (np.asarray(X), "many_to_many")):
+    for data, mode in ((X, "many_to_one"), (EEGWindows.from_array(X, sfreq=100.0), "many_to_many")):
         rows, samples = volumes_in_windows(data, mode)
         np.testing.assert_array_equal(rows[:, 0], np.arange(len(X)))
         assert (samples == 1023).all()

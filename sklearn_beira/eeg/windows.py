@@ -507,6 +507,7 @@ class EEGWindows:
 
     def _cut_epochs(self, tmin, tmax):
         check_window(tmin, tmax)
+        tmin, tmax = float(tmin) + 0.0, float(tmax) + 0.0  # no -0.0
         # Counted from the end, where the volume is.
         stop = self._n_times - round((self.tmax - tmax) * self.sfreq)
         start = stop - round((tmax - tmin) * self.sfreq)
@@ -516,7 +517,7 @@ class EEGWindows:
                 f"[{self.tmin:g}, {self.tmax:g}) s; cut longer epochs, or give a shorter window."
             )
         self._recordings = held(self.recordings[:, :, start:stop])
-        self._n_times, self.tmax = stop - start, float(tmax) + 0.0
+        self._n_times, self.tmax = stop - start, tmax
 
     def _set_window(self, tmin, tmax):
         check_window(tmin, tmax)

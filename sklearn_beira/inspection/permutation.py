@@ -235,21 +235,28 @@ def _check(model, X, y, n_repeats, block):
     names = [str(name) for name in getattr(y, "columns", [])]
     y = check_bold(y)
     y = y.reshape(len(y), -1)
-    X = as_windows(X)
+    if getattr(X, "ndim", 3) != 3:
+        raise ValueError(
+            f"X must be EEGWindows or an array (n_volumes, n_channels, n_times), got {X.ndim} "
+            f"dimensions."
+        )
     check_consistent_length(X, y)
     model = chosen(model)
     while hasattr(model, "steps") and len(model) > 1:
         out = model[:1].transform(X)
         if np.ndim(out) != 3:
             break
-        model, X = model[1:], as_windows(out)
-    return Bunch(model=model, final=last_step(model), X=X, y=y, names=names)
+        model, X = model[1:], out
+    plain = isinstance(X, np.ndarray)
+    final, X = last_step(model), as_windows(X)
+    return Bunch(model=model, final=final, X=X, plain=plain, y=y, names=names)
 
 
 def _losses(check, permuted, parts, blocks):
     """Correlation lost by each part (channels, list of signals), over all draws."""
 
     def correlate(X):
+        X = np.asarray(X) if check.plain else X  # models of other packages read what was given
         predicted = np.asarray(check.model.predict(X)).reshape(len(check.y), -1)
         return pearson_r(check.y, predicted, blocks=blocks, multioutput="raw_values")
 
