@@ -68,7 +68,7 @@ sphinx_gallery_conf = {
             "plot_0_quickstart.py",
             "plot_1_your_own_files.py",
             "plot_2_grid_search_delay.py",
-            "plot_6_rivals.py",
+            "plot_6_baselines.py",
             "plot_8_reading_the_branches.py",
             "plot_5_is_it_real.py",
             "plot_4_leakage_trap.py",

@@ -1,18 +1,17 @@
 """
-From a recording to an honest figure
-====================================
+From a recording to an honest score
+===================================
 
-This page takes EEG and BOLD, aligns them, compares BEIRA with simpler models, and looks at what
-the network reads. The recording is **simulated**: its truth is known, and
-no number below says anything about brains.
+Align EEG and BOLD, compare BEIRA with simpler models, and read what the model learned. The
+recording is **simulated**: its truth is known, and no number says anything about brains.
 """
 
 # %%
 # A recording
 # -----------
-# :func:`~sklearn_beira.datasets.make_eeg_fmri` returns what a simultaneous measurement gives you:
-# an MNE ``Raw`` with one annotation per volume, and a table of BOLD with one row per volume.
-# Here, two regions follow the alpha power of one source each, and a little of the other's.
+# :func:`~sklearn_beira.make_eeg_fmri` returns what a simultaneous measurement gives: an MNE
+# ``Raw`` with one annotation per volume, and a table of BOLD with one row per volume. Two regions
+# follow the alpha power of one source each, and a little of the other's.
 
 import tempfile
 from pathlib import Path
@@ -20,55 +19,47 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines.makers import make_band_power_ridge, make_time_polynomial
-from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.inspection import read_branches
-from sklearn_beira.viz import plot_branches, plot_predictions
-from sklearn_beira.viz.report import make_report
+from sklearn_beira import (
+    BEIRARegressor,
+    BlockedKFold,
+    EEGFilter,
+    Windower,
+    align,
+    compare,
+    make_band_power_ridge,
+    make_eeg_fmri,
+    make_report,
+    make_time_polynomial,
+    plot_branches,
+    plot_predictions,
+    read_branches,
+)
 
 run = make_eeg_fmri(duration=400.0, n_rois=2, random_state=0)
-print(run.DESCR)
 run.bolds[0].head(3).round(2)
 
 # %%
-# A sample is a volume
-# --------------------
-# :func:`~sklearn_beira.align` is the only place where EEG and BOLD meet. It returns ``X``, a view
-# of the EEG before each volume, and ``y``, the BOLD of these volumes. The first volumes are
-# dropped from both: 20 s of EEG before them were not recorded.
+# One sample is one volume
+# ------------------------
+# :func:`~sklearn_beira.align` returns ``X``, a view of the EEG before each volume, and ``y``, the
+# BOLD of these volumes. The first volumes have no 20 s of EEG before them and are dropped.
 
 HISTORY = 20.0  # seconds of EEG that predict a volume
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0)
-X
+print("X:", X.shape, " y:", y.shape)
 
 # %%
-# ``X`` looks like an array and can go wherever scikit-learn wants one, but it stores the recording
-# once.
-
-print("shape of X:", X.shape, " shape of y:", y.shape)
-
-# %%
-# A model and its rivals
-# ----------------------
-# BEIRA finds spatial filters, bands and delays in the data and reads the power behind them; the
-# ridge reads the log power of every channel in fixed bands over the same 20 s; the
-# last rival reads nothing but the clock, because BOLD drifts.
+# A model and two baselines
+# -------------------------
+# BEIRA learns spatial filters, bands and delays. The ridge reads the log power of every channel in
+# fixed bands over the same 20 s. The polynomial reads only the time, because BOLD drifts.
 
 eeg_filter = EEGFilter(1.0, 45.0, sfreq=100.0)
 models = {
-    "BEIRA": Pipeline(
-        [
-            ("filter", eeg_filter),
-            ("window", Windower(duration=HISTORY, delay=0.0)),
-            ("beira", BEIRARegressor(verbose=False)),
-        ]
-    ),
-    "ridge": Pipeline([("filter", eeg_filter), *make_band_power_ridge(HISTORY).steps]),
+    "BEIRA": make_pipeline(eeg_filter, Windower(HISTORY), BEIRARegressor(verbose=False)),
+    "ridge": make_pipeline(eeg_filter, make_band_power_ridge(HISTORY)),
     "time": make_time_polynomial(),
 }
 models["BEIRA"]
@@ -76,95 +67,69 @@ models["BEIRA"]
 # %%
 # Compare
 # -------
-# :func:`~sklearn_beira.compare` predicts every volume from models that have not seen it.
-# :class:`~sklearn_beira.evaluation.BlockedKFold` cuts the recording into blocks, and leaves
-# out training volumes so close to a test block that they share EEG with it. Then the BOLD is
-# exchanged for BOLD that has nothing to do with the EEG, a thousand times. There is one recording
-# only, so that BOLD is made of the measured one, with randomized phases.
+# :func:`~sklearn_beira.compare` predicts every volume with models that have not seen it.
+# :class:`~sklearn_beira.BlockedKFold` drops training volumes that share EEG with a test block.
+# There is one recording, so surrogate BOLD is the measured BOLD with random phases.
 
 comparison = compare(models, X, y, cv=BlockedKFold(3), null="phase", verbose=False)
-print(f"Pearson's r over {len(y)} volumes, predicted out of fold")
-print("interval, p and p_max are BEIRA's; * where p_max, corrected over the regions, is <= .05")
 comparison.summary(ceiling=run.truth.noise_ceiling)
 
 # %%
-# The interval counts neighboring volumes for what they are worth: ``n_eff`` independent ones
-# instead of ``n``. ``p`` is (k + 1) / (n + 1), where k of the n draws of the null have such an r.
+# ``p_max`` is corrected over regions, and * marks values up to .05. The interval uses ``n_eff``,
+# the number of independent volumes. The ceiling, the r of a perfect predictor, is known only in
+# simulations. :doc:`/user_guide/validation` explains every column.
 
-pooled = comparison.table.query("scope == 'pooled'")
-pooled[["model", "region", "n", "n_eff", "p", "p_max"]].round(3)
-
-# %%
 print(comparison.settings["question"])
-
-# %%
-# The ceiling is the r of a perfect predictor: the rest of this BOLD is noise. It is known because
-# the data are simulated; with your own data there is no such column. (It is an r over the whole
-# run, drifts included; r in the table is centered within blocks.)
-#
-# Intervals of two models that overlap do not rank them; :func:`~sklearn_beira.paired_test` asks
-# that question. See :doc:`/user_guide/validation` for what the columns mean.
-
 fig = plt.figure(figsize=(8, 2.4), layout="constrained")
 _ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
-fig, axes = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
-for region, ax in zip(y.columns, axes, strict=True):
-    plot_predictions(
-        y[region],
-        {name: comparison.predictions[name][region] for name in ("BEIRA", "ridge")},
-        X.times,
-        blocks=comparison.blocks,
-        region=region,
-        ax=ax,
-    )
-axes[0].label_outer()
+region = "Left Caudate"
+ax = plot_predictions(
+    y[region],
+    {name: comparison.predictions[name][region] for name in ("BEIRA", "ridge")},
+    X.times,
+    blocks=comparison.blocks,
+    region=region,
+)
 
 # %%
-# What the network reads
-# ----------------------
-# A branch is a spatial filter, a band-pass and the power behind it, read by a delay kernel. Every
-# region has branches of its own. :func:`~sklearn_beira.inspection.read_branches` turns the weights
-# into patterns: where on the scalp the signal of a branch comes from, and at which frequencies.
-# Branches are sorted by how much they move the prediction of the region; two with one map and one
-# band differ in their delays. This model is trained on all volumes, as nothing is scored any more.
+# What the model reads
+# --------------------
+# A branch is a spatial filter, a band-pass and its power, read by a delay kernel.
+# :func:`~sklearn_beira.read_branches` turns weights into patterns: where on the scalp the signal
+# comes from, and at which frequencies. This model is fitted to all volumes.
 
 # sphinx_gallery_thumbnail_number = 3
-model = clone(models["BEIRA"]).fit(X, y)
+model = models["BEIRA"].fit(X, y)
 branches = read_branches(model, X)
-fig = plot_branches(branches, "Left Caudate", n_branches=3)
+fig = plot_branches(branches, region, n_branches=3)
 
 # %%
-# Compare with the truth of the simulation: the source that drives the region, and its band.
+# The truth of the simulation: the source of the region and its band.
 
-best = np.argmax(branches.importance[y.columns.get_loc("Left Caudate")])
-source = np.argmax(np.abs(run.truth.weights[y.columns.get_loc("Left Caudate")]))
+best = np.argmax(branches.importance[y.columns.get_loc(region)])
 peak = branches.frequencies[np.argmax(branches.frequency_patterns[best])]
-similarity = abs(np.corrcoef(branches.patterns[best], run.truth.patterns[source])[0, 1])
-low, high = run.truth.bands[source]
-print(f"most important branch: peak at {peak:.1f} Hz; true band {low:g} to {high:g} Hz")
-print(f"correlation of its scalp map with the true one: {similarity:.2f}")
+similarity = abs(np.corrcoef(branches.patterns[best], run.truth.patterns[0])[0, 1])
+low, high = run.truth.bands[0]
+print(f"peak at {peak:.1f} Hz; true band {low:g} to {high:g} Hz")
+print(f"correlation of the scalp map with the true one: {similarity:.2f}")
 
 # %%
-# The attribute ``closed_form_`` has what the data said before the branches were made: how much of a
-# region's prediction each band carries, how strongly the noise in BOLD goes on from volume to
-# volume, and how well the branches that were kept follow the prediction of all of them.
+# ``closed_form_`` shows how much of the prediction each band carries, and the autocorrelation of
+# the noise in BOLD.
 
-start = model["beira"].closed_form_
+start = model[-1].closed_form_
 pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
-    autocorrelation=start.autocorrelation, kept=start.kept
+    autocorrelation=start.autocorrelation
 ).round(2)
 
 # %%
-# One file to send
-# ----------------
-# :func:`~sklearn_beira.viz.make_report` puts data, model, table, figures and branches into one
-# HTML file that opens in any browser.
+# A report
+# --------
+# :func:`~sklearn_beira.make_report` writes data, scores, figures and branches to one HTML file.
 
-report = make_report(
-    comparison, X, y, model=model, branches=branches, ceiling=run.truth.noise_ceiling
-)
+report = make_report(comparison, X, y, model=model, branches=branches)
 file = Path(tempfile.mkdtemp()) / "report.html"
 report.save(file, open_browser=False, verbose="error")
 print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")

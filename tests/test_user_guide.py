@@ -132,13 +132,24 @@ def test_the_page_on_networks_trains_and_predicts():
     assert names["r"] > 0.2
 
 
-def test_the_first_code_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # it saves a figure
+def test_the_first_code_of_the_readme_runs():
     text = (PAGES.parents[1] / "README.md").read_text()
     code = re.search(r"^```python\n(.*?)^```", text, re.M | re.S)[1]
     assert "duration=600" in code
     namespace = {}
     exec(compile(code.replace("duration=600", "duration=200"), "README.md", "exec"), namespace)
-    assert set(namespace["comparison"].predictions) == {"BEIRA", "ridge"}
-    assert (tmp_path / "results" / "table.csv").exists()
-    assert (tmp_path / "left_caudate.png").exists()
+    assert set(namespace["comparison"].table["model"]) == {"BEIRA", "ridge"}
+
+
+def test_getting_started_goes_from_a_recording_to_a_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.finditer((PAGES.parent / "getting_started.rst").read_text())
+    codes = [dedent(block["code"]) for block in blocks if ":force:" not in block["options"]]
+    assert "make_eeg_fmri" in codes[-1]  # the data of those who have none
+    namespace = {}
+    for code in [codes[-1].replace("duration=400.0", "duration=200.0"), *codes[:-1]]:
+        exec(
+            compile(code.replace("Response/R128", "mri"), "getting_started.rst", "exec"), namespace
+        )
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert {"comparison", "beira.safetensors"} <= {path.name for path in tmp_path.iterdir()}
