@@ -5,7 +5,6 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
-from nilearn.glm.first_level import glover_hrf
 from sklearn.utils._param_validation import StrOptions
 
 from ..eeg.checks import channel_names
@@ -94,6 +93,8 @@ def response_basis(lags, *, shift=1.5, stretch=0.15, negligible=0.01):
 
 @cache
 def _glover():
+    from nilearn.glm.first_level import glover_hrf  # nilearn is imported only when it is used
+
     response = glover_hrf(1.0, oversampling=100, time_length=_LENGTH)
     return np.linspace(0.0, _LENGTH, len(response)), response / response.max()
 
