@@ -1,4 +1,4 @@
-"""Every rival finds what is planted, nothing else, and behaves as an estimator."""
+"""Every baseline finds what is planted, nothing else, and behaves as an estimator."""
 
 import sys
 
@@ -19,7 +19,7 @@ from sklearn_beira.evaluation.splitters import BlockedKFold
 BANDS = {"alpha": (8.0, 12.0), "beta": (18.0, 26.0)}
 
 # Every maker in sizes for small tests: parameters, and a grid over one of them.
-RIVALS = {
+MODELS = {
     "mean": ({}, {"mean__strategy": ["mean", "median"]}),
     "time_polynomial": ({}, {"time__degree": [1, 2]}),
     "alpha_hrf": ({"channels": None}, {"window__duration": [12.0, 16.0]}),
@@ -46,12 +46,12 @@ EXTRAS = {
 BLIND = ("mean", "time_polynomial")
 
 
-def rivals(*but, in_earnest=False):
-    """Name the rivals for a test; the solver of one takes long to compile, networks to train."""
+def model_names(*but, in_earnest=False):
+    """Name the baselines for a test; the solver of one takes long to compile, networks to train."""
     slow = {"sparse_group_lasso", *(EPOCHS if in_earnest else ())}
     return [
         pytest.param(name, marks=[pytest.mark.slow] if name in slow else [], id=name)
-        for name in RIVALS
+        for name in MODELS
         if name not in but
     ]
 
@@ -59,7 +59,7 @@ def rivals(*but, in_earnest=False):
 def make(name, *, in_earnest=False):
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
-    model = getattr(baselines, f"make_{name}")(**RIVALS[name][0])
+    model = getattr(baselines, f"make_{name}")(**MODELS[name][0])
     if name == "sparse_group_lasso":
         model.set_params(lasso__n_alphas=5, lasso__n_splits=3)
     if in_earnest and name in EPOCHS:
@@ -89,7 +89,7 @@ def out_of_run(model, X, y):
 
 
 # -- what they find -----------------------------------------------------------------------------
-@pytest.mark.parametrize("name", rivals(in_earnest=True))
+@pytest.mark.parametrize("name", model_names(in_earnest=True))
 def test_the_planted_coupling_is_found_by_those_who_look_at_eeg(data, name):
     X, y = data
     r = pearson_r(y, out_of_run(make(name, in_earnest=True), X, y), multioutput="raw_values")
@@ -101,7 +101,7 @@ def test_the_planted_coupling_is_found_by_those_who_look_at_eeg(data, name):
         assert r.min() > 0.4
 
 
-@pytest.mark.parametrize("name", rivals(*BLIND, in_earnest=True))
+@pytest.mark.parametrize("name", model_names(*BLIND, in_earnest=True))
 def test_what_has_nothing_to_do_with_the_eeg_is_not_found(data, name):
     X, y = data
     noise = np.random.default_rng(1).standard_normal((len(y), 4))
@@ -136,7 +136,7 @@ def test_the_mean_is_that_of_the_training(data):
 
 
 # -- how they behave ----------------------------------------------------------------------------
-@pytest.mark.parametrize("name", rivals())
+@pytest.mark.parametrize("name", model_names())
 def test_a_clone_predicts_the_same_and_a_refit_forgets(data, name):
     X, y = data
     first, second = np.flatnonzero(X.groups == 0), np.flatnonzero(X.groups == 1)
@@ -146,17 +146,17 @@ def test_a_clone_predicts_the_same_and_a_refit_forgets(data, name):
     np.testing.assert_array_equal(model.predict(X[first]), once.predict(X[first]))
 
 
-@pytest.mark.parametrize("name", rivals())
+@pytest.mark.parametrize("name", model_names())
 def test_a_parameter_can_be_searched_behind_a_filter(data, name):
     X, y = data
     model = Pipeline([("filter", EEGFilter(1.0, 28.0, sfreq=None)), *make(name).steps])
-    search = GridSearchCV(model, RIVALS[name][1], cv=BlockedKFold(2, gap=20.0), error_score="raise")
+    search = GridSearchCV(model, MODELS[name][1], cv=BlockedKFold(2, gap=20.0), error_score="raise")
     search.fit(X[:130], y[:130])
     assert len(search.cv_results_["params"]) == 2
     assert search.predict(X[130:]).shape == (len(y) - 130, 2)
 
 
-@pytest.mark.parametrize("name", rivals())
+@pytest.mark.parametrize("name", model_names())
 def test_one_region_in_one_out_and_tables_as_arrays(data, name):
     X, y = data
     X, y = X[:100], y[:100]
@@ -173,7 +173,7 @@ def test_one_region_in_one_out_and_tables_as_arrays(data, name):
         np.testing.assert_allclose(one, both[:, 0], rtol=1e-6, atol=1e-8 * np.abs(y).max())
 
 
-@pytest.mark.parametrize("name", rivals("mean"))
+@pytest.mark.parametrize("name", model_names("mean"))
 def test_other_channels_are_refused(data, name):
     X, y = data
     model = make(name).fit(X[:100], y[:100])
@@ -186,7 +186,7 @@ def test_other_channels_are_refused(data, name):
         model.predict(fewer[100:])
 
 
-@pytest.mark.parametrize("name", rivals(*BLIND))
+@pytest.mark.parametrize("name", model_names(*BLIND))
 def test_ready_cut_windows_do_as_well_where_their_rate_is_given(data, name):
     X, y = data
     X, y = np.asarray(X[:60]), y[:60]
@@ -202,7 +202,7 @@ def test_ready_cut_windows_do_as_well_where_their_rate_is_given(data, name):
 def test_a_polynomial_of_time_needs_a_time(data):
     X, y = data
     with pytest.raises(
-        ValueError, match="does not know how long its recording was; pass the EEGWin"
+        ValueError, match="length of the recordings is unknown; pass the EEGWin"
     ):
         make("time_polynomial").fit(np.asarray(X[:10]), y[:10])
 
@@ -215,15 +215,15 @@ def test_a_missing_extra_is_named(data, name, monkeypatch):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, EXTRAS[name], None)
     model = getattr(baselines, f"make_{name}")()
-    with pytest.raises(ImportError, match=r'pip install "sklearn-beira\[rivals\]"'):
+    with pytest.raises(ImportError, match=r'pip install "sklearn-beira\[baselines\]"'):
         model.fit(X, y)
     assert name not in baselines.make_baselines()
-    with pytest.raises(ImportError, match=rf"{name} need {EXTRAS[name]}: pip install"):
+    with pytest.raises(ImportError, match=rf"{name} needs {EXTRAS[name]}: pip install"):
         baselines.make_baselines("all")
 
 
-def test_rivals_are_made_by_name():
-    assert set(baselines.make_baselines("none")) == set(RIVALS) - set(EXTRAS) - set(EPOCHS)
+def test_baselines_are_made_by_name():
+    assert set(baselines.make_baselines("none")) == set(MODELS) - set(EXTRAS) - set(EPOCHS)
     for name, model in baselines.make_baselines("none", duration=12.0).items():
         assert isinstance(model, Pipeline)
         if name not in BLIND:
@@ -232,8 +232,8 @@ def test_rivals_are_made_by_name():
         baselines.make_baselines("some")
 
 
-def test_all_rivals_can_be_made_where_the_extras_are_installed():
+def test_all_baselines_can_be_made_where_the_extras_are_installed():
     for package in EXTRAS.values():
         pytest.importorskip(package)
-    linear = set(RIVALS) - set(EPOCHS)
+    linear = set(MODELS) - set(EPOCHS)
     assert set(baselines.make_baselines("all")) == set(baselines.make_baselines()) == linear

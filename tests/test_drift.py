@@ -43,7 +43,7 @@ def test_beyond_the_training_the_features_stay_where_they_were(make_raw):
 
 def test_bad_input_is_refused(make_raw):
     X = windows([make_raw()])
-    with pytest.raises(ValueError, match="a plain array, whose rows have no time; pass the EEGWin"):
+    with pytest.raises(ValueError, match="length of the recordings is unknown; pass the EEGWin"):
         TimePolynomial().fit(np.asarray(X))
     with pytest.raises(ValueError, match="The 'degree' parameter of TimePolynomial must be"):
         TimePolynomial(0).fit(X)

@@ -189,21 +189,21 @@ def test_a_window_outside_the_response_is_refused(make_raw, Step):
     info = mne.create_info(2, 100.0, "eeg")
     eeg = make_raw(n_channels=2).get_data()
     X = EEGWindows([eeg], [0, 0], [20.0, 30.0], info, tmin=3.0, tmax=6.0)
-    with pytest.raises(ValueError, match=r"the window, from -\d.* lies outside the hemodyn"):
+    with pytest.raises(ValueError, match=r"the window, from -\d.* is outside the hemodyn"):
         Step(ALPHA).fit(X)
 
 
 def test_another_window_is_refused(make_raw):
     model = BandCovariance(ALPHA).fit(windows(make_raw()))
-    with pytest.raises(ValueError, match="windows of 1000 samples that the hemodynamic response"):
+    with pytest.raises(ValueError, match="windows of 1000 samples .* in fit"):
         model.transform(windows(make_raw(), tmin=-10.0))
 
 
 def test_unknown_channels_are_refused(make_raw):
     X = windows(make_raw())
-    with pytest.raises(ValueError, match=r"the channels \['Oz'\] to average are not among \['E1'"):
+    with pytest.raises(ValueError, match=r"average .*\['Oz'\].* not among \['E1'"):
         HRFBandPower(ALPHA, average=["Oz", "E1"]).fit(X)
-    with pytest.raises(ValueError, match="a plain array has no channel names; average is 'all'"):
+    with pytest.raises(ValueError, match="no channel names; use average='all'"):
         HRFBandPower(ALPHA, average=["Oz"]).fit(EEGWindows.from_array(X, sfreq=100))
     with pytest.raises(ValueError, match=r"EEGWindows.from_array\(X, sfreq="):
         BandCovariance(ALPHA).fit(np.asarray(X))

@@ -1,132 +1,87 @@
-"""Linear models that know what is a channel, a band and a lag in lagged band power."""
+"""Linear models of band power whose features have a channel, a band and a lag."""
+
+from __future__ import annotations
 
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
-from ..eeg.checks import check_eeg
-from ..features.band_power import BandPower
-from .ridge import check_alphas, check_targets, choose_alphas, fit_ridge, inner_blocks
-
-__all__ = ["BandedRidgeCV", "FingerprintRidgeCV"]
+from ..features.band_power import BandPower, Bands
+from .base import EEGRegressor
+from .ridge import check_alphas, choose_alphas, fit_ridge, inner_blocks
 
 
-class PowerRegressor(RegressorMixin, BaseEstimator):
-    """A linear model of standardized log power (n_samples, n_lags, n_bands, n_channels).
+class PowerRegressor(EEGRegressor):
+    """Base class of linear models of standardized log power.
 
-    The base of the estimators here and in ``sparse.py``. Their ``_fit(power, y, blocks)`` returns
-    weights ``(n_rois, n_lags, n_bands, n_channels)`` and intercepts ``(n_rois,)``.
+    Subclasses define ``_fit_power(power, y, blocks)``, with power of shape ``(n_volumes, n_lags,
+    n_bands, n_channels)``, which returns weights ``(n_rois, n_lags, n_bands, n_channels)`` and
+    intercepts ``(n_rois,)``.
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # checked by BandPower, as the next two
+        "bands": "no_validation",  # by BandPower, as are the next two
         "duration": "no_validation",
         "step": "no_validation",
         "n_splits": [Interval(Integral, 2, None, closed="left")],
         "gap": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def fit(self, X, y):
-        """Fit on EEG and BOLD.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V.
-        y : array-like, shape (n_volumes,) or (n_volumes, n_rois)
-            BOLD, rows in order of time.
-
-        Returns
-        -------
-        self : estimator
-            Fitted.
-        """
-        self._validate_params()
-        self._import()
-        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
-        y, self._target_is_1d = check_targets(self, X, y)
+    def _fit(self, X, y):
         self.power_ = BandPower(self.bands, duration=self.duration, step=self.step).fit(X)
         power = self._power(X)
         self.center_, self.scale_ = power.mean(axis=0), power.std(axis=0)
         self.scale_[self.scale_ == 0] = 1.0
+        power = (power - self.center_) / self.scale_
         blocks, _ = inner_blocks(len(y), self.n_splits, self.gap)
-        self.coef_, self.intercept_ = self._fit((power - self.center_) / self.scale_, y, blocks)
-        return self
+        self.coef_, self.intercept_ = self._fit_power(power, y, blocks)
 
-    def predict(self, X):
-        """Predict BOLD.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V.
-
-        Returns
-        -------
-        y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
-            Predicted BOLD.
-        """
-        check_is_fitted(self)
-        X = check_eeg(self, X, reset=False)
-        power = (self._power(X) - self.center_) / self.scale_
-        coef = self.coef_.reshape(len(self.coef_), -1)
-        y = power.reshape(len(power), -1) @ coef.T + self.intercept_
-        return y[:, 0] if self._target_is_1d else y
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.target_tags.multi_output = True
-        # Its features are powers: it cannot tell the sign of a column.
-        tags.regressor_tags.poor_score = True
-        return tags
+    def _predict(self, X):
+        power = ((self._power(X) - self.center_) / self.scale_).reshape(len(X), -1)
+        return power @ self.coef_.reshape(len(self.coef_), -1).T + self.intercept_
 
     def _power(self, X):
         power = self.power_.transform(X)
         return power.reshape(len(power), len(self.power_.lags_), len(self.power_.bands_), -1)
 
-    def _import(self):
-        """Import what the fit needs, before anything is computed."""
-
 
 class FingerprintRidgeCV(PowerRegressor):
-    """Ridge on the lagged band power of one electrode, chosen for every region.
+    """Ridge on the lagged band power of one electrode, which is chosen for every region.
 
-    For each electrode, a ridge on its band powers at all lags, with its own penalty
-    (:class:`~sklearn_beira.baselines.BlockedRidgeCV`). Every region gets the electrode that predicts
-    it best over the inner blocks.
+    Each electrode has a ridge on its band power at all lags, with its own penalty
+    (:class:`~sklearn_beira.baselines.BlockedRidgeCV`). The electrode of a region is the one that
+    predicts it best over the inner blocks.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        As in :class:`~sklearn_beira.features.BandPower`, as are the next two.
     duration : float or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Length of the segments in which power is averaged, in s.
     step : float
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Time between lags, in s.
     alphas : array-like or None
-        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`, as are the next two.
     n_splits : int
-        Inner blocks, as there.
+        Number of inner blocks.
     gap : int
-        Rows on each side of a block, as there.
+        Number of rows left out on each side of a block.
 
     Attributes
     ----------
     electrode_ : ndarray of int, shape (n_rois,)
-        Index of the electrode chosen for each region.
+        Index of the electrode of each region.
     electrode_names_ : list of str or None
         Their names, where X has names.
     scores_ : ndarray, shape (n_channels, n_rois)
         R² of every electrode over the inner blocks.
     alpha_ : ndarray, shape (n_rois,)
-        Penalties chosen.
+        Penalty of each region.
     coef_ : ndarray, shape (n_rois, n_lags, n_bands, n_channels)
-        Weights of standardized log power, zero but at the electrode.
+        Weights of standardized log power, which are zero at other electrodes.
     intercept_ : ndarray, shape (n_rois,)
         Intercepts.
     n_features_in_ : int
@@ -150,9 +105,8 @@ class FingerprintRidgeCV(PowerRegressor):
     (2,)
     """
 
-    # Read by the null test, which stacks its draws as targets.
     _independent_targets = True
-    _selects = True  # an electrode for each region
+    _selects = True
 
     _parameter_constraints: ClassVar[dict] = {
         **PowerRegressor._parameter_constraints,
@@ -161,14 +115,14 @@ class FingerprintRidgeCV(PowerRegressor):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        duration=2.0,
-        step=2.0,
-        alphas=None,
-        n_splits=5,
-        gap=8,
-    ):
+        duration: float | None = 2.0,
+        step: float = 2.0,
+        alphas: ArrayLike | None = None,
+        n_splits: int = 5,
+        gap: int = 8,
+    ) -> None:
         self.bands = bands
         self.duration = duration
         self.step = step
@@ -176,7 +130,7 @@ class FingerprintRidgeCV(PowerRegressor):
         self.n_splits = n_splits
         self.gap = gap
 
-    def _fit(self, power, y, blocks):
+    def _fit_power(self, power, y, blocks):
         grid = check_alphas(self.alphas)
         tables = [power[..., c].reshape(len(power), -1) for c in range(power.shape[-1])]
         chosen, scores = zip(*(choose_alphas(t, y, grid, blocks) for t in tables), strict=True)
@@ -194,30 +148,30 @@ class FingerprintRidgeCV(PowerRegressor):
 
 
 class BandedRidgeCV(PowerRegressor):
-    r"""Ridge on lagged band power with a penalty of its own for every frequency band and region.
+    r"""Ridge on lagged band power with a penalty for every frequency band and region.
 
     .. math:: \min_w \Bigl\lVert y - \sum_b F_b w_b \Bigr\rVert^2
         + \sum_b \alpha_b \lVert w_b \rVert^2
 
-    by himalaya's random search over the relations between the penalties, chosen over the inner
-    blocks. Weights are found from the samples' side, as there are more features than volumes.
+    himalaya searches at random for the ratios between the penalties that predict the inner blocks
+    best. It solves the dual problem, because there are more features than volumes.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        As in :class:`~sklearn_beira.features.BandPower`, as are the next two.
     duration : float or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Length of the segments in which power is averaged, in s.
     step : float
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Time between lags, in s.
     alphas : array-like or None
         Overall penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     n_iter : int
-        Relations between the bands that are tried; the first is the plain ridge.
+        Number of ratios between the penalties that are tried; the first is plain ridge.
     n_splits : int
-        Inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+        Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     gap : int
-        Rows on each side of a block, as there.
+        Number of rows left out on each side of a block.
     random_state : int, RandomState instance or None
         Seed of the search.
 
@@ -236,7 +190,7 @@ class BandedRidgeCV(PowerRegressor):
 
     Notes
     -----
-    Needs himalaya: ``pip install "sklearn-beira[rivals]"``.
+    Needs himalaya: ``pip install "sklearn-beira[baselines]"``.
 
     References
     ----------
@@ -259,7 +213,7 @@ class BandedRidgeCV(PowerRegressor):
     (2, 2)
     """
 
-    # Read by the null test, which stacks its draws as targets.
+    _needs = "himalaya.kernel_ridge"
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
@@ -271,16 +225,16 @@ class BandedRidgeCV(PowerRegressor):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        duration=2.0,
-        step=2.0,
-        alphas=None,
-        n_iter=20,
-        n_splits=5,
-        gap=8,
-        random_state=0,
-    ):
+        duration: float | None = 2.0,
+        step: float = 2.0,
+        alphas: ArrayLike | None = None,
+        n_iter: int = 20,
+        n_splits: int = 5,
+        gap: int = 8,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
         self.bands = bands
         self.duration = duration
         self.step = step
@@ -290,16 +244,18 @@ class BandedRidgeCV(PowerRegressor):
         self.gap = gap
         self.random_state = random_state
 
-    def _fit(self, power, y, blocks):
+    def _fit_power(self, power, y, blocks):
+        from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
+
         tables = [power[:, :, b].reshape(len(power), -1) for b in range(power.shape[2])]
         offset, spread = y.mean(axis=0), y.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
-        deltas, dual, *_ = self._import()(
+        deltas, dual, *_ = solve_multiple_kernel_ridge_random_search(
             np.stack([table @ table.T for table in tables]),
             (y - offset) / spread,
             n_iter=self.n_iter,
             alphas=check_alphas(self.alphas),
-            fit_intercept=True,  # within the inner blocks; the features are centered as a whole
+            fit_intercept=True,  # in the inner blocks
             cv=blocks,
             return_weights="dual",
             random_state=self.random_state,
@@ -311,12 +267,3 @@ class BandedRidgeCV(PowerRegressor):
             weights = (table.T @ np.asarray(dual)) * np.exp(self.deltas_[:, b]) * spread
             coef[:, :, b] = weights.T.reshape(y.shape[1], *power.shape[1::2])
         return coef, offset
-
-    def _import(self):
-        try:
-            from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
-        except ImportError as error:
-            raise ImportError(
-                'BandedRidgeCV needs himalaya: pip install "sklearn-beira[rivals]"'
-            ) from error
-        return solve_multiple_kernel_ridge_random_search

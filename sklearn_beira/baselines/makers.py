@@ -1,13 +1,19 @@
-"""Rival models over the same X: the bar that BEIRA has to clear.
+"""Makers of baselines: models of the same X and y that BEIRA has to beat.
 
-Every ``make_*`` returns a Pipeline without a filter; put an
-:class:`~sklearn_beira.EEGFilter` in front where the recordings need one:
-``Pipeline([("filter", EEGFilter()), *make_pls().steps])``.
+Every ``make_*`` returns a Pipeline without a filter. If the recordings need one, put an
+:class:`~sklearn_beira.EEGFilter` in front:
+``Pipeline([("filter", EEGFilter()), *make_pls().steps])``. A new baseline is a function here, and a
+line in ``BASELINES``.
 """
 
+from __future__ import annotations
+
 from importlib.util import find_spec
+from inspect import signature
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, RidgeCV
@@ -15,35 +21,18 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..eeg.filters import Windower
-from ..features.band_power import BandPower
+from ..features.band_power import BandPower, Bands
 from ..features.covariance import BandTangentSpace
 from ..features.hrf import HRFBandPower
 from ..features.time import TimePolynomial
-from ..regressor.estimator import BEIRARegressor
 from .lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from .ridge import BlockedRidgeCV
 from .sparse import SparseGroupLassoCV
 from .spoc import SPoCRidgeCV
 
-__all__ = [
-    "make_alpha_hrf",
-    "make_band_power_ridge",
-    "make_banded_ridge",
-    "make_baselines",
-    "make_brainwavelinker",
-    "make_eeg_fingerprint",
-    "make_eegnet",
-    "make_mean",
-    "make_pls",
-    "make_sparse_group_lasso",
-    "make_spoc_ridge",
-    "make_tangent_space_ridge",
-    "make_time_polynomial",
-]
 
-
-def make_mean():
-    """Make the model that predicts the training mean of every region.
+def make_mean() -> Pipeline:
+    """Make a model that predicts the training mean of every region.
 
     Returns
     -------
@@ -52,8 +41,9 @@ def make_mean():
 
     Notes
     -----
-    What is left when EEG tells nothing. Its R² is 0 at best. Pooled over folds, its predictions
-    correlate negatively with BOLD: a fold above the mean is predicted from a mean below.
+    This is the best model if EEG is not informative. Its R² is 0 at most. Pooled over folds, its
+    predictions correlate negatively with BOLD, because the training mean is low when the test fold
+    is high.
 
     Examples
     --------
@@ -64,10 +54,10 @@ def make_mean():
     return Pipeline([("mean", DummyRegressor())])
 
 
-def make_time_polynomial(degree=3):
-    """Make a polynomial of the time in the recording, which reads no EEG.
+def make_time_polynomial(degree: int = 3) -> Pipeline:
+    """Make a polynomial of the time in the recording, which does not use EEG.
 
-    BOLD drifts. What this model reaches, any model reaches that can tell early from late.
+    BOLD drifts, so a model that only distinguishes early from late volumes reaches this score.
 
     Parameters
     ----------
@@ -77,12 +67,13 @@ def make_time_polynomial(degree=3):
     Returns
     -------
     model : Pipeline
-        ``time`` and ``regression``. X must be EEGWindows: rows of plain arrays have no time.
+        ``time`` and ``regression``. X must be the EEGWindows of continuous recordings.
 
     Notes
     -----
-    Legendre polynomials on the length of each recording, least squares. Beyond the times of the
-    training it stays where it was (:class:`~sklearn_beira.features.TimePolynomial`).
+    Legendre polynomials over the length of each recording are fitted by least squares. Outside the
+    times of the training volumes, predictions stay constant
+    (:class:`~sklearn_beira.features.TimePolynomial`).
 
     Examples
     --------
@@ -93,20 +84,25 @@ def make_time_polynomial(degree=3):
     return Pipeline([("time", TimePolynomial(degree)), ("regression", LinearRegression())])
 
 
-def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior"):
+def make_alpha_hrf(
+    duration: float = 20.0,
+    *,
+    band: tuple[float, float] = (8.0, 12.0),
+    channels: str | list[str] | None = "posterior",
+) -> Pipeline:
     """Make the regression on posterior alpha power convolved with the hemodynamic response.
 
-    The oldest EEG-fMRI model: one number per volume.
+    This is the oldest model of EEG-fMRI, with one feature per volume.
 
     Parameters
     ----------
     duration : float
-        History that the response covers, in s.
+        Length of the EEG before each volume that the response covers, in s.
     band : tuple of float
         Edges of the band in Hz.
     channels : {"posterior", "all"}, list of str or None
-        Channels to average over: the occipital and parieto-occipital ones by name (all, where none
-        has such a name), all, or those named. None keeps the channels apart.
+        Channels to average: those with occipital and parieto-occipital names (all channels if there
+        are none), all channels, or those listed. None does not average.
 
     Returns
     -------
@@ -115,8 +111,8 @@ def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior"):
 
     Notes
     -----
-    The original studies convolve alpha power with a response and regress BOLD of every voxel on it.
-    Here it is log power, averaged over channels, and the response ends with the window.
+    The original studies convolve alpha power with the response and regress BOLD of every voxel on
+    it. Here log power is averaged over channels, and the response ends with the window.
 
     References
     ----------
@@ -129,33 +125,37 @@ def make_alpha_hrf(duration=20.0, *, band=(8.0, 12.0), channels="posterior"):
     >>> list(make_alpha_hrf().named_steps)
     ['window', 'power', 'scale', 'regression']
     """
-    power = HRFBandPower({"alpha": band}, average=channels)
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("power", power),
-            ("scale", StandardScaler()),
-            ("regression", LinearRegression()),
-        ]
+    return _windowed(
+        duration,
+        power=HRFBandPower({"alpha": band}, average=channels),
+        scale=StandardScaler(),
+        regression=LinearRegression(),
     )
 
 
-def make_band_power_ridge(duration=16.0, *, bands="default", step=2.0, alphas=None):
-    """Make the lagged band-power ridge, with a penalty of its own for every region.
+def make_band_power_ridge(
+    duration: float = 16.0,
+    *,
+    bands: Bands = "default",
+    step: float = 2.0,
+    alphas: ArrayLike | None = None,
+) -> Pipeline:
+    """Make the lagged band-power ridge, with a penalty for every region.
 
-    Log power of every channel, in every band, at every lag: the baseline to beat.
+    The features are the log power of every channel, in every band, at every lag. This is the
+    strongest simple baseline.
 
     Parameters
     ----------
     duration : float
-        History that the lags cover, in s.
+        Length of the EEG before each volume that the lags cover, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     step : float
-        Length of the segments power is averaged over and distance of lags, in s.
+        Length of the segments in which power is averaged, and time between lags, in s.
     alphas : array-like or None
-        Penalties to choose from, per region, by leave-one-out inside the training data; None takes
-        25 from 1 to 1e6.
+        Penalties, from which leave-one-out within the training data chooses one for every region.
+        None takes 25 from 1 to 1e6.
 
     Returns
     -------
@@ -164,10 +164,10 @@ def make_band_power_ridge(duration=16.0, *, bands="default", step=2.0, alphas=No
 
     Notes
     -----
-    A volume that is left out alone is known from its neighbors, which favors small penalties.
-    Blocks of :class:`~sklearn_beira.baselines.BlockedRidgeCV` avoid that, but choose worse from a few
-    minutes of recording: ``benchmarks/ridge_penalty.py`` prints both. What is tested is outside of
-    this choice in any case.
+    Leave-one-out favors small penalties, because BOLD is smooth and the neighbors of a volume
+    predict it. The blocks of :class:`~sklearn_beira.baselines.BlockedRidgeCV` avoid that, but
+    choose worse in a few minutes of recording: ``benchmarks/ridge_penalty.py`` prints both. Test
+    data take no part in the choice.
 
     Examples
     --------
@@ -176,27 +176,31 @@ def make_band_power_ridge(duration=16.0, *, bands="default", step=2.0, alphas=No
     ['window', 'power', 'scale', 'ridge']
     """
     alphas = np.logspace(0, 6, 25) if alphas is None else alphas
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("power", BandPower(bands, duration=step, step=step)),
-            ("scale", StandardScaler()),
-            ("ridge", RidgeCV(alphas, alpha_per_target=True)),
-        ]
+    return _windowed(
+        duration,
+        power=BandPower(bands, duration=step, step=step),
+        scale=StandardScaler(),
+        ridge=RidgeCV(alphas, alpha_per_target=True),
     )
 
 
-def make_eeg_fingerprint(duration=16.0, *, bands="default", step=2.0, alphas=None):
-    """Make the EEG fingerprint: the lagged powers of one electrode, chosen for every region.
+def make_eeg_fingerprint(
+    duration: float = 16.0,
+    *,
+    bands: Bands = "default",
+    step: float = 2.0,
+    alphas: ArrayLike | None = None,
+) -> Pipeline:
+    """Make the EEG fingerprint: ridge on the lagged band powers of one electrode per region.
 
     Parameters
     ----------
     duration : float
-        History that the lags cover, in s.
+        Length of the EEG before each volume that the lags cover, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     step : float
-        Length of the segments power is averaged over and distance of lags, in s.
+        Length of the segments in which power is averaged, and time between lags, in s.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
 
@@ -208,8 +212,8 @@ def make_eeg_fingerprint(duration=16.0, *, bands="default", step=2.0, alphas=Non
 
     Notes
     -----
-    The paper reads a Stockwell transform at fine frequencies; here it is log power in bands. The
-    electrode is chosen on blocks inside the training data, never on what is tested.
+    The paper uses a Stockwell transform at many frequencies instead of log power in bands. The
+    electrode is chosen on blocks within the training data.
 
     References
     ----------
@@ -222,25 +226,26 @@ def make_eeg_fingerprint(duration=16.0, *, bands="default", step=2.0, alphas=Non
     ['window', 'fingerprint']
     """
     fingerprint = FingerprintRidgeCV(bands, duration=step, step=step, alphas=alphas)
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("fingerprint", fingerprint),
-        ]
-    )
+    return _windowed(duration, fingerprint=fingerprint)
 
 
-def make_spoc_ridge(duration=16.0, *, bands="default", n_components=2, alphas=None):
-    """Make SPoC and ridge: spatial filters whose power goes with BOLD, for every region and band.
+def make_spoc_ridge(
+    duration: float = 16.0,
+    *,
+    bands: Bands = "default",
+    n_components: int = 2,
+    alphas: ArrayLike | None = None,
+) -> Pipeline:
+    """Make SPoC and ridge: spatial filters whose power covaries with BOLD, per region and band.
 
     Parameters
     ----------
     duration : float
-        History that the hemodynamic response weights, in s.
+        Length of the EEG before each volume, weighted with the hemodynamic response, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     n_components : int
-        Components per band and region.
+        Number of components per band and region.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
 
@@ -251,8 +256,8 @@ def make_spoc_ridge(duration=16.0, *, bands="default", n_components=2, alphas=No
 
     Notes
     -----
-    The paper learns one filter from epochs. Here an epoch is the past of a volume, weighted with
-    the positive part of the hemodynamic response, and a ridge joins the components of all bands.
+    The paper learns one filter from epochs. Here an epoch is the EEG before a volume, weighted with
+    the positive part of the hemodynamic response, and ridge combines the components of all bands.
 
     References
     ----------
@@ -265,23 +270,24 @@ def make_spoc_ridge(duration=16.0, *, bands="default", n_components=2, alphas=No
     >>> list(make_spoc_ridge().named_steps)
     ['window', 'spoc']
     """
-    spoc = SPoCRidgeCV(bands, n_components=n_components, alphas=alphas)
-    return Pipeline([("window", Windower(duration, 0.0)), ("spoc", spoc)])
+    return _windowed(duration, spoc=SPoCRidgeCV(bands, n_components=n_components, alphas=alphas))
 
 
-def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4):
+def make_pls(
+    duration: float = 16.0, *, bands: Bands = "default", step: float = 2.0, n_components: int = 4
+) -> Pipeline:
     """Make partial least squares from lagged band power to all regions together.
 
     Parameters
     ----------
     duration : float
-        History that the lags cover, in s.
+        Length of the EEG before each volume that the lags cover, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     step : float
-        Length of the segments power is averaged over and distance of lags, in s.
+        Length of the segments in which power is averaged, and time between lags, in s.
     n_components : int
-        Components kept; worth a search.
+        Number of components, which a grid search may choose.
 
     Returns
     -------
@@ -290,9 +296,9 @@ def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4):
 
     Notes
     -----
-    In the spirit of one model of whole-head time-frequency features, as the fingerprints that
-    followed the one-electrode one; not a reproduction of it. Regions share their components, so
-    the prediction of one depends on which others are fitted beside it.
+    Like the fingerprints that followed the one of a single electrode, this is one model of
+    time-frequency features of the whole head; it does not reproduce them. Regions share their
+    components, so the prediction of a region depends on the other regions.
 
     References
     ----------
@@ -305,30 +311,27 @@ def make_pls(duration=16.0, *, bands="default", step=2.0, n_components=4):
     >>> list(make_pls().named_steps)
     ['window', 'power', 'pls']
     """
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("power", BandPower(bands, duration=step, step=step)),
-            ("pls", PLSRegression(n_components)),
-        ]
-    )
+    power = BandPower(bands, duration=step, step=step)
+    return _windowed(duration, power=power, pls=PLSRegression(n_components))
 
 
-def make_sparse_group_lasso(duration=16.0, *, bands="default", step=2.0, l1_ratio=0.5):
-    """Make the distributed-lag model with few channels and bands: the sparse group lasso.
+def make_sparse_group_lasso(
+    duration: float = 16.0, *, bands: Bands = "default", step: float = 2.0, l1_ratio: float = 0.5
+) -> Pipeline:
+    """Make the sparse group lasso, a distributed-lag model with few channels and bands.
 
-    Needs skglm: ``pip install "sklearn-beira[rivals]"``.
+    Needs skglm: ``pip install "sklearn-beira[baselines]"``.
 
     Parameters
     ----------
     duration : float
-        History that the lags cover, in s.
+        Length of the EEG before each volume that the lags cover, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     step : float
-        Length of the segments power is averaged over and distance of lags, in s.
+        Length of the segments in which power is averaged, and time between lags, in s.
     l1_ratio : float
-        Share of the penalty that goes to single weights, the rest goes to groups.
+        Share of the penalty of single weights; the rest is the penalty of groups.
 
     Returns
     -------
@@ -337,8 +340,8 @@ def make_sparse_group_lasso(duration=16.0, *, bands="default", step=2.0, l1_rati
 
     Notes
     -----
-    As in the paper, a linear model of band power at several delays with this penalty. Bands, lags
-    and the choice of the penalty, on blocks inside the training data, are this package's.
+    As in the paper, a linear model of band power at several delays has this penalty. The bands, the
+    lags, and the choice of the penalty on blocks within the training data differ.
 
     References
     ----------
@@ -352,22 +355,28 @@ def make_sparse_group_lasso(duration=16.0, *, bands="default", step=2.0, l1_rati
     ['window', 'lasso']
     """
     lasso = SparseGroupLassoCV(bands, duration=step, step=step, l1_ratio=l1_ratio)
-    return Pipeline([("window", Windower(duration, 0.0)), ("lasso", lasso)])
+    return _windowed(duration, lasso=lasso)
 
 
-def make_tangent_space_ridge(duration=16.0, *, bands="default", n_components=8, alphas=None):
+def make_tangent_space_ridge(
+    duration: float = 16.0,
+    *,
+    bands: Bands = "default",
+    n_components: int = 8,
+    alphas: ArrayLike | None = None,
+) -> Pipeline:
     """Make ridge on covariances in the Riemannian tangent space.
 
-    Needs pyRiemann: ``pip install "sklearn-beira[rivals]"``.
+    Needs pyRiemann: ``pip install "sklearn-beira[baselines]"``.
 
     Parameters
     ----------
     duration : float
-        History that the hemodynamic response weights, in s.
+        Length of the EEG before each volume, weighted with the hemodynamic response, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     n_components : int
-        Principal components kept per band.
+        Number of principal components per band.
     alphas : array-like or None
         Penalties to choose from, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
 
@@ -379,8 +388,8 @@ def make_tangent_space_ridge(duration=16.0, *, bands="default", n_components=8, 
 
     Notes
     -----
-    The paper predicts one number per recording from its covariances; here it is one per volume,
-    from the covariances of its past, weighted with the hemodynamic response.
+    The paper predicts one number per recording from its covariances. Here it is one per volume,
+    from the covariances of the EEG before it, weighted with the hemodynamic response.
 
     References
     ----------
@@ -393,34 +402,38 @@ def make_tangent_space_ridge(duration=16.0, *, bands="default", n_components=8, 
     >>> list(make_tangent_space_ridge().named_steps)
     ['window', 'tangent', 'scale', 'ridge']
     """
-    tangent = BandTangentSpace(bands, n_components=n_components)
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("tangent", tangent),
-            ("scale", StandardScaler()),
-            ("ridge", BlockedRidgeCV(alphas)),
-        ]
+    return _windowed(
+        duration,
+        tangent=BandTangentSpace(bands, n_components=n_components),
+        scale=StandardScaler(),
+        ridge=BlockedRidgeCV(alphas),
     )
 
 
-def make_banded_ridge(duration=16.0, *, bands="default", step=2.0, n_iter=20, random_state=0):
+def make_banded_ridge(
+    duration: float = 16.0,
+    *,
+    bands: Bands = "default",
+    step: float = 2.0,
+    n_iter: int = 20,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Pipeline:
     """Make the lagged band-power ridge with a penalty for every frequency band.
 
-    Needs himalaya: ``pip install "sklearn-beira[rivals]"``.
+    Needs himalaya: ``pip install "sklearn-beira[baselines]"``.
 
     Parameters
     ----------
     duration : float
-        History that the lags cover, in s.
+        Length of the EEG before each volume that the lags cover, in s.
     bands : dict of str to tuple of float, or "default"
         Bands in Hz, as in :class:`~sklearn_beira.features.BandPower`.
     step : float
-        Length of the segments power is averaged over and distance of lags, in s.
+        Length of the segments in which power is averaged, and time between lags, in s.
     n_iter : int
-        Relations between the bands that are tried.
+        Number of ratios between the penalties of the bands that are tried.
     random_state : int, RandomState instance or None
-        Seed of the search for them.
+        Seed of this random search.
 
     Returns
     -------
@@ -429,7 +442,7 @@ def make_banded_ridge(duration=16.0, *, bands="default", step=2.0, n_iter=20, ra
 
     Notes
     -----
-    The paper's feature spaces are frequency bands here.
+    The feature spaces of the paper are frequency bands here.
 
     References
     ----------
@@ -442,38 +455,45 @@ def make_banded_ridge(duration=16.0, *, bands="default", step=2.0, n_iter=20, ra
     >>> list(make_banded_ridge().named_steps)
     ['window', 'ridge']
     """
-    ridge = BandedRidgeCV(
-        bands,
-        duration=step,
-        step=step,
-        n_iter=n_iter,
-        random_state=random_state,
-    )
-    return Pipeline([("window", Windower(duration, 0.0)), ("ridge", ridge)])
+    params = {"n_iter": n_iter, "random_state": random_state}
+    return _windowed(duration, ridge=BandedRidgeCV(bands, duration=step, step=step, **params))
 
 
-# What a rival needs beyond the core dependencies.
-_EXTRAS = {
-    "sparse_group_lasso": "skglm",
-    "tangent_space_ridge": "pyriemann",
-    "banded_ridge": "himalaya",
+def _windowed(duration, **steps):
+    return Pipeline([("window", Windower(duration, 0.0)), *steps.items()])
+
+
+# The linear baselines: maker, and the package of the extra that it needs.
+BASELINES = {
+    "mean": (make_mean, None),
+    "time_polynomial": (make_time_polynomial, None),
+    "alpha_hrf": (make_alpha_hrf, None),
+    "band_power_ridge": (make_band_power_ridge, None),
+    "eeg_fingerprint": (make_eeg_fingerprint, None),
+    "spoc_ridge": (make_spoc_ridge, None),
+    "pls": (make_pls, None),
+    "sparse_group_lasso": (make_sparse_group_lasso, "skglm"),
+    "tangent_space_ridge": (make_tangent_space_ridge, "pyriemann"),
+    "banded_ridge": (make_banded_ridge, "himalaya"),
 }
 
 
-def make_baselines(extras="installed", *, duration=16.0):
-    """Make all linear rivals that can run here, with their defaults.
+def make_baselines(
+    extras: Literal["installed", "all", "none"] = "installed", *, duration: float = 16.0
+) -> dict[str, Pipeline]:
+    """Make all linear baselines, with their defaults.
 
     Parameters
     ----------
     extras : {"installed", "all", "none"}
-        Which of the rivals that rest on an extra to include.
+        Which of the baselines that need a package of the extra ``baselines`` to make.
     duration : float
-        History in s that each of them reads.
+        Length of the EEG before each volume that they use, in s.
 
     Returns
     -------
     models : dict of str to Pipeline
-        By name, without a filter in front.
+        Models by name, without a filter in front.
 
     Raises
     ------
@@ -488,39 +508,28 @@ def make_baselines(extras="installed", *, duration=16.0):
     """
     if extras not in ("installed", "all", "none"):
         raise ValueError(f"extras must be 'installed', 'all' or 'none', got {extras!r}.")
-    models = {
-        "mean": make_mean(),
-        "time_polynomial": make_time_polynomial(),
-        "alpha_hrf": make_alpha_hrf(duration),
-        "band_power_ridge": make_band_power_ridge(duration),
-        "eeg_fingerprint": make_eeg_fingerprint(duration),
-        "spoc_ridge": make_spoc_ridge(duration),
-        "pls": make_pls(duration),
-        "sparse_group_lasso": make_sparse_group_lasso(duration),
-        "tangent_space_ridge": make_tangent_space_ridge(duration),
-        "banded_ridge": make_banded_ridge(duration),
-    }
-    missing = [name for name in _EXTRAS if find_spec(_EXTRAS[name]) is None]
-    if extras == "all" and missing:
-        packages = ", ".join(_EXTRAS[name] for name in missing)
-        raise ImportError(
-            f'the rivals {", ".join(missing)} need {packages}: pip install "sklearn-beira[rivals]"'
-        )
-    left_out = {"installed": missing, "all": [], "none": list(_EXTRAS)}[extras]
-    return {name: model for name, model in models.items() if name not in left_out}
+    models = {}
+    for name, (maker, package) in BASELINES.items():
+        if package and (extras == "none" or find_spec(package) is None):
+            if extras == "all":
+                raise ImportError(f'{name} needs {package}: pip install "sklearn-beira[baselines]"')
+            continue
+        reads_eeg = "duration" in signature(maker).parameters
+        models[name] = maker(duration) if reads_eeg else maker()
+    return models
 
 
-def make_brainwavelinker(duration=16.0, **params):
-    """Make the BrainWaveLinker convolution, a neural rival, as a model that estimates one volume.
+def make_brainwavelinker(duration: float = 16.0, **params: Any) -> Pipeline:
+    """Make the BrainWaveLinker convolution, a network that estimates one volume per window.
 
-    The network is :class:`~sklearn_beira.regressor.nets.BrainWaveLinkerNet`, trained on minus the correlation
-    [1]_, which leaves the scale of the predictions free: judge it by r, not by R². The training
-    settings are ours: for minutes of recording at 64 to 100 Hz, on a CPU.
+    The network is :class:`~sklearn_beira.regressor.nets.BrainWaveLinkerNet`. Its loss is minus the
+    correlation [1]_, which does not determine the scale of the predictions, so compare r and not
+    R². The other training settings are made for minutes of recording at 64 to 100 Hz on a CPU.
 
     Parameters
     ----------
     duration : float
-        History that a window covers, in s.
+        Length of the EEG before each volume, in s.
     **params
         Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
 
@@ -549,16 +558,16 @@ def make_brainwavelinker(duration=16.0, **params):
     return _make_net(duration, {**settings, **params})
 
 
-def make_eegnet(duration=16.0, **params):
-    """Make an EEGNet-style regressor, a neural rival, as a model that estimates one volume.
+def make_eegnet(duration: float = 16.0, **params: Any) -> Pipeline:
+    """Make an EEGNet regressor, a network that estimates one volume per window.
 
-    The network is :class:`~sklearn_beira.regressor.nets.EEGNet` [1]_. The training settings are ours: for
-    minutes of recording at 64 to 100 Hz, on a CPU.
+    The network is :class:`~sklearn_beira.regressor.nets.EEGNet` [1]_. The training settings are
+    made for minutes of recording at 64 to 100 Hz on a CPU.
 
     Parameters
     ----------
     duration : float
-        History that a window covers, in s.
+        Length of the EEG before each volume, in s.
     **params
         Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
 
@@ -589,7 +598,9 @@ def make_eegnet(duration=16.0, **params):
 
 
 def _make_net(duration, params):
-    """A network behind its window, with what both neural rivals are trained by."""
+    """Make a network behind its window, with the training settings that both networks share."""
+    from ..regressor.estimator import BEIRARegressor  # torch is imported only when it is used
+
     settings = {
         "mode": "many_to_one",
         "batch_size": 512,  # whole-batch steps on a run of minutes
@@ -597,9 +608,4 @@ def _make_net(duration, params):
         "validation_fraction": 0.0,
         "verbose": False,
     }
-    return Pipeline(
-        [
-            ("window", Windower(duration, 0.0)),
-            ("net", BEIRARegressor(**{**settings, **params})),
-        ]
-    )
+    return _windowed(duration, net=BEIRARegressor(**{**settings, **params}))

@@ -1,9 +1,12 @@
-"""Ridge regression for smooth targets: the penalty is chosen on blocks, per region."""
+"""Ridge regression for smooth targets, with a penalty per region that is chosen on blocks."""
+
+from __future__ import annotations
 
 from numbers import Integral
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
@@ -11,29 +14,27 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from .._utils.numbers import check_bold, check_magnitude
 
-__all__ = ["BlockedRidgeCV"]
-
 
 class BlockedRidgeCV(RegressorMixin, BaseEstimator):
-    r"""Ridge regression whose penalty is chosen per target on contiguous blocks of rows.
+    r"""Ridge regression with a penalty per target, chosen on contiguous blocks of rows.
 
     .. math:: \min_{w, b} \sum_i (y_i - x_i^\top w - b)^2 + \alpha \lVert w \rVert^2
 
-    BOLD is smooth: a volume that is left out alone is known from its neighbors, so leave-one-out
-    (:class:`sklearn.linear_model.RidgeCV`) favors small penalties. Here each of
-    ``n_splits`` blocks of consecutive rows is predicted from the rows that lie at least ``gap``
-    rows away, and every target gets the penalty with its smallest squared error over all blocks.
-    The penalties of all targets come out of one eigendecomposition per block.
+    Leave-one-out (:class:`sklearn.linear_model.RidgeCV`) favors small penalties, because BOLD is
+    smooth and the neighbors of a volume predict it. Here each of ``n_splits`` blocks of consecutive
+    rows is predicted from rows that are more than ``gap`` rows away, and each target has the
+    penalty with the smallest squared error over all blocks. One eigendecomposition per block
+    serves all targets.
 
     Parameters
     ----------
     alphas : array-like of shape (n_alphas,) or None
         Penalties to choose from; None takes 13 from 1 to 1e6, for standardized features.
     n_splits : int
-        Blocks, of rows in order of time.
+        Number of blocks, of rows in order of time.
     gap : int
-        Rows on each side of a block that are not used to predict it. In short data it is reduced,
-        so that every block is predicted from at least half of the other rows; ``gap_`` tells.
+        Number of rows on each side of a block that do not predict it. It is reduced in short data,
+        so that at least half of the other rows predict a block.
 
     Attributes
     ----------
@@ -42,10 +43,9 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
     intercept_ : ndarray of shape (n_targets,), or float
         Intercept.
     alpha_ : ndarray of shape (n_targets,), or float
-        The penalty chosen.
+        Penalty.
     best_score_ : ndarray of shape (n_targets,), or float
-        R² over all blocks at that penalty, against the mean of the rows that predict a block: 0 is
-        what the mean alone reaches.
+        R² over all blocks at that penalty, relative to the mean of the rows that predict a block.
     gap_ : int
         The gap used.
     n_features_in_ : int
@@ -53,13 +53,12 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
 
     See Also
     --------
-    sklearn.linear_model.Ridge : The same with a given penalty.
+    sklearn.linear_model.Ridge : Ridge regression with a given penalty.
 
     Notes
     -----
-    Rows are taken to be in order of time. At a border between two recordings the gap leaves out
-    a few rows more than necessary. Targets do not influence each other. Ties go to the larger
-    penalty.
+    Rows have to be in order of time. At a border between two recordings the gap leaves out a few
+    more rows than necessary. Targets do not influence each other. The larger penalty wins ties.
 
     Examples
     --------
@@ -72,7 +71,6 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
     (2,)
     """
 
-    # Read by the null test, which stacks its draws as targets.
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
@@ -81,18 +79,18 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
         "gap": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(self, alphas=None, *, n_splits=5, gap=8):
+    def __init__(self, alphas: ArrayLike | None = None, *, n_splits: int = 5, gap: int = 8) -> None:
         self.alphas = alphas
         self.n_splits = n_splits
         self.gap = gap
 
-    def fit(self, X, y):
-        """Choose the penalties and fit.
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Choose the penalties and fit the weights.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
-            Features, rows in order of time.
+            Features, with rows in order of time.
         y : array-like, shape (n_samples,) or (n_samples, n_targets)
             Targets.
 
@@ -141,14 +139,14 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
         return tags
 
 
-# Targets worked on at the same time: predictions of thousands of them need not fit in memory.
+# Number of targets at a time, so that predictions of thousands of targets need little memory.
 _TARGETS = 2048
 
-# Rows centered at the same time, where there are more rows than features: of a long study, the
-# features fit in memory once.
+# Number of rows that are centered at a time if there are more rows than features, so that there
+# is no second copy of the features of a long study.
 _ROWS = 2048
 
-# Errors closer than this, relative to the spread of the target, are equal.
+# Errors that differ by less than this, relative to the spread of the target, are ties.
 _TIE = 1e-10
 
 
@@ -158,7 +156,7 @@ def check_targets(estimator, X, y):
     Parameters
     ----------
     estimator : BaseEstimator
-        The estimator that asks.
+        The estimator that is fitted.
     X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
         Checked EEG.
     y : array-like, shape (n_samples,) or (n_samples, n_targets)
@@ -205,17 +203,17 @@ def check_alphas(alphas):
 
 
 def inner_blocks(n_samples, n_splits, gap):
-    """Cut rows into blocks, each with the rows that may predict it.
+    """Divide rows into blocks, each with the rows that predict it.
 
     Parameters
     ----------
     n_samples : int
         Rows, at least 2.
     n_splits : int
-        Blocks; no more are made than there are rows.
+        Number of blocks, at most the number of rows.
     gap : int
-        Rows left out on each side of a block, reduced where less than half of the other rows would
-        stay.
+        Number of rows left out on each side of a block. It is reduced if less than half of the
+        other rows would be left.
 
     Returns
     -------
@@ -249,9 +247,9 @@ def choose_alphas(X, y, alphas, blocks):
     Returns
     -------
     alpha : ndarray, shape (n_targets,)
-        The choice; the larger penalty of equal ones.
+        Best penalties, and the larger of ties.
     score : ndarray, shape (n_targets,)
-        R² over all blocks, against the mean of the rows that predict a block.
+        R² over all blocks, relative to the mean of the rows that predict a block.
     """
     errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
     wide = X.shape[1] > len(X)
@@ -268,7 +266,7 @@ def choose_alphas(X, y, alphas, blocks):
 
 
 def _add_tall_errors(errors, spread, X, y, train, test, alphas):
-    """Add the squared errors of a block as :func:`add_errors` does, without copies of all X."""
+    """Add the squared errors of a block as :func:`add_errors`, without a copy of X."""
     mean, offset, values, vectors, scores = _decompose(X, y, train)
     for rows in gen_batches(len(test), _ROWS):
         left = (X[test[rows]] - mean) @ vectors
@@ -276,10 +274,10 @@ def _add_tall_errors(errors, spread, X, y, train, test, alphas):
 
 
 def add_errors(errors, spread, path, y_train, y_test, alphas):
-    r"""Add the squared errors of a block, at every penalty.
+    r"""Add the squared errors of a block for every penalty.
 
-    Predictions are :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y` of centered y, with
-    the factors L, s and R that :func:`ridge_path` gives.
+    Predictions are :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y` for centered y, with
+    the factors L, s and R of :func:`ridge_path`.
 
     Parameters
     ----------
@@ -311,11 +309,10 @@ def _add_part(errors, spread, left, values, scores, truth, alphas):
 
 
 def ridge_path(X_train, X_test):
-    r"""Decompose once what ridge predictions at every penalty are made of.
+    r"""Compute the factors of ridge predictions that all penalties share.
 
-    With centered X, :math:`\hat y = X_* (X^\top X + \alpha I)^{-1} X^\top y`, or the same from the
-    samples' side, :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`, whichever matrix is
-    the smaller one.
+    With centered X, :math:`\hat y = X_* (X^\top X + \alpha I)^{-1} X^\top y`, or the equal dual
+    :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`, whichever matrix is smaller.
 
     Parameters
     ----------
@@ -339,7 +336,7 @@ def ridge_path(X_train, X_test):
 
 
 def pick_alphas(errors, spread, alphas):
-    """Choose from summed squared errors.
+    """Choose penalties by their summed squared errors.
 
     Parameters
     ----------
@@ -353,9 +350,9 @@ def pick_alphas(errors, spread, alphas):
     Returns
     -------
     alpha : ndarray, shape (n_targets,)
-        The choice; the larger penalty of equal ones.
+        Best penalties, and the larger of ties.
     score : ndarray, shape (n_targets,)
-        R² against predicting the mean; 0 for a target that does not vary.
+        R² relative to predicting the mean; 0 for a constant target.
     """
     equal = errors <= errors.min(axis=0) + _TIE * spread
     best = len(alphas) - 1 - equal[::-1].argmax(axis=0)
@@ -365,7 +362,7 @@ def pick_alphas(errors, spread, alphas):
 
 
 def fit_ridge(X, y, alpha):
-    """Fit ridge regressions, each target with its own penalty.
+    """Fit ridge regressions with a penalty for each target.
 
     Parameters
     ----------
@@ -396,11 +393,11 @@ def fit_ridge(X, y, alpha):
 
 def _eigh(matrix):
     values, vectors = np.linalg.eigh(matrix)
-    return np.maximum(values, 0.0), vectors  # what lies below zero is rounding
+    return np.maximum(values, 0.0), vectors  # negative values are rounding errors
 
 
 def _decompose(X, y, rows):
-    r"""Decompose tall features, a few rows at a time.
+    r"""Decompose features with more rows than columns, a few rows at a time.
 
     Parameters
     ----------
@@ -409,7 +406,7 @@ def _decompose(X, y, rows):
     y : ndarray, shape (n_samples, n_targets)
         Targets.
     rows : ndarray of int, shape (n_rows,)
-        What is decomposed.
+        Indices of the rows to use.
 
     Returns
     -------
@@ -444,9 +441,9 @@ def _primal_path(X_train, X_test):
 
 
 def _dual_path(gram, cross):
-    """From inner products of rows, as if the mean of the training rows had been taken off."""
+    """Compute the factors from inner products of rows, which are centered here."""
     columns = gram.mean(axis=0)
     centered = gram - columns - columns[:, None] + columns.mean()
     values, vectors = _eigh(centered)
-    # The mean over the training rows of what is common to a test row drops out with centered y.
+    # Centered y cancels the mean of each row of cross.
     return (cross - columns) @ vectors, values, vectors

@@ -1,14 +1,15 @@
 """Distributed-lag models with few channels, bands and lags."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..features.band_power import Bands
 from .lagged_power import PowerRegressor
-
-__all__ = ["SparseGroupLassoCV"]
 
 
 class SparseGroupLassoCV(PowerRegressor):
@@ -17,32 +18,32 @@ class SparseGroupLassoCV(PowerRegressor):
     .. math:: \min_w \frac{1}{2n} \lVert y - F w \rVert^2 + \alpha \Bigl(\tau \lVert w \rVert_1
         + (1 - \tau) \sum_g \sqrt{n_g} \, \lVert w_g \rVert_2 \Bigr)
 
-    for every region, by skglm. A group g holds all lags of a channel in a band, or all lags and
-    bands of a channel. The penalty is chosen over the inner blocks, along a path that starts where
-    all weights are zero.
+    for every region, solved by skglm. A group g has all lags of a channel in a band, or all lags
+    and bands of a channel. The penalty is chosen on the inner blocks, from a path that starts at
+    the smallest penalty for which all weights are zero.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        As in :class:`~sklearn_beira.features.BandPower`, as are the next two.
     duration : float or None
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Length of the segments in which power is averaged, in s.
     step : float
-        As in :class:`~sklearn_beira.features.BandPower`.
+        Time between lags, in s.
     groups : {"channel-band", "channel"}
-        What enters and leaves the model together.
+        Groups of weights.
     l1_ratio : float
-        Share tau of the penalty that goes to single weights; 0 is the group lasso, 1 the lasso.
+        Share tau of the penalty of single weights; 0 is the group lasso, 1 the lasso.
     n_alphas : int
-        Penalties on the path.
+        Number of penalties on the path.
     eps : float
         The smallest penalty, relative to the largest.
     n_splits : int
-        Inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+        Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     gap : int
-        Rows on each side of a block, as there.
+        Number of rows left out on each side of a block.
     tol : float
-        Violation of optimality at which a fit is done, for targets of unit variance.
+        Tolerance of the solver, for targets of unit variance.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class SparseGroupLassoCV(PowerRegressor):
     intercept_ : ndarray, shape (n_rois,)
         Intercepts.
     alpha_ : ndarray, shape (n_rois,)
-        Penalties chosen, for targets of unit variance.
+        Penalty of each region, for targets of unit variance.
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str or None
@@ -59,8 +60,8 @@ class SparseGroupLassoCV(PowerRegressor):
 
     Notes
     -----
-    Needs skglm: ``pip install "sklearn-beira[rivals]"``. Its solver is compiled on first use in a
-    process, which takes some 20 s.
+    Needs skglm: ``pip install "sklearn-beira[baselines]"``. Its solver is compiled on first use in
+    a process, which takes about 20 s.
 
     References
     ----------
@@ -75,7 +76,7 @@ class SparseGroupLassoCV(PowerRegressor):
                        n_alphas=20)
     """
 
-    # Read by the null test, which stacks its draws as targets.
+    _needs = "skglm"
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
@@ -89,18 +90,18 @@ class SparseGroupLassoCV(PowerRegressor):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        duration=2.0,
-        step=2.0,
-        groups="channel-band",
-        l1_ratio=0.5,
-        n_alphas=10,
-        eps=0.1,
-        n_splits=5,
-        gap=8,
-        tol=1e-3,
-    ):
+        duration: float | None = 2.0,
+        step: float = 2.0,
+        groups: Literal["channel-band", "channel"] = "channel-band",
+        l1_ratio: float = 0.5,
+        n_alphas: int = 10,
+        eps: float = 0.1,
+        n_splits: int = 5,
+        gap: int = 8,
+        tol: float = 1e-3,
+    ) -> None:
         self.bands = bands
         self.duration = duration
         self.step = step
@@ -112,9 +113,9 @@ class SparseGroupLassoCV(PowerRegressor):
         self.gap = gap
         self.tol = tol
 
-    def _fit(self, power, y, blocks):
+    def _fit_power(self, power, y, blocks):
         n_lags, n_bands, n_channels = power.shape[1:]
-        # Members of a group side by side.
+        # The features of a group are next to each other.
         F = np.asfortranarray(power.transpose(0, 3, 2, 1).reshape(len(power), -1))
         size = n_lags if self.groups == "channel-band" else n_lags * n_bands
         offset, spread = y.mean(axis=0), y.std(axis=0)
@@ -129,25 +130,28 @@ class SparseGroupLassoCV(PowerRegressor):
                 mean, level = F[train].mean(axis=0), z[train, t].mean()
                 path = self._path(F[train] - mean, z[train, t] - level, alphas, size)
                 errors += [np.square(z[test, t] - level - (F[test] - mean) @ w).sum() for w in path]
-            best = int(errors.argmin())  # the larger penalty of equal ones: it comes first
+            best = int(errors.argmin())  # the first one, with the larger penalty, if equal
             self.alpha_[t] = alphas[best]
             coef[t] = list(self._path(F, z[:, t], alphas[: best + 1], size))[-1]
         coef = (coef * spread[:, None]).reshape(-1, n_channels, n_bands, n_lags)
         return coef.transpose(0, 3, 2, 1), offset
 
     def _path(self, F, y, alphas, size):
-        """Weights at one penalty after another, each from where the last one ended."""
-        GroupBCD, QuadraticGroup, WeightedL1GroupL2 = self._import()
-        # skglm divides by the norm of a group: one that does not vary stays out, at zero.
+        """Yield the weights at each penalty, starting the solver from those at the last one."""
+        from skglm.datafits import QuadraticGroup
+        from skglm.penalties import WeightedL1GroupL2
+        from skglm.solvers import GroupBCD
+
+        # skglm divides by the norm of a group, so constant groups are left out; they weigh zero.
         kept = np.repeat(F.reshape(len(F), -1, size).any(axis=(0, 2)), size)
         F, n_features = F[:, kept], int(kept.sum())
         starts = np.arange(0, n_features + 1, size, dtype=np.int32)
         members = np.arange(n_features, dtype=np.int32)
-        # Not quite 0 for the lasso, where skglm would divide by it.
+        # Not 0 for the lasso, because skglm divides by it.
         share = max(1 - self.l1_ratio, 1e-12)
         group_weights = np.full(n_features // size, share * np.sqrt(size))
         weights = np.full(n_features, float(self.l1_ratio))
-        # One memory layout for all calls: numba compiles the solver anew for every other one.
+        # numba compiles the solver for each memory layout, so all calls use the same.
         F, y, w = np.asfortranarray(F), np.ascontiguousarray(y), np.zeros(n_features)
         solver = GroupBCD(
             max_iter=200, tol=self.tol, fit_intercept=False, warm_start=True, ws_strategy="fixpoint"
@@ -161,32 +165,23 @@ class SparseGroupLassoCV(PowerRegressor):
             full[kept] = w
             yield full
 
-    def _import(self):
-        try:
-            from skglm.datafits import QuadraticGroup
-            from skglm.penalties import WeightedL1GroupL2
-            from skglm.solvers import GroupBCD
-        except ImportError as error:
-            raise ImportError(
-                'SparseGroupLassoCV needs skglm: pip install "sklearn-beira[rivals]"'
-            ) from error
-        return GroupBCD, QuadraticGroup, WeightedL1GroupL2
-
 
 def sgl_alpha_max(correlations, size, l1_ratio):
-    r"""Smallest penalty at which a sparse group lasso keeps all weights at zero.
+    r"""Find the smallest penalty for which all weights of a sparse group lasso are zero.
 
-    For each group the root of
-    :math:`\lVert S(c_g, \alpha \tau) \rVert = \alpha (1 - \tau) \sqrt{n_g}`, with soft threshold S.
+    It is the largest, over groups, of the roots of
+    :math:`\lVert S(c_g, \alpha \tau) \rVert = \alpha (1 - \tau) \sqrt{n_g}`, with the soft
+    threshold S.
 
     Parameters
     ----------
     correlations : ndarray, shape (n_features,)
-        Inner products of features and target, over the number of samples; groups are contiguous.
+        Inner products of features and target, divided by the number of samples; groups are
+        contiguous.
     size : int
         Features per group.
     l1_ratio : float
-        Share of the penalty that goes to single weights.
+        Share of the penalty of single weights.
 
     Returns
     -------

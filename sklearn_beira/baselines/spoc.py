@@ -1,57 +1,56 @@
-"""Source power comodulation for many regions at once."""
+"""Source power comodulation (SPoC) for many regions."""
+
+from __future__ import annotations
 
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
-from ..eeg.checks import check_eeg
+from ..features.band_power import Bands
 from ..features.covariance import BandCovariance, principal_axes
+from .base import EEGRegressor
 from .ridge import (
     add_errors,
     check_alphas,
-    check_targets,
     fit_ridge,
     inner_blocks,
     pick_alphas,
     ridge_path,
 )
 
-__all__ = ["SPoCRidgeCV"]
-
-# The least power that is told from none, V²: log of it stays finite where a channel is silent.
+# Power in V² of a silent channel, so that its logarithm is finite.
 _TINY = 1e-30
 
 
-class SPoCRidgeCV(RegressorMixin, BaseEstimator):
-    r"""Source power comodulation in every band, then ridge on the log power of its components.
+class SPoCRidgeCV(EEGRegressor):
+    r"""Source power comodulation in every band, and ridge on the log power of its components.
 
-    For every region z and band, the spatial filters w with the largest absolute eigenvalues of
+    For every region z and band, the spatial filters w have the largest absolute eigenvalues of
 
     .. math:: \Bigl(\frac{1}{n} \sum_i z_i C_i\Bigr) w = \lambda \, \bar C \, w
 
-    where :math:`C_i` is the covariance that volume i looks back on, weighted with the hemodynamic
-    response (:class:`~sklearn_beira.features.BandCovariance`), and z is standardized. Filters
-    are learned anew for every inner block, so the penalty is not chosen on what they have seen.
+    where :math:`C_i` is the covariance of the EEG before volume i, weighted with the hemodynamic
+    response (:class:`~sklearn_beira.features.BandCovariance`), and z is standardized. The penalty
+    is chosen on inner blocks, and filters are fitted without the block that is predicted.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
     n_components : int
-        Components per band and region.
+        Number of components per band and region.
     shrinkage : float
-        Weight of the identity (in the space of the data, of the same trace) in the mean
-        covariance, against overfitting; 0 is plain SPoC.
+        Weight of the identity (in the space of the data, with the same trace) in the mean
+        covariance, which reduces overfitting; 0 is plain SPoC.
     alphas : array-like or None
-        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`, as are the next two.
     n_splits : int
-        Inner blocks, as there.
+        Number of inner blocks.
     gap : int
-        Rows on each side of a block, as there.
+        Number of rows left out on each side of a block.
 
     Attributes
     ----------
@@ -62,7 +61,7 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
     intercept_ : ndarray, shape (n_rois,)
         Intercepts.
     alpha_ : ndarray, shape (n_rois,)
-        Penalties chosen.
+        Penalty of each region.
     best_score_ : ndarray, shape (n_rois,)
         R² over the inner blocks.
     n_features_in_ : int
@@ -91,11 +90,10 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
     (2, 1, 4, 2)
     """
 
-    # Read by the null test, which stacks its draws as targets.
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # checked by BandCovariance
+        "bands": "no_validation",  # by BandCovariance
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, 1, closed="left")],
         "alphas": ["array-like", None],
@@ -105,14 +103,14 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        n_components=2,
-        shrinkage=0.3,
-        alphas=None,
-        n_splits=5,
-        gap=8,
-    ):
+        n_components: int = 2,
+        shrinkage: float = 0.3,
+        alphas: ArrayLike | None = None,
+        n_splits: int = 5,
+        gap: int = 8,
+    ) -> None:
         self.bands = bands
         self.n_components = n_components
         self.shrinkage = shrinkage
@@ -120,24 +118,7 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         self.n_splits = n_splits
         self.gap = gap
 
-    def fit(self, X, y):
-        """Learn filters and weights.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V.
-        y : array-like, shape (n_volumes,) or (n_volumes, n_rois)
-            BOLD.
-
-        Returns
-        -------
-        self : SPoCRidgeCV
-            Fitted.
-        """
-        self._validate_params()
-        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
-        y, self._target_is_1d = check_targets(self, X, y)
+    def _fit(self, X, y):
         alphas = check_alphas(self.alphas)
         self.covariance_ = BandCovariance(self.bands).fit(X)
         C = self.covariance_.transform(X)
@@ -157,35 +138,13 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
         ]
         self.coef_ = np.array([coef[0] for coef, _ in fits]).reshape(*self.filters_.shape[:2], -1)
         self.intercept_ = np.array([intercept[0] for _, intercept in fits])
-        return self
 
-    def predict(self, X):
-        """Predict BOLD.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V.
-
-        Returns
-        -------
-        y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
-            Predicted BOLD.
-        """
-        check_is_fitted(self)
-        X = check_eeg(self, X, reset=False)
+    def _predict(self, X):
         powers = _log_powers(self.covariance_.transform(X), self.filters_)
         powers = (powers - self.center_) / self.scale_
-        y = np.einsum("tnf,tf->nt", powers, self.coef_.reshape(len(powers), -1)) + self.intercept_
-        return y[:, 0] if self._target_is_1d else y
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.target_tags.multi_output = True
-        # Its features are powers: it cannot tell the sign of a column.
-        tags.regressor_tags.poor_score = True
-        return tags
+        return (
+            np.einsum("tnf,tf->nt", powers, self.coef_.reshape(len(powers), -1)) + self.intercept_
+        )
 
     def _learn(self, C, y):
         filters = np.stack(
@@ -202,23 +161,24 @@ class SPoCRidgeCV(RegressorMixin, BaseEstimator):
 
 
 def spoc_filters(covariances, y, n_components, shrinkage=0.0):
-    """Spatial filters whose power goes with the targets, for all targets at once.
+    """Compute spatial filters whose power covaries with each of the targets.
 
     Parameters
     ----------
     covariances : ndarray, shape (n_samples, n_channels, n_channels)
-        Covariance of each sample; they need not have full rank.
+        Covariance of each sample, of full rank or not.
     y : ndarray, shape (n_samples, n_targets)
         Targets.
     n_components : int
-        Filters per target. Where the data have fewer dimensions, the rest is zeros.
+        Number of filters per target. If the rank of the data is lower, the others are zero.
     shrinkage : float
         Weight of the identity in the mean covariance.
 
     Returns
     -------
     filters : ndarray, shape (n_targets, n_channels, n_components)
-        Filters, largest absolute eigenvalue first, of unit power over the (shrunk) mean covariance.
+        Filters in decreasing order of absolute eigenvalues, with unit power in the (shrunk) mean
+        covariance.
     """
     n_channels = covariances.shape[1]
     z = y - y.mean(axis=0)
@@ -235,7 +195,7 @@ def spoc_filters(covariances, y, n_components, shrinkage=0.0):
 
 
 def _log_powers(C, filters):
-    """Log power (n_targets, n_samples, n_bands * n_components) of filtered covariances."""
+    """Compute log power (n_targets, n_samples, n_bands * n_components) of components."""
     n_targets, n_bands, n_channels, n_components = filters.shape
     out = np.empty((n_targets, len(C), n_bands, n_components))
     for b in range(n_bands):

@@ -1,6 +1,7 @@
-"""Features of EEG windows: band power, covariances, hemodynamic responses, time."""
+"""Features of EEG: band power, covariances, hemodynamic responses, time."""
 
-from .band_power import BANDS, BandPower, band_power
+from .band_power import BandPower, band_power
+from .bands import BANDS
 from .covariance import BandCovariance, BandTangentSpace
 from .hrf import HRFBandPower, hrf_at, response_basis
 from .time import TimePolynomial

@@ -1,69 +1,59 @@
-"""Log band power on a lag grid: what the linear models read."""
+"""Log band power on a grid of lags."""
 
-from functools import lru_cache, partial
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
-import mne
 import numpy as np
-import scipy.fft
-from sklearn.base import BaseEstimator, TransformerMixin
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.mne_log import quiet_mne
 from ..eeg.cache import recording_rows
-from ..eeg.checks import channel_names, check_eeg
+from ..eeg.checks import channel_names
+from ..eeg.windows import EEGWindows
+from .bands import BandTransformer, filter_bands
 
-__all__ = ["BANDS", "BandPower", "band_power"]
+Bands = Mapping[str, tuple[float, float]] | Literal["default"] | None
 
-#: Edges in Hz of the default bands: delta 1 to 4, theta 4 to 8, alpha 8 to 12, low beta 12 to 18,
-#: high beta 18 to 30, gamma 30 to 45.
-BANDS = {
-    "delta": (1.0, 4.0),
-    "theta": (4.0, 8.0),
-    "alpha": (8.0, 12.0),
-    "low beta": (12.0, 18.0),
-    "high beta": (18.0, 30.0),
-    "gamma": (30.0, 45.0),
-}
-
-# The least power that is told from none, V²: log of it stays finite where a channel is silent.
+# Power in V² of a silent channel, so that its logarithm is finite.
 _TINY = 1e-30
 
 _CHUNK = 8
 
 
-class BandPower(TransformerMixin, BaseEstimator):
+class BandPower(BandTransformer):
     r"""Log power of every channel in frequency bands, on a grid of lags before the volume.
 
     .. math:: f_{c,b,l} = \log \frac{1}{n}\sum_{t \in \text{segment } l} x_{c,b}(t)^2
 
     where :math:`x_{c,b}` is channel c filtered to band b, and segment l ends ``l * step`` seconds
-    before the end of the window. Filtering runs on the continuous recordings and power is summed
-    cumulatively, so a sample of EEG that lies in ten windows is filtered and squared once. The
-    features of a volume are remembered (the last 1 GB in every process): in a cross-validation, a
-    recording is only filtered while there are volumes that no fold has asked for yet.
+    before the end of the window. Continuous recordings are filtered as a whole and power is summed
+    cumulatively, so the EEG that several windows share is filtered and squared once. Each process
+    keeps the features of volumes, up to 1 GB; in a cross-validation, a recording is filtered again
+    only for volumes that are new.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
-        Name and edges in Hz of each band; "default" is the six of ``features.BANDS``; None reads
-        the power as it is, unfiltered.
+        Name and edges in Hz of each band. "default" is ``features.BANDS``; None does not filter.
     duration : float or None
-        Length of the segment that power is averaged over, in s; None takes the whole window.
+        Length of a segment in s; None takes the whole window.
     step : float
-        Distance of neighboring lags, in s.
+        Time between neighboring lags, in s.
     n_jobs : int or None
-        Recordings worked on at the same time (threads).
+        Number of threads, one for each recording.
 
     Attributes
     ----------
     bands_ : dict
         The bands used.
     lags_ : ndarray, shape (n_lags,)
-        Time from the end of each segment to the volume onset (which epoched arrays are
-        taken to end at), in s.
+        Time in s from the end of each segment to the volume onset, which is the end of the window
+        of epoched arrays.
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str or None
@@ -81,27 +71,34 @@ class BandPower(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # checked with the bands themselves
+        "bands": "no_validation",  # by check_bands
         "duration": [Interval(Real, 0, None, closed="neither"), None],
         "step": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, bands="default", *, duration=2.0, step=2.0, n_jobs=None):
+    def __init__(
+        self,
+        bands: Bands = "default",
+        *,
+        duration: float | None = 2.0,
+        step: float = 2.0,
+        n_jobs: int | None = None,
+    ) -> None:
         self.bands = bands
         self.duration = duration
         self.step = step
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
-        """Check the bands and lay out the lags.
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the bands and compute the lags.
 
         Parameters
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
 
         Returns
         -------
@@ -109,13 +106,11 @@ class BandPower(TransformerMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True, y=y)
-        self.bands_ = check_bands(self.bands)
-        check_filters(X, self._rate(X), self.bands_)
+        X = self._check_input(X, reset=True, y=y)
         _, self.lags_ = self._segments(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the features.
 
         Parameters
@@ -129,13 +124,13 @@ class BandPower(TransformerMixin, BaseEstimator):
             Log power in V², in the order of :meth:`get_feature_names_out`.
         """
         check_is_fitted(self)
-        X = check_eeg(self, X, reset=False)
-        check_filters(X, self._rate(X), self.bands_)
+        X = self._check_input(X, reset=False)
         segments, lags = self._segments(X)
         if len(lags) != len(self.lags_) or not np.allclose(lags, self.lags_, rtol=0, atol=1e-6):
             raise ValueError(
-                f"X has windows with {len(lags)} lags from {lags[0]:g} to {lags[-1]:g} s; those in "
-                f"fit had {len(self.lags_)} lags from {self.lags_[0]:g} to {self.lags_[-1]:g} s."
+                f"X has windows with {len(lags)} lags from {lags[0]:g} to {lags[-1]:g} s, but fit "
+                f"had {len(self.lags_)} lags from {self.lags_[0]:g} to {self.lags_[-1]:g} s; use "
+                f"the same window."
             )
         rate = self._rate(X)
         power = recording_rows(
@@ -146,8 +141,8 @@ class BandPower(TransformerMixin, BaseEstimator):
         )
         return power.reshape(len(X), -1)
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features: channel, band and lag.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the features: channel, band and lag.
 
         Parameters
         ----------
@@ -170,21 +165,13 @@ class BandPower(TransformerMixin, BaseEstimator):
             dtype=object,
         )
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
     def _rate(self, X):
         if self.bands_ == {"power": None} and self.duration is None:
             return 1.0  # nothing is measured in seconds
         return X.sfreq
 
     def _segments(self, X):
-        """Sample ranges (n_lags, 2) of the segments in a window, and their lags in s.
-
-        The lag is the time from the end of the segment to the volume onset.
-        """
+        """Return the first sample and the end of each segment (n_lags, 2), and its lag in s."""
         n_times, rate = X.shape[2], self._rate(X)
         end = X.tmax
         if self.duration is None:
@@ -192,21 +179,27 @@ class BandPower(TransformerMixin, BaseEstimator):
         length, step = round(self.duration * rate), self.step * rate
         if not (length >= 1 and step >= 1):
             raise ValueError(
-                f"duration={self.duration} s and step={self.step} s must each hold at least one "
-                f"sample of EEG at {rate:g} Hz."
+                f"duration={self.duration} s and step={self.step} s must be at least one sample "
+                f"long, 1/{rate:g} s."
             )
         if length > n_times:
             raise ValueError(
-                f"duration={self.duration:g} s is longer than the window of {n_times / rate:g} s."
+                f"duration={self.duration:g} s is longer than the window of {n_times / rate:g} s; "
+                f"use a longer window."
             )
-        # The slack is for steps like 0.1 s, which no binary number equals.
+        # 1e-6 is for steps like 0.1 s, which binary numbers do not represent exactly.
         lags = np.arange(int((n_times - length) / step + 1e-6) + 1)
         stops = n_times - np.round(lags * step).astype(int)
         return np.column_stack([stops - length, stops]), lags * self.step - end
 
 
-def band_power(eeg, sfreq, bands, segments):
-    """Mean power in bands over segments of one continuous recording.
+def band_power(
+    eeg: np.ndarray,
+    sfreq: float,
+    bands: Mapping[str, tuple[float, float] | None],
+    segments: np.ndarray,
+) -> np.ndarray:
+    """Compute the mean power in bands over segments of one continuous recording.
 
     Parameters
     ----------
@@ -215,9 +208,9 @@ def band_power(eeg, sfreq, bands, segments):
     sfreq : float
         Sampling rate in Hz.
     bands : dict of str to tuple of float, or to None
-        Edges of each band in Hz; None leaves the EEG as it is.
+        Edges of each band in Hz; None does not filter.
     segments : ndarray of int, shape (n_windows, n_lags, 2)
-        First sample and end of every segment. They may overlap.
+        First sample and end of each segment. Segments may overlap.
 
     Returns
     -------
@@ -238,7 +231,7 @@ def band_power(eeg, sfreq, bands, segments):
     n_channels, n_times = eeg.shape
     power = np.empty((*segments.shape[:2], len(bands), n_channels))
     lengths = segments[..., 1] - segments[..., 0]
-    # A few channels at a time: the work stays in the processor's cache, and memory small.
+    # A few channels at a time fit in the cache of the processor.
     for c in range(0, n_channels, _CHUNK):
         channels = slice(c, c + _CHUNK)
         total = np.zeros((len(eeg[channels]), n_times + 1))
@@ -247,147 +240,6 @@ def band_power(eeg, sfreq, bands, segments):
             summed = total[:, segments[..., 1]] - total[:, segments[..., 0]]
             power[:, :, b, channels] = np.moveaxis(summed / lengths, 0, -1)
     return power
-
-
-def filter_bands(eeg, sfreq, bands):
-    """Filter one continuous recording to every band: zero-phase FIR filters as MNE designs them.
-
-    Parameters
-    ----------
-    eeg : ndarray, shape (n_channels, n_times)
-        Continuous EEG in V, at least as long as the longest filter.
-    sfreq : float
-        Sampling rate in Hz.
-    bands : dict of str to tuple of float, or to None
-        Edges of each band in Hz; None leaves the EEG as it is.
-
-    Yields
-    ------
-    signal : ndarray of float64, shape (n_channels, n_times)
-        The EEG in one band after another, in V; mirrored about its ends, as MNE does.
-    """
-    n_times = eeg.shape[1]
-    filters = {name: _filter(*edges, sfreq) for name, edges in bands.items() if edges is not None}
-    if filters:
-        # The spectrum of the EEG serves all bands: half the work of filtering band by band.
-        half = max(len(h) for h in filters.values()) // 2
-        n_fft = scipy.fft.next_fast_len(n_times + 2 * half, real=True)
-        padded = np.pad(
-            eeg.astype(np.float64), ((0, 0), (half, half)), "reflect", reflect_type="odd"
-        )
-        spectrum = scipy.fft.rfft(padded, n_fft)
-    for name in bands:
-        if name not in filters:
-            yield eeg.astype(np.float64)
-            continue
-        centered = np.zeros(n_fft)
-        centered[: len(filters[name])] = filters[name]
-        response = scipy.fft.rfft(np.roll(centered, -(len(filters[name]) // 2)))
-        filtered = scipy.fft.irfft(spectrum * response, n_fft)
-        yield filtered[:, half : half + n_times]
-
-
-@lru_cache
-def _filter(low, high, sfreq):
-    with quiet_mne():
-        return mne.filter.create_filter(None, sfreq, low, high)
-
-
-def check_bands(bands):
-    """Read the parameter ``bands`` of a feature step.
-
-    Parameters
-    ----------
-    bands : dict of str to tuple of float, "default" or None
-        As given.
-
-    Returns
-    -------
-    bands : dict of str to tuple of float, or to None
-        Edges in Hz; None where the EEG is read as it is.
-    """
-    if bands is None:
-        return {"power": None}
-    if isinstance(bands, str) and bands == "default":
-        return dict(BANDS)
-    if not isinstance(bands, dict) or not bands:
-        raise TypeError(
-            f"bands must be 'default', None or a dict of name: (low, high), got {bands!r}."
-        )
-    for name, edges in bands.items():
-        if np.shape(edges) != (2,) or not 0 < edges[0] < edges[1]:
-            raise ValueError(
-                f"band {name!r} must be (low, high) in Hz with 0 < low < high, got {edges!r}."
-            )
-    return {name: tuple(map(float, edges)) for name, edges in bands.items()}
-
-
-def bands_within(bands, sfreq, default=BANDS):
-    """Read bands that FIR filters of a given rate can pass.
-
-    Parameters
-    ----------
-    bands : dict of str to tuple of float, or "default"
-        As given. The default bands reach as far as the sampling rate does.
-    sfreq : float
-        Sampling rate in Hz.
-    default : dict of str to tuple of float
-        The default bands.
-
-    Returns
-    -------
-    bands : dict of str to tuple of float
-        Edges in Hz.
-    """
-    if bands == "default":
-        top = 0.49 * sfreq
-        reached = {
-            name: (low, min(high, top)) for name, (low, high) in default.items() if low < 0.9 * top
-        }
-        if not reached:
-            raise ValueError(
-                f"EEG sampled at {sfreq:g} Hz has none of the default bands, which begin at 1 Hz; "
-                f"check the sampling rate, or give bands."
-            )
-        return reached
-    bands = check_bands(bands)
-    for name, (_, high) in bands.items():
-        _check_nyquist(name, high, sfreq)
-    return bands
-
-
-def check_filters(X, sfreq, bands):
-    """Refuse bands that EEG of this rate and length cannot be filtered to.
-
-    Parameters
-    ----------
-    X : EEGWindows
-        EEG.
-    sfreq : float
-        Sampling rate in Hz.
-    bands : dict of str to tuple of float, or to None
-        Edges in Hz.
-    """
-    n_times = X.lengths[np.unique(X.source)].min()
-    for name, edges in bands.items():
-        if edges is None:
-            continue
-        low, high = edges
-        _check_nyquist(name, high, sfreq)
-        needed = len(_filter(low, high, sfreq))
-        if needed > n_times:
-            raise ValueError(
-                f"the EEG lasts {n_times / sfreq:.2f} s, shorter than the filter of "
-                f"{needed / sfreq:.2f} s for band {name!r} ({low:g}–{high:g} Hz)."
-            )
-
-
-def _check_nyquist(name, high, sfreq):
-    if high >= sfreq / 2:
-        raise ValueError(
-            f"band {name!r} ends at {high:g} Hz, not below {sfreq / 2:g} Hz, the Nyquist "
-            f"frequency of EEG sampled at {sfreq:g} Hz."
-        )
 
 
 def _log_power(eeg, starts, *, sfreq, bands, segments):

@@ -1,17 +1,22 @@
-"""Covariance between channels in frequency bands, and the Riemannian tangent space."""
+"""Covariances of EEG in frequency bands, for SPoC and for the Riemannian tangent space."""
+
+from __future__ import annotations
 
 from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.extras import import_extra
 from ..eeg.cache import recording_rows
 from ..eeg.checks import check_eeg
-from .band_power import check_bands, check_filters, filter_bands
+from ..eeg.windows import EEGWindows
+from .band_power import Bands
+from .bands import BandTransformer, filter_bands
 from .hrf import hrf_at, normalized_weights
 
 __all__ = ["BandCovariance", "BandTangentSpace"]
@@ -21,21 +26,21 @@ __all__ = ["BandCovariance", "BandTangentSpace"]
 _RANK = 1e-8
 
 
-class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
     r"""Covariance between channels in frequency bands, weighted with the hemodynamic response.
 
     .. math:: C_b = \sum_t h(\text{lag}_t) \, x_b(t) x_b(t)^\top / \sum_t h(\text{lag}_t)
 
     over the window, where :math:`x_b` is the EEG filtered to band b (zero mean by the filter) and
-    h is the positive part of Glover's response: the covariance that a volume looks back on.
-    Filtering and remembering are those of :class:`~sklearn_beira.features.BandPower`.
+    h is the positive part of Glover's response. EEG is filtered, and features are kept, as by
+    :class:`~sklearn_beira.features.BandPower`.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
     n_jobs : int or None
-        Recordings worked on at the same time (threads).
+        Number of threads, one for each recording.
 
     Attributes
     ----------
@@ -60,23 +65,23 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # checked with the bands themselves
+        "bands": "no_validation",  # by check_bands
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, bands="default", *, n_jobs=None):
+    def __init__(self, bands: Bands = "default", *, n_jobs: int | None = None) -> None:
         self.bands = bands
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
-        """Check the bands and weight the window.
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the bands, and compute the weights of the samples.
 
         Parameters
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
 
         Returns
         -------
@@ -84,13 +89,11 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             Fitted.
         """
         self._validate_params()
-        X = check_eeg(self, X, reset=True, y=y)
-        self.bands_ = check_bands(self.bands)
-        check_filters(X, self._rate(X), self.bands_)
+        X = self._check_input(X, reset=True, y=y)
         self.weights_ = self._weights(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the covariances.
 
         Parameters
@@ -104,15 +107,12 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             Covariances in V².
         """
         check_is_fitted(self)
-        X = check_eeg(self, X, reset=False)
-        rate = self._rate(X)
-        check_filters(X, rate, self.bands_)
-        weights = self._weights(X)
+        X = self._check_input(X, reset=False)
+        rate, weights = self._rate(X), self._weights(X)
         if len(weights) != len(self.weights_) or not np.allclose(weights, self.weights_):
             raise ValueError(
-                f"X has windows of {len(weights)} samples that the hemodynamic response weights "
-                f"differently from the {len(self.weights_)} samples in fit; use the window and "
-                f"the sampling rate of the training."
+                f"X has windows of {len(weights)} samples with other weights than the "
+                f"{len(self.weights_)} samples in fit; use the same window and sampling rate."
             )
         return recording_rows(
             partial(_covariances, sfreq=rate, bands=self.bands_, weights=weights),
@@ -120,11 +120,6 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
             ("covariance", rate, *self.bands_.values(), weights.tobytes()),
             self.n_jobs,
         )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
 
     def _rate(self, X):
         if self.bands_ == {"power": None} and X.shape[2] == 1:
@@ -139,24 +134,24 @@ class BandCovariance(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
         return normalized_weights(np.maximum(hrf_at(lags), 0.0), lags)
 
 
-class BandTangentSpace(TransformerMixin, BaseEstimator):
+class BandTangentSpace(BandTransformer):
     """Covariances in frequency bands, as vectors in the tangent space at their mean.
 
-    The covariance that a volume looks back on (:class:`BandCovariance`) is projected on the
-    principal components of the mean training covariance, so that it has full rank also after an
-    average reference, and mapped to the tangent space by pyRiemann.
+    The covariances of :class:`BandCovariance` are projected on the principal components of the mean
+    training covariance, so that they have full rank even after an average reference. pyRiemann
+    maps them to the tangent space.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
     n_components : int
-        Principal components kept per band, at most the rank of the data.
+        Number of principal components per band, at most the rank of the data.
     shrinkage : float
-        Multiple of the identity added to each covariance, relative to the mean variance of a
-        component in the training data.
+        Multiple of the identity that is added to each covariance, relative to the mean variance of
+        the components in the training data.
     metric : {"riemann", "logeuclid"}
-        Metric of mean and tangent space.
+        Metric of the mean and of the tangent space.
 
     Attributes
     ----------
@@ -171,7 +166,7 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Needs pyRiemann: ``pip install "sklearn-beira[rivals]"``.
+    Needs pyRiemann: ``pip install "sklearn-beira[baselines]"``.
 
     References
     ----------
@@ -199,26 +194,26 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        n_components=8,
-        shrinkage=0.1,
-        metric="riemann",
-    ):
+        n_components: int = 8,
+        shrinkage: float = 0.1,
+        metric: Literal["riemann", "logeuclid"] = "riemann",
+    ) -> None:
         self.bands = bands
         self.n_components = n_components
         self.shrinkage = shrinkage
         self.metric = metric
 
-    def fit(self, X, y=None):
-        """Learn projections and mean covariances.
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Fit the projections and the tangent spaces.
 
         Parameters
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
 
         Returns
         -------
@@ -226,7 +221,7 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        TangentSpace = _import_tangent_space()
+        TangentSpace = import_extra("pyriemann.tangentspace", "BandTangentSpace").TangentSpace
         X = check_eeg(self, X, reset=True, y=y)
         self.covariance_ = BandCovariance(self.bands).fit(X)
         C = self.covariance_.transform(X)
@@ -239,8 +234,8 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
             self.spaces_.append(TangentSpace(metric=self.metric).fit(self._project(C, b)))
         return self
 
-    def transform(self, X):
-        """Map to the tangent space.
+    def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
+        """Map covariances to the tangent space.
 
         Parameters
         ----------
@@ -259,8 +254,8 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
             [space.transform(self._project(C, b)) for b, space in enumerate(self.spaces_)]
         )
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features: band and pair of components.
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the features: band and pair of components.
 
         Parameters
         ----------
@@ -282,18 +277,13 @@ class BandTangentSpace(TransformerMixin, BaseEstimator):
             dtype=object,
         )
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
     def _project(self, C, b):
         projection = self.projections_[b]
         return projection.T @ C[:, b] @ projection + self._ridges[b] * np.eye(projection.shape[1])
 
 
 def _covariances(eeg, starts, *, sfreq, bands, weights):
-    """Covariances (n_starts, n_bands, n_channels, n_channels) of windows of one recording."""
+    """Compute (n_starts, n_bands, n_channels, n_channels) for windows of one recording."""
     out = np.empty((len(starts), len(bands), len(eeg), len(eeg)))
     seen = np.flatnonzero(weights)
     first, root = seen[0], np.sqrt(weights[seen[0] : seen[-1] + 1])
@@ -305,14 +295,14 @@ def _covariances(eeg, starts, *, sfreq, bands, weights):
 
 
 def principal_axes(covariance, tolerance=_RANK):
-    """Find the dimensions that are in the data.
+    """Find the principal axes with more variance than rounding errors.
 
     Parameters
     ----------
     covariance : ndarray, shape (n_channels, n_channels)
         Covariance, of full rank or not.
     tolerance : float
-        Variance, relative to the largest, below which a dimension is rounding.
+        Smallest variance, relative to the largest.
 
     Returns
     -------
@@ -325,13 +315,3 @@ def principal_axes(covariance, tolerance=_RANK):
     kept = values > tolerance * values[-1]
     kept[-1] = True
     return np.maximum(values[kept], 1e-30), vectors[:, kept]
-
-
-def _import_tangent_space():
-    try:
-        from pyriemann.tangentspace import TangentSpace
-    except ImportError as error:
-        raise ImportError(
-            'BandTangentSpace needs pyRiemann: pip install "sklearn-beira[rivals]"'
-        ) from error
-    return TangentSpace

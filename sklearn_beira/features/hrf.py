@@ -1,24 +1,29 @@
-"""The hemodynamic response as a given: band power weighted with it, instead of learned lags."""
+"""The canonical hemodynamic response, and band power that is weighted with it."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from ..eeg.checks import channel_names
-from .band_power import BandPower
+from ..eeg.windows import EEGWindows
+from .band_power import BandPower, Bands
 
 __all__ = ["HRFBandPower", "hrf_at", "response_basis"]
 
-_LENGTH = 32.0  # s; Glover's response is over by then
+_LENGTH = 32.0  # of the response, in s
 
 _POSTERIOR = re.compile(r"P?O(z|\d+)", re.IGNORECASE)
 
 
-def hrf_at(lags):
-    """Glover's hemodynamic response some time after what caused it.
+def hrf_at(lags: ArrayLike) -> np.ndarray:
+    """Return Glover's hemodynamic response at given times after a neural event.
 
     Parameters
     ----------
@@ -28,8 +33,8 @@ def hrf_at(lags):
     Returns
     -------
     response : ndarray
-        The response of nilearn's ``glover_hrf``, scaled to a maximum of 1; 0 before the event and
-        32 s after it.
+        nilearn's ``glover_hrf``, scaled to a maximum of 1. It is 0 before the event, and from 32 s
+        after it.
 
     References
     ----------
@@ -45,13 +50,15 @@ def hrf_at(lags):
     return np.interp(lags, times, response, left=0.0, right=0.0)
 
 
-def response_basis(lags, *, shift=1.5, stretch=0.15, negligible=0.01):
-    r"""A few delay kernels that span the responses one may expect.
+def response_basis(
+    lags: ArrayLike, *, shift: float = 1.5, stretch: float = 0.15, negligible: float = 0.01
+) -> np.ndarray:
+    r"""Compute a few delay kernels that span the plausible hemodynamic responses.
 
-    Glover's response :math:`h((t - s) / d)`, shifted by a normal s of SD ``shift`` and stretched by
-    a log-normal d of SD ``stretch``, is a random vector at the lags; the kernels are the
-    eigenvectors of its second moment, times the roots of the eigenvalues. Independent normal
-    weights of them make kernels that vary as those responses do.
+    Glover's response :math:`h((t - s) / d)`, with a normal shift s of SD ``shift`` and a log-normal
+    stretch d of SD ``stretch``, is a random vector at the lags. The kernels are the eigenvectors of
+    its second moment, times the square roots of the eigenvalues. With independent normal weights,
+    their sum varies as these responses do.
 
     Parameters
     ----------
@@ -62,12 +69,12 @@ def response_basis(lags, *, shift=1.5, stretch=0.15, negligible=0.01):
     stretch : float
         SD of the log of the stretch.
     negligible : float
-        Kernels with less than this share of the largest eigenvalue are left out.
+        Smallest eigenvalue of a kernel, relative to the largest one.
 
     Returns
     -------
     basis : ndarray, shape (n_lags, n_kernels)
-        Kernels, of falling norm; the mean squared norm of a response is 1.
+        Kernels in decreasing order of norm; the mean squared norm of a response is 1.
 
     Examples
     --------
@@ -100,34 +107,34 @@ def _glover():
 
 
 class HRFBandPower(BandPower):
-    r"""Log band power of every channel, weighted with the hemodynamic response over the window.
+    r"""Log power of every channel in bands, weighted with the hemodynamic response.
 
     .. math:: f_{c,b} = \sum_l h(\text{lag}_l) \, p_{c,b,l} / \sum_l |h(\text{lag}_l)|
 
     where p are the features of :class:`~sklearn_beira.features.BandPower` and h is Glover's
-    response at the middle of each segment. A window that is a single segment needs no weights.
+    response at the middle of each segment. A window of one segment is not weighted.
 
     Parameters
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
     average : {"all", "posterior"}, list of str or None
-        Channels whose log power is averaged into one value per band: all; the occipital and
-        parieto-occipital ones by their names in the 10-20 system (all, where no channel has such a
-        name); those named. None keeps every channel.
+        Channels whose log power is averaged into one value per band: all channels, those with
+        occipital and parieto-occipital names of the 10-20 system (all channels if there are none),
+        or those listed. None keeps every channel.
     duration : float or None
         As in :class:`~sklearn_beira.features.BandPower`.
     step : float
         As in :class:`~sklearn_beira.features.BandPower`.
     n_jobs : int or None
-        Recordings worked on at the same time (threads).
+        Number of threads, one for each recording.
 
     Attributes
     ----------
     weights_ : ndarray, shape (n_lags,)
         Weight of each lag.
     picks_ : ndarray of int or None
-        Channels averaged over.
+        Channels that are averaged.
     bands_ : dict
         The bands used.
     lags_ : ndarray, shape (n_lags,)
@@ -155,25 +162,25 @@ class HRFBandPower(BandPower):
 
     def __init__(
         self,
-        bands="default",
+        bands: Bands = "default",
         *,
-        average=None,
-        duration=1.0,
-        step=1.0,
-        n_jobs=None,
-    ):
+        average: Literal["all", "posterior"] | Sequence[str] | None = None,
+        duration: float | None = 1.0,
+        step: float = 1.0,
+        n_jobs: int | None = None,
+    ) -> None:
         super().__init__(bands, duration=duration, step=step, n_jobs=n_jobs)
         self.average = average
 
-    def fit(self, X, y=None):
-        """Check the bands and weight the lags.
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the bands, and compute the weights of the lags.
 
         Parameters
         ----------
         X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
 
         Returns
         -------
@@ -187,7 +194,7 @@ class HRFBandPower(BandPower):
         self.picks_ = channels_to_average(self.average, self.ch_names_in_)
         return self
 
-    def transform(self, X):
+    def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the features.
 
         Parameters
@@ -207,8 +214,8 @@ class HRFBandPower(BandPower):
             power = power[..., self.picks_].mean(axis=-1)
         return power.reshape(len(power), -1)
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features: channel and band.
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the features: channel and band.
 
         Parameters
         ----------
@@ -227,7 +234,7 @@ class HRFBandPower(BandPower):
 
 
 def normalized_weights(weights, lags):
-    """Scale weights to a sum of absolute values of 1.
+    """Scale weights so that their absolute values sum to 1.
 
     Parameters
     ----------
@@ -244,19 +251,19 @@ def normalized_weights(weights, lags):
     Raises
     ------
     ValueError
-        If no lag lies within the response.
+        If no lag is within the response.
     """
     total = np.abs(weights).sum()
     if not total > 0:
         raise ValueError(
-            f"the window, from {lags.min():g} to {lags.max():g} s before the volume, lies outside "
-            f"the hemodynamic response, which lasts from 0 to {_LENGTH:g} s; use a window within."
+            f"the window, from {lags.min():g} to {lags.max():g} s before the volume, is outside "
+            f"the hemodynamic response, from 0 to {_LENGTH:g} s; use a window within it."
         )
     return weights / total
 
 
 def channels_to_average(average, ch_names):
-    """Find the channels that alpha power is averaged over.
+    """Find the channels that are averaged.
 
     Parameters
     ----------
@@ -268,7 +275,7 @@ def channels_to_average(average, ch_names):
     Returns
     -------
     picks : ndarray of int, slice or None
-        "posterior" is all of them where no name says that a channel is.
+        "posterior" is all channels if none has a posterior name.
     """
     if average is None:
         return None
@@ -279,8 +286,8 @@ def channels_to_average(average, ch_names):
                 return np.array(back)
         return slice(None)
     if ch_names is None:
-        raise ValueError("a plain array has no channel names; average is 'all', or None.")
+        raise ValueError("X has no channel names; use average='all' or average=None.")
     unknown = [name for name in average if name not in ch_names]
     if unknown or not average:
-        raise ValueError(f"the channels {unknown} to average are not among {ch_names}.")
+        raise ValueError(f"average has channels {unknown}, which are not among {ch_names}.")
     return np.array([ch_names.index(name) for name in average])

@@ -1,34 +1,38 @@
-"""Time itself as a predictor: what any model has to beat on drifting BOLD."""
+"""Time as a predictor, which any model of drifting BOLD has to beat."""
+
+from __future__ import annotations
 
 from numbers import Integral
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from ..eeg.checks import check_eeg
+from ..eeg.windows import EEGWindows
 
 __all__ = ["TimePolynomial"]
 
 
 class TimePolynomial(TransformerMixin, BaseEstimator):
-    """Legendre polynomials of the time of each volume in its recording; the EEG is not read.
+    """Legendre polynomials of the time of each volume in its recording; EEG is not used.
 
     Time runs from -1 at the start of a recording to 1 at its end. Outside the times seen in
-    ``fit`` the polynomials keep their value at the nearest of these: a model of them stays within
-    what it has seen, instead of running away in a test block at the end.
+    ``fit`` the polynomials keep their nearest value, so that a model of them does not extrapolate
+    to a test block at the end of a recording.
 
     Parameters
     ----------
     degree : int
-        Degree of the highest polynomial; the constant is left to the model behind.
+        Degree of the highest polynomial. There is no constant, which the next model fits.
 
     Attributes
     ----------
     range_ : tuple of float, (first, last)
-        The scaled times that ``fit`` has seen.
+        Scaled times of the training volumes.
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str
@@ -50,18 +54,18 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         "degree": [Interval(Integral, 1, None, closed="left")]
     }
 
-    def __init__(self, degree=3):
+    def __init__(self, degree: int = 3) -> None:
         self.degree = degree
 
-    def fit(self, X, y=None):
-        """Remember the range of time.
+    def fit(self, X: EEGWindows, y: ArrayLike | None = None) -> Self:
+        """Store the range of times.
 
         Parameters
         ----------
         X : EEGWindows
-            Samples that know their time.
+            Windows of continuous recordings.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
 
         Returns
         -------
@@ -71,20 +75,20 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is an epoched array, which does not know how long its recording was.
+            If X is an epoched array, where the length of the recordings is unknown.
         """
         self._validate_params()
         time = self._scaled_time(X, reset=True, y=y)
         self.range_ = float(time.min()), float(time.max())
         return self
 
-    def transform(self, X):
+    def transform(self, X: EEGWindows) -> np.ndarray:
         """Compute the polynomials.
 
         Parameters
         ----------
         X : EEGWindows
-            Samples that know their time.
+            Windows of continuous recordings.
 
         Returns
         -------
@@ -95,8 +99,8 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         time = np.clip(self._scaled_time(X, reset=False), *self.range_)
         return np.polynomial.legendre.legvander(time, self.degree)[:, 1:]
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the features by their degree.
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Return the names of the features, with their degree.
 
         Parameters
         ----------
@@ -121,9 +125,8 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         X = check_eeg(self, X, reset=reset, y=y, reads=False)
         if X.epoched:
             raise ValueError(
-                "X is an epoched array, which does not know how long its recording was; pass the "
-                "EEGWindows that align returns, or put the time of each row in a column of its own "
-                "and fit a model of it."
+                "X is an epoched array, where the length of the recordings is unknown; pass the "
+                "EEGWindows that align returns."
             )
         lengths = X.lengths[X.source] / X.sfreq
         return np.clip(2.0 * X.times / lengths - 1.0, -1.0, 1.0)

@@ -12,7 +12,7 @@ from .._utils.numbers import check_bold
 from ..eeg.checks import check_rows
 from ..eeg.windows import as_windows
 from ..evaluation.metrics import pearson_r
-from ..features.band_power import bands_within, check_filters, filter_bands
+from ..features.bands import bands_within, check_filters, filter_bands
 
 
 def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, random_state=None):

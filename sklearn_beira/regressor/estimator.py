@@ -19,7 +19,7 @@ from .._utils.numbers import check_bold
 from .._utils.warn import warn_user
 from ..eeg.checks import check_eeg
 from ..eeg.rows import tail_split
-from ..features.band_power import bands_within
+from ..features.bands import bands_within
 from .batches import (
     Tiles,
     VolumeBatches,

@@ -1,0 +1,74 @@
+"""Base class of the baselines that are estimators of EEG."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.extras import import_extra
+from ..eeg.checks import check_eeg
+from ..eeg.windows import EEGWindows
+from .ridge import check_targets
+
+
+class EEGRegressor(RegressorMixin, BaseEstimator):
+    """A regressor of EEG on BOLD, whose subclasses define ``_fit(X, y)`` and ``_predict(X)``.
+
+    There, X is EEGWindows and y is ``(n_volumes, n_rois)``. Evaluations read two class attributes,
+    which are False where a class does not set them: ``_independent_targets`` (each region is
+    predicted as if it were the only one) and ``_selects`` (features are selected with BOLD).
+    """
+
+    _needs = None  # a module of the extra
+
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+            EEG in V.
+        y : array-like, shape (n_volumes,) or (n_volumes, n_rois)
+            BOLD, with rows in order of time.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        self._validate_params()
+        if self._needs:
+            import_extra(self._needs, type(self).__name__)
+        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
+        y, self._target_is_1d = check_targets(self, X, y)
+        self._fit(X, y)
+        return self
+
+    def predict(self, X: EEGWindows | ArrayLike) -> np.ndarray:
+        """Predict BOLD.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
+            Predicted BOLD.
+        """
+        check_is_fitted(self)
+        y = self._predict(check_eeg(self, X, reset=False))
+        return y[:, 0] if self._target_is_1d else y
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.multi_output = True
+        # Power does not tell the sign of a feature, as the checks of scikit-learn expect.
+        tags.regressor_tags.poor_score = True
+        return tags
