@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from ..bold.images import open_image
 from .head import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
@@ -164,6 +163,8 @@ def _read_triggers(raw, path):
 
 
 def _read_bold(path):
+    from ..bold.images import open_image  # which imports nilearn
+
     img = open_image(path, "BOLD")
     if img.ndim != 4:
         raise ValueError(f"{path} has shape {img.shape}; expected four dimensions, time last.")
