@@ -201,9 +201,7 @@ def test_ready_cut_windows_do_as_well_where_their_rate_is_given(data, name):
 
 def test_a_polynomial_of_time_needs_a_time(data):
     X, y = data
-    with pytest.raises(
-        ValueError, match="length of the recordings is unknown; pass the EEGWin"
-    ):
+    with pytest.raises(ValueError, match="length of the recordings is unknown; pass the EEGWin"):
         make("time_polynomial").fit(np.asarray(X[:10]), y[:10])
 
 

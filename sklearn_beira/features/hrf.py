@@ -33,8 +33,8 @@ def hrf_at(lags: ArrayLike) -> np.ndarray:
     Returns
     -------
     response : ndarray
-        nilearn's ``glover_hrf``, scaled to a maximum of 1. It is 0 before the event, and from 32 s
-        after it.
+        Result of nilearn's ``glover_hrf``, scaled to a maximum of 1. It is 0 before the event, and
+        from 32 s after it.
 
     References
     ----------
