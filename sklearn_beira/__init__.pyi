@@ -107,5 +107,6 @@ from .viz import (
     plot_rois as plot_rois,
     plot_scores as plot_scores,
     plot_spectrum as plot_spectrum,
+    plot_time_course as plot_time_course,
     plot_training as plot_training,
 )

@@ -2,7 +2,7 @@
 
 import sys
 
-from sklearn_beira.cli.job import main
+from sklearn_beira.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -24,8 +25,10 @@ from sklearn_beira.viz.report import make_report
 
 @pytest.fixture(scope="module")
 def parts():
-    """What a comparison leaves behind, of a recording that comes with its images."""
+    """A comparison and its models, of a recording that comes with its images."""
     study = make_eeg_fmri(duration=150.0, n_channels=6, n_rois=2, return_img=True, random_state=0)
+    study.raws[0].set_meas_date(datetime(2024, 5, 6, 7, 8, tzinfo=UTC))
+    study.raws[0].info["subject_info"] = {"his_id": "sub-<07>"}
     extractor = ROIExtractor(study.atlas_img, labels=study.labels, smoothing_fwhm=None)
     bold = extractor.fit_transform(study.bold_imgs[0])
     X, y = align(study.raws[0], bold, trigger="mri", tmin=-12.0, tmax=0.0, verbose="error")
@@ -42,8 +45,8 @@ def parts():
     )  # fmt: skip
     model.fit(X, y)
     return {
-        "comparison": comparison, "X": X, "y": y, "model": model,
-        "branches": read_branches(model, X), "extractor": extractor,
+        "comparison": comparison, "X": X, "model": model, "branches": read_branches(model, X),
+        "extractor": extractor,
     }  # fmt: skip
 
 
@@ -54,33 +57,64 @@ def no_screen():
     plt.close("all")
 
 
+def page_of(given, folder):
+    path = folder / "report.html"
+    make_report(**given, n_branches=1).save(
+        path, overwrite=True, open_browser=False, verbose="error"
+    )
+    return path.read_text(encoding="utf-8")
+
+
+def few(parts, *names):
+    return {name: parts[name] for name in ("comparison", "X", *names)}
+
+
+def changed(comparison, **columns):
+    """The comparison with other values in pooled rows of BEIRA."""
+    table = comparison.table.copy()
+    first = (table["model"] == "BEIRA") & (table["scope"] == "pooled")
+    for name, values in columns.items():
+        table.loc[first, name] = values
+    return replace(comparison, table=table)
+
+
+def summary_of(page):
+    """Heading and facts of the box that the report opens with."""
+    (box,) = re.findall(r'<div class="beira-box"><h4>(.*?)</table></div>', page, re.DOTALL)
+    heading, facts = box.split("</h4>")
+    facts = re.findall("<th>(.*?)</th><td>(.*?)</td>", facts)
+    clean = {html.unescape(k): html.unescape(v).replace("\xa0", " ") for k, v in facts}
+    return html.unescape(heading), clean
+
+
 def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
-    report = make_report(
-        **parts, ceiling=[0.8, 0.7], data="Simulated <data>.\n\nNote: <two>.", protocol="Blocks.",
-        code="for _ in range(2):\n    compare(models, X, y)",
-        command="python -m sklearn_beira --seed 3",
+    page = page_of(
+        parts
+        | {"ceiling": [0.8, 0.7], "data": "Simulated <data>.\n\nNote: <two>.",
+           "protocol": "Blocks.",
+           "code": "for _ in range(2):\n    compare(models, X, y)",
+           "command": "python -m sklearn_beira --seed 3"},
+        tmp_path,
     )  # fmt: skip
-    path = tmp_path / "report.html"
-    report.save(path, open_browser=False, verbose="error")
-    page = path.read_text(encoding="utf-8")
-    pooled = parts["comparison"].table.query("scope == 'pooled' and model == 'BEIRA'")
+    comparison = parts["comparison"]
+    pooled = comparison.table.query("scope == 'pooled' and model == 'BEIRA'")
     for text in (
         f"{pooled['r'].iloc[0]:.2f}",
-        "randomized phases",
+        html.escape(comparison.settings["question"]),
         "<p>Simulated &lt;data&gt;.</p>",
         '<p class="beira-note">Note: &lt;two&gt;.</p>',
         "Blocks.",
         "for _ in range(2):\n    compare(models, X, y)",
         "python -m sklearn_beira --seed 3",
-        parts["comparison"].settings["cv"],
-        *parts["comparison"].versions.values(),
+        comparison.settings["cv"],
+        *comparison.versions.values(),
         "EEGFilter(",
         "BEIRARegressor",
     ):
         assert text in page, text
     sections = [
-        "Data and alignment", "Preprocessing", "Model", "Scores", "Predictions", "Branches",
-        "Brain map", "Software versions and how to repeat it",
+        "Summary", "Data and alignment", "Preprocessing", "Model", "Scores", "Predictions",
+        "Branches", "Brain map", "Software versions and how to repeat it",
     ]  # fmt: skip
     places = [page.index(f">{section}<") for section in sections]
     assert places == sorted(places)
@@ -92,17 +126,42 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     assert f"{len(parts['X'])} BOLD volumes" in page
     assert not re.search("Memory</th>|<caption>EEGWindows", page)
     assert "<li>n_surrogates: 19</li>" in page
-    assert "the variance of what a band alone adds" in page  # a model without epochs
-    assert "Bands it reads" in page
+    assert "Bands it uses" in page  # a model without epochs
     assert "How it was trained" not in page
     assert not plt.get_fignums()
 
 
+def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file(parts, tmp_path):
+    left, right = parts["comparison"].bold
+    comparison = changed(parts["comparison"], r=[0.5, -0.001], p_max=[0.05, 0.051])
+    files = ["/data/run<1>.vhdr", "bold.csv"]
+    heading, facts = summary_of(
+        page_of(few(parts) | {"comparison": comparison, "files": files}, tmp_path)
+    )
+    assert heading == "BEIRA predicts 1 of 2 regions"
+    assert facts["Files"] == "run<1>.vhdr, bold.csv"
+    assert facts["Subject"] == "sub-<07>"
+    assert facts["Measured"] == "2024-05-06 07:08"
+    assert facts["Predicted (p_max ≤ 0.05)"] == f"{left} (0.50)"
+    assert facts["Not predicted"] == f"{right} (0.00)"
+    assert facts["Best model"].startswith("BEIRA (mean r = 0.25), then mean (")
+    assert "Warnings" not in facts
+    # Without a null there is no verdict.
+    untested = changed(comparison, p_max=np.nan)
+    heading, facts = summary_of(page_of(few(parts) | {"comparison": untested}, tmp_path))
+    assert heading == "BEIRA: mean r = 0.25 over 2 regions"
+    assert facts["r by region"] == f"{left} (0.50), {right} (0.00)"
+    assert facts["Files"] == "not given"
+    assert not {"Predicted (p_max ≤ 0.05)", "Not predicted"} & set(facts)
+
+
+def test_nothing_of_the_page_passes_for_ours_that_is_of_mne(parts, tmp_path):
+    style = page_of(few(parts), tmp_path)
+    assert re.search(r"#top-bar img[^{]*footer \{display: none !important\}", style)
+
+
 def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_path):
-    few = {key: parts[key] for key in ("comparison", "X", "y")}
-    path = tmp_path / "report.html"
-    make_report(**few).save(path, open_browser=False, verbose="error")
-    page = path.read_text(encoding="utf-8")
+    page = page_of(few(parts), tmp_path)
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     columns = re.findall(r"<th[^>]*>\s*([^<]*?)\s*</th>", header)
     assert columns == ["", "BEIRA", "interval", "p", "p_max", "mean"]
@@ -115,14 +174,6 @@ def test_the_table_keeps_the_order_of_models_and_marks_the_lowest_p(parts, tmp_p
         assert f">{section}<" not in page
 
 
-def page_of(given, folder):
-    path = folder / "report.html"
-    make_report(**given, n_branches=1).save(
-        path, overwrite=True, open_browser=False, verbose="error"
-    )
-    return path.read_text(encoding="utf-8")
-
-
 def branch_headings(page):
     """Whether it is tagged as not predicted, by heading of the section of branches."""
     items = re.findall(
@@ -132,68 +183,58 @@ def branch_headings(page):
     return {html.unescape(title): "not-predicted" in tags for tags, title in items[1:]}
 
 
-def test_what_was_said_of_the_folds_stands_above_the_scores(parts, tmp_path):
-    few = {key: parts[key] for key in ("comparison", "X", "y")}
+def test_warnings_stand_above_the_scores(parts, tmp_path):
     note = '<p class="beira-note">Note: the folds &lt;of&gt; KFold leave no gap.</p>'
-    assert note not in page_of(few, tmp_path)
+    assert note not in page_of(few(parts), tmp_path)
     warned = replace(parts["comparison"], warnings=["the folds <of> KFold leave no gap."])
-    page = page_of({**few, "comparison": warned}, tmp_path)
+    page = page_of(few(parts) | {"comparison": warned}, tmp_path)
     assert page.index(note) < page.index('beira-scores"><table')
+    assert summary_of(page)[1]["Warnings"].startswith("1")
 
 
 def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tmp_path):
-    few = {key: parts[key] for key in ("X", "y", "branches")}
-    left, right = parts["y"].columns
-    table = parts["comparison"].table.copy()
-    first = (table["model"] == "BEIRA") & (table["scope"] == "pooled")
-    table.loc[first & (table["region"] == left), ["r", "p_max"]] = 0.5, 0.05
-    table.loc[first & (table["region"] == right), ["r", "p_max"]] = -0.001, 0.051
-    page = page_of({"comparison": replace(parts["comparison"], table=table), **few}, tmp_path)
+    left, right = parts["comparison"].bold
+    comparison = changed(parts["comparison"], r=[0.5, -0.001], p_max=[0.05, 0.051])
+    page = page_of(few(parts, "branches") | {"comparison": comparison}, tmp_path)
     assert branch_headings(page) == {
         f"{left}: r = 0.50, p_max ≤ 0.050": False,
         f"{right}: r = 0.00, p_max = 0.051 (not predicted: do not interpret)": True,
     }
     # Grayed by the page's own style, and explained once.
     assert '[data-mne-tags~="not-predicted"] img {opacity' in page
-    assert page.count("those of BEIRA, the first model of the table") == 1
+    assert page.count("r and p_max of BEIRA") == 1
     for term in ("branch", "importance", "pattern", "spectrum", "delay kernel"):
         assert page.count(f"<dt>{term}</dt>") == 1
 
 
 def test_without_p_there_is_no_verdict_and_without_r_the_name_alone(parts, tmp_path):
-    few = {key: parts[key] for key in ("X", "y")}
-    left = parts["y"].columns[0]
-    table = parts["comparison"].table.assign(
-        p=np.nan, p_max=np.nan, null_low=np.nan, null_high=np.nan
+    left, _right = parts["comparison"].bold
+    untested = changed(
+        parts["comparison"], r=-0.13, p=np.nan, p_max=np.nan, null_low=np.nan, null_high=np.nan
     )
-    table.loc[table["scope"] == "pooled", "r"] = -0.13
     branches = Bunch(**parts["branches"])
     branches.region_names = [left, "Thalamus"]
-    given = {"comparison": replace(parts["comparison"], table=table), "branches": branches}
-    page = page_of({**given, **few}, tmp_path)
+    page = page_of(few(parts) | {"comparison": untested, "branches": branches}, tmp_path)
     assert branch_headings(page) == {f"{left}: r = -0.13": False, "Thalamus": False}
-    assert "r in the headings is that of BEIRA" in page
-    assert "do not interpret" not in page
+    assert "Headings tell r of BEIRA" in page
+    assert "not predicted:" not in page
 
 
 def test_a_region_that_no_branch_moves_does_not_end_the_report(parts, tmp_path):
-    few = {key: parts[key] for key in ("comparison", "X", "y")}
     branches = Bunch(**parts["branches"])
     branches.importance = branches.importance * [[1.0], [0.0]]
-    page = page_of({"branches": branches, **few}, tmp_path)
-    assert page.count("No branch moves the prediction of this region.") == 1
+    page = page_of(few(parts) | {"branches": branches}, tmp_path)
+    assert page.count("No branch changes the prediction of this region.") == 1
     assert len(branch_headings(page)) == 2
 
 
 def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
-    few = {"X": parts["X"], "y": parts["y"]}
-    few["predictions"] = {"BEIRA": parts["comparison"].predictions["BEIRA"]}
     table = parts["comparison"].table
     names = [f"long_name_{k}" for k in range(10)]
-    rivals = [table[table["model"] == "mean"].assign(model=name) for name in names]
-    many = pd.concat([table[table["model"] == "BEIRA"], *rivals], ignore_index=True)
-    comparison = replace(parts["comparison"], table=many)
-    page = page_of({"comparison": comparison, **few}, tmp_path)
+    more = [table[table["model"] == "mean"].assign(model=name) for name in names]
+    many = pd.concat([table[table["model"] == "BEIRA"], *more], ignore_index=True)
+    many = replace(parts["comparison"], table=many)
+    page = page_of(few(parts) | {"comparison": many, "drawn": ["BEIRA"]}, tmp_path)
     headers = [
         [text.replace("<wbr>", "") for text in re.findall(r"<th>(.*?)</th>", header)]
         for header in re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
@@ -203,62 +244,48 @@ def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
 
 
 def test_what_does_not_belong_together_is_refused(parts):
-    few = {key: parts[key] for key in ("comparison", "X", "y")}
-    y, X = parts["y"], parts["X"]
+    given, comparison, X = few(parts), parts["comparison"], parts["X"]
     with pytest.raises(TypeError, match="X must be EEGWindows"):
-        make_report(**few | {"X": np.zeros((len(X), 2, 10))})
-    with pytest.raises(TypeError, match="comparison must be what compare returned"):
-        make_report(**few | {"comparison": parts["comparison"].table})
-    with pytest.raises(TypeError, match="predictions must be a dict of model: prediction"):
-        make_report(**few | {"predictions": parts["comparison"].predictions["BEIRA"]})
-    with pytest.raises(TypeError, match="y must be a DataFrame"):
-        make_report(**few | {"y": y.to_numpy()})
-    with pytest.raises(ValueError, match="give what compare was given"):
-        make_report(**few | {"y": y.iloc[:, ::-1]})
-    with pytest.raises(ValueError, match=r"the prediction of 'BEIRA' has shape \(3, 2\)"):
-        make_report(**few | {"predictions": {"BEIRA": np.zeros((3, 2))}})
-    with pytest.raises(ValueError, match="predictions has 'm', but the table has the models BEIRA"):
-        make_report(**few | {"predictions": {"m": parts["comparison"].predictions["BEIRA"]}})
-    other = parts["comparison"].predictions["BEIRA"].iloc[:, ::-1]
-    with pytest.raises(ValueError, match="the prediction of 'BEIRA' has the regions"):
-        make_report(**few | {"predictions": {"BEIRA": other}})
+        make_report(**given | {"X": np.zeros((len(X), 2, 10))})
+    with pytest.raises(TypeError, match="comparison must be a Comparison, got DataFrame"):
+        make_report(**given | {"comparison": comparison.table})
+    with pytest.raises(ValueError, match="no model 'm'; it has BEIRA, mean"):
+        make_report(**given | {"drawn": ["m"]})
+    other = replace(comparison, bold=comparison.bold.iloc[::-1])
     with pytest.raises(ValueError, match="rows of y are of other volumes than those of X"):
-        make_report(**few | {"y": y.iloc[::-1]})
+        make_report(**given | {"comparison": other})
     with pytest.raises(ValueError, match="X has 5 volumes"):
-        make_report(**few | {"X": X[:5]})
+        make_report(**given | {"X": X[:5]})
 
 
 def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
     study = make_study(n_runs=2)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, tmax=0.0, verbose="error")
     comparison = compare(DummyRegressor(), X, y, cv=BlockedKFold(2), null=None, verbose=False)
-    assert isinstance(y, pd.DataFrame)
-    path = tmp_path / "report.html"
-    make_report(comparison, X, y).save(path, open_browser=False, verbose="error")
-    page = path.read_text(encoding="utf-8")
+    page = page_of({"comparison": comparison, "X": X}, tmp_path)
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     assert "interval" in header
     assert "p_max" not in header
+    assert "2 recording(s)" in summary_of(page)[1]["Data"]
 
 
 def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):
     grid = {"beira__n_branches": [2, 3]}
     search = GridSearchCV(parts["model"], grid, cv=BlockedKFold(2), scoring=pearson_r_scorer)
-    search.fit(parts["X"], parts["y"])
-    given = parts | {"model": search, "branches": read_branches(search, parts["X"])}
-    page = page_of(given, tmp_path)
-    best = parts | {"model": search.best_estimator_}
-    best["branches"] = read_branches(search.best_estimator_, parts["X"])
+    X, y = parts["X"], parts["comparison"].bold
+    search.fit(X, y)
+    branches = read_branches(search, X)
+    page = page_of(parts | {"model": search, "branches": branches}, tmp_path)
     n_branches = search.best_params_["beira__n_branches"]
     chosen = f"<th><code>beira__n_branches</code></th><td><code>{n_branches}</code></td>"
     assert chosen in page
     assert "EEGFilter(" in page
     assert "has no steps before the regressor" not in page
-    assert "the variance of what a band alone adds" in page
-    assert branch_headings(page) == branch_headings(page_of(best, tmp_path))
-    np.testing.assert_array_equal(given["branches"].importance, best["branches"].importance)
+    assert "Bands it uses" in page
+    best = read_branches(search.best_estimator_, X)
+    np.testing.assert_array_equal(branches.importance, best.importance)
     losses = [
-        channel_importance(m, parts["X"], parts["y"], n_repeats=1, random_state=0).score
+        channel_importance(m, X, y, n_repeats=1, random_state=0).score
         for m in (search, search.best_estimator_)
     ]
     np.testing.assert_array_equal(*losses)

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, make_paper_beira
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.evaluation import Comparison
 from sklearn_beira.evaluation.metrics import pearson_r, region_scores
 from sklearn_beira.features.hrf import hrf_at
 from sklearn_beira.inspection import read_branches
@@ -24,6 +25,7 @@ from sklearn_beira.viz import (
     plot_rois,
     plot_scores,
     plot_spectrum,
+    plot_time_course,
     plot_training,
 )
 
@@ -61,13 +63,14 @@ def branches():
     )
 
 
-def make_table(rows, column="model"):
-    """Rows (model, region, r, p_max) as compare lays them out."""
-    return pd.DataFrame(
+def make_comparison(rows, column="model"):
+    """Comparison with pooled rows (model, region, r, p_max), and nothing else."""
+    table = pd.DataFrame(
         {column: model, "region": region, "r": r, "ci_low": r - 0.1, "ci_high": r + 0.1,
          "null_low": -0.2, "null_high": 0.2, "p_max": p, "scope": "pooled"}
         for model, region, r, p in rows
     )  # fmt: skip
+    return Bunch(table=table)
 
 
 def texts(legend):
@@ -75,11 +78,38 @@ def texts(legend):
 
 
 # -- predictions ---------------------------------------------------------------------------------
-def test_predictions_break_between_recordings_and_name_r():
+def test_each_recording_has_a_panel_and_r_is_that_of_the_table():
     rng = np.random.default_rng(0)
-    y, times = rng.standard_normal(20), np.tile(np.arange(10) * 2.0, 2)
-    groups = np.repeat([0, 1], 10)
-    ax = plot_predictions(y, {"perfect": y, "zero": 0 * y}, times, groups=groups, region="Caudate")
+    table = make_comparison([("a", "Caudate", 0.6, 0.01), ("b", "Caudate", -0.001, 0.5)]).table
+    bold = pd.DataFrame({"Caudate": rng.standard_normal(20)})
+    comparison = Comparison(
+        table, {"a": bold, "b": 0 * bold}, bold, np.tile([0, 1], 10), np.arange(20)[::-1] * 2.0,
+        np.repeat([4, 7], 10), {}, {},
+    )  # fmt: skip
+    fig = plot_predictions(comparison, "Caudate")
+    assert fig.get_suptitle() == "Caudate"
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["recording 4", "recording 7"]
+    assert fig.axes[1].get_xlabel() == "time (s)"
+    for ax, rows in zip(fig.axes, (slice(9, None, -1), slice(19, 9, -1)), strict=True):
+        measured, a, _b = ax.lines
+        np.testing.assert_array_equal(measured.get_xdata(), comparison.times[rows])
+        values = bold["Caudate"].to_numpy()
+        np.testing.assert_allclose(a.get_ydata(), ((values - values.mean()) / values.std())[rows])
+    told = texts(fig.axes[0].get_legend())
+    assert told[:3] == ["measured", "a, r = 0.60 [0.50, 0.70]", "b, r = 0.00 [-0.10, 0.10]"]
+    assert len(plot_predictions(comparison, "Caudate", models=["b"]).axes[0].lines) == 2
+    with pytest.raises(ValueError, match="no region 'Thalamus'; it has Caudate"):
+        plot_predictions(comparison, "Thalamus")
+    with pytest.raises(ValueError, match="no model 'c'; it has a, b"):
+        plot_predictions(comparison, "Caudate", models=["c"])
+    with pytest.raises(TypeError, match="must be a Comparison, got DataFrame"):
+        plot_predictions(table, "Caudate")
+
+
+def test_lines_break_over_dropped_volumes():
+    y = np.random.default_rng(0).standard_normal(20)
+    times = np.r_[np.arange(10), np.arange(15, 25)] * 2.0
+    ax = plot_time_course(y, {"perfect": y, "zero": 0 * y}, times, region="Caudate")
     measured, perfect = ax.lines[:2]
     assert np.isnan(measured.get_xdata()).sum() == 1
     np.testing.assert_array_equal(measured.get_ydata(), perfect.get_ydata())
@@ -89,11 +119,11 @@ def test_predictions_break_between_recordings_and_name_r():
     assert ax.get_title() == "Caudate"
 
 
-def test_r_and_interval_are_those_of_the_table_and_test_blocks_are_shaded():
+def test_r_and_interval_are_those_of_region_scores_and_test_blocks_are_shaded():
     rng = np.random.default_rng(0)
     y, blocks = rng.standard_normal(90), np.repeat([0, 1, 2], 30)
     y_pred = y + rng.standard_normal(90) + 5 * blocks
-    ax = plot_predictions(y, {"m": y_pred}, np.arange(90) * 2.0, blocks=blocks)
+    ax = plot_time_course(y, {"m": y_pred}, np.arange(90) * 2.0, blocks=blocks)
     row = region_scores(y, y_pred, blocks=blocks).iloc[0]
     told = f"m, r = {row['r']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
     assert texts(ax.get_legend()) == ["measured", told, "every other test block"]
@@ -105,11 +135,11 @@ def test_volumes_that_no_fold_tests_do_not_count_and_order_of_rows_does_not_matt
     rng = np.random.default_rng(1)
     y, blocks, times = rng.standard_normal(80), np.repeat([-1, 0, 1, 2], 20), np.arange(80) * 2.0
     y_pred = np.where(blocks < 0, np.nan, y + rng.standard_normal(80))
-    ax = plot_predictions(y, {"m": y_pred}, times, blocks=blocks)
+    ax = plot_time_course(y, {"m": y_pred}, times, blocks=blocks)
     r = pearson_r(y[20:], y_pred[20:], blocks=blocks[20:])
     assert f"m, r = {r:.2f} [" in texts(ax.get_legend())[1]
     mixed = rng.permutation(80)
-    other = plot_predictions(y[mixed], {"m": y_pred[mixed]}, times[mixed], blocks=blocks[mixed])
+    other = plot_time_course(y[mixed], {"m": y_pred[mixed]}, times[mixed], blocks=blocks[mixed])
     assert texts(other.get_legend()) == texts(ax.get_legend())
     for line, same in zip(ax.lines, other.lines, strict=True):
         np.testing.assert_array_equal(line.get_xydata(), same.get_xydata())
@@ -119,15 +149,15 @@ def test_no_number_in_a_figure_is_minus_zero():
     y = np.random.default_rng(0).standard_normal(60)
     other = np.random.default_rng(1).standard_normal(60)
     other -= y * ((y - y.mean()) @ other) / ((y - y.mean()) @ y)  # r of 0
-    ax = plot_predictions(y, {"m": other - 1e-3 * y}, np.arange(60) * 2.0)
+    ax = plot_time_course(y, {"m": other - 1e-3 * y}, np.arange(60) * 2.0)
     assert "r = 0.00 [" in texts(ax.get_legend())[1]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y_true": np.zeros((9, 2))}, "one series"),
-        ({"predictions": {"m": np.zeros(8)}}, "m has 8 values for 9 volumes"),
+        ({"y_true": np.zeros((9, 2))}, "y_true must have shape"),
+        ({"predictions": {"m": np.zeros(8)}}, "'m' has 8 values for 9 volumes"),
         ({"times": np.arange(8)}, "times has 8 values for 9 volumes"),
         ({"blocks": np.zeros(8)}, "blocks has 8 values for 9 volumes"),
     ],
@@ -135,16 +165,16 @@ def test_no_number_in_a_figure_is_minus_zero():
 def test_predictions_of_another_length_are_refused(change, message):
     given = {"y_true": np.arange(9.0), "predictions": {}, "times": np.arange(9)} | change
     with pytest.raises(ValueError, match=message):
-        plot_predictions(**given)
+        plot_time_course(**given)
 
 
 # -- scores --------------------------------------------------------------------------------------
 def test_scores_stand_side_by_side_in_the_order_of_the_table():
     regions = ["Left Caudate", "Brain-Stem", "Right Caudate"]
     rng = np.random.default_rng(0)
-    table = make_table([(m, k, rng.uniform(0.2, 0.8), 0.01) for m in "ba" for k in regions])
+    found = make_comparison([(m, k, rng.uniform(0.2, 0.8), 0.01) for m in "ba" for k in regions])
     _, ax = plt.subplots()
-    assert plot_scores(table, ceiling=[0.9, 0.8, 0.7], ax=ax) is ax
+    assert plot_scores(found, ceiling=[0.9, 0.8, 0.7], ax=ax) is ax
     assert texts(ax.get_legend())[:2] == ["b", "a"]
     labels = [t.get_text() for t in ax.get_xticklabels()]
     at = dict(zip(regions, ax.get_xticks(), strict=True))
@@ -157,16 +187,16 @@ def test_scores_stand_side_by_side_in_the_order_of_the_table():
         if line.get_marker() in "os" and len(line.get_xdata()) == 3:
             drawn[line.get_marker()] = line.get_xydata()
     for model, marker in (("b", "o"), ("a", "s")):
-        expected = table[table["model"] == model].set_index("region").loc[regions, "r"]
-        np.testing.assert_allclose(drawn[marker][:, 1], expected)
+        rows = found.table[found.table["model"] == model].set_index("region")
+        np.testing.assert_allclose(drawn[marker][:, 1], rows.loc[regions, "r"])
     assert (drawn["o"][:, 0] < drawn["s"][:, 0]).all()
 
 
 def test_a_comparison_fills_what_was_found_and_shows_interval_null_and_ceiling():
-    table = make_table([("b", "X", 0.1, 0.9), ("b", "Y", 0.5, 0.05),
-                        ("a", "X", 0.6, 0.01), ("a", "Y", 0.3, 0.2)])  # fmt: skip
-    table.loc[0, ["ci_low", "ci_high"]] = -1.0, 1.0
-    fig = plot_comparison(table, ceiling=[0.8, 0.0])
+    comparison = make_comparison([("b", "X", 0.1, 0.9), ("b", "Y", 0.5, 0.05),
+                                  ("a", "X", 0.6, 0.01), ("a", "Y", 0.3, 0.2)])  # fmt: skip
+    comparison.table.loc[0, ["ci_low", "ci_high"]] = -1.0, 1.0
+    fig = plot_comparison(comparison, ceiling=[0.8, 0.0])
     ax_x, ax_y = fig.axes
     # The first model of the table on top, though the second is better.
     assert [t.get_text() for t in ax_x.get_yticklabels()] == ["a", "b"]
@@ -196,7 +226,7 @@ def test_a_comparison_fills_what_was_found_and_shows_interval_null_and_ceiling()
 
 def test_every_panel_of_a_comparison_has_numbers_below():
     regions = [f"region {k}" for k in range(10)]
-    fig = plot_comparison(make_table([("a", k, 0.3, 0.2) for k in regions]), n_columns=3)
+    fig = plot_comparison(make_comparison([("a", k, 0.3, 0.2) for k in regions]), n_columns=3)
     fig.draw_without_rendering()
     for ax in fig.axes[:10]:
         assert [t for t in ax.get_xticklabels() if t.get_visible() and t.get_text()], ax.get_title()
@@ -205,24 +235,24 @@ def test_every_panel_of_a_comparison_has_numbers_below():
 
 
 def test_without_a_null_nothing_is_said_of_one():
-    table = make_table([("a", "X", 0.6, np.nan), ("b", "X", 0.1, np.nan)])
-    table[["null_low", "null_high"]] = np.nan
-    for legend in (plot_scores(table).get_legend(), plot_comparison(table).legends[0]):
+    untested = make_comparison([("a", "X", 0.6, np.nan), ("b", "X", 0.1, np.nan)])
+    untested.table[["null_low", "null_high"]] = np.nan
+    for legend in (plot_scores(untested).get_legend(), plot_comparison(untested).legends[0]):
         assert not [text for text in texts(legend) if "null" in text or "p_max" in text]
-    with pytest.raises(ValueError, match="lacks the columns ci_high, ci_low"):
-        plot_scores(table.drop(columns=["ci_low", "ci_high"]))
+    with pytest.raises(TypeError, match="must be a Comparison, got DataFrame"):
+        plot_scores(untested.table)
     with pytest.raises(ValueError, match=r"ceiling has 2 value\(s\) for 1 region"):
-        plot_comparison(table, ceiling=[0.5, 0.6])
+        plot_comparison(untested, ceiling=[0.5, 0.6])
 
 
 def test_a_delay_curve_has_left_and_right_in_one_panel():
     delays = [4.0, -2.0, 0.0]
-    table = make_table(
+    curve = make_comparison(
         [(d, k, 0.05 * d + 0.1 * i, 0.01 if d == 4 else 0.5)
          for i, k in enumerate(["Left Caudate", "Right Caudate", "Brain-Stem"]) for d in delays],
         "delay",
     )  # fmt: skip
-    fig = plot_delay_curve(table)
+    fig = plot_delay_curve(curve)
     caudate, stem = fig.axes
     assert [caudate.get_title(), stem.get_title()] == ["Caudate", "Brain-Stem"]
     assert stem.get_xlabel() == "delay (s)"
@@ -231,8 +261,8 @@ def test_a_delay_curve_has_left_and_right_in_one_panel():
     np.testing.assert_allclose(curves[1], [[-2, 0.0], [0, 0.1], [4, 0.3]])
     filled = [line for line in stem.lines if line.get_markerfacecolor() == BLUE]
     assert 4.0 in np.concatenate([line.get_xdata() for line in filled if line.get_marker() == "o"])
-    with pytest.raises(ValueError, match="no column 'delay'"):
-        plot_delay_curve(make_table([("a", "X", 0.6, 0.1)]))
+    with pytest.raises(ValueError, match="has no delays"):
+        plot_delay_curve(make_comparison([("a", "X", 0.6, 0.1)]))
 
 
 # -- branches ------------------------------------------------------------------------------------
@@ -246,7 +276,7 @@ def test_branches_come_in_the_order_of_importance_and_are_named_by_rank(branches
     assert rows[-1, 3].get_xlabel() == "BOLD after EEG (s)"
     width = fig.get_size_inches()[0] * fig.dpi
     assert width == int(width)
-    with pytest.raises(ValueError, match="there is no region 'Thalamus'; there are Left Caudate"):
+    with pytest.raises(ValueError, match=r"no region 'Thalamus'; .* Left Caudate"):
         plot_branches(branches, "Thalamus")
 
 
@@ -342,7 +372,7 @@ def test_a_model_without_epochs_shows_the_shares_of_its_bands(fitted):
         model[-1].closed_form_.shares.shape
     )
     np.testing.assert_allclose(shown, 100 * model[-1].closed_form_.shares, atol=0.5)
-    with pytest.raises(TypeError, match="or of a fitted search over these is drawn, got EEGFilter"):
+    with pytest.raises(TypeError, match=r"a BEIRARegressor, .* got EEGFilter"):
         plot_training(EEGFilter())
 
 
@@ -362,7 +392,7 @@ def test_a_model_with_epochs_shows_the_one_that_was_kept():
     np.testing.assert_array_equal(validation.get_ydata(), losses)
     np.testing.assert_array_equal(training.get_ydata(), model.history_[:, "train_loss"])
     assert line.get_xdata() == [kept, kept]
-    assert f"kept: epoch {kept}\n(lowest validation loss)" in texts(ax.get_legend())
+    assert f"used: epoch {kept}\n(lowest validation loss)" in texts(ax.get_legend())
 
 
 def test_real_branches_are_drawn(fitted):

@@ -1,1 +1,42 @@
-"""The command ``python -m sklearn_beira``."""
+"""The command ``python -m sklearn_beira``: its options, its data, its job and the script of it."""
+
+import os
+import shlex
+import sys
+import time
+
+from .options import parse
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str or None
+        Arguments; None takes those of the command line.
+
+    Returns
+    -------
+    status : int
+        0, or 2 if the input cannot be used.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse(argv)
+    args.command = shlex.join(["python", "-m", "sklearn_beira", *argv])
+    os.environ.setdefault("MPLBACKEND", "Agg")  # no window is opened
+    # A terminal that cannot write "≤" shows a question mark instead of ending the job.
+    if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
+        sys.stdout.reconfigure(errors="replace")
+    from .job import run  # only now: --help and wrong options are answered at once
+
+    started = time.monotonic()
+    try:
+        run(args)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"Done in {time.monotonic() - started:.0f} s.")
+    return 0

@@ -1,12 +1,6 @@
-"""The main job in one command: EEG and BOLD in, a table and an HTML report out.
+"""The job of the command: EEG and BOLD in, a table and an HTML report out."""
 
-Without files it runs on a simulated recording whose truth is known.
-"""
-
-import argparse
-import shlex
 import sys
-import time
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,261 +9,144 @@ from textwrap import fill
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._version import __version__
-from ..baselines.makers import (
+from ..baselines import (
     make_alpha_hrf,
     make_band_power_ridge,
     make_eeg_fingerprint,
     make_time_polynomial,
 )
-from ..eeg.filters import EEGFilter, Windower
-from ..evaluation.comparison import compare
-from ..evaluation.splitters import BlockedKFold
-from ..features.hrf import channels_to_average
+from ..eeg import EEGFilter, Windower
+from ..evaluation import BlockedKFold, compare
 from ..inspection import read_branches
-from ..regressor.estimator import BEIRARegressor, make_paper_beira
-from .data import ATLAS, get_data
+from ..regressor import BEIRARegressor, make_paper_beira
+from ..viz import make_report
+from .data import get_data
 from .script import script
 
-# What models read of the EEG before a volume, in s; the paper's window ends some time before it.
+# EEG before a volume that models use, in s; the paper's window ends PAPER_DELAY before it.
 HISTORY = 20.0
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
 
-
-def main(argv=None):
-    """Run the main job.
-
-    Parameters
-    ----------
-    argv : list of str or None
-        Arguments; None takes those of the command line.
-
-    Returns
-    -------
-    status : int
-        0, or 2 if the input cannot be used.
-    """
-    args = _parse(argv)
-    args.command = shlex.join(
-        ["python", "-m", "sklearn_beira", *(sys.argv[1:] if argv is None else argv)]
-    )
-    # A terminal that cannot write "≤" shows something else instead of ending the job.
-    if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
-        sys.stdout.reconfigure(errors="replace")
-    started = time.monotonic()
-    try:
-        run(args)
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Done in {time.monotonic() - started:.0f} s.")
-    return 0
+_LEGEND = (
+    "r is Pearson's r of out-of-fold predictions, p_max is p corrected over regions, and * marks "
+    "p_max of at most .05."
+)
+_BASELINES = (
+    "Baselines: ridge (lagged band power, the one to beat), fingerprint (EEG fingerprint, one "
+    "electrode), alpha (alpha power with the hemodynamic response), time (a polynomial of time, "
+    "which uses no EEG)."
+)
 
 
-def run(args):
-    """Load, cross-validate, print the table and write the report.
+def run(args) -> None:
+    """Load the data, compare the models, print the table and write the report.
 
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed arguments.
+        Parsed options.
     """
     output = Path(args.output)
     if not output.resolve().parent.is_dir():
         raise ValueError(f"the folder of --output {output} does not exist; make it first.")
-    from ..viz.report import make_report
-
-    duration, delay = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
-    tmin = -(duration + delay)
+    window = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     notes = []
-    with _noting(notes):
-        data = get_data(args, tmin)
+    with _collect(notes):
+        data = get_data(args, tmin=-sum(window))
     X, y = data.X, data.y
-    for note in notes:  # before minutes or hours are spent on what should be mended first
-        print(f"{fill(note, 96)}\n")
-    n_said = len(notes)
-    cv = BlockedKFold(args.folds, gap=-tmin)
-    list(cv.split(X))  # refuses what cannot be split
+    _say(data.text, *notes)  # before hours are spent on data that need a fix
+    n_shown = len(notes)
+    cv = BlockedKFold(args.folds, gap=sum(window))
+    list(cv.split(X))  # raises where the folds are impossible, before anything is fitted
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
-    # In a log, a progress bar leaves fragments.
-    options = {"random_state": args.seed, "verbose": sys.stderr.isatty()}
-    beira = make_paper_beira(**options) if args.paper else BEIRARegressor(**options)
-    rivals = {
-        "ridge": make_band_power_ridge(HISTORY),
-        "fingerprint": make_eeg_fingerprint(HISTORY),
-        "alpha": make_alpha_hrf(HISTORY),
-        "time": make_time_polynomial(),
-    }
-    models = {
-        "BEIRA": Pipeline(
-            [("filter", eeg_filter), ("window", Windower(duration, delay)), ("beira", beira)]
-        ),
-        **{
-            name: Pipeline([("filter", eeg_filter), *rival.steps]) for name, rival in rivals.items()
-        },
-    }
-    reads = f"All of them read the {HISTORY:g} s of EEG before a volume."
-    if args.paper:
-        reads = (
-            f"'BEIRA' reads {duration:g} s of EEG that end {delay:g} s before a volume, as "
-            f"published, its rivals the {HISTORY:g} s before it."
-        )
-    protocol = (
-        f"Protocol: {args.folds} contiguous blocks of each recording, predicted in turn by models "
-        f"trained on the others; training volumes closer than {-tmin:g} s to a test block are left "
-        f"out. 'BEIRA' is the {'published' if args.paper else 'default'} architecture; its rivals "
-        f"are the lagged band-power ridge (the baseline to beat), the EEG fingerprint (one "
-        f"electrode), and alpha power ({_averaged(X.ch_names)}) with the hemodynamic response. "
-        f"{reads} 'time' is a polynomial of time, which reads no EEG."
-    )
-    print(f"{fill(data.text, 96)}\n\n{fill(protocol, 96)}\n")
-
-    with _noting(notes):
+    show_progress = sys.stderr.isatty()  # a progress bar leaves fragments in a log
+    models = make_models(args, eeg_filter, window, show_progress)
+    with _collect(notes):
         comparison = compare(
-            models,
-            X,
-            y,
-            cv=cv,
-            random_state=args.seed,
-            verbose=sys.stderr.isatty(),
-        )
-    scores = comparison.summary(ceiling=data.ceiling)
-    print(
-        "r of BEIRA with its 95 % interval and p; r of its rivals. * where p_max (p corrected\n"
-        "over regions) is at most .05; ≤ marks the smallest p that so many draws allow.\n"
-    )
-    print(f"{scores.rename_axis(None).to_string()}\n")
-    print(
-        "\n\n".join(fill(text, 96) for text in [comparison.settings["question"], *notes[n_said:]])
-    )
-    print("\nTraining BEIRA on all data, for its branches …")
+            models, X, y, cv=cv, random_state=args.seed, verbose=show_progress
+        )  # fmt: skip
+    scores = comparison.summary(ceiling=data.ceiling).rename_axis(None)
+    print(f"{scores.to_string()}\n")
+    _say(_LEGEND, *notes[n_shown:])
+    _say("Fitting BEIRA to all volumes …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
         comparison,
         X,
-        y,
-        predictions={name: comparison.predictions[name] for name in ("BEIRA", "ridge")},
         model=final,
         branches=read_branches(final, X),
+        drawn=["BEIRA", "ridge"],
         extractor=data.extractor,
         ceiling=data.ceiling,
-        data="\n\n".join([*notes[:n_said], data.text]),
-        protocol="\n\n".join([protocol, *notes[n_said:]]),
-        code=script(args, data, eeg_filter, (duration, delay), HISTORY),
+        files=data.files,
+        data="\n\n".join([data.text, *notes[:n_shown]]),
+        protocol=_protocol(args, window),
+        code=script(args, data, eeg_filter, window, HISTORY),
         command=args.command,
-        title="sklearn-beira",
+        title=f"EEG to BOLD: {data.title}",
     )
     report.save(output, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
 
 
-def _averaged(ch_names):
-    picks = channels_to_average("posterior", ch_names)
-    if isinstance(picks, slice):
-        return "mean over all channels, as the name of none says that it is posterior"
-    return f"mean over {', '.join(ch_names[i] for i in picks)}"
+def make_models(args, eeg_filter, window, verbose) -> dict:
+    """Make BEIRA and its four baselines, each behind the same filter.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed options.
+    eeg_filter : EEGFilter
+        Filter of all models.
+    window : tuple of float
+        Duration and delay of BEIRA's windows in s.
+    verbose : bool
+        Whether BEIRA shows its progress.
+
+    Returns
+    -------
+    models : dict of str to Pipeline
+        Unfitted models by name.
+    """
+    make = make_paper_beira if args.paper else BEIRARegressor
+    beira = make(random_state=args.seed, verbose=verbose)
+    tails = {
+        "BEIRA": [("window", Windower(*window)), ("beira", beira)],
+        "ridge": make_band_power_ridge(HISTORY).steps,
+        "fingerprint": make_eeg_fingerprint(HISTORY).steps,
+        "alpha": make_alpha_hrf(HISTORY).steps,
+        "time": make_time_polynomial().steps,
+    }
+    return {name: Pipeline([("filter", eeg_filter), *tail]) for name, tail in tails.items()}
+
+
+def _protocol(args, window):
+    """Paragraphs of the report on folds and models."""
+    duration, delay = window
+    folds = (
+        f"Each recording is cut into {args.folds} blocks. Each block is predicted by models that "
+        f"are trained on the other blocks, without the volumes within {sum(window):g} s of it."
+    )
+    beira = (
+        f"BEIRA is the published architecture; it uses {duration:g} s of EEG that end {delay:g} s "
+        f"before a volume. The baselines use the {HISTORY:g} s before it."
+        if args.paper
+        else f"BEIRA is the default architecture; all models use the {HISTORY:g} s of EEG before a "
+        f"volume."
+    )
+    return f"{folds}\n\n{beira}\n\n{_BASELINES}"
+
+
+def _say(*paragraphs):
+    for text in paragraphs:
+        print(f"{fill(text, 96)}\n")
 
 
 @contextmanager
-def _noting(notes):
-    """Collect what is warned of, each sentence once, for the terminal and the report."""
+def _collect(notes):
+    """Collect warnings, each sentence once, for the terminal and the report."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     new = dict.fromkeys(f"Note: {w.message}" for w in caught)
     notes.extend(note for note in new if note not in notes)
-
-
-def _parse(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m sklearn_beira",
-        description="Predict BOLD from EEG under blocked cross-validation, beside four rivals; "
-        "print r per region with its interval and p, and write an HTML report. Without files it "
-        "runs on a simulated 10-minute recording, in sizes that take less than 3 minutes on two "
-        "cores.",
-        epilog="example: python -m sklearn_beira --eeg run1.vhdr --bold regions.csv --t-r 2.1 "
-        "--trigger Response/R128",
-    )
-    parser.add_argument("--version", action="version", version=f"sklearn-beira {__version__}")
-    of_own = _add_own(parser)
-    parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
-    parser.add_argument(
-        "--paper",
-        action="store_true",
-        help="the published network, with its window and delay, in place of the default: hours on "
-        "a CPU; a GPU is used where torch finds one",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of all that is drawn (default: 0)"
-    )
-    parser.add_argument(
-        "--output", default="beira_report.html", help="where the report goes (default: %(default)s)"
-    )
-    args = parser.parse_args(argv)
-    if (args.eeg is None) != (args.bold is None):
-        parser.error("--eeg and --bold go together")
-    if args.folds < 2:
-        parser.error(f"--folds must be at least 2, got {args.folds}")
-    given = [option for option in of_own if getattr(args, option.dest) != option.default]
-    if args.eeg is None and given:
-        parser.error(f"{given[0].option_strings[0]} goes with --eeg and --bold")
-    return args
-
-
-def _add_own(parser):
-    """Options that belong to an own recording, which --eeg and --bold name."""
-    own = parser.add_argument_group("your own recording")
-    return [
-        own.add_argument(
-            "--eeg",
-            metavar="FILE",
-            help="EEG in any format that MNE reads, cleaned of gradient and pulse artifacts",
-        ),
-        own.add_argument(
-            "--bold",
-            metavar="FILE",
-            help="table (csv, tsv) with a row per volume and a column per region, or a NIfTI image",
-        ),
-        own.add_argument(
-            "--t-r",
-            type=float,
-            metavar="S",
-            help="repetition time in s; alone, it says that the first volume starts with the "
-            "recording; beside --trigger or a column time_s (onset of each volume, in s from the "
-            "start of the EEG) it is checked",
-        ),
-        own.add_argument(
-            "--trigger", metavar="NAME", help="annotation or stim channel that marks the volumes"
-        ),
-        own.add_argument(
-            "--missing",
-            choices=["start", "end"],
-            help="where triggers and volumes differ in number: the end at which the fewer are "
-            "missing",
-        ),
-        own.add_argument(
-            "--exclude",
-            nargs="+",
-            default=[],
-            metavar="CH",
-            help="channels to leave out (EOG, bad ones)",
-        ),
-        own.add_argument(
-            "--montage",
-            metavar="NAME",
-            help="where electrodes of these names are, such as easycap-M1, for EEG that does not "
-            "tell it",
-        ),
-        own.add_argument(
-            "--atlas", help=f"for a NIfTI image: name or label image (default: {ATLAS})"
-        ),
-        own.add_argument(
-            "--labels",
-            metavar="FILE",
-            help="for a NIfTI image: table (csv, tsv) of its regions, with the columns index and "
-            "name",
-        ),
-        own.add_argument(
-            "--confounds", metavar="FILE", help="for a NIfTI image: fMRIPrep table or SPM rp_*.txt"
-        ),
-    ]

@@ -1,44 +1,44 @@
-"""The main job as a Python script: what the report shows to go on from."""
+"""The job as a Python script, which the report shows as a starting point."""
 
 import json
 from pathlib import Path
 
-# What align keeps, in the words of the script.
+# The window that align keeps, in the words of the script.
 TMIN = "tmin=-max(duration + delay, history)"
 
 
-def literal(value):
+def literal(value) -> str:
     """Write a text, a number or a list of texts as Python code."""
     if isinstance(value, str | list):
         return json.dumps(value, ensure_ascii=False)
     return repr(value)
 
 
-def arguments(options):
-    """Write arguments of a function, by name, as Python code."""
+def arguments(options) -> list[str]:
+    """Write keyword arguments as Python code."""
     return [f"{name}={literal(value)}" for name, value in options.items()]
 
 
-def call(name, given):
-    """Write the call of a function, with an argument a line."""
+def call(name, given) -> str:
+    """Write the call of a function, one argument per line."""
     return "\n".join([f"{name}(", *(f"    {one}," for one in given), ")"])
 
 
-def script(args, data, eeg_filter, window, history):
-    """Write a script that makes the table and the report of the job.
+def script(args, data, eeg_filter, window, history) -> str:
+    """Write a script that computes the table and the report of the job.
 
     Parameters
     ----------
     args : argparse.Namespace
-        Parsed arguments.
+        Parsed options.
     data : Bunch
-        The data, with the code that makes them.
+        The data, with the code that loads them.
     eeg_filter : EEGFilter
-        Its filter.
+        The filter of all models.
     window : tuple of float
-        Duration and delay of BEIRA's windows, in s.
+        Duration and delay of BEIRA's windows in s.
     history : float
-        What rivals read of the EEG before a volume, in s.
+        EEG before a volume that the baselines use, in s.
 
     Returns
     -------
@@ -49,53 +49,46 @@ def script(args, data, eeg_filter, window, history):
     imports = [
         "from sklearn.pipeline import Pipeline",
         f"from sklearn_beira import {regressor}, EEGFilter, Windower, align, baselines, compare",
-        "from sklearn_beira.inspection import read_branches",
         "from sklearn_beira.evaluation import BlockedKFold",
+        "from sklearn_beira.inspection import read_branches",
         "from sklearn_beira.viz import make_report",
         *data.imports,
     ]
-    imports, code = "\n".join(sorted(imports, key=_as_sorted)), "\n".join(data.code)
+    # Imports of modules before imports from modules, as isort sorts them.
+    imports.sort(key=lambda line: (line.startswith("from"), line.split()[1]))
     rates = f"{eeg_filter.l_freq}, {eeg_filter.h_freq}, sfreq={eeg_filter.sfreq}"
     ceiling = ["ceiling=study.truth.noise_ceiling"] * (data.ceiling is not None)
-    reported = ["comparison", "X", "y", "predictions=predictions", "model=model"]
-    reported += ["branches=read_branches(model, X)", *ceiling]
+    reported = ["comparison", "X", "model=model", "branches=read_branches(model, X)"]
+    reported += ['drawn=["BEIRA", "ridge"]', *ceiling]
     reported += ["extractor=extractor"] * (data.extractor is not None)
-    duration, delay = window
     output = Path(args.output)
     output = output.with_name(f"{output.stem}_again{output.suffix}")
+    imports, load = "\n".join(imports), "\n".join(data.code)
     return f"""\
 {imports}
 
-# In s: BEIRA reads a window that ends some time before the volume, its rivals what is before it.
-duration, delay = {duration}, {delay}
+# In s: the window of BEIRA, its delay, and the EEG before a volume that the baselines use.
+duration, delay = {window[0]}, {window[1]}
 history = {history}
 
-{code}
+{load}
 
 eeg_filter = ("filter", EEGFilter({rates}))
-window = Windower(duration, delay)
 regressor = {regressor}(random_state={args.seed})
-rivals = {{
-    "ridge": baselines.make_band_power_ridge(history),
-    "fingerprint": baselines.make_eeg_fingerprint(history),
-    "alpha": baselines.make_alpha_hrf(history),
-    "time": baselines.make_time_polynomial(),
+tails = {{
+    "BEIRA": [("window", Windower(duration, delay)), ("beira", regressor)],
+    "ridge": baselines.make_band_power_ridge(history).steps,
+    "fingerprint": baselines.make_eeg_fingerprint(history).steps,
+    "alpha": baselines.make_alpha_hrf(history).steps,
+    "time": baselines.make_time_polynomial().steps,
 }}
-models = {{"BEIRA": Pipeline([eeg_filter, ("window", window), ("beira", regressor)])}}
-for name, rival in rivals.items():
-    models[name] = Pipeline([eeg_filter, *rival.steps])
+models = {{name: Pipeline([eeg_filter, *tail]) for name, tail in tails.items()}}
 
-cv = BlockedKFold({args.folds})
+cv = BlockedKFold({args.folds}, gap=duration + delay)
 comparison = compare(models, X, y, cv=cv, random_state={args.seed})
-print(comparison.summary({"".join(ceiling)}).to_string())
+print(comparison.summary({", ".join(ceiling)}).to_string())
 
 model = models["BEIRA"].fit(X, y)
-predictions = {{name: comparison.predictions[name] for name in ("BEIRA", "ridge")}}
 report = {call("make_report", reported)}
 report.save({literal(str(output))}, overwrite=True, open_browser=False)
 """
-
-
-def _as_sorted(line):
-    """Imports of modules before imports from modules, as isort has it."""
-    return line.startswith("from"), line.split()[1]

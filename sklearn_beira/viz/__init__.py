@@ -1,9 +1,9 @@
-"""Figures. Each function draws on the axes or the figure it is given, and returns it."""
+"""Figures, drawn on the axes or the figure that is given and returned, and the HTML report."""
 
 from .brain import plot_rois
 from .branches import plot_branch, plot_branches
 from .delays import plot_delay_curve
-from .predictions import plot_predictions
+from .predictions import plot_predictions, plot_time_course
 from .recording import plot_alignment, plot_spectrum
 from .report import make_report
 from .scores import plot_comparison, plot_scores
@@ -20,5 +20,6 @@ __all__ = [
     "plot_rois",
     "plot_scores",
     "plot_spectrum",
+    "plot_time_course",
     "plot_training",
 ]

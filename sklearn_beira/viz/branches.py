@@ -1,48 +1,49 @@
 """What branches have learned: scalp maps, spectra and delay kernels."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..features.hrf import hrf_at
-from .style import COLORS, clean, ordinal
+from .style import COLORS, clean, legend_below, ordinal
 
 __all__ = ["plot_branch", "plot_branches"]
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
 _KERNEL, _GLOVER = {"color": COLORS[0], "lw": 1.2}, {"color": "0.75", "lw": 2.5}
+_FEW_LAGS = 60  # up to here, each value of a kernel is marked
 
 
-# Up to here, a kernel is few enough values to show each.
-_FEW_LAGS = 60
-
-
-def plot_branch(branches, index, *, region=None, axes=None):
+def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
     """Plot the scalp map, the spectrum and the delay kernel of one branch.
 
     Parameters
     ----------
     branches : Bunch
-        What :func:`sklearn_beira.inspection.read_branches` returns.
+        Result of :func:`sklearn_beira.inspection.read_branches`.
     index : int
         Row of the branch in ``branches``.
     region : str, int or None
         Region whose prediction the delay kernel changes. None takes the region that the branch
-        belongs to or, where branches are shared, the one that it moves most.
+        belongs to or, if regions share branches, the one that it changes most.
     axes : sequence of three matplotlib.axes.Axes or None
-        For the map, the spectrum and the kernel; None makes a figure.
+        Axes for the map, the spectrum and the kernel; None makes a figure.
 
     Returns
     -------
     axes : sequence of three matplotlib.axes.Axes
         The axes. Map: spatial pattern, scaled to a largest absolute value of 1; contours below 0
         are dashed. Spectrum: frequency pattern (filled), frequency response of the band-pass
-        (dashed) and of what smooths the envelope (dotted), each scaled to a maximum of 1. Kernel:
-        change of the predicted BOLD, in SD of BOLD per second, when the envelope doubles, by the
-        time that BOLD comes after the EEG; broad and gray is Glover's response, scaled to the
-        kernel by least squares.
+        (dashed) and of the low-pass that smooths the envelope (dotted), each scaled to a maximum
+        of 1. Kernel: change of the predicted BOLD, in SD of BOLD per second, when the envelope
+        doubles, against the delay of BOLD after the EEG. The broad gray line is Glover's response,
+        scaled to the kernel by least squares.
 
     Examples
     --------
@@ -58,9 +59,9 @@ def plot_branch(branches, index, *, region=None, axes=None):
     >>> ax_kernel.get_xlabel()
     'BOLD after EEG (s)'
     """
-    n_filters = len(branches.patterns)
-    if not 0 <= index < n_filters:
-        raise ValueError(f"index must be 0 to {n_filters - 1}, got {index}.")
+    n_branches = len(branches.patterns)
+    if not 0 <= index < n_branches:
+        raise ValueError(f"index must be 0 to {n_branches - 1}, got {index}.")
     row = _owner(branches, index) if region is None else _region_row(branches, region)
     if axes is None:
         _, axes = plt.subplots(
@@ -73,25 +74,27 @@ def plot_branch(branches, index, *, region=None, axes=None):
     return axes
 
 
-def plot_branches(branches, region, *, n_branches=3, fig=None):
+def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Figure:
     """Plot the most important branches of a region, the most important on top.
 
     Parameters
     ----------
     branches : Bunch
-        What :func:`sklearn_beira.inspection.read_branches` returns.
+        Result of :func:`sklearn_beira.inspection.read_branches`.
     region : str or int
         Name or number of the region.
     n_branches : int
-        How many, at most.
+        Number of branches at most.
+    title : str or None
+        Title; None takes the name of the region.
     fig : matplotlib.figure.Figure or None
-        Where to draw; None makes one.
+        Figure to draw on; None makes one.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a row per branch, with its rank and its importance relative to the first, and
-        the panels of :func:`plot_branch`. One color bar serves all maps.
+        The figure: a row per branch with its rank, its importance relative to the first branch,
+        and the panels of :func:`plot_branch`. One color bar serves all maps.
     """
     row = _region_row(branches, region)
     if n_branches < 1:
@@ -99,7 +102,7 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
     importance = branches.importance[row]
     order = [i for i in np.argsort(-importance, kind="stable") if importance[i] > 0][:n_branches]
     if not order:
-        raise ValueError(f"no branch moves the prediction of {branches.region_names[row]}.")
+        raise ValueError(f"no branch changes the prediction of {branches.region_names[row]}.")
     if fig is None:
         # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
         size = (8.0, round(1.2 + 1.3 * len(order), 1))
@@ -111,6 +114,25 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 1.6), yticks=[], xticks=[0, 1])
         ax_rank.text(0, 0.3, f"{ordinal(rank)}\n{importance[index]:z.2f}", va="bottom")
         clean(ax_rank).spines["left"].set_visible(False)
+    _label_columns(fig, axes)
+    if axes[-1, 1].images:
+        _add_color_bar(axes[-1, 1])
+    handles = [
+        Patch(facecolor=COLORS[0], alpha=0.35, label="frequency pattern"),
+        Line2D([], [], **_FILTER, label="band-pass"),
+        Line2D([], [], **_LOWPASS, label="low-pass of envelope"),
+        Line2D([], [], **_KERNEL, label="delay kernel"),
+        Line2D([], [], **_GLOVER, label="Glover's response, scaled"),
+    ]
+    if not np.isfinite(branches.lowpass_responses).all():
+        del handles[2]
+    legend_below(fig, handles, width=0)
+    fig.suptitle(title or branches.region_names[row], fontsize="medium", fontweight="bold")
+    return fig
+
+
+def _label_columns(fig, axes):
+    """Label the columns above the first and below the last row only."""
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
     for ax in axes[:-1, [0, 2, 3]].flat:
@@ -122,30 +144,13 @@ def plot_branches(branches, region, *, n_branches=3, fig=None):
         ax.yaxis.label.set_fontsize("small")
     fig.align_ylabels(axes[:, 2])
     fig.align_ylabels(axes[:, 3])
-    if axes[-1, 1].images:
-        _add_color_bar(axes[-1, 1])
-    handles = [
-        Patch(facecolor=COLORS[0], alpha=0.35, label="frequency pattern"),
-        Line2D([], [], **_FILTER, label="band-pass"),
-    ]
-    if np.isfinite(branches.lowpass_responses).all():
-        handles.append(Line2D([], [], **_LOWPASS, label="low-pass of envelope"))
-    handles += [
-        Line2D([], [], **_KERNEL, label="delay kernel"),
-        Line2D([], [], **_GLOVER, label="Glover's response, scaled"),
-    ]
-    fig.legend(
-        handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize="small"
-    )
-    fig.suptitle(branches.region_names[row], fontsize="medium", fontweight="bold")
-    return fig
 
 
 def _region_row(branches, region):
     names = list(branches.region_names)
     if isinstance(region, str):
         if region not in names:
-            raise ValueError(f"there is no region {region!r}; there are {', '.join(names)}.")
+            raise ValueError(f"there is no region {region!r}; the regions are {', '.join(names)}.")
         return names.index(region)
     if not 0 <= region < len(names):
         raise ValueError(f"region must be a name or 0 to {len(names) - 1}, got {region}.")
@@ -159,7 +164,7 @@ def _owner(branches, index):
 
 def _draw_map(ax, branches, index):
     pattern = branches.patterns[index]
-    # Sign is arbitrary: a branch reads power, so a map and its mirror image are the same branch.
+    # The sign is arbitrary: a branch uses power, so a map and its negative are the same branch.
     pattern = pattern * (np.sign(pattern[np.argmax(np.abs(pattern))]) or 1.0)
     if _has_positions(branches.info):
         mne.viz.plot_topomap(
@@ -181,7 +186,7 @@ def _draw_map(ax, branches, index):
 
 
 def _add_color_bar(ax):
-    """Say below a map what its colors mean."""
+    """Add a color bar below a map."""
     bar = ax.figure.colorbar(
         ax.images[0],
         cax=ax.inset_axes([0.1, -0.16, 0.8, 0.07]),
@@ -192,7 +197,7 @@ def _add_color_bar(ax):
 
 
 def _has_positions(info):
-    """Whether every channel has a place on the head."""
+    """Tell whether every channel has a position on the head."""
     if info is None or info.get_montage() is None:
         return False
     at = np.array([channel["loc"][:3] for channel in info["chs"]])

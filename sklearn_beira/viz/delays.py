@@ -1,96 +1,86 @@
 """How r depends on the delay between EEG and BOLD."""
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .scores import has_interval, is_found, pooled_rows
-from .style import COLORS, NULL, clean, group_sides
+from .style import COLORS, NULL, clean, group_sides, legend_below, panels
 
 __all__ = ["plot_delay_curve"]
 
-# Left, right, and what has no side.
-_STYLES = {"L": (COLORS[0], "-", "o"), "R": (COLORS[5], "--", "s"), "": (COLORS[0], "-", "o")}
+# By side: name, color, dashes and marker.
+_SIDES = {
+    "L": ("left", COLORS[0], "-", "o"),
+    "R": ("right", COLORS[5], "--", "s"),
+    "": ("no side", COLORS[0], "-", "o"),
+}
 
 
-def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None):
-    """Plot r against the delay, a panel per structure, its left and right half together.
+def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None) -> Figure:
+    """Plot r against the delay, with a panel per structure that holds both hemispheres.
 
-    The point is r, filled where ``p_max`` is at most ``alpha``; the line through a point is the
-    interval of r, the gray band the range of r under the null. The vertical line is delay 0: left
-    of it the model also reads EEG after the volume.
+    Points are r, filled where ``p_max`` is at most ``alpha``. Lines through points are confidence
+    intervals, the gray band is the central range of r under the null. The vertical line marks
+    delay 0; left of it the model also uses EEG after the volume.
 
     Parameters
     ----------
     curve : Comparison
-        What :func:`sklearn_beira.delay_curve` returned.
+        Result of :func:`sklearn_beira.delay_curve`.
     alpha : float
         Level at which points are filled.
     n_columns : int
-        Panels beside each other.
+        Number of panels beside each other.
     fig : matplotlib.figure.Figure or None
-        Where to draw; None makes one.
+        Figure to draw on; None makes one.
 
     Returns
     -------
     fig : matplotlib.figure.Figure
         The figure.
     """
-    curve = getattr(curve, "table", curve)
-    if "delay" not in getattr(curve, "columns", ()):
-        raise ValueError("the table has no column 'delay'; give what delay_curve returned.")
-    curve = pooled_rows(curve)
-    structures = group_sides(list(curve["region"].unique()))
-    regions = list(curve["region"].unique())
-    n_columns = min(n_columns, len(structures))
-    n_rows = -(-len(structures) // n_columns)
-    if fig is None:
-        size = (round(0.6 + 2.2 * n_columns, 1), round(0.7 + 1.7 * n_rows, 1))
-        fig = plt.figure(figsize=size, layout="constrained")
-    axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    shown = {}
-    for k, (ax, (structure, sides)) in enumerate(zip(axes.flat, structures.items(), strict=False)):
+    table = pooled_rows(curve)
+    if "delay" not in table:
+        raise ValueError("the comparison has no delays; give the result of delay_curve.")
+    regions = list(table["region"].unique())
+    structures = group_sides(regions)
+    fig, axes, is_lowest = panels(
+        len(structures),
+        n_columns,
+        fig,
+        lambda columns, rows: (0.6 + 2.2 * columns, 0.7 + 1.7 * rows),
+    )
+    for ax, (structure, sides), lowest in zip(axes, structures.items(), is_lowest, strict=True):
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
         for side, i in sides.items():
-            here = curve[curve["region"] == regions[i]].sort_values("delay")
-            color, dashes, marker = _STYLES[side]
-            ax.fill_between(
-                here["delay"], here["null_low"], here["null_high"], color=NULL, lw=0, zorder=-1
-            )
-            ax.plot(here["delay"], here["r"], dashes, color=color, lw=1.3)
-            told = has_interval(here)
-            ax.vlines(
-                here["delay"][told], here["ci_low"][told], here["ci_high"][told], color, lw=0.8
-            )
-            found = is_found(here, alpha)
-            for mask, face in ((found, color), (~found, "white")):
-                ax.plot(here["delay"][mask], here["r"][mask], marker, mfc=face, mec=color, ms=4)
-            shown[{"L": "left", "R": "right"}.get(side, "no side")] = (color, dashes, marker)
+            here = table[table["region"] == regions[i]].sort_values("delay")
+            _draw_curve(ax, here, alpha, *_SIDES[side][1:])
         ax.set_title(structure, fontsize="medium")
-        clean(ax)
-        if k % n_columns == 0:
-            ax.set_ylabel("Pearson's r")
-        below = k + n_columns >= len(structures)
-        ax.tick_params(labelbottom=below)
-        if below:
-            ax.set_xlabel("delay (s)")
-    for ax in axes.flat[len(structures) :]:
-        ax.set_axis_off()
+        clean(ax).tick_params(labelbottom=lowest)
+        ax.set_xlabel("delay (s)" if lowest else "")
+        ax.set_ylabel("Pearson's r" if ax.get_subplotspec().is_first_col() else "")
+    shown = {side for sides in structures.values() for side in sides}
     handles = [
-        plt.Line2D([], [], color=color, ls=dashes, marker=marker, label=name)
-        for name, (color, dashes, marker) in shown.items()
+        Line2D([], [], color=color, ls=dashes, marker=marker, label=name)
+        for side, (name, color, dashes, marker) in _SIDES.items()
+        if side in shown
     ]
-    if curve["p_max"].notna().any():
+    if table["p_max"].notna().any():
         hollow = {"ls": "", "marker": "o", "color": "0.2", "mfc": "white"}
-        handles += [
-            plt.Line2D([], [], **hollow, label=f"p_max > {alpha:g}"),
-            plt.Rectangle((0, 0), 1, 1, color=NULL, label="range of the null"),
-        ]
-    # Five entries take 6 inches.
-    fig.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=5 if fig.bbox.width / fig.dpi > 6 else 2,
-        frameon=False,
-        fontsize="small",
-    )
+        handles.append(Line2D([], [], **hollow, label=f"p_max > {alpha:g}"))
+        handles.append(Patch(color=NULL, label="range of the null"))
+    legend_below(fig, handles, width=6)
     return fig
+
+
+def _draw_curve(ax, rows, alpha, color, dashes, marker):
+    delay, r = rows["delay"], rows["r"]
+    ax.fill_between(delay, rows["null_low"], rows["null_high"], color=NULL, lw=0, zorder=-1)
+    ax.plot(delay, r, dashes, color=color, lw=1.3)
+    known = has_interval(rows)
+    ax.vlines(delay[known], rows["ci_low"][known], rows["ci_high"][known], color, lw=0.8)
+    found = is_found(rows, alpha)
+    for mask, face in ((found, color), (~found, "white")):
+        ax.plot(delay[mask], r[mask], marker, mfc=face, mec=color, ms=4)

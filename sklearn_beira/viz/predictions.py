@@ -1,126 +1,196 @@
 """Measured and predicted BOLD over time."""
 
-import itertools
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..evaluation.metrics import region_scores
+from .scores import pooled_rows
 from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
-__all__ = ["plot_predictions"]
-
-# Empty time between two recordings in the figure, in s.
-_BETWEEN = 20.0
+__all__ = ["plot_predictions", "plot_time_course"]
 
 
-def plot_predictions(
+def plot_predictions(comparison, region, *, models=None, fig=None) -> Figure:
+    """Plot measured BOLD and out-of-fold predictions of one region, a panel per recording.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Result of :func:`sklearn_beira.compare`.
+    region : str
+        Name of the region.
+    models : list of str or None
+        Models to draw; None draws all.
+    fig : matplotlib.figure.Figure or None
+        Figure to draw on; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure. BOLD is in SD of the measured one around its mean. Every other test block is
+        shaded. The legend tells r and its confidence interval over all recordings.
+
+    See Also
+    --------
+    plot_time_course : The same for any measured and predicted BOLD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn_beira import compare
+    >>> from sklearn_beira.evaluation import BlockedKFold
+    >>> from sklearn_beira.viz import plot_predictions
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> cv = BlockedKFold(5, gap=0)
+    >>> comparison = compare(Ridge(), X, X[:, :2], cv=cv, null=None, verbose=False)
+    >>> fig = plot_predictions(comparison, "ROI 0")
+    >>> fig.get_suptitle()
+    'ROI 0'
+    """
+    scores = pooled_rows(comparison)
+    scores = scores[scores["region"] == region].set_index("model")
+    models = list(comparison.predictions) if models is None else list(models)
+    unknown = [name for name in models if name not in comparison.predictions]
+    if unknown or scores.empty:
+        raise ValueError(
+            f"the comparison has no {'model' if unknown else 'region'} "
+            f"{(unknown or [region])[0]!r}; it has "
+            f"{', '.join(map(str, comparison.predictions if unknown else comparison.bold))}."
+        )
+    lines = {
+        f"{name}, {_r_in_words(scores.loc[name])}": comparison.predictions[name][region].to_numpy()
+        for name in models
+    }
+    measured = comparison.bold[region].to_numpy()
+    recordings = pd.unique(np.asarray(comparison.recordings))
+    if fig is None:
+        size = (8.4, round(0.9 + 1.5 * len(recordings), 1))
+        fig = plt.figure(figsize=size, layout="constrained")
+    axes = fig.subplots(len(recordings), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, recording in zip(axes, recordings, strict=True):
+        rows = np.flatnonzero(comparison.recordings == recording)
+        rows = rows[np.argsort(comparison.times[rows], kind="stable")]
+        _draw(ax, rows, comparison.times, measured, lines, comparison.blocks)
+        if len(recordings) > 1:
+            ax.set_title(f"recording {recording}", fontsize="small", loc="left")
+    axes[-1].set_xlabel("time (s)")
+    legend = legend_beside(axes[0])
+    if len(recordings) > 1:
+        legend.set_title("r over all recordings", {"size": "small"})
+    fig.suptitle(region, fontsize="medium", fontweight="bold")
+    return fig
+
+
+def plot_time_course(
     y_true,
     predictions,
     times,
     *,
-    groups=None,
     blocks=None,
     cross_validated="auto",
     region=None,
     confidence_level=0.95,
     ax=None,
-):
-    """Plot measured and predicted BOLD of one region over time, with r and its interval.
+) -> Axes:
+    """Plot measured and predicted BOLD of one region in one recording.
 
     Parameters
     ----------
     y_true : array-like, shape (n_volumes,)
         Measured BOLD.
     predictions : dict of str to array-like of shape (n_volumes,)
-        Predicted BOLD by the name of the model, best out of fold. NaN where nothing is predicted.
+        Predicted BOLD by the name of the model; NaN where nothing is predicted.
     times : array-like, shape (n_volumes,)
         Onset of each volume in s.
-    groups : array-like of shape (n_volumes,) or None
-        Recording of each volume; recordings are drawn one after the other.
     blocks : array-like of shape (n_volumes,) or None
-        Test block of each volume, as :func:`sklearn_beira.compare` leaves them in
-        ``comparison.blocks``: every other one is shaded, and r is centered within them. -1 marks
-        volumes that no fold tests.
+        Test block of each volume, as in ``comparison.blocks``: every other one is shaded, and r is
+        centered within blocks. -1 marks volumes that no fold tests.
     cross_validated : bool or "auto"
-        As in :func:`sklearn_beira.evaluation.region_scores`: False where one model predicted all.
+        As in :func:`sklearn_beira.evaluation.region_scores`: False if one model predicted all.
     region : str or None
         Title.
     confidence_level : float
-        Level of the interval of r, as :func:`sklearn_beira.evaluation.region_scores` gives it.
+        Level of the confidence interval of r.
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a figure.
+        Axes to draw on; None makes a figure.
 
     Returns
     -------
     ax : matplotlib.axes.Axes
-        The axes. BOLD is in SD of the measured one around its mean.
+        The axes. BOLD is in SD of the measured one around its mean. The legend tells r and its
+        confidence interval.
+
+    See Also
+    --------
+    plot_predictions : The same for the result of :func:`sklearn_beira.compare`.
     """
-    y_true = _series(y_true, "y_true")
-    predictions = {
-        name: _series(y, f"the prediction of {name!r}") for name, y in predictions.items()
-    }
-    times = _series(times, "times")
-    groups = np.zeros(len(y_true), dtype=int) if groups is None else np.asarray(groups)
-    for name, values in (("times", times), ("groups", groups), *predictions.items()):
-        if len(values) != len(y_true):
-            raise ValueError(
-                f"{name} has {len(values)} values for {len(y_true)} volumes of y_true."
-            )
-    if blocks is not None and len(blocks) != len(y_true):
-        raise ValueError(f"blocks has {len(blocks)} values for {len(y_true)} volumes of y_true.")
+    y_true, times = _series(y_true, "y_true"), _series(times, "times", y_true)
+    tested = np.ones(len(y_true), dtype=bool)
+    if blocks is not None:
+        blocks = _series(blocks, "blocks", y_true).astype(int)
+        tested = blocks >= 0
+    order = np.argsort(times, kind="stable")  # r of blocks is that of rows in order of time
+    lines = {}
+    for name, y in predictions.items():
+        y = _series(y, f"the prediction of {name!r}", y_true)
+        rows = order[(tested & np.isfinite(y))[order]]
+        scores = region_scores(
+            y_true[rows],
+            y[rows],
+            blocks=None if blocks is None else blocks[rows],
+            cross_validated=cross_validated,
+            confidence_level=confidence_level,
+        )
+        lines[f"{name}, {_r_in_words(scores.iloc[0])}"] = y
     if ax is None:
         _, ax = plt.subplots(figsize=(8.4, 2.4), layout="constrained")
-    # One recording after the other, each in order of time, as compare scores them.
-    order = np.lexsort((times, groups))
-    y_true, times, groups = y_true[order], times[order], groups[order]
-    at, starts = _one_axis(times, groups)
-    center, spread = y_true.mean(), y_true.std() or 1.0
-    # NaN breaks the line between recordings and over dropped volumes.
-    gaps = np.flatnonzero(np.diff(at) > 1.5 * np.median(np.diff(at))) + 1
-
-    def draw(values, **style):
-        ax.plot(np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
-
-    draw((y_true - center) / spread, color=MEASURED, lw=2.4, label="measured")
-    inside = None if blocks is None else np.asarray(blocks)[order]
-    styles = zip(itertools.cycle(COLORS), itertools.cycle(DASHES), strict=False)
-    for (name, y), (color, dashes) in zip(predictions.items(), styles, strict=False):
-        y = y[order]
-        known = np.isfinite(y) if inside is None else np.isfinite(y) & (inside >= 0)
-        within = None if inside is None else inside[known]
-        told = _told(y_true[known], y[known], within, cross_validated, confidence_level)
-        draw((y - center) / spread, color=color, lw=1.3, ls=dashes, label=f"{name}, {told}")
-    if inside is not None:
-        _shade(ax, at, inside)
-    for start in starts[1:]:
-        ax.axvline(start - _BETWEEN / 2, color="0.6", lw=0.8, zorder=0)
-    ax.set(xlabel="time (s)", ylabel="BOLD (SD)", title=region)
-    ax.margins(x=0.01)
+    _draw(ax, order, times, y_true, lines, blocks)
+    ax.set(xlabel="time (s)", title=region)
     legend_beside(ax)
-    return clean(ax)
+    return ax
 
 
-def _series(values, name):
+def _series(values, name, like=None):
     values = np.asarray(values, dtype=float)
     if values.ndim != 1:
         raise ValueError(
-            f"{name} must be one series (n_volumes,), got shape {values.shape}; draw each region "
-            f"on axes of its own."
+            f"{name} must have shape (n_volumes,), got {values.shape}; draw one region per call."
         )
+    if like is not None and len(values) != len(like):
+        raise ValueError(f"{name} has {len(values)} values for {len(like)} volumes of y_true.")
     return values
 
 
-def _told(y_true, y_pred, blocks, cross_validated, confidence_level):
-    """r and its interval, in words."""
-    row = region_scores(
-        y_true,
-        y_pred,
-        blocks=blocks,
-        cross_validated=cross_validated,
-        confidence_level=confidence_level,
-    ).iloc[0]
-    return f"r = {row['r']:z.2f} [{row['ci_low']:z.2f}, {row['ci_high']:z.2f}]"
+def _r_in_words(scores):
+    return f"r = {scores['r']:z.2f} [{scores['ci_low']:z.2f}, {scores['ci_high']:z.2f}]"
+
+
+def _draw(ax, rows, times, measured, lines, blocks):
+    """Draw the volumes of one recording, which ``rows`` lists in order of time."""
+    at = times[rows]
+    center, spread = measured.mean(), measured.std() or 1.0
+    steps = np.diff(at)
+    # NaN breaks the line over dropped volumes.
+    gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
+
+    def draw(values, **style):
+        values = (values[rows] - center) / spread
+        ax.plot(np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
+
+    draw(measured, color=MEASURED, lw=2.4, label="measured")
+    for (label, values), color, dashes in zip(lines.items(), cycle(COLORS), cycle(DASHES)):
+        draw(values, color=color, lw=1.3, ls=dashes, label=label)
+    if blocks is not None and len(steps):
+        _shade(ax, at, np.asarray(blocks)[rows])
+    ax.set_ylabel("BOLD (SD)")
+    ax.margins(x=0.01)
+    clean(ax)
 
 
 def _shade(ax, times, blocks):
@@ -129,22 +199,6 @@ def _shade(ax, times, blocks):
     spans = [span for span in spans if blocks[span[0]] >= 0]
     half = np.median(np.diff(times)) / 2
     for k, span in enumerate(spans[1::2]):
-        ax.axvspan(
-            times[span[0]] - half,
-            times[span[-1]] + half,
-            color="0.93",
-            lw=0,
-            zorder=-1,
-            label="every other test block" if k == 0 else None,
-        )
-
-
-def _one_axis(times, groups):
-    """Times of several recordings on one axis, and where each starts."""
-    out, starts, offset = times.copy(), [], 0.0
-    for k in np.unique(groups):
-        mine = groups == k
-        starts.append(offset)
-        out[mine] += offset
-        offset = out[mine].max() + _BETWEEN
-    return out, starts
+        label = "every other test block" if k == 0 else None
+        start, stop = times[span[0]] - half, times[span[-1]] + half
+        ax.axvspan(start, stop, color="0.93", lw=0, zorder=-1, label=label)

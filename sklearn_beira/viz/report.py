@@ -1,11 +1,11 @@
-"""One HTML page that shows what was done, how well it predicts, and how to repeat it."""
+"""One HTML page: what was found, how well each model predicts, and how to repeat it."""
 
-import contextlib
 import html
 import inspect
 import re
-from collections.abc import Mapping
+from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import mne
@@ -16,287 +16,287 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
+from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
 from ..eeg.windows import EEGWindows
-from ..evaluation.comparison import Comparison, format_p
+from ..evaluation.comparison import format_p, paired_test
 from ..evaluation.metrics import ALPHA
 from .brain import plot_rois
 from .branches import plot_branches
 from .predictions import plot_predictions
 from .recording import plot_alignment, plot_spectrum
 from .scores import plot_comparison, pooled_rows
-from .training import plot_training
+from .training import is_trained, plot_training
 
 __all__ = ["make_report"]
 
 _READING = (
-    "r is that of out-of-fold predictions, centered within test blocks. The interval (95 % unless "
-    "another level was asked for), p and p_max (p corrected over regions, or over regions and "
-    "models where that was asked for) are those of the first model; * marks p_max of at most .05, "
-    "≤ the smallest p that so many draws allow. mean: over regions."
+    "r is Pearson's r of out-of-fold predictions, centered within test blocks. The confidence "
+    "interval, p and p_max (p corrected for multiple comparisons) are those of the first model. "
+    "An asterisk marks p_max of at most .05, ≤ the smallest p that is possible with this number of "
+    "surrogates. The last row is the mean over regions."
 )
 _FOREST = (
-    "Line: interval of r (dotted: too few effective volumes to tell). Gray bar: where the "
-    "middle of the draws of the null lies, as many of them as the interval's level says. Models "
-    "stand in the order of the table."
+    "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
+    "of r under the null."
 )
 _SHARES = (
-    "In %, the variance of what a band alone adds to the prediction of a region, over the variance "
-    "of the whole prediction. This model is solved without epochs, so there are no losses to show."
+    "Variance of the contribution of each band to the prediction, in % of the variance of the "
+    "whole prediction. The model is solved in closed form, so there are no losses to show."
 )
 _BRANCHES = {
-    "branch": "One rhythm that the model reads: a spatial filter and a band-pass give a signal. "
-    "Its envelope, the slow course of its power or amplitude, moves the prediction.",
-    "importance": "How far the branch moves the prediction, relative to the region's first branch "
-    "(1).",
-    "pattern": "Where on the scalp the signal of the branch comes from; not the weights of the "
-    "filter. No unit: scaled to a largest value of 1 (dark red); 0 is white, -1 dark blue. The "
-    "sign is arbitrary: a map and its negative are the same branch. Without positions of "
-    "electrodes: a line per channel.",
-    "spectrum": "No unit: each curve is scaled to its maximum. Filled: frequency pattern, the "
-    "spectrum of the signal of the branch. Dashed: what the band-pass lets through. Dotted: the "
-    "low-pass that smooths the envelope; the lower it ends, the slower the envelope.",
-    "delay kernel": "How BOLD follows the envelope: the change of the predicted BOLD, in SD of the "
-    "region's BOLD, for each second in which the envelope is doubled, by the seconds that BOLD "
-    "comes after the EEG. Broad and gray: Glover's hemodynamic response, scaled to the kernel.",
+    "branch": "One rhythm that the model uses: a spatial filter and a band-pass give a signal, and "
+    "its envelope (the slow course of its power or amplitude) changes the prediction.",
+    "importance": "How much the branch changes the prediction, relative to the first branch of the "
+    "region.",
+    "pattern": "Where on the scalp the signal of the branch comes from (not the weights of the "
+    "filter), scaled to a largest value of 1 (dark red); 0 is white, -1 dark blue. The sign is "
+    "arbitrary. Without electrode positions, each channel is a line.",
+    "spectrum": "Filled: frequency pattern, the spectrum of the signal of the branch. Dashed: "
+    "frequency response of the band-pass. Dotted: low-pass that smooths the envelope. Each curve "
+    "is scaled to its maximum.",
+    "delay kernel": "How BOLD follows the envelope: change of the predicted BOLD, in SD of the "
+    "region's BOLD, per second in which the envelope doubles, against the delay of BOLD after "
+    "the EEG. Gray: Glover's hemodynamic response, scaled to the kernel.",
 }
-# Up to here, one table of scores fits a page of 1200 pixels.
-_MAX_LETTERS = 95
-_NOT_PREDICTED = "not predicted: do not interpret"
-_BRAIN = (
-    "r of the first model. The anatomy is nilearn's MNI template: right for BOLD in MNI space only."
+_INTERPRET = (
+    "Do not interpret the branches of a region that is not predicted{gray}. A good prediction does "
+    "not prove that a map is right."
 )
-# The page's own style squeezes columns and breaks words in a narrow list of contents, and that of
-# estimators shows a scroll bar where there is nothing to scroll.
-_STYLE = """
-.beira-note {border-left: 4px solid #d99000; padding-left: .6rem}
-.beira-scores {overflow-x: auto; margin-bottom: 1rem}
-.beira-scores table {border-collapse: collapse; font-variant-numeric: tabular-nums}
-.beira-scores th, .beira-scores td {padding: .2rem .4rem; text-align: right; white-space: nowrap}
-.beira-scores thead th {white-space: normal; vertical-align: bottom}
-.beira-scores tbody th {text-align: left; white-space: normal}
-.beira-scores tbody th {position: sticky; left: 0; background: white}
-.beira-scores tbody tr:nth-child(odd) {background: rgba(127, 127, 127, .12)}
-.beira-scores tbody tr:nth-child(odd) th {background: #efefef}
-.beira-scores tbody tr:last-child {border-top: 1px solid}
-.beira-many table {font-size: .8rem}
-.beira-many th, .beira-many td {padding: .2rem .4rem}
-.accordion-body [data-mne-tags~="not-predicted"] .accordion-button {background: #eee}
-.accordion-body [data-mne-tags~="not-predicted"] .accordion-button a {color: #666}
-.accordion-body [data-mne-tags~="not-predicted"] img {opacity: .45}
-.badge[data-mne-tag="not-predicted"] {background: #666 !important}
-.beira-terms {display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem}
-.beira-terms dd {margin: 0}
-.beira-steps td, .beira-steps th {padding: .2rem .8rem .2rem 0; vertical-align: top}
-.beira-steps code {overflow-wrap: anywhere; white-space: normal}
-div.sk-top-container.sk-global {overflow-x: auto !important}
-.beira-code {white-space: pre-wrap; overflow-wrap: anywhere}
-@media (max-width: 900px) {
-  #toc {font-size: .75rem}
-  .beira-scores table {font-size: .72rem}
-  .beira-scores th, .beira-scores td {padding: .2rem .22rem}
-}
-"""
+_BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
+_REPEAT = "Software versions and how to repeat it"
+_MAX_LETTERS = 95  # of a row of scores on a page of 1200 pixels
+_STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def make_report(
     comparison,
     X,
-    y,
     *,
-    predictions=None,
     model=None,
     branches=None,
     n_branches=3,
+    drawn=None,
     extractor=None,
     ceiling=None,
+    files=(),
     data="",
     protocol="",
     code="",
     command="",
     title="EEG to BOLD",
-):
-    """Make a report of data, model, scores, predictions and branches.
+) -> mne.Report:
+    """Make an HTML report of a comparison: summary, data, model, scores, predictions, branches.
 
     Parameters
     ----------
     comparison : Comparison
-        What :func:`sklearn_beira.compare` returned.
+        Result of :func:`sklearn_beira.compare`.
     X : EEGWindows
-        The EEG that was compared on.
-    y : DataFrame, shape (n_volumes, n_rois)
-        Measured BOLD.
-    predictions : dict of str to array-like of shape (n_volumes, n_rois) or None
-        Out-of-fold predictions of the models to draw over time; None draws those of all.
+        The EEG that was given to ``compare``.
     model : estimator or None
-        Shown as scikit-learn draws it, with its preprocessing and, where it is a fitted
-        BEIRARegressor or a Pipeline that ends in one, its training; of a fitted search, what it
-        chose.
+        Model whose preprocessing and settings are shown and, if it is a fitted BEIRARegressor or a
+        Pipeline that ends in one, its training; for a fitted search, its best estimator.
     branches : Bunch or None
-        What :func:`sklearn_beira.inspection.read_branches` returns, of the first model of the
-        table: headings tell its r and p_max, and regions whose p_max is above .05 are grayed as
-        not predicted.
+        Result of :func:`sklearn_beira.inspection.read_branches` for the first model of the
+        comparison. Headings tell its r and p_max; regions with p_max above .05 are grayed.
     n_branches : int
-        Branches shown of each region.
+        Number of branches shown per region.
+    drawn : list of str or None
+        Models whose predictions are drawn over time; None draws the first two.
     extractor : ROIExtractor or None
-        Fitted, with the regions of y: r of the first model is then painted on the brain.
+        Fitted extractor of the regions; r of the first model is then shown on the brain.
     ceiling : array-like of shape (n_rois,) or None
-        Highest r there can be, where it is known, as in a simulation.
+        Highest possible r, where it is known, as in a simulation.
+    files : list of path-like
+        Files that the data come from, for the summary.
     data, protocol : str
-        Paragraphs on the data and on how models were compared, in plain text, separated by empty
-        lines. One that begins with "Note: " is marked.
+        Descriptions of the data and of the evaluation: plain text, paragraphs separated by empty
+        lines. A paragraph that begins with "Note: " is highlighted.
     code, command : str
-        Python code and command line that repeat what the report shows.
+        Python code and command line that repeat the analysis.
     title : str
         Title of the page.
 
     Returns
     -------
     report : mne.Report
-        Call ``report.save(path)`` to write a self-contained page.
+        The report; ``report.save(path)`` writes one HTML file that needs no other files.
     """
-    if not isinstance(comparison, Comparison):
-        raise TypeError(
-            f"comparison must be what compare returned, got {type(comparison).__name__}."
-        )
-    predictions = comparison.predictions if predictions is None else predictions
-    _check(comparison.table, X, y, predictions)
+    drawn = list(getattr(comparison, "predictions", ()))[:2] if drawn is None else list(drawn)
+    _check(comparison, X)
     report = mne.Report(title=title, verbose="error")
     report.add_custom_css(_STYLE)
+    _add_summary(report, comparison, X, files)
     _add_data(report, X, data)
     if model is not None:
         _add_preprocessing(report, X, chosen(model))
         _add_model(report, model)
     _add_scores(report, comparison, protocol, ceiling)
-    _add_predictions(report, comparison, X, y, predictions)
+    for region in comparison.bold:
+        with _figure(plot_predictions(comparison, region, models=drawn)) as fig:
+            report.add_figure(fig, title=str(region), section="Predictions")
     if branches is not None:
         _add_branches(report, comparison, branches, n_branches)
     if extractor is not None:
-        _add_brain(report, comparison, extractor)
+        first = _first_model(comparison)
+        label = f"Pearson's r of {first['model'].iloc[0]}"
+        with _figure(plot_rois(first["r"], extractor, label=label)) as fig:
+            report.add_figure(fig, title="r in the brain", section="Brain map", caption=_BRAIN)
     _add_software(report, comparison, code, command)
     return report
 
 
-def _check(table, X, y, predictions):
+def _check(comparison, X):
+    pooled_rows(comparison)  # refuses what is not a Comparison
+    bold = comparison.bold
     if not isinstance(X, EEGWindows):
         raise TypeError(
-            f"X must be EEGWindows, which know times and recordings, got {type(X).__name__}; align "
-            f"makes them."
+            f"X must be EEGWindows, got {type(X).__name__}; give the X that align returned."
         )
-    if not hasattr(y, "columns"):
-        raise TypeError(
-            f"y must be a DataFrame, whose columns name the regions, got {type(y).__name__}; of "
-            f"one region, y[['name']] or y.to_frame() is one."
-        )
-    if not isinstance(predictions, Mapping):
-        raise TypeError(
-            f"predictions must be a dict of model: prediction, as in comparison.predictions, "
-            f"got {type(predictions).__name__}."
-        )
-    regions = list(table.loc[table["scope"] == "pooled", "region"].unique())
-    if [str(name) for name in y.columns] != regions:
+    if len(X) != len(bold):
         raise ValueError(
-            f"y has the regions {', '.join(map(str, y.columns))}, but the table "
-            f"{', '.join(regions)}; give what compare was given."
+            f"X has {len(X)} volumes, but the comparison has {len(bold)}; give the X that compare "
+            f"was given."
         )
-    check_rows(X, y)
-    models = list(table["model"].unique())
-    for name, values in predictions.items():
-        if name not in models:
-            raise ValueError(
-                f"predictions has {name!r}, but the table has the models {', '.join(models)}."
-            )
-        if list(getattr(values, "columns", y.columns)) != list(y.columns):
-            raise ValueError(
-                f"the prediction of {name!r} has the regions "
-                f"{', '.join(map(str, values.columns))}, but y {', '.join(map(str, y.columns))}."
-            )
-        if np.shape(values) != y.shape:
-            raise ValueError(
-                f"the prediction of {name!r} has shape {np.shape(values)}, but y {y.shape}."
-            )
-    if len(X) != len(y):
-        raise ValueError(f"X has {len(X)} volumes, but y {len(y)}.")
+    check_rows(X, bold)
+
+
+def _first_model(comparison):
+    """Pooled rows of the first model, indexed by region."""
+    pooled = pooled_rows(comparison)
+    return pooled[pooled["model"] == pooled["model"].iloc[0]].set_index("region")
+
+
+def _add_summary(report, comparison, X, files):
+    first = _first_model(comparison)
+    name, r = first["model"].iloc[0], first["r"]
+    found = first["p_max"] <= ALPHA
+    if first["p_max"].isna().all():
+        heading = f"{name}: mean r = {r.mean():z.2f} over {len(r)} regions"
+        regions = {"r by region": r}
+    else:
+        heading = f"{name} predicts {found.sum()} of {len(r)} regions"
+        regions = {f"Predicted (p_max ≤ {ALPHA:.2f})": r[found], "Not predicted": r[~found]}
+    facts = {
+        **_source(X, files),
+        **{what: _ranked(values) for what, values in regions.items() if len(values)},
+        "Best model": _best_model(comparison),
+        "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
+    }
+    if comparison.warnings:
+        facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
+    facts = {key: html.escape(str(value)) for key, value in facts.items()}
+    body = f'<div class="beira-box"><h4>{html.escape(heading)}</h4>{_facts_html(facts)}</div>'
+    report.add_html(body, title="Summary", section=None)
+
+
+def _source(X, files):
+    """Where the data come from: files, subject, date and size."""
+    info = X.info
+    subject = info["subject_info"] or {}
+    subjects = X.subjects if X.subjects is not None else [subject.get("his_id") or ""]
+    facts = {
+        "Files": ", ".join(Path(file).name for file in files),
+        "Subject": ", ".join(dict.fromkeys(map(str, subjects))),
+        "Measured": f"{info['meas_date']:%Y-%m-%d %H:%M}" if info["meas_date"] else "",
+    }
+    facts = {key: value or "not given" for key, value in facts.items()}
+    kept = f"{len(X)}" if X.alignment is None else f"{len(X)} of {X.alignment['n_volumes'].sum()}"
+    facts["Data"] = (
+        f"{kept} volumes, {len(X.recordings)} recording(s), {len(X.ch_names)} EEG channels"
+    )
+    return facts
+
+
+def _ranked(r):
+    """Regions with their r, the highest first; no region breaks across lines."""
+    ranked = r.sort_values(ascending=False, kind="stable").items()
+    texts = [f"{region} ({value:z.2f})" for region, value in ranked]
+    return ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)
+
+
+def _best_model(comparison):
+    means = pooled_rows(comparison).groupby("model", sort=False)["r"].mean()
+    means = means.sort_values(ascending=False, kind="stable")
+    best = f"{means.index[0]} (mean r = {means.iloc[0]:z.2f})"
+    if len(means) == 1:
+        return best
+    best = f"{best}, then {means.index[1]} ({means.iloc[1]:z.2f})"
+    try:
+        p = paired_test(comparison, *means.index[:2])["p"].iloc[-1]
+    except ValueError:  # a single fold
+        return best
+    return f"{best}; paired test p = {p:.3f}" if np.isfinite(p) else best
+
+
+def _null_in_words(settings):
+    if settings["null"] is None:
+        return "no null distribution"
+    return f"{settings['n_surrogates']} surrogates (null: {settings['null']})"
 
 
 def _add_data(report, X, data):
-    body = _paragraphs(data) + _facts_html(X._facts())
-    report.add_html(body, title="Data", section="Data and alignment", tags=("data",))
+    section = "Data and alignment"
+    report.add_html(_paragraphs(data) + _facts_html(X._facts()), title="Data", section=section)
     with _figure(plot_alignment(X)) as fig:
-        report.add_figure(
-            fig,
-            title="EEG and volumes",
-            section="Data and alignment",
-            caption="Hatched: a volume there would lack the EEG that models look at.",
-            tags=("data",),
-        )
+        caption = "Hatched: volumes here would lack the EEG that models use."
+        report.add_figure(fig, title="EEG and volumes", section=section, caption=caption)
 
 
 def _add_preprocessing(report, X, model):
-    steps = [step for _, step in getattr(model, "steps", [])[:-1]]
+    steps = [step for _, step in getattr(model, "steps", [])[:-1] if not isinstance(step, str)]
     with config_context(print_changed_only=False):
         rows = "".join(
             f"<dt><code>{html.escape(repr(step))}</code></dt>"
             f"<dd>{html.escape(inspect.getdoc(type(step)).splitlines()[0])}</dd>"
             for step in steps
-            if not isinstance(step, str)
         )
     body = "<p>The model has no steps before the regressor.</p>"
     if rows:
         body = (
-            "<p>Inside the model, on continuous EEG, in this order; what is learned from data is "
-            f'learned in the training folds.</p><dl class="beira-steps">{rows}</dl>'
+            f"<p>Steps of the model, in this order, on continuous EEG. They are fitted to training "
+            f'folds only.</p><dl class="beira-steps">{rows}</dl>'
         )
-    report.add_html(body, title="Steps", section="Preprocessing", tags=("preprocessing",))
-    filters = [step for step in steps if isinstance(step, EEGFilter)]
-    ax = plot_spectrum(X, label="as given")
-    if filters:
-        plot_spectrum(clone(filters[0]).fit_transform(X), label="filtered", ax=ax)
+    report.add_html(body, title="Steps", section="Preprocessing")
+    ax = plot_spectrum(X, label="before")
+    for step in [step for step in steps if isinstance(step, EEGFilter)][:1]:
+        plot_spectrum(clone(step).fit_transform(X), label="filtered", ax=ax)
     with _figure(ax) as fig:
+        caption = "Line: median over channels. Band: lowest to highest channel."
         report.add_figure(
-            fig,
-            title="Spectrum of the EEG",
-            section="Preprocessing",
-            caption="Line: median over channels; band: from the lowest to the highest channel.",
-            tags=("preprocessing",),
+            fig, title="Spectrum of the EEG", section="Preprocessing", caption=caption
         )
 
 
 def _add_model(report, model):
-    # The recipe: what a fitted model has learned, scikit-learn would write down number by number.
+    # Unfitted: scikit-learn would write down every number that a fitted model has learned.
     drawn = estimator_html_repr(clone(model))
-    report.add_html(drawn, title="Settings, before the fit", section="Model", tags=("model",))
+    report.add_html(drawn, title="Settings, before the fit", section="Model")
     if hasattr(model, "best_params_"):
         found = {
             f"<code>{html.escape(name)}</code>": f"<code>{html.escape(repr(value))}</code>"
             for name, value in model.best_params_.items()
         }
-        body = "<p>By the fit to all data; in the comparison, each fold chose on its own.</p>"
-        body += _facts_html(found)
-        report.add_html(body, title="What the search chose", section="Model", tags=("model",))
+        body = "<p>Chosen by the fit to all data. In the comparison, each fold chose its own.</p>"
+        report.add_html(body + _facts_html(found), title="What the search chose", section="Model")
     try:
         ax = plot_training(model)
     except (TypeError, NotFittedError):
         return
-    regressor = last_step(chosen(model))
-    caption = "Of the model that was fitted to all data, whose branches are shown below."
+    title, caption = "Bands it uses", _SHARES
+    if is_trained(last_step(chosen(model))):
+        title, caption = "How it was trained", "Losses of the fit to all data."
     with _figure(ax) as fig:
-        report.add_figure(
-            fig,
-            title="How it was trained" if len(regressor.history_) else "Bands it reads",
-            section="Model",
-            caption=caption if len(regressor.history_) else f"{_SHARES} {caption}",
-            tags=("model",),
-        )
+        report.add_figure(fig, title=title, section="Model", caption=caption)
 
 
 def _add_scores(report, comparison, protocol, ceiling):
     scores = comparison.summary(ceiling=ceiling).rename_axis(None)
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
-    notes = [f"Note: {sentence}" for sentence in comparison.warnings]
-    body = _paragraphs("\n\n".join(notes))
+    body = _paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
     if _letters_across(scores) <= _MAX_LETTERS:
         body += _scores_html(scores)
     else:
@@ -305,18 +305,18 @@ def _add_scores(report, comparison, protocol, ceiling):
         body += _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
         body += _paragraphs("r of all models:")
         body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
-    body += _paragraphs("\n\n".join([_READING, comparison.settings["question"], protocol]))
-    report.add_html(body, title="Models beside each other", section="Scores", tags=("scores",))
+    body += _details("How to read this table", _READING)
+    body += _details("What p means", comparison.settings["question"])
+    body += _details("How models were compared", protocol)
+    report.add_html(body, title="Models compared", section="Scores")
     with _figure(plot_comparison(comparison, ceiling=ceiling, n_columns=2)) as fig:
-        report.add_figure(
-            fig, title="Models by region", section="Scores", caption=_FOREST, tags=("scores",)
-        )
+        report.add_figure(fig, title="Models by region", section="Scores", caption=_FOREST)
 
 
 def _letters_across(scores):
     """Letters in a row of a table, names in several lines and two for the space between columns."""
     pieces = [
-        [word for region in scores.index for word in str(region).split()],
+        list(map(str, scores.index)),
         *([*re.split(r"[\s_-]", name), *scores[name]] for name in scores),
     ]
     return sum(2 + max(map(len, some)) for some in pieces)
@@ -329,79 +329,34 @@ def _scores_html(scores, kind="beira-scores"):
     return f'<div class="{kind}">{head}{end}{rows}</div>'
 
 
-def _add_predictions(report, comparison, X, y, predictions):
-    for column, region in enumerate(y.columns):
-        ax = plot_predictions(
-            y.iloc[:, column],
-            {name: np.asarray(values)[:, column] for name, values in predictions.items()},
-            X.times,
-            groups=X.groups,
-            blocks=comparison.blocks,
-            region=region,
-        )
-        with _figure(ax) as fig:
-            report.add_figure(
-                fig,
-                title=str(region),
-                section="Predictions",
-                caption="Each test block was predicted by models trained on the others.",
-                tags=("predictions",),
-            )
-
-
 def _add_branches(report, comparison, branches, n_branches):
-    pooled = pooled_rows(comparison)
-    name = pooled["model"].iloc[0]
-    said = f"r and p_max in the headings are those of {name}, the first model of the table. "
-    found = pooled[pooled["model"] == name].set_index("region")
-    gray = " (gray, p_max above .05)"
-    if found["p_max"].isna().all():
-        said, gray = f"r in the headings is that of {name}, the first model of the table. ", ""
-    said += (
-        f"There is nothing to interpret in a region that is not predicted{gray}, and a good "
-        f"prediction does not prove a map."
-    )
+    first = _first_model(comparison)
+    tested = bool(first["p_max"].notna().any())
+    said = f"Headings tell r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
+    gray = " (gray, p_max above .05)" * tested
     terms = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in _BRANCHES.items())
-    report.add_html(
-        f'{_paragraphs(said)}<dl class="beira-terms">{terms}</dl>',
-        title="How to read branches",
-        section="Branches",
-        tags=("branches",),
+    body = _paragraphs(f"{said} {_INTERPRET.format(gray=gray)}")
+    body += (
+        f"<details><summary>How to read the panels</summary>"
+        f'<dl class="beira-terms">{terms}</dl></details>'
     )
+    report.add_html(body, title="How to read branches", section="Branches")
     for row, region in enumerate(branches.region_names):
-        heading, is_predicted = _heading(comparison, found, str(region))
-        tags = ("branches",) if is_predicted else ("branches", "not-predicted")
-        placed = {"title": heading, "section": "Branches", "tags": tags}
+        heading, is_predicted = _heading(comparison, first, str(region))
+        placed = {"title": heading, "section": "Branches"}
+        placed["tags"] = ("branches",) if is_predicted else ("branches", "not-predicted")
         if not (branches.importance[row] > 0).any():
-            report.add_html("<p>No branch moves the prediction of this region.</p>", **placed)
+            report.add_html("<p>No branch changes the prediction of this region.</p>", **placed)
             continue
-        with _figure(plot_branches(branches, row, n_branches=n_branches)) as fig:
-            fig.suptitle(heading, fontsize="medium", fontweight="bold")
+        with _figure(plot_branches(branches, row, n_branches=n_branches, title=heading)) as fig:
             report.add_figure(fig, **placed)
 
 
-def _heading(comparison, found, region):
-    """Name of a region with its r and p_max, and whether it may be predicted for all that p says.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What compare returned.
-    found : DataFrame, indexed by region
-        Its pooled rows of one model.
-    region : str
-        A region, which the table need not have.
-
-    Returns
-    -------
-    heading : str
-        For example "Left Caudate: r = 0.61, p_max = 0.010".
-    is_predicted : bool
-        False where p_max is above .05.
-    """
-    if region not in found.index:
+def _heading(comparison, first, region):
+    """Name of a region with its r and p_max, and whether p_max leaves it predicted."""
+    if region not in first.index:
         return region, True
-    r, p_max = found.loc[region, ["r", "p_max"]]
+    r, p_max = first.loc[region, ["r", "p_max"]]
     heading = f"{region}: r = {r:z.2f}"
     if np.isnan(p_max):
         return heading, True
@@ -409,46 +364,31 @@ def _heading(comparison, found, region):
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
     if p_max <= ALPHA:
         return heading, True
-    return f"{heading} ({_NOT_PREDICTED})", False
-
-
-def _add_brain(report, comparison, extractor):
-    pooled = pooled_rows(comparison)
-    name = pooled["model"].iloc[0]
-    r = pooled[pooled["model"] == name].set_index("region")["r"]
-    with _figure(plot_rois(r, extractor, label=f"Pearson's r of {name}")) as fig:
-        report.add_figure(
-            fig, title="r in the brain", section="Brain map", caption=_BRAIN, tags=("scores",)
-        )
+    return f"{heading} (not predicted: do not interpret)", False
 
 
 def _add_software(report, comparison, code, command):
-    settings = ("cv", "null", "n_surrogates", "refit", "random_state")
-    how = {key: comparison.settings[key] for key in settings}
-    told = [f"{key}: {value}" for key, value in how.items() if value is not None]
-    told += [f"{package}: {version}" for package, version in comparison.versions.items()]
-    section = "Software versions and how to repeat it"
-    report.add_html(
-        f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in told)}</ul>",
-        title="Versions and settings",
-        section=section,
-        tags=("software",),
-    )
+    told = {
+        key: str(comparison.settings[key])
+        for key in ("cv", "null", "n_surrogates", "refit", "random_state")
+        if comparison.settings[key] is not None
+    } | comparison.versions
+    items = "".join(f"<li>{html.escape(f'{key}: {value}')}</li>" for key, value in told.items())
+    body = f"<p>Made by sklearn-beira {__version__} with mne.Report.</p><ul>{items}</ul>"
+    report.add_html(body, title="Versions and settings", section=_REPEAT)
     for text, what in ((command, "Command"), (code, "Code")):
         if text:
             body = f'<pre class="beira-code">{html.escape(text)}</pre>'
-            report.add_html(body, title=what, section=section, tags=("software",))
+            report.add_html(body, title=what, section=_REPEAT)
     # Not add_sys_info, which asks the network for the newest version of MNE.
     with StringIO() as system:
         mne.sys_info(system, check_version=False)
-        report.add_code(
-            system.getvalue(), title="System", language="shell", section=section, tags=("software",)
-        )
+        report.add_code(system.getvalue(), title="System", language="shell", section=_REPEAT)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _figure(drawn):
-    """Hand over the figure of axes or the figure itself, and close it afterwards."""
+    """Give the figure of axes or the figure itself, and close it afterwards."""
     fig = drawn.figure if hasattr(drawn, "spines") else drawn
     try:
         yield fig
@@ -468,3 +408,8 @@ def _paragraphs(text):
     return "".join(
         f"<p{kind}>{html.escape(part)}</p>" for kind, part in zip(kinds, parts, strict=True)
     )
+
+
+def _details(title, text):
+    """Paragraphs behind a title to click on."""
+    return f"<details><summary>{title}</summary>{_paragraphs(text)}</details>" if text else ""

@@ -1,9 +1,11 @@
-"""What all figures share: colors, markers, and how regions are put side by side."""
+"""What all figures share: colors, markers, legends, panels, and pairs of hemispheres."""
 
 import re
 
-# Told apart in gray and by the color-blind (Okabe, Ito 2008): by lightness, then by hue. Markers
-# and dashes say the same once more.
+import matplotlib.pyplot as plt
+
+# Distinct in gray and for the color-blind (Okabe, Ito 2008): by lightness, then by hue. Markers
+# and dashes repeat what colors say.
 COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
 MARKERS = "osD^vPX"
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (7, 2)), (0, (2, 1)), "-"]
@@ -15,22 +17,58 @@ _SIDE = re.compile(
 
 
 def clean(ax):
-    """Leave the frame out where it says nothing."""
+    """Remove the top and the right spine."""
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
-def legend_beside(ax, **options):
+def legend_beside(ax):
     """Put the legend to the right of the axes, where it hides nothing."""
     return ax.legend(
-        **{
-            "loc": "upper left",
-            "bbox_to_anchor": (1.0, 1.0),
-            "frameon": False,
-            "fontsize": "small",
-            **options,
-        }
-    )
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize="small"
+    )  # fmt: skip
+
+
+def legend_below(fig, handles, width):
+    """Put a legend below the panels, in one row if the figure has that width in inches."""
+    n_columns = len(handles) if fig.bbox.width / fig.dpi > width else 2
+    return fig.legend(
+        handles=handles, loc="outside lower center", ncols=n_columns, frameon=False,
+        fontsize="small",
+    )  # fmt: skip
+
+
+def panels(n_panels, n_columns, fig, size):
+    """Make panels that share their axes.
+
+    Parameters
+    ----------
+    n_panels, n_columns : int
+        How many, and how many at most beside each other.
+    fig : matplotlib.figure.Figure or None
+        Where to draw; None makes one.
+    size : callable
+        Width and height in inches of a new figure, from the numbers of columns and rows.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure.
+    axes : ndarray of matplotlib.axes.Axes, shape (n_panels,)
+        The panels, row by row.
+    is_lowest : list of bool
+        Whether no panel is below.
+    """
+    n_columns = min(n_columns, n_panels)
+    n_rows = -(-n_panels // n_columns)
+    if fig is None:
+        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
+        figsize = [round(inches, 1) for inches in size(n_columns, n_rows)]
+        fig = plt.figure(figsize=figsize, layout="constrained")
+    axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in axes[n_panels:]:
+        ax.set_axis_off()
+    return fig, axes[:n_panels], [k + n_columns >= n_panels for k in range(n_panels)]
 
 
 def ordinal(rank):
@@ -39,17 +77,8 @@ def ordinal(rank):
     return f"{rank}{ending}"
 
 
-def split_side(region):
-    """Split the name of a region into structure and side: "L", "R" or ""."""
-    found = _SIDE.match(str(region))
-    if not found:
-        return str(region), ""
-    structure = found[2] or found[3]
-    return structure, (found[1] or found[4])[0].upper()
-
-
 def group_sides(regions):
-    """Put the left and the right half of a structure beside each other.
+    """Pair the left and the right half of each structure.
 
     Parameters
     ----------
@@ -59,13 +88,15 @@ def group_sides(regions):
     Returns
     -------
     structures : dict of str to dict of str to int
-        Structures in the order of their first region; for each, the index of its region by side.
+        Structures in the order of their first region; for each, the index of its region by side,
+        "L", "R" or "".
     """
     structures = {}
-    for i, region in enumerate(regions):
-        structure, side = split_side(region)
-        # A name that comes twice is no pair.
-        if side in structures.get(structure, {}):
-            structure, side = str(region), ""
+    for i, region in enumerate(map(str, regions)):
+        found = _SIDE.match(region)
+        structure = (found[2] or found[3]) if found else region
+        side = (found[1] or found[4])[0].upper() if found else ""
+        if side in structures.get(structure, {}):  # a name that occurs twice is not a pair
+            structure, side = region, ""
         structures.setdefault(structure, {})[side] = i
     return {name: dict(sorted(sides.items())) for name, sides in structures.items()}

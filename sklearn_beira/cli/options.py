@@ -1,0 +1,82 @@
+"""The options of the command. Imports nothing slow, so that ``--help`` answers at once."""
+
+import argparse
+
+from .._version import __version__
+
+ATLAS = "harvard-oxford-subcortical"
+# Option of a recording of one's own, what it takes, and its help.
+_OWN = {
+    "--eeg": ("FILE", "EEG without gradient and pulse artifacts, in any format that MNE reads"),
+    "--bold": (
+        "FILE",
+        "table (csv, tsv) with one row per volume and one column per region, or NIfTI image",
+    ),
+    "--t-r": (
+        "S",
+        "repetition time in s; without --trigger and without a column time_s in the table, the "
+        "first volume starts with the EEG; otherwise only checked",
+    ),
+    "--trigger": ("NAME", "annotation or stim channel that marks the volumes"),
+    "--missing": (None, "where markers or volumes are missing if their numbers differ"),
+    "--exclude": ("CH", "channels to exclude, for example EOG or bad channels"),
+    "--montage": ("NAME", "electrode positions, for example easycap-M1, for EEG without positions"),
+    "--atlas": ("ATLAS", f"NIfTI only: name of an atlas or label image (default: {ATLAS})"),
+    "--labels": ("FILE", "NIfTI only: table (csv, tsv) of regions with columns index and name"),
+    "--confounds": ("FILE", "NIfTI only: fMRIPrep confounds table or SPM rp_*.txt"),
+}
+_KINDS = {
+    "--t-r": {"type": float},
+    "--missing": {"choices": ["start", "end"]},
+    "--exclude": {"nargs": "+", "default": []},
+}
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse the arguments of the command, and check which of them go together.
+
+    Parameters
+    ----------
+    argv : list of str
+        Arguments.
+
+    Returns
+    -------
+    args : argparse.Namespace
+        One attribute per option.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m sklearn_beira",
+        description="Predict BOLD from EEG with blocked cross-validation, compare the model with "
+        "four baselines, print r, its confidence interval and p of every region, and write an "
+        "HTML report. Without files, a simulated 10-minute recording is analyzed (less than 3 "
+        "minutes on two cores).",
+        epilog="example: python -m sklearn_beira --eeg run1.vhdr --bold regions.csv --t-r 2.1 "
+        "--trigger Response/R128",
+    )
+    parser.add_argument("--version", action="version", version=f"sklearn-beira {__version__}")
+    parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="use the published network with its window and delay (hours on a CPU; uses a GPU if "
+        "torch finds one)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--output", default="beira_report.html", help="HTML file to write (default: %(default)s)"
+    )
+    group = parser.add_argument_group("your own recording")
+    own = [
+        group.add_argument(option, help=text, metavar=metavar, **_KINDS.get(option, {}))
+        for option, (metavar, text) in _OWN.items()
+    ]
+    args = parser.parse_args(argv)
+    if (args.eeg is None) != (args.bold is None):
+        parser.error("--eeg and --bold go together")
+    if args.folds < 2:
+        parser.error(f"--folds must be at least 2, got {args.folds}")
+    given = [option for option in own if getattr(args, option.dest) != option.default]
+    if args.eeg is None and given:
+        parser.error(f"{given[0].option_strings[0]} needs --eeg and --bold")
+    return args
