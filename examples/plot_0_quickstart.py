@@ -84,14 +84,7 @@ fig = plt.figure(figsize=(8, 2.4), layout="constrained")
 _ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
-region = "Left Caudate"
-ax = plot_predictions(
-    y[region],
-    {name: comparison.predictions[name][region] for name in ("BEIRA", "ridge")},
-    X.times,
-    blocks=comparison.blocks,
-    region=region,
-)
+fig = plot_predictions(comparison, "Left Caudate", models=["BEIRA", "ridge"])
 
 # %%
 # What the model reads
@@ -129,7 +122,7 @@ pd.DataFrame(start.shares, index=y.columns, columns=start.bands).assign(
 # --------
 # :func:`~sklearn_beira.make_report` writes data, scores, figures and branches to one HTML file.
 
-report = make_report(comparison, X, y, model=model, branches=branches)
+report = make_report(comparison, X, model=model, branches=branches)
 file = Path(tempfile.mkdtemp()) / "report.html"
 report.save(file, open_browser=False, verbose="error")
 print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")

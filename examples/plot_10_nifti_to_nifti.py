@@ -30,7 +30,7 @@ from sklearn_beira import (
     align,
     make_eeg_fmri,
     pearson_r,
-    plot_predictions,
+    plot_time_course,
     plot_rois,
 )
 
@@ -87,7 +87,7 @@ pd.DataFrame({"r": r, "ceiling over the run": run.truth.noise_ceiling}).round(2)
 
 # %%
 region = r.idxmax()
-ax = plot_predictions(
+ax = plot_time_course(
     measured_rois[region], {"BEIRA": predicted_rois[region]}, X.times[test], region=region
 )
 

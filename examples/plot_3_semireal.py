@@ -95,13 +95,7 @@ fig = comparison.plot(n_columns=5)
 
 # %%
 region = next(iter(bands))
-ax = plot_predictions(
-    y[region],
-    {name: predicted[region] for name, predicted in comparison.predictions.items()},
-    X.times,
-    blocks=comparison.blocks,
-    region=f"{region} (planted)",
-)
+fig = plot_predictions(comparison, region)
 
 # %%
 # Branches and planted truth

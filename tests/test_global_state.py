@@ -106,7 +106,7 @@ def save_and_load(model, folder):
 def report(model, data, X, y, folder):
     comparison = compared(X, y)
     branches = read_branches(model, X)
-    made = make_report(comparison, X, y, model=model, branches=branches)
+    made = make_report(comparison, X, model=model, branches=branches)
     made.save(folder / "r.html", open_browser=False, verbose="error")
 
 

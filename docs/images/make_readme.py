@@ -34,12 +34,5 @@ region = "Left Putamen"
 fig = plt.figure(figsize=(9, 7.6), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[2.3, 1])
 plot_branches(branches, region, n_branches=3, fig=top)
-plot_predictions(
-    y[region],
-    {name: values[region] for name, values in comparison.predictions.items()},
-    X.times,
-    groups=X.groups,
-    blocks=comparison.blocks,
-    ax=bottom.subplots(),
-)
+plot_predictions(comparison, region, fig=bottom)
 fig.savefig(Path(__file__).with_name("readme.png"), dpi=110)

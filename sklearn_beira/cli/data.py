@@ -137,10 +137,7 @@ def read_bold(args) -> Bunch:
                 f"--{option} needs a NIfTI image, but --bold {path} is a table; leave --{option} "
                 f"out."
             )
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    # Not left to pandas: in a table of one region it takes a digit for the separator.
-    separator = max(",;\t", key=header.count)
+    separator = find_separator(path)
     table = read_table(path, "BOLD", sep=separator)
     left_out = find_clocks(table)
     regions = table.drop(columns=left_out)
