@@ -1,8 +1,10 @@
 """Run ``python -m sklearn_beira``."""
 
+import os
 import sys
 
 from sklearn_beira.cli import main
 
 if __name__ == "__main__":
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no screen
     sys.exit(main())

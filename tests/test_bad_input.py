@@ -34,7 +34,7 @@ from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.baselines.sparse import SparseGroupLassoCV
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
-from sklearn_beira.cli.job import main
+from sklearn_beira.cli import main
 from sklearn_beira.evaluation.metrics import (
     effective_n,
     pearson_r,

@@ -19,7 +19,7 @@ from small_networks import SIZES
 
 from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
 from sklearn_beira.baselines.makers import make_band_power_ridge
-from sklearn_beira.cli.job import main
+from sklearn_beira.cli import main
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.cross_validation import run_tasks
 from sklearn_beira.evaluation.splitters import BlockedKFold

@@ -1,6 +1,5 @@
 """The command ``python -m sklearn_beira``: its options, its data, its job and the script of it."""
 
-import os
 import shlex
 import sys
 import time
@@ -26,7 +25,6 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
     args.command = shlex.join(["python", "-m", "sklearn_beira", *argv])
-    os.environ.setdefault("MPLBACKEND", "Agg")  # no window is opened
     # A terminal that cannot write "≤" shows a question mark instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
         sys.stdout.reconfigure(errors="replace")
