@@ -144,12 +144,11 @@ class Readers:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        import sklearn_beira.__main__ as command_line
         from sklearn_beira import BEIRARegressor, EEGWindows
         from sklearn_beira.alignment import align as alignment
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
-        from sklearn_beira.cli import data as _job_data
+        from sklearn_beira.cli import data as _job_data, options as command_line
         from sklearn_beira.datasets import cwl
         from sklearn_beira.evaluation import store as _store
         from sklearn_beira.exceptions import ModelFileError
@@ -298,7 +297,7 @@ class Readers:
         )
 
     def _arguments(self, bold):
-        return self.main._parse(["--eeg", "-", "--bold", str(bold)])
+        return self.main.parse(["--eeg", "-", "--bold", str(bold)])
 
     def labels_table(self, choose):
         sample = b"index\tname\n1\tleft\n2\tright\n3\tthird\n"
@@ -344,7 +343,7 @@ class Readers:
         silent = io.StringIO()
         with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             try:
-                self.main._parse(words)
+                self.main.parse(words)
             except SystemExit:
                 return False
         return True
