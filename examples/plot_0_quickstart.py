@@ -84,7 +84,8 @@ fig = plt.figure(figsize=(8, 2.4), layout="constrained")
 _ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
-fig = plot_predictions(comparison, "Left Caudate", models=["BEIRA", "ridge"])
+region = "Left Caudate"
+fig = plot_predictions(comparison, region, models=["BEIRA", "ridge"])
 
 # %%
 # What the model reads

@@ -30,8 +30,8 @@ from sklearn_beira import (
     align,
     make_eeg_fmri,
     pearson_r,
-    plot_time_course,
     plot_rois,
+    plot_time_course,
 )
 
 HISTORY = 20.0  # seconds of EEG that predict a volume
