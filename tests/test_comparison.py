@@ -627,6 +627,7 @@ def test_a_region_may_be_named_mean():
     assert result["difference_z"].iloc[-1] == pytest.approx(result["difference_z"][:3].mean())
 
 
+@pytest.mark.slow
 def test_subjects_that_learn_from_each_other_are_no_independent_evidence():
     """Leave one subject out, where there is nothing to find: rates of p <= .05 over 60 studies."""
     rates = {"group": [], "subject": [], "naive": []}

@@ -231,6 +231,7 @@ def test_align_and_filter_write_to_a_folder_what_they_would_hold(make_study, tmp
 
 
 # -- killed -------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["memory", "files"])
 def test_a_killed_worker_takes_nothing_with_it(study, tmp_path, where):
     X, y = study
@@ -291,10 +292,9 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(
-    ("n_kills", "n_models"), [(3, 3), pytest.param(50, 25, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("n_kills", "n_models"), [(3, 3), (50, 25)])
 def test_a_comparison_killed_at_random_moments_ends_with_the_same_table(
     tmp_path, n_kills, n_models
 ):

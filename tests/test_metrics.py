@@ -320,6 +320,7 @@ def test_intervals_hold_where_both_series_are_loud_at_the_same_time(loud):
     assert ((low <= 0) & (high >= 0)).mean() < (0.93 if loud == "later and later" else 0.8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_folds", "true_r"), [(2, 0.0), (5, 0.0), (5, 0.3), (5, 0.7)])
 def test_intervals_of_cross_validated_r_cover_what_it_is_on_average(n_folds, true_r):
     rng, folds = np.random.default_rng(0), np.arange(200) * n_folds // 200
