@@ -1,9 +1,8 @@
-"""What nulls assume of BOLD, and what is said where it does not hold."""
+"""Assumptions of the nulls about BOLD, and warnings where they do not hold."""
 
 import itertools
 
 import numpy as np
-import pandas as pd
 from scipy.signal import detrend
 from scipy.stats import kurtosis
 from sklearn.utils import check_random_state
@@ -12,30 +11,30 @@ from .._utils.numbers import standardize, to_numbers, varying
 from .._utils.warn import warn_user
 from ..exceptions import StationarityWarning
 from .cross_validation import may_select
-from .metrics import ALPHA, influence_of_volumes, region_scores
+from .metrics import ALPHA
 from .smoothness import fit_smoothness, scatter_of_r
 from .surrogates import NULLS
 
-# Stretches of others' BOLD from which a null can be drawn without a warning.
+# Stretches of other BOLD that a null can be drawn from without a warning.
 _ENOUGH_OTHERS = 5
-# Tails of BOLD are warned of from this excess kurtosis on, if so few of the draws have it.
+# Tails of BOLD are warned of above this excess kurtosis, if so few of the surrogates have it.
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
-# How many times as much r of unrelated BOLD may scatter (variance) as draws of other recordings. Of
-# recordings that are alike the estimate is seldom above (benchmarks/false_findings.py, others): the
-# median over regions, and that of the one region where it is highest.
+# Highest variance of r of unrelated BOLD over that of surrogates from other recordings: of the
+# median over regions, and of one region. The estimate is seldom higher for recordings that are alike
+# (benchmarks/false_findings.py, others).
 _MOST_SCATTER, _MOST_SCATTER_OF_ONE = 1.35, 2.0
-# From so many folds on, p of kept predictions is too low for models that select features
+# With so many folds, p of fixed predictions is too low for models that select features
 # (benchmarks/false_findings.py, kept).
 _MANY_FOLDS = 10
-# A finding that n_eff does not confirm is doubted where r scatters so many times as much as that of
-# volumes that count alike (benchmarks/false_findings.py, bursts).
+# A finding that n_eff does not confirm is doubted above this influence
+# (benchmarks/false_findings.py, bursts).
 _MOST_INFLUENCE = 1.5
 # 5 % and 1 % points of the statistic of stationarity around a linear trend (True) and around a
 # constant level (Kwiatkowski et al. 1992, table 1).
 _KPSS_CRITICAL = {True: (0.146, 0.216), False: (0.463, 0.739)}
 
 
-def kpss(series, *, trend=True):
+def kpss(series, *, trend: bool = True) -> float | np.ndarray:
     """Kwiatkowski-Phillips-Schmidt-Shin statistic of stationarity.
 
     Parameters
@@ -48,9 +47,9 @@ def kpss(series, *, trend=True):
     Returns
     -------
     statistic : float or ndarray of shape (n_series,)
-        Large where the series wanders. Around a trend, stationarity is rejected above .146 (5 %) or
-        .216 (1 %), around a level above .463 or .739. The long-run variance is Newey and West's
-        with 12 (n / 100)^(1/4) lags.
+        Large if the series is not stationary: above .146 (5 %) or .216 (1 %) around a trend, above
+        .463 or .739 around a level. The long-run variance is Newey and West's with
+        12 (n / 100)^(1/4) lags.
 
     References
     ----------
@@ -75,14 +74,27 @@ def kpss(series, *, trend=True):
 
 
 # -- before anything is fitted ------------------------------------------------------------------
-def check_others(others, study, longest):
-    """Check the BOLD of other recordings, one of which has to be as long as the longest in X."""
-    if not isinstance(others, list | tuple):
+def check_other_bold(other_bold, study):
+    """Check the BOLD of other recordings, one of which has to be as long as the longest in X.
+
+    Parameters
+    ----------
+    other_bold : list of array-like of shape (n, n_rois)
+        As given.
+    study : Study
+        Samples.
+
+    Returns
+    -------
+    others : list of ndarray of shape (n, n_rois)
+        The same numbers.
+    """
+    if not isinstance(other_bold, list | tuple):
         raise TypeError(
             f"other_bold must be a list of BOLD tables, one per recording, got "
-            f"{type(others).__name__}; put a single one in a list."
+            f"{type(other_bold).__name__}; put a single one in a list."
         )
-    others = [np.atleast_1d(to_numbers(o, f"other_bold[{k}]")) for k, o in enumerate(others)]
+    others = [np.atleast_1d(to_numbers(o, f"other_bold[{k}]")) for k, o in enumerate(other_bold)]
     others = [other.reshape(len(other), -1) for other in others]
     n_rois = study.y.shape[1]
     for k, other in enumerate(others):
@@ -91,8 +103,7 @@ def check_others(others, study, longest):
                 f"other_bold[{k}] must hold finite BOLD of the {n_rois} region(s) of y, got shape "
                 f"{other.shape}."
             )
-    for k, run in itertools.product(range(len(others)), study.runs()):
-        if len(others[k]) == len(run) and np.array_equal(others[k], study.y[run]):
+        if any(np.array_equal(other, study.y[run]) for run in study.runs):
             raise ValueError(
                 f"other_bold[{k}] is the BOLD of y itself; give that of other recordings."
             )
@@ -101,12 +112,13 @@ def check_others(others, study, longest):
         one, other = standard[i], standard[j]
         if one.shape != other.shape or len(one) < 3:
             continue
-        # The first volume tells most of them apart.
-        if all(np.allclose(a, b, atol=1e-6) for a, b in ((one[0], other[0]), (one, other))):
+        # The first volume is enough for most pairs.
+        if np.allclose(one[0], other[0], atol=1e-6) and np.allclose(one, other, atol=1e-6):
             raise ValueError(
                 f"other_bold[{i}] and other_bold[{j}] are the same BOLD; give that of each "
                 f"recording once."
             )
+    longest = max(map(len, study.runs))
     n_stretches = sum(len(other) // longest for other in others)
     if not n_stretches:
         raise ValueError(
@@ -115,15 +127,14 @@ def check_others(others, study, longest):
         )
     if n_stretches < _ENOUGH_OTHERS:
         warn_user(
-            f"other_bold holds only {n_stretches} stretch(es) of {longest} volumes that do not "
-            f"overlap: draws from them resemble each other, and p is rough. Give the BOLD of at "
-            f"least {_ENOUGH_OTHERS} other recordings."
+            f"p is rough: other_bold holds only {n_stretches} stretch(es) of {longest} volumes that "
+            f"do not overlap; give the BOLD of at least {_ENOUGH_OTHERS} other recordings."
         )
     return others
 
 
 def scatter_beside_draws(y, runs, others):
-    """Compare how much r of unrelated BOLD scatters with what draws of recordings will tell.
+    """Compare how much r of unrelated BOLD scatters with r of surrogates of other recordings.
 
     Parameters
     ----------
@@ -132,14 +143,14 @@ def scatter_beside_draws(y, runs, others):
     runs : list of ndarray of int
         Rows of each recording, in order of time.
     others : list of ndarray of shape (n, n_rois) or None
-        What it is exchanged for; None stands for the other recordings in y.
+        Recordings it is exchanged for; None stands for the other recordings in y.
 
     Returns
     -------
     ratio : ndarray of shape (n_rois,)
-        Of the variances, for predictions that are as smooth as BOLD; 1 where recordings are alike.
+        Ratio of the variances, for predictions as smooth as BOLD; 1 if recordings are alike.
     usual : float
-        The highest that there is of one of the others, if it is exchanged for the rest; 1 without.
+        The highest ratio of one of the others, if it is exchanged for the rest; 1 without others.
     """
     lengths = np.array([len(run) for run in runs])
     own = _smoothness_of([y[run] for run in runs])
@@ -158,7 +169,7 @@ def _smoothness_of(recordings):
 
 
 def _scatter(these, those, *, itself=True):
-    """Scatter of r of each with BOLD like its own, and with that of those, but for ``itself``."""
+    """Return the scatter of r with BOLD like one's own, and with that of those (without itself)."""
     exchanged = []
     for k, one in enumerate(these):
         partners = those if itself else np.delete(those, k, axis=0)
@@ -167,82 +178,81 @@ def _scatter(these, those, *, itself=True):
 
 
 def check_alike(y, runs, others, region_names):
-    """Notice recordings that change places but whose BOLD is not equally smooth.
+    """Warn if the BOLD of recordings that are exchanged is not equally smooth.
 
     Parameters
     ----------
-    y, runs, others
+    y, runs, others : object
         As in :func:`scatter_beside_draws`.
     region_names : list of str
         Regions.
 
+    Returns
+    -------
+    ratio : ndarray of shape (n_rois,)
+        As in :func:`scatter_beside_draws`.
+
     Warns
     -----
     StationarityWarning
-        If r of unrelated BOLD scatters more than draws will, in most regions, or in one of them by
-        more than a single recording of the others would.
+        If r of unrelated BOLD scatters more than that of surrogates, in most regions, or in one of
+        them by more than for a single recording of the others.
     """
     ratio, usual = scatter_beside_draws(y, runs, others)
     middle, worst = np.median(ratio), ratio.argmax()
-    if middle <= _MOST_SCATTER and ratio[worst] <= max(_MOST_SCATTER_OF_ONE, usual):
-        return
-    most = middle > _MOST_SCATTER
-    where = "median over regions" if most else f"of {region_names[worst]}"
-    warn_user(
-        f"null='swap' assumes that BOLD of recordings is exchangeable, but the "
-        f"recordings {'' if others is None else 'in other_bold '}are not equally smooth: r of "
-        f"unrelated BOLD scatters {middle if most else ratio[worst]:.1f} times as much as in the "
-        f"draws (variance, {where}), and p is too low. Give recordings that were measured and "
-        f"preprocessed alike, or use null='phase'.",
-        StationarityWarning,
-    )
-
-
-def check_stationary(study, runs, null, keep_trend):
-    """Notice BOLD that wanders, be it around its slow trend where that stays in place."""
-    statistics = np.concatenate([kpss(study.y[run], trend=keep_trend) for run in runs])
-    names = [f"{name} of recording {k}" for k in range(len(runs)) for name in study.region_names]
-    # Family-wise 5 % over all series. The tail between the two points that are tabled is taken to
-    # go on exponentially.
-    low, high = _KPSS_CRITICAL[bool(keep_trend)]
-    level = min(ALPHA / len(names), 0.01)
-    critical = high + (high - low) * np.log(0.01 / level) / np.log(0.05 / 0.01)
-    drifting = np.flatnonzero(statistics > critical)
-    if len(drifting):
-        worst = int(np.argmax(statistics))
-        around = "trend" if keep_trend else "level where keep_trend=False"
+    if middle > _MOST_SCATTER or ratio[worst] > max(_MOST_SCATTER_OF_ONE, usual):
         warn_user(
-            f"null={null!r} assumes BOLD that is stationary around its {around}, but the KPSS test "
-            f"(Kwiatkowski et al. 1992) rejects it for {len(drifting)} of {len(names)} series "
-            f"(most for {names[worst]}: {statistics[worst]:.2f} > {critical:.2f}); "
-            f"{'detrend the BOLD' if keep_trend else 'keep the trend'}, or use null='swap' with "
+            f"p of null='swap' is too low: recordings are not equally smooth, and r of unrelated "
+            f"BOLD scatters more than that of surrogates (variance ratio, median {middle:.1f}, "
+            f"highest {ratio[worst]:.1f} in {region_names[worst]}); use recordings that were "
+            f"measured and preprocessed alike, or null='phase'.",
+            StationarityWarning,
+        )
+    return ratio
+
+
+def check_stationary(study, null, keep_trend):
+    """Warn of BOLD that is not stationary, around its slow trend if that stays in place."""
+    statistics = np.concatenate([kpss(study.y[run], trend=keep_trend) for run in study.runs])
+    # Family-wise 5 % over all series. The tail between the two tabled points is taken to continue
+    # exponentially.
+    low, high = _KPSS_CRITICAL[bool(keep_trend)]
+    level = min(ALPHA / len(statistics), 0.01)
+    critical = high + (high - low) * np.log(0.01 / level) / np.log(0.05 / 0.01)
+    n_drifting = np.count_nonzero(statistics > critical)
+    if n_drifting:
+        run, region = divmod(int(np.argmax(statistics)), len(study.region_names))
+        warn_user(
+            f"null={null!r} assumes stationary BOLD, but the KPSS test rejects it for {n_drifting} "
+            f"of {len(statistics)} series (most for {study.region_names[region]} of recording "
+            f"{run}: {statistics.max():.2f} > {critical:.2f}); use keep_trend=True and detrended "
+            f"BOLD, or null='swap' with other recordings.",
+            StationarityWarning,
+        )
+
+
+def check_gaussian(study, trend):
+    """Warn of BOLD with far heavier tails than surrogates of random phases."""
+    varies, found = varying(study.y), np.zeros(study.y.shape[1])
+    found[varies] = kurtosis(study.y[:, varies], axis=0)
+    if found.max() < _MOST_KURTOSIS:
+        return
+    rng = check_random_state(0)
+    draws = NULLS["phase"](study.y - trend, study.runs, _FEW_DRAWS, rng).on(trend)
+    tails = np.argsort(-found)[:100]
+    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_surrogates)]
+    if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
+        warn_user(
+            f"null='phase' assumes Gaussian BOLD, but that of {study.region_names[tails[0]]} has an "
+            f"excess kurtosis of {found.max():.1f} (surrogates: at most {max(highest):.1f}); "
+            f"annotate its bursts, such as motion, as BAD before align, or use null='swap' with "
             f"other recordings.",
             StationarityWarning,
         )
 
 
-def check_gaussian(study, runs, trend):
-    """Notice BOLD with far heavier tails than draws of random phases, which are near Gaussian."""
-    varies, found = varying(study.y), np.zeros(study.y.shape[1])
-    found[varies] = kurtosis(study.y[:, varies], axis=0)
-    if found.max() < _MOST_KURTOSIS:
-        return
-    draws = NULLS["phase"](study.y - trend, runs, _FEW_DRAWS, check_random_state(0)).on(trend)
-    tails = np.argsort(-found)[:100]
-    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_surrogates)]
-    if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
-        worst = study.region_names[tails[0]]
-        warn_user(
-            f"null='phase' assumes Gaussian BOLD, but that of {worst} has an excess kurtosis of "
-            f"{found.max():.1f} (its draws: at most {max(highest):.1f}): a few volumes, such as "
-            f"those of a motion, may decide r, and p may be too low. Leave these volumes out "
-            f"(annotate them as BAD before align), or use null='swap' with other recordings.",
-            StationarityWarning,
-        )
-
-
-def check_kept(models, study):
-    """Notice models whose kept predictions may follow chance more than draws can tell.
+def check_fixed(models, study):
+    """Warn of models that select features, whose fixed predictions follow chance in many folds.
 
     Parameters
     ----------
@@ -256,56 +266,42 @@ def check_kept(models, study):
     names = [repr(name) for name, model in models.items() if may_select(model)]
     if names:
         warn_user(
-            f"{', '.join(names)} may choose by BOLD what to read. With {len(study.folds)} folds, "
-            f"whose training data are nearly the same, the p of kept predictions may then be too "
-            f"low. Use a test that refits, or fewer folds."
+            f"p of fixed predictions may be too low with {len(study.folds)} folds for models that "
+            f"may select features using BOLD ({', '.join(names)}); use refit=True, or fewer than "
+            f"{_MANY_FOLDS} folds."
         )
 
 
 # -- of what was found ---------------------------------------------------------------------------
-def check_findings(tests, study, predictions):
-    """Notice findings that few volumes decide, in which EEG and BOLD are loud at the same time.
+def check_findings(tests):
+    """Warn of a finding that few volumes drive, as EEG and BOLD are loud at the same time.
 
     Parameters
     ----------
     tests : dict of str to NullTest
         Of each model.
-    study : Study
-        Samples and folds.
-    predictions : dict of str to ndarray of shape (n_volumes, n_rois)
-        Out-of-fold predictions, NaN where there is none.
 
     Warns
     -----
     StationarityWarning
-        If there is such a finding; the words are those of the worst.
+        If there is one; the message names the worst.
     """
-    findings, rows = [], study.tested
+    worst, doubted = _MOST_INFLUENCE, None
     for name, test in tests.items():
-        found = np.flatnonzero(test.table["p"] <= ALPHA)
-        if not len(found):
-            continue
-        given = study.y[rows][:, found], predictions[name][rows][:, found]
-        scores = region_scores(
-            *given,
-            blocks=study.blocks[rows],
-            cross_validated=study.is_cross_validated(rows),
-            region_names=test.table.index[found],
-        )
-        scores = scores.assign(
-            influence=influence_of_volumes(*given, study.blocks[rows]),
-            p_of_null=test.table["p"].to_numpy()[found],
-            model=name,
-        )
-        findings.append(scores[(scores["p"] > ALPHA) & (scores["influence"] > _MOST_INFLUENCE)])
-    findings = pd.concat(findings) if findings else ()
-    if len(findings):
-        worst = findings.iloc[findings["influence"].argmax()]
+        found = _doubted(test.table, worst)
+        if len(found):
+            row = found.loc[found["influence"].idxmax()]
+            worst, doubted = row["influence"], (name, row)
+    if doubted:
+        name, row = doubted
         warn_user(
-            f"few volumes decide the r of {worst['model']!r} in {worst.name}: it scatters "
-            f"{worst['influence']:.1f} times as much (variance) as if all counted alike. p is "
-            f"{worst['p_of_null']:.2g} by the null, but {worst['p']:.2g} by n_eff, which allows "
-            f"for that. Prediction and BOLD are loud at the same time, as in motion, and draws "
-            f"are not. Annotate these volumes as BAD before align, which leaves them out.",
+            f"r of {name!r} in {row.name} is driven by a few high-amplitude volumes, for example "
+            f"motion (influence {worst:.1f}, p = {row['p']:.2g}, but p_parametric = "
+            f"{row['p_parametric']:.2g}); annotate them as BAD before align.",
             StationarityWarning,
         )
+
+
+def _doubted(table, influence):
+    rows = (table["p"] <= ALPHA) & (table["p_parametric"] > ALPHA)
+    return table[rows & (table["influence"] > influence)]

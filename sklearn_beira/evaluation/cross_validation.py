@@ -1,15 +1,16 @@
-"""A whole procedure, fold by fold: what compare and null_test both run."""
+"""Out-of-fold predictions: the procedure that ``compare`` and ``null_test`` run, fold by fold."""
 
 import json
 import time
+import zipfile
+import zlib
 from concurrent.futures import CancelledError
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSRegression
-from sklearn.decomposition import PCA
 from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_ridge import KernelRidge
@@ -17,31 +18,20 @@ from sklearn.linear_model import LassoCV, LinearRegression, Ridge, RidgeCV
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import (
-    MinMaxScaler,
-    PolynomialFeatures,
-    RobustScaler,
-    SplineTransformer,
-    StandardScaler,
-)
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 from tqdm import tqdm
 
 from .._utils.estimators import is_search
-from .._utils.hashing import versions
+from .._utils.files import atomic_write, writable_folder
+from .._utils.hashing import digest, versions
 from .._utils.warn import warn_user
-from ..eeg.filters import EEGFilter, Windower
-from ..features.band_power import BandPower
-from ..features.covariance import BandCovariance, BandTangentSpace
-from ..features.hrf import HRFBandPower
-from ..features.time import TimePolynomial
 
-# How often workers may die with data that others wait for before that is called a failure.
+# How often workers may die with data that others wait for before the run fails.
 _MOST_LOST = 5
 
 
 def check_models(models):
-    """Refuse what is no regressor, before anything is fitted.
+    """Refuse models that are not regressors, before anything is fitted.
 
     Parameters
     ----------
@@ -59,8 +49,8 @@ def check_models(models):
         parts = [model, *model.get_params(deep=True).values()]
         if any(isinstance(part, FrozenEstimator) for part in parts):
             warn_user(
-                f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds: if it "
-                f"has seen volumes that are tested here, r is too high."
+                f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds; use "
+                f"the estimator itself, unless it has never seen these volumes."
             )
 
 
@@ -75,7 +65,7 @@ def fit_predict(model, study, y, fold):
     study : Study
         Samples and folds.
     y : ndarray, shape (n_volumes, n_targets)
-        BOLD, or draws of it beside each other.
+        BOLD, or several surrogates side by side.
     fold : int
         Number of the fold.
 
@@ -84,7 +74,7 @@ def fit_predict(model, study, y, fold):
     y_pred : ndarray, shape (n_test, n_targets)
         Predictions.
     facts : dict
-        ``fit_time`` in s and ``params``, what a search has chosen, as JSON.
+        ``fit_time`` in s and ``params``, the choice of a search as JSON.
     """
     train, test = study.folds[fold]
     target = y[train] if y.shape[1] > 1 else y[train, 0]
@@ -102,17 +92,13 @@ def out_of_fold(model, study, y):
 
     Parameters
     ----------
-    model : estimator
-        Not fitted; it is cloned for each fold.
-    study : Study
-        Samples and folds.
-    y : ndarray, shape (n_volumes, n_targets)
-        BOLD, or draws of it beside each other.
+    model, study, y : object
+        As in :func:`fit_predict`.
 
     Returns
     -------
     y_pred : ndarray, shape (n_volumes, n_targets)
-        Predictions, NaN in rows that no fold tests.
+        Predictions; NaN in rows that no fold tests.
     """
     out = np.full(y.shape, np.nan)
     for k, (_, test) in enumerate(study.folds):
@@ -121,7 +107,7 @@ def out_of_fold(model, study, y):
 
 
 def predict_all(models, study, store, n_jobs, verbose):
-    """Predict every tested row by models that have not seen it, what is in the store aside.
+    """Predict every tested row by models that have not seen it; finished folds are read.
 
     Parameters
     ----------
@@ -130,7 +116,7 @@ def predict_all(models, study, store, n_jobs, verbose):
     study : Study
         Samples and folds.
     store : ResultStore
-        Where finished folds are kept.
+        Finished folds.
     n_jobs : int or None
         Processes, as in joblib.
     verbose : bool
@@ -141,14 +127,14 @@ def predict_all(models, study, store, n_jobs, verbose):
     predictions : dict of str to ndarray of shape (n_volumes, n_rois)
         NaN in rows that no fold tests.
     facts : dict of str to list of dict
-        What :func:`fit_predict` tells of every fold.
+        The facts of :func:`fit_predict` for every fold.
     """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
     data = store.key(study.X, study.y, versions())
     waiting = []
     for name, model in models.items():
-        unfitted = clone(model)  # what an earlier fit left in it decides nothing
+        unfitted = clone(model)  # an earlier fit must not change the key
         for k, (train, test) in enumerate(study.folds):
             key = store.key(data, unfitted, train, test)
             found = store.get(key)
@@ -174,7 +160,7 @@ def run_tasks(tasks, n_jobs, description, verbose):
     n_jobs : int or None
         Processes, as in joblib.
     description : str
-        Beside the bar.
+        Text beside the bar.
     verbose : bool
         Show the bar.
 
@@ -193,33 +179,52 @@ def run_tasks(tasks, n_jobs, description, verbose):
                     done += 1
                     bar.update()
             except CancelledError:
-                # A worker of dask died with data that no other had: send them, and the rest, again.
+                # A worker of dask died with the only copy of some data: send it, and the rest,
+                # again.
                 lost += 1
                 if lost > _MOST_LOST:
                     raise
 
 
-# -- what is known of models ---------------------------------------------------------------------
-#: Transformers that never look at y.
-_TARGET_BLIND = (
-    EEGFilter,
-    Windower,
-    BandPower,
-    HRFBandPower,
-    BandCovariance,
-    BandTangentSpace,
-    TimePolynomial,
-    StandardScaler,
-    RobustScaler,
-    MinMaxScaler,
-    PCA,
-    PolynomialFeatures,
-    SplineTransformer,
-)
+class ResultStore:
+    """Finished results on disk, one file each, so that a killed run can continue.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        Folder, which is made if it does not exist; None keeps nothing.
+    """
+
+    def __init__(self, folder):
+        self.folder = None if folder is None else writable_folder(folder, "cache")
+
+    def key(self, *parts):
+        """Return a name for what a result depends on; "" if nothing is kept."""
+        return "" if self.folder is None else digest(*parts)
+
+    def get(self, key):
+        """Read a result; None if there is none, or a damaged one."""
+        if self.folder is None:
+            return None
+        damaged = (ValueError, KeyError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
+        try:
+            with open(self.folder / f"{key}.npz", "rb") as file:
+                found = np.load(file, allow_pickle=False)
+                return found["values"], json.loads(str(found["facts"]))
+        except (OSError, *damaged):
+            return None
+
+    def put(self, key, values, facts):
+        """Write a result; the file appears when it is complete."""
+        if self.folder is None:
+            return
+        with atomic_write(self.folder / f"{key}.npz") as file:
+            np.savez(file, values=values, facts=json.dumps(facts))
 
 
-#: Regressors of scikit-learn that are linear in BOLD, but for a penalty, or were measured not to
-#: find more (benchmarks/false_findings.py, kept).
+# -- traits of models -----------------------------------------------------------------------------
+# Regressors of scikit-learn that are linear in BOLD but for a penalty, or that were measured not to
+# find more (benchmarks/false_findings.py, kept). No tag tells; all others may select.
 _NO_SELECTION = (
     DummyRegressor,
     KernelRidge,
@@ -233,17 +238,17 @@ _NO_SELECTION = (
 
 
 def may_select(model):
-    """Tell whether a model may choose what it reads by BOLD, as a selection of features does.
+    """Tell whether a model may select features using BOLD; True if it is not known.
 
     Parameters
     ----------
     model : estimator
-        Model.
+        Model. Our own regressors that select have a class attribute ``_selects``.
 
     Returns
     -------
     selects : bool
-        False where its steps and its regressor are known not to.
+        False if its steps and its regressor are known not to select.
     """
     if isinstance(model, TransformedTargetRegressor):
         return model.regressor is not None and may_select(model.regressor)
@@ -251,38 +256,45 @@ def may_select(model):
         return may_select(model.estimator)
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)
-        return not _are_target_blind(steps) or may_select(model)
+        return not all(map(_ignores_target, steps)) or may_select(model)
     kind = type(model)
     if kind.__module__.split(".")[0] == "sklearn_beira":
         return getattr(kind, "_selects", False)
     return kind not in _NO_SELECTION
 
 
-def _are_target_blind(steps):
-    return all(step == "passthrough" or type(step) in _TARGET_BLIND for step in steps)
+def _ignores_target(step):
+    """Tell whether a transformer is known never to use y: it needs none and holds no estimator."""
+    if step == "passthrough":
+        return True
+    kinds = ("sklearn.preprocessing.", "sklearn.decomposition.", "sklearn_beira.")
+    return (
+        type(step).__module__.startswith(kinds)
+        and not get_tags(step).target_tags.required
+        and not any(isinstance(v, BaseEstimator) for v in step.get_params(deep=True).values())
+    )
 
 
 def has_independent_targets(model):
-    """Tell whether a model treats each column of y as if it were alone.
+    """Tell whether a model is known to treat each column of y as if it were alone.
 
-    Then the draws of a null can be fitted beside each other, as further columns.
+    Then surrogates are fitted side by side, as further columns.
 
     Parameters
     ----------
     model : estimator
-        Model.
+        Model. Our own regressors with independent targets have ``_independent_targets``.
 
     Returns
     -------
     independent : bool
-        True only where it is known.
+        True only if it is known.
     """
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)
-        if not _are_target_blind(steps):
+        if not all(map(_ignores_target, steps)):
             return False
-    # Of what is derived from these nobody knows.
-    kind = type(model)
+    kind = type(model)  # nothing is known of subclasses
     if kind is RidgeCV:
         return bool(model.alpha_per_target) and model.cv is None
     if kind is Ridge:
@@ -291,5 +303,4 @@ def has_independent_targets(model):
         return not model.positive
     if kind is DummyRegressor:
         return model.strategy == "mean"
-    # Set by those of our own regressors of which it is true.
     return vars(kind).get("_independent_targets", False)

@@ -1,7 +1,5 @@
-"""Whether folds keep apart what a model reads, and BOLD that is alike."""
+"""Leaks from training to test: windows that share EEG, and BOLD that is autocorrelated."""
 
-from bisect import bisect_left
-from collections import defaultdict
 from itertools import product
 
 import numpy as np
@@ -12,21 +10,16 @@ from sklearn.pipeline import Pipeline
 from .._utils.estimators import is_search
 from .._utils.warn import warn_user
 from ..eeg.filters import Windower
-from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
 from ..features.time import TimePolynomial
 from .smoothness import carried_over, fit_smoothness
 from .splitters import BlockedKFold
 
-# By how much, and by how many standard errors, smooth BOLD may raise r. Above both, kept
-# predictions even of a model that only wanders with time are false findings in more than 5 % of one
-# recording, and are refused. Of a model that is told the time they are above fewer errors, and
-# there is a warning (benchmarks/false_findings.py, neighbors).
+# By how much, and by how many standard errors, autocorrelated BOLD may raise r. Above both, fixed
+# predictions even of a model that only wanders with time are false findings in more than 5 % of
+# studies of one recording, and are refused. If a model is told the time, they are false findings
+# above fewer errors, and there is a warning (benchmarks/false_findings.py, neighbors).
 _REFUSED_R, _REFUSED_ERRORS, _WARNED_ERRORS = 0.2, 2.5, 1.5
-_A_FINDING = {
-    "kept": "and a test that keeps the predictions would call that a finding.",
-    "n_eff": "and that would be called a finding.",
-}
 
 
 # -- how far back a model looks -----------------------------------------------------------------
@@ -36,15 +29,15 @@ def windows_read(model, X):
     Parameters
     ----------
     model : estimator
-        A model; the windows that searches in it try count.
+        A model, with all windows that searches in it try.
     X : EEGWindows
         Samples.
 
     Returns
     -------
     windows : list of tuple of float
-        Start and end in s relative to the volume onset; the window of X where a distribution does
-        not tell.
+        Start and end in s relative to the volume onset; the window of X if a search draws from a
+        distribution of unknown range.
     """
     params = {"": model, **model.get_params(deep=True)}
     cutters = {name: part for name, part in params.items() if isinstance(part, Windower)}
@@ -67,12 +60,12 @@ def windows_read(model, X):
 
 
 def longest_window(model, X):
-    """Find the window that reaches furthest, of those that a model reads.
+    """Return X through the window that reaches furthest, of those that a model reads.
 
     Parameters
     ----------
     model : estimator
-        A model; the windows that searches in it try count.
+        A model, with all windows that searches in it try.
     X : EEGWindows
         Samples.
 
@@ -84,7 +77,7 @@ def longest_window(model, X):
     Raises
     ------
     ValueError
-        If one of the windows leaves its recording.
+        If a window extends beyond its recording.
     """
     return max((X.window(*window) for window in windows_read(model, X)), key=lambda X: X.reach)
 
@@ -95,7 +88,7 @@ def _reads_no_eeg(model):
 
 
 def _grids(params, name):
-    """What searches among the parts of a model try: name of the part in the grid, and the grid."""
+    """Yield the name of a part in the grids of the searches around it, and these grids."""
     for search, part in params.items():
         inside = f"{search}__estimator__" if search else "estimator__"
         if not name.startswith(inside):
@@ -107,7 +100,7 @@ def _grids(params, name):
 
 
 def _extremes(values):
-    """All values of a list, the ends of a distribution; infinity where it does not tell them."""
+    """Return all values of a list, or the ends of a distribution (infinity if it has no support)."""
     if np.iterable(values):
         return list(values)
     return [float(v) for v in values.support()] if hasattr(values, "support") else [np.inf]
@@ -115,7 +108,7 @@ def _extremes(values):
 
 # -- how far apart folds are --------------------------------------------------------------------
 def check_folds(models, study, *, p, needs_apart):
-    """Tell where training and test volumes are so close that they know of each other.
+    """Refuse folds that leak, or warn of them.
 
     Parameters
     ----------
@@ -123,198 +116,151 @@ def check_folds(models, study, *, p, needs_apart):
         Models.
     study : Study
         Samples and folds.
-    p : {"kept", "refit", "n_eff"}
-        Where p comes from: draws that keep the predictions, draws that are fitted, or the effective
-        number of volumes. A model that predicts BOLD from its neighbors in time has a higher r. So
-        have draws that are fitted, and p stays right; by the other two, p is too low.
+    p : {"fixed", "refit", "parametric"}
+        Where p comes from: surrogates scored with fixed predictions, surrogates that models are
+        fitted to, or the effective number of volumes. A model that predicts BOLD from its neighbors
+        in time has a higher r; so has a fit to surrogates, whose p stays right. The other p are
+        too low.
     needs_apart : bool
-        Whether what follows is meaningless if BOLD is predicted from its neighbors.
+        Whether folds that leak much are refused.
+
+    Returns
+    -------
+    smoothness : ndarray of shape (n_rois,)
+        Lag-one autocorrelation of BOLD.
+    neighbor_r : ndarray of shape (n_rois,)
+        The r that neighboring training volumes alone could give; NaN if folds mix training and test
+        volumes in time.
 
     Raises
     ------
     ValueError
-        If the folds are too close for what follows, or if a window leaves its recording.
+        If the folds leak much, or if a window extends beyond its recording.
 
     Warns
     -----
     GapWarning
-        If they are close, or those of a search in a model.
+        If the folds leak, or those of a search in a model.
     """
-    cv = repr(study.cv)
-    cv = cv if len(cv) < 100 else type(study.cv).__name__
-    cv = "the given splits" if cv.startswith("_CVIterable") else cv
-    mixed, blocks = _test_blocks(study, study.folds)
+    cv = _name(study.cv)
+    smoothness = fit_smoothness(study.y, study.runs)
+    mixed, blocks = blocks_of_test(study)
     if mixed:
-        what = (
-            f"the folds of {cv} mix training and test volumes in time: smooth BOLD is then "
-            f"predicted from its neighbors, whatever the EEG"
+        problem = (
+            f"the folds of {cv} mix training and test volumes in time, so that BOLD is predicted "
+            f"from its neighbors, whatever the EEG; use BlockedKFold."
         )
         if needs_apart:
-            raise ValueError(f"{what}, {_A_FINDING[p]} Use BlockedKFold.")
-        said = [f"{what}, and r is too high. Use BlockedKFold."]
-    else:
-        said = _told_by_smoothness(study, blocks, cv, p, needs_apart)
-        distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
-        if isinstance(study.X, EEGWindows):
-            said += _shared_eeg(models, study.X, cv, distance)
-        elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
-            # With BlockedKFold, the gap was given on purpose.
-            said.append(
-                f"the folds of {cv} leave no gap between training and test: rows next to each "
-                f"other may share EEG, and their BOLD is alike. Use BlockedKFold(gap=..., "
-                f"t_r=...), or give groups where these are recordings."
-            )
-    for sentence in said:
-        warn_user(sentence, GapWarning)
+            raise ValueError(problem)
+        warn_user(problem, GapWarning)
+        return smoothness[0, :, 0], np.full(study.y.shape[1], np.nan)
+    neighbor_r = _check_neighbors(study, smoothness, blocks, cv, p, needs_apart)
+    distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
+    if study.reach is not None:
+        _check_shared_eeg(models, study.X, cv, distance)
+    elif distance <= 1 and not isinstance(study.cv, BlockedKFold):
+        # A gap of BlockedKFold was given on purpose.
+        warn_user(
+            f"the folds of {cv} leave no gap between training and test; use "
+            f"BlockedKFold(gap=..., t_r=...), or give groups if these are recordings.",
+            GapWarning,
+        )
+    return smoothness[0, :, 0], neighbor_r
 
 
-def _told_by_smoothness(study, blocks, cv, p, needs_apart):
-    """Tell where smooth BOLD goes on from training volumes into the test blocks."""
-    step = study.t_r if isinstance(study.X, EEGWindows) else 1.0
-    smoothness = fit_smoothness(study.y, study.runs())
-    r, n_errors, region = carried_over(smoothness, blocks, step)
-    is_much = r > _REFUSED_R and n_errors > _REFUSED_ERRORS
-    if not is_much and (p == "refit" or n_errors <= _WARNED_ERRORS):
-        return []
-    name = study.region_names[region]
-    ways = [_enough_gap(study, smoothness, blocks, step), _few_blocks(study, smoothness, step)]
-    if len(study.runs()) > 1:
-        ways.append("LeaveOneGroupOut")
-    ways = [way for way in ways if way]
-    if not is_much:
-        blind = "p does not know of it"
-        if p == "kept":
-            ways.append("a test that refits")
-        else:
-            blind = "neither the interval nor the p of n_eff knows of it"
-        return [
-            f"smooth BOLD goes on from training volumes into the test blocks of {cv}: a model that "
-            f"follows time could have an r of up to {r:.2f} in {name} ({n_errors:.1f} standard "
-            f"errors), whatever the EEG, and {blind}. Use {_listed(ways, 'or')}."
-        ]
-    what = (
-        f"the test blocks of {cv} are so short and so close to training volumes that smooth BOLD "
-        f"is predicted from its neighbors, whatever the EEG, with an r of up to {r:.2f} in {name}"
-    )
-    instead = f"Use {_listed(ways, 'or')}"
-    if needs_apart:
-        mended = "; a test that refits mends p, not r" if p == "kept" else ""
-        raise ValueError(f"{what}, {_A_FINDING[p]} {instead}{mended}.")
-    return [f"{what}: r is too high. {instead}."]
+def _name(cv):
+    name = repr(cv)
+    return "the given splits" if name.startswith("_CVIterable") else name[:100]
 
 
-def _shared_eeg(models, X, cv, distance):
-    """Tell where models look back further than test volumes are from training volumes."""
-    close, careless = defaultdict(list), defaultdict(list)  # models, by what is said of them
+def _check_neighbors(study, smoothness, blocks, cv, p, needs_apart):
+    """Refuse folds, or warn, if training volumes tell much of the test blocks."""
+    r, n_errors = carried_over(smoothness, blocks, study.step)
+    worst = n_errors.argmax()
+    is_much = r[worst] > _REFUSED_R and n_errors[worst] > _REFUSED_ERRORS
+    if is_much or (p != "refit" and n_errors[worst] > _WARNED_ERRORS):
+        problem = (
+            f"autocorrelated BOLD leaks across the folds of {cv}: neighboring training volumes "
+            f"alone could give r = {r[worst]:.2f} in {study.region_names[worst]}, "
+            f"{n_errors[worst]:.1f} standard errors; use a larger gap, or fewer blocks."
+        )
+        if is_much and needs_apart:
+            raise ValueError(problem)
+        warn_user(problem, GapWarning)
+    return r
+
+
+def _check_shared_eeg(models, X, cv, distance):
+    """Warn if models look back further than test volumes are from training volumes."""
+    reach = {name: longest_window(model, X).reach for name, model in models.items()}
+    close, careless = {}, {}
     for name, model in models.items():
-        longest = longest_window(model, X)  # or refused, before anything is fitted
         if _reads_no_eeg(model):
             continue
-        history = longest.reach
-        if history > X.reach + 1e-6:
-            ahead = f", tmax={longest.tmax:g}" if longest.tmax > 0 else ""
-            instead = f"align(tmin={longest.tmin:g}{ahead}), and gap=None"
-        else:
-            instead = f"BlockedKFold(gap={history:g}), or gap=None"
-        splitters = [(f"{cv},", distance)]
+        if distance < reach[name] - 1e-6:
+            close.setdefault((cv, distance), []).append(name)
         for part in [model, *model.get_params(deep=True).values()]:
             inner = check_cv(part.cv) if is_search(part) else None
-            if isinstance(inner, BlockedKFold) and inner.gap is not None:
-                splitters.append((f"{inner}, inside of the search,", inner.gap))
+            if isinstance(inner, BlockedKFold):
+                if inner.gap is not None and inner.gap < reach[name] - 1e-6:
+                    close.setdefault((f"the search over {_name(inner)}", inner.gap), []).append(
+                        name
+                    )
             elif isinstance(inner, KFold | LeaveOneOut | RepeatedKFold | ShuffleSplit):
-                careless[str(inner)].append(name)
-        for splitter, apart in splitters:
-            if apart < history - 1e-6:
-                close[splitter, apart, history, instead].append(name)
-    said = []
+                careless.setdefault(str(inner), []).append(name)
     for inner, names in careless.items():
-        said.append(
-            f"the search in {_named(names)} chooses by {inner}, whose training "
-            f"and test volumes lie next to each other: it may choose what follows time. Use "
-            f"BlockedKFold."
+        warn_user(
+            f"searches choose by {inner}, whose training and test volumes are neighbors "
+            f"({_quoted(names)}); use BlockedKFold.",
+            GapWarning,
         )
-    for (splitter, apart, history, instead), names in close.items():
-        look = f"{_named(names)} look{'' if len(set(names)) > 1 else 's'}"
-        said.append(
-            f"training and test volumes are only {apart:g} s apart in {splitter} but {look} back "
-            f"{history:g} s (window plus delay): the EEG of a volume behind the gap reaches past "
-            f"one before it. Use {instead}."
+    for (folds, apart), names in close.items():
+        furthest = max(reach[name] for name in names)
+        use = (
+            f"BlockedKFold(gap={furthest:g})"
+            if furthest <= X.reach + 1e-6
+            else ("align with the window that the models read, and BlockedKFold()")
         )
-    return said
+        warn_user(
+            f"training and test volumes share EEG: they are {apart:g} s apart in {folds}, and "
+            f"models look back up to {furthest:g} s ({_quoted(names)}); use {use}.",
+            GapWarning,
+        )
 
 
-def _named(models):
-    return _listed(map(repr, dict.fromkeys(models)), "and")
+def _quoted(names):
+    return ", ".join(map(repr, dict.fromkeys(names)))
 
 
-def _listed(words, conjunction):
-    *others, last = words
-    return f"{', '.join(others)} {conjunction} {last}" if others else last
+def blocks_of_test(study):
+    """List the test blocks, and tell whether folds mix training and test volumes.
 
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
 
-def _test_blocks(study, folds):
-    """Tell whether folds mix training and test volumes, and list the test blocks.
-
-    A block is its number of volumes and its distance to training volumes before and behind it, in
-    s (or in rows), infinite where there are none.
+    Returns
+    -------
+    mixed : bool
+        Whether a recording alternates between training and test.
+    blocks : list of tuple
+        Volumes of each block, and its distance to the training volumes before and behind it, in the
+        unit of ``study.times``; infinite if there are none.
     """
-    times = study.X.times if isinstance(study.X, EEGWindows) else np.arange(len(study.y))
     mixed, blocks = False, []
-    runs = study.runs()
-    for train, test in folds:
+    for train, test in study.folds:
         role = np.zeros(len(study.y), dtype=int)
         role[train], role[test] = 1, 2
-        for run in runs:
+        for run in study.runs:
             used = run[role[run] > 0]
             tests = np.flatnonzero(role[used] == 2)
             if not len(tests):
                 continue
             # One block of test volumes has training volumes on at most two sides.
             mixed |= np.count_nonzero(np.diff(role[used])) > 2
-            steps = np.concatenate([[np.inf], np.diff(times[used]), [np.inf]])
+            steps = np.concatenate([[np.inf], np.diff(study.times[used]), [np.inf]])
             for block in np.split(tests, np.flatnonzero(np.diff(tests) > 1) + 1):
                 apart = steps[block[0]], steps[block[-1] + 1]
                 blocks.append((len(block), *map(float, apart)))
     return mixed, blocks
-
-
-# -- advice ------------------------------------------------------------------------------------
-def _enough_gap(study, smoothness, blocks, step):
-    """Say, in words, over which gap of BlockedKFold neighbors tell little."""
-
-    def is_enough(n_volumes):
-        apart = [(n, *(max(a, n_volumes * step) for a in sides)) for n, *sides in blocks]
-        return carried_over(smoothness, apart, step)[1] <= _WARNED_ERRORS
-
-    if not isinstance(study.cv, BlockedKFold):
-        return "BlockedKFold with a gap"
-    # Beyond half of the other blocks little would be left to train on.
-    candidates = range(1, max(n for n, *_ in blocks) * (study.cv.n_splits - 1) // 2)
-    first = bisect_left(candidates, True, key=is_enough)
-    if first == len(candidates):
-        return "a larger gap"
-    n_volumes = candidates[first]
-    if isinstance(study.X, EEGWindows):  # whose EEG should not be shared, either
-        return f"a gap of {max(round(n_volumes * step, 2), study.X.reach):g} s"
-    if study.cv.t_r is None:
-        return f"a gap of {n_volumes} volumes (gap={n_volumes} * t_r, and t_r)"
-    return f"a gap of {round(n_volumes * study.cv.t_r, 2):g} s"
-
-
-def _few_blocks(study, smoothness, step):
-    """Say, in words, in how many blocks of BlockedKFold neighbors tell little, if in any."""
-    cv = study.cv
-    if not isinstance(cv, BlockedKFold):
-        return ""
-
-    def is_too_many(n_splits):
-        folds = study.split(BlockedKFold(n_splits, gap=cv.gap, t_r=cv.t_r))
-        _, blocks = _test_blocks(study, folds)
-        return carried_over(smoothness, blocks, step)[1] > _WARNED_ERRORS
-
-    candidates = range(2, cv.n_splits)
-    try:
-        first = bisect_left(candidates, True, key=is_too_many)
-    except ValueError:  # of BlockedKFold: the gap leaves nothing to train on
-        return ""
-    return f"{candidates[first - 1]} blocks" if first else ""

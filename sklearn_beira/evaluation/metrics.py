@@ -1,4 +1,4 @@
-"""How well predicted BOLD follows measured BOLD, per region, and how sure that is."""
+"""Scores of predicted BOLD per region: correlation, effective volumes, intervals and p values."""
 
 from numbers import Real
 
@@ -55,8 +55,8 @@ def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
     >>> pearson_r([1.0, 2.0, 8.0, 9.0], [5.0, 6.0, 1.0, 2.0], blocks=[0, 0, 1, 1])
     1.0
     """
-    true, pred, _ = _unit_pair(y_true, y_pred, blocks)
-    r = _correlate(true, pred)
+    true, pred, _ = unit_pair(*_check_pair(y_true, y_pred), _block_codes(blocks, len(y_true)))
+    r = correlate(true, pred)
     if isinstance(multioutput, str):
         if multioutput == "raw_values":
             return r
@@ -147,27 +147,8 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
     """
     if method not in ("xdf", "bartlett"):
         raise ValueError(f"method must be 'xdf' or 'bartlett', got {method!r}.")
-    x, y, codes = _unit_pair(y_true, y_pred, blocks)
-    return independent_volumes(x, y, codes, _correlate(x, y) if method == "xdf" else None)
-
-
-def influence_of_volumes(y_true, y_pred, blocks):
-    """Tell how much more r scatters because few volumes decide it.
-
-    Parameters
-    ----------
-    y_true, y_pred : ndarray, shape (n_volumes, n_rois)
-        Measured and predicted BOLD.
-    blocks : ndarray of shape (n_volumes,)
-        Test block of each volume.
-
-    Returns
-    -------
-    ratio : ndarray of shape (n_rois,)
-        Variance of r over that of Gaussian volumes, around 1 where all count alike.
-    """
-    x, y, _ = _unit_pair(y_true, y_pred, blocks)
-    return influence_ratio(x, y, _correlate(x, y))
+    x, y, codes = unit_pair(*_check_pair(y_true, y_pred), _block_codes(blocks, len(y_true)))
+    return independent_volumes(x, y, codes, correlate(x, y) if method == "xdf" else None)
 
 
 def r_interval(r, n_eff, *, confidence_level=0.95):
@@ -265,8 +246,10 @@ def region_scores(
     scores : DataFrame, a row per region
         Columns ``r`` (:func:`pearson_r`), ``r2`` and ``mse`` (scikit-learn's, on the volumes as
         they are, blocks or not), ``n`` (volumes), ``n_eff`` (:func:`effective_n`, and what
-        cross-validation leaves of it), ``ci_low`` and ``ci_high`` (:func:`r_interval`) and ``p``
-        (:func:`r_p_value`, one-sided).
+        cross-validation leaves of it), ``ci_low`` and ``ci_high`` (:func:`r_interval`), ``p``
+        (:func:`r_p_value`, one-sided) and ``influence``: the variance of r from the influence of
+        single volumes, relative to Gaussian volumes [1]_. It is about 1 if all volumes count
+        alike, and larger if a few high-amplitude volumes (for example motion) drive r.
 
     Notes
     -----
@@ -284,6 +267,11 @@ def region_scores(
 
     ``benchmarks/interval_coverage.py`` measures what that does to intervals.
 
+    References
+    ----------
+    .. [1] Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
+       correlation coefficients, Biometrika 62, doi 10.1093/biomet/62.3.531.
+
     Examples
     --------
     >>> import numpy as np
@@ -297,16 +285,42 @@ def region_scores(
     if cross_validated not in (True, False, "auto"):
         raise ValueError(f"cross_validated must be a bool or 'auto', got {cross_validated!r}.")
     names = _region_names(y_true, region_names)
-    r = pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
-    if names is None:
-        names = range(len(r))
-    elif len(names) != len(r):
-        raise ValueError(f"region_names holds {len(names)} name(s) for {len(r)} region(s).")
+    y_true, y_pred = _check_pair(y_true, y_pred)
+    blocks, n_rois = _block_codes(blocks, len(y_true)), y_true.shape[1]
+    names = range(n_rois) if names is None else names
+    if len(names) != n_rois:
+        raise ValueError(f"region_names holds {len(names)} name(s) for {n_rois} region(s).")
     if len(y_true) < 2:
         raise ValueError(f"scores need at least 2 volumes, got {len(y_true)}.")
-    n_eff = effective_n(y_true, y_pred, blocks=blocks)
     if cross_validated == "auto":
-        cross_validated = blocks is not None and len(pd.unique(np.asarray(blocks))) > 1
+        cross_validated = blocks.max() > 0
+    return score_regions(y_true, y_pred, blocks, cross_validated, names, confidence_level)
+
+
+def score_regions(y_true, y_pred, blocks, cross_validated, region_names, confidence_level):
+    """Score regions as :func:`region_scores` does, without its checks.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray of float64, shape (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : ndarray of int, shape (n_volumes,)
+        Test block of each volume.
+    cross_validated : bool
+        As in :func:`region_scores`.
+    region_names : list
+        Names of the regions.
+    confidence_level : float
+        Level of the confidence interval.
+
+    Returns
+    -------
+    scores : DataFrame, a row per region
+        As in :func:`region_scores`.
+    """
+    x, y, codes = unit_pair(y_true, y_pred, blocks)
+    r = correlate(x, y)
+    n_eff = independent_volumes(x, y, codes, r)
     if cross_validated:
         n_eff = np.where(n_eff > 3, 3 + (n_eff - 3) / (2 - r**2), n_eff)
     low, high = r_interval(r, n_eff, confidence_level=confidence_level)
@@ -320,8 +334,9 @@ def region_scores(
             "ci_low": low,
             "ci_high": high,
             "p": r_p_value(r, n_eff),
+            "influence": influence_ratio(x, y, r),
         },
-        index=pd.Index(names, name="region", tupleize_cols=False),
+        index=pd.Index(region_names, name="region", tupleize_cols=False),
     )
 
 
@@ -457,8 +472,8 @@ def _one_region_r(y_true, y_pred, *, region, n_rois):
     return float(r[region])
 
 
-def _unit_pair(y_true, y_pred, blocks):
-    """Both series sorted by block, centered in each and of norm 1, and the block of each row."""
+def _check_pair(y_true, y_pred):
+    """Return measured and predicted BOLD as float64 of shape (n_volumes, n_rois)."""
     names, others = _columns(y_true), _columns(y_pred)
     if names != others and names and others and set(names) == set(others):
         raise ValueError(
@@ -471,11 +486,7 @@ def _unit_pair(y_true, y_pred, blocks):
         raise ValueError(
             f"y_true has {y_true.shape[1]} region(s), but y_pred has {y_pred.shape[1]}."
         )
-    codes = _block_codes(blocks, len(y_true))
-    if (np.diff(codes) < 0).any():
-        order = np.argsort(codes, kind="stable")
-        codes, y_true, y_pred = codes[order], y_true[order], y_pred[order]
-    return _unit(y_true, codes), _unit(y_pred, codes), codes
+    return y_true, y_pred
 
 
 def _block_codes(blocks, n_volumes):
@@ -500,8 +511,55 @@ def _block_codes(blocks, n_volumes):
     return codes
 
 
+# -- without checks, for inner loops -------------------------------------------------------------
+def block_correlation(y_true, y_pred, blocks):
+    """Compute :func:`pearson_r` per region without its checks.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray of float64, shape (n_volumes, n_rois)
+        Measured and predicted BOLD.
+    blocks : ndarray of int, shape (n_volumes,)
+        Test block of each volume.
+
+    Returns
+    -------
+    r : ndarray of shape (n_rois,)
+        Correlations.
+    """
+    return correlate(*unit_pair(y_true, y_pred, blocks)[:2])
+
+
+def unit_pair(y_true, y_pred, blocks=None):
+    """Sort both series by block, center them in each, and scale them to norm 1.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray of float64, shape (n_volumes, n_rois)
+        Series.
+    blocks : ndarray of int, shape (n_volumes,), or None
+        Block of each row.
+
+    Returns
+    -------
+    x, y : ndarray, shape (n_volumes, n_rois)
+        The scaled series; zeros if a series varies by rounding only.
+    codes : ndarray of int, shape (n_volumes,)
+        Block of each row, numbered from 0 in order of appearance, ascending.
+    """
+    codes = np.zeros(len(y_true), dtype=int) if blocks is None else pd.factorize(blocks)[0]
+    if (np.diff(codes) < 0).any():
+        order = np.argsort(codes, kind="stable")
+        codes, y_true, y_pred = codes[order], y_true[order], y_pred[order]
+    return _unit(y_true, codes), _unit(y_pred, codes), codes
+
+
+def correlate(x, y):
+    """Return the correlations of the columns of two series of norm 1."""
+    return np.clip(np.einsum("ij,ij->j", x, y), -1, 1)
+
+
 def _unit(y, codes):
-    """Center within blocks and scale to norm 1; zeros where nothing varies beyond rounding."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     lengths = np.diff(starts, append=len(codes))
     means = np.add.reduceat(y, starts, axis=0) / lengths[:, np.newaxis]
@@ -509,10 +567,6 @@ def _unit(y, codes):
     norm = np.linalg.norm(centered, axis=0)
     constant = norm <= 1e-10 * np.sqrt(len(y)) * np.abs(y).max(axis=0)
     return np.where(constant, 0.0, centered / np.where(constant, 1.0, norm))
-
-
-def _correlate(true, pred):
-    return np.clip(np.einsum("ij,ij->j", true, pred), -1, 1)
 
 
 def _columns(y):

@@ -1,4 +1,4 @@
-"""What r would be if EEG and BOLD had nothing to do with each other: nulls of whole procedures."""
+"""Null distributions of r for EEG and BOLD that are unrelated, over whole procedures."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -16,13 +16,14 @@ from ..exceptions import StationarityWarning
 from .assumptions import (
     check_alike,
     check_findings,
+    check_fixed,
     check_gaussian,
-    check_kept,
-    check_others,
+    check_other_bold,
     check_stationary,
     kpss,
 )
 from .cross_validation import (
+    ResultStore,
     check_models,
     has_independent_targets,
     out_of_fold,
@@ -30,33 +31,19 @@ from .cross_validation import (
     run_tasks,
 )
 from .leakage import check_folds
-from .metrics import ALPHA, check_confidence_level, pearson_r
-from .store import ResultStore
+from .metrics import ALPHA, block_correlation, check_confidence_level
 from .study import make_study
 from .surrogates import NULLS, slow_trend
 
 __all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
 
-# Recordings from which swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
+# With so many recordings, swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
-# How much more r scatters in cross-validation than predictions that are kept tell, at most: see
+# How much more r scatters in cross-validation than with fixed predictions, at most: see
 # metrics.region_scores.
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
-# Draws are fitted beside each other, up to this many columns of BOLD.
+# Surrogates are fitted side by side, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
-
-_WITH = {
-    "swap": "the BOLD of another recording of those given",
-    "shift": "its own BOLD, shifted in time with nothing wrapped around",
-    "circular": "its own BOLD, rolled around in time",
-    "phase": "its own BOLD with randomized phases",
-}
-_ASSUMES = {
-    "swap": "the recordings' BOLD series are exchangeable where none follows its EEG",
-    "shift": "BOLD is stationary (p is an upper bound, up to twice too large: Harris 2020)",
-    "circular": "BOLD is stationary and its end fits its beginning",
-    "phase": "BOLD is stationary and Gaussian",
-}
 
 
 @dataclass
@@ -68,20 +55,21 @@ class NullTest:
     table : DataFrame, indexed by region
         ``r``; ``p`` of the region alone; ``p_max``, corrected over the regions by the maximum
         statistic; ``null_mean``, ``null_low`` and ``null_high``: mean and central interval of r
-        under the null; ``n``, the volumes r is computed on.
+        under the null; ``n``, the volumes r is computed on; ``p_parametric`` and ``influence``, as
+        in :func:`~sklearn_beira.region_scores`.
     draws : ndarray, shape (n_surrogates, n_rois)
-        Correlations of every draw, widened where predictions were kept (as are ``null_low`` and
+        Correlations of every surrogate, widened for fixed predictions (as are ``null_low`` and
         ``null_high``).
     null : str
         Name of the null.
     refit : bool
-        Whether the procedure was repeated in every draw.
+        Whether the procedure was repeated for every surrogate.
     n_distinct : int or None
-        How many different draws there are; None for practically all.
+        How many different surrogates exist, if they are few.
     question : str
         What p answers, in words.
     p_value : callable
-        Takes observed statistics and those of the draws, returns p.
+        Takes measured statistics and those of the surrogates, returns p.
     """
 
     table: pd.DataFrame
@@ -116,68 +104,64 @@ def null_test(
     n_jobs=None,
     random_state=0,
     verbose=True,
-):
-    """Test a whole procedure against BOLD that has nothing to do with the EEG.
+) -> NullTest:
+    """Test a whole procedure against BOLD that is unrelated to the EEG.
 
-    The model is cross-validated on the measured BOLD, and again on every draw of surrogate BOLD:
-    scaling, inner selection, fitting and scoring alike. p is the share of draws whose r is at least
-    as high, with the measured BOLD counted as one of them. r is centered within test blocks
-    (:func:`~sklearn_beira.evaluation.pearson_r`).
+    The model is cross-validated on the measured BOLD, and again on every surrogate: scaling, inner
+    selection, fitting and scoring. p is the share of surrogates whose r is at least as high, with
+    the measured BOLD counted as one of them. r is centered within test blocks
+    (:func:`~sklearn_beira.pearson_r`).
 
     Parameters
     ----------
     model : estimator
-        Any regressor over X; a search such as GridSearchCV repeats its selection in every draw.
-    X : EEGWindows or array-like, shape (n_volumes, ...)
-        Samples, of one or several recordings.
+        Any regressor over X. A search such as GridSearchCV repeats its selection for every
+        surrogate.
+    X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, ...)
+        Samples of one or several recordings.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.
     groups : array-like of shape (n_volumes,) or None
         Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
-        also tell the recordings apart; rows are then taken in order.
+        also separate the recordings, whose rows are taken in order.
     null : {"auto", "swap", "shift", "circular", "phase"}
-        Where the surrogate BOLD comes from.
+        Source of the surrogate BOLD.
 
-        - "swap": the BOLD of other recordings, scaled: all recordings change places, or stretches
-          of ``other_bold`` are drawn. It keeps whatever else real BOLD is like.
+        - "swap": BOLD of other recordings, scaled. Recordings change places, or stretches of
+          ``other_bold`` are drawn. All other properties of real BOLD stay.
         - "shift": the same BOLD, shifted by up to a quarter of the recording, with the bound on p
-          of [1]_. Valid for stationary series, costs half of the volumes, and is conservative.
-        - "circular": the same BOLD, rolled around. Assumes that BOLD is stationary.
+          of [1]_. Valid for stationary BOLD and conservative; costs half of the volumes.
+        - "circular": the same BOLD, rolled. Assumes stationary BOLD.
         - "phase": the same BOLD with randomized phases, the same for all regions [2]_. Assumes
           stationary, Gaussian BOLD.
 
-        "auto" takes "swap" where ``other_bold`` or at least four recordings are given, else
-        "phase".
+        "auto" uses "swap" if ``other_bold`` or at least four recordings are given, else "phase".
     n_surrogates : int
-        Number of draws. Where fewer different ones exist, all of them are taken.
+        Number of surrogates. If fewer different ones exist, all of them are used.
     refit : bool
-        False keeps the predictions and changes the BOLD only in scoring. That needs no fit. But in
-        cross-validation BOLD is learned from as well as tested against, so that r scatters up to
-        1.4 times as much (:func:`~sklearn_beira.evaluation.region_scores`): the draws, in Fisher's
-        z, are widened by the root of 2. For models linear in BOLD p is then an upper bound. Folds
-        so close that BOLD is predicted from its neighbors are refused, or warned of; so are 10 and
-        more folds of models that may choose by BOLD what to read.
+        False uses fixed predictions and replaces BOLD in scoring only, which needs no fit. As BOLD
+        of each fold is also learned from, r scatters up to 1.4 times as much in cross-validation
+        (:func:`~sklearn_beira.region_scores`), and the null distribution is widened by the root of
+        2 in Fisher's z. p is then an upper bound for models linear in BOLD. Folds that leak are
+        refused, and models that may select features using BOLD are warned of in 10 folds or more.
     keep_trend : bool
-        What is exchanged, shifted or randomized is BOLD without its slow trend, which stays in
-        place: drifts of EEG and BOLD agree by chance, and are no finding. The trend is a line and
-        the cosines with periods above 128 s (at 2 s a volume where a plain array does not tell), so
-        that coupling has to be faster to be found. False moves the trend as well. That is sound
-        for "swap" with ``refit``, where the recordings are exchangeable, trends and all; it is how
-        slow coupling can be found in many recordings.
+        Surrogates keep the slow trend of BOLD in place, as drifts of EEG and BOLD agree by chance.
+        The trend is a line and the cosines with periods above 128 s (2 s per volume if times are
+        unknown); only faster coupling can be found. False moves the trend as well. This is valid
+        for "swap" with ``refit``, if recordings are exchangeable with their trends.
     other_bold : list of array-like of shape (n, n_rois) or None
-        BOLD of the same regions in other recordings, at the same repetition time, for "swap". Each
-        draw takes stretches of random recordings at random starts, so each recording in X needs one
-        that is at least as long.
+        BOLD of the same regions in other recordings, at the same repetition time, for "swap". At
+        least one must be as long as the longest recording in X.
     confidence_level : float
-        Share of the draws between ``null_low`` and ``null_high``.
+        Share of the surrogates between ``null_low`` and ``null_high``.
     cache : path-like or None
-        Folder for finished draws; a run that was killed continues.
+        Folder for finished fits, from which the same call continues after it was killed.
     n_jobs : int or None
-        Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
+        Processes, as in joblib; ``joblib.parallel_config("dask")`` works, too.
     random_state : int, RandomState instance or None
-        Seed of the draws. Give the model its own.
+        Seed of the surrogates. Models have their own.
     verbose : bool
         Show a progress bar.
 
@@ -186,19 +170,20 @@ def null_test(
     result : NullTest
         ``result.table`` has one row per region.
 
+    Raises
+    ------
+    ValueError
+        If folds leak so much that p would be meaningless, or if the null cannot be drawn.
+
     Warns
     -----
     StationarityWarning
-        If "shift", "circular" or "phase" meets BOLD that the test of Kwiatkowski et al. (1992)
-        finds not stationary around a linear trend, or around its level where the trend is moved
-        (5 % over all series together); if "phase" meets BOLD with far heavier tails than its draws,
-        or "swap" recordings that are not equally smooth; or if n_eff does not confirm a finding,
-        and few volumes decide it.
+        If BOLD violates an assumption of the null: it is not stationary (KPSS test, 5 % over all
+        series), has far heavier tails than surrogates of random phases, or comes from recordings
+        that are not equally smooth; or if a few high-amplitude volumes drive a finding.
     GapWarning
-        If the model looks back farther than the gap of the splitter, if test blocks are so short
-        and close to training volumes that smooth BOLD is predicted from its neighbors (without
-        ``refit``, this is an error where it is much), or if BOLD plainly runs on from group to
-        group of a plain array as within one recording; few groups cannot tell.
+        If training and test volumes share EEG, if autocorrelated BOLD leaks across the folds, or if
+        groups of a plain array look like pieces of one recording.
 
     References
     ----------
@@ -224,31 +209,71 @@ def null_test(
             "null_test takes one model, got a dict; give its models one by one, or all of them to "
             "compare."
         )
-    name = type(model).__name__
-    check_models({name: model})
+    models = {type(model).__name__: model}
     check_confidence_level(confidence_level)
+    check_models(models)
     study = make_study(X, y, cv, groups)
-    p = "refit" if refit else "kept"
-    check_folds({name: model}, study, p=p, needs_apart=not refit)
-    if not refit:
-        check_kept({name: model}, study)
-    null = choose_null(null, study, other_bold)
-    draws = draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend)
-    store = ResultStore(cache)
-    at = study.at(draws.rows) if refit else study
-    predictions, _ = predict_all({name: model}, at, store, n_jobs, verbose)
-    if refit:
-        r, null_r = refit_draws(model, at, predictions[name], draws, store, n_jobs, verbose)
-    else:
-        r, null_r = score_draws(study, predictions[name], draws)
-    result = summarize(study, r, null_r, draws, null, refit, keep_trend, confidence_level)
-    check_findings({name: result}, at, predictions)
-    return result
+    draws, _ = prepare(
+        models,
+        study,
+        null,
+        n_surrogates=n_surrogates,
+        refit=refit,
+        keep_trend=keep_trend,
+        other_bold=other_bold,
+        random_state=random_state,
+        p="refit" if refit else "fixed",
+    )
+    tests = null_distributions(
+        models,
+        study,
+        draws,
+        refit=refit,
+        confidence_level=confidence_level,
+        run={"store": ResultStore(cache), "n_jobs": n_jobs, "verbose": verbose},
+    )
+    return next(iter(tests.values()))
 
 
-# -- the pieces, which compare uses as well -----------------------------------------------------
+# -- the runner, which compare shares -------------------------------------------------------------
+def prepare(models, study, null, *, n_surrogates, refit, keep_trend, other_bold, random_state, p):
+    """Check folds and null before anything is computed, and make the surrogates.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    study : Study
+        Samples and folds.
+    null : str or None
+        As in :func:`null_test`; None makes no surrogates.
+    n_surrogates, refit, keep_trend, other_bold, random_state : object
+        As in :func:`null_test`.
+    p : {"fixed", "refit", "parametric"}
+        Where p comes from, as in :func:`~sklearn_beira.evaluation.leakage.check_folds`.
+
+    Returns
+    -------
+    draws : Surrogates or None
+        The surrogates.
+    doubts : dict of str to ndarray of shape (n_rois,)
+        ``smoothness``, ``neighbor_r`` and ``null_scatter``.
+    """
+    fixed = null is not None and not refit
+    smoothness, neighbor_r = check_folds(models, study, p=p, needs_apart=fixed)
+    if fixed:
+        check_fixed(models, study)
+    draws, scatter = None, np.nan
+    if null is not None:
+        null = choose_null(null, study, other_bold)
+        draws = draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend)
+        scatter = draws.scatter
+    doubts = {"smoothness": smoothness, "neighbor_r": neighbor_r, "null_scatter": scatter}
+    return draws, doubts
+
+
 def choose_null(null, study, other_bold):
-    """Resolve "auto" and refuse what cannot be drawn.
+    """Resolve "auto" and refuse a null that cannot be drawn.
 
     Parameters
     ----------
@@ -264,7 +289,7 @@ def choose_null(null, study, other_bold):
     null : str
         One of ``NULLS``.
     """
-    n_runs = len(study.runs())
+    n_runs = len(study.runs)
     if null == "auto":
         return "swap" if other_bold is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
     if not isinstance(null, str) or null not in NULLS:
@@ -280,7 +305,7 @@ def choose_null(null, study, other_bold):
 
 
 def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend=True):
-    """Prepare the draws, and warn where the null cannot be trusted.
+    """Make the surrogates, and warn if the null cannot be trusted.
 
     Parameters
     ----------
@@ -288,171 +313,211 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
         Samples and folds.
     null : str
         One of ``NULLS``.
-    n_surrogates : int
-        Draws asked for.
-    other_bold : list or None
-        As in :func:`null_test`.
-    random_state : int, RandomState instance or None
-        Seed.
-    keep_trend : bool
+    n_surrogates, other_bold, random_state, keep_trend : object
         As in :func:`null_test`.
 
     Returns
     -------
-    surrogates : Surrogates
-        The draws.
+    draws : Surrogates
+        The surrogates.
     """
     if not (isinstance(n_surrogates, Integral) and n_surrogates >= 1):
         raise ValueError(f"n_surrogates must be an integer of at least 1, got {n_surrogates!r}.")
-    runs = study.runs()
     if other_bold is not None:
-        other_bold = check_others(other_bold, study, max(map(len, runs)))
+        other_bold = check_other_bold(other_bold, study)
     if null != "swap":
-        check_stationary(study, runs, null, keep_trend)
+        check_stationary(study, null, keep_trend)
     rng = check_random_state(random_state)
     trend = np.zeros_like(study.y)
     if keep_trend:
-        trend = slow_trend(study.y, runs, study.t_r)
+        trend = slow_trend(study.y, study.runs, study.t_r)
         if other_bold is not None:
             other_bold = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in other_bold]
-    rest = study.y - trend
+    rest, scatter, options = study.y - trend, np.nan, {}
     if null == "swap":
-        rest[:, np.ptp(rest, axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0  # of rounding
-        check_alike(rest, runs, other_bold, study.region_names)
-    options = {"scale": keep_trend} if null == "swap" else {}
-    draws = NULLS[null](rest, runs, n_surrogates, rng, other_bold, **options).on(trend)
-    least = draws.p_value(np.ones(1), np.zeros((draws.n_surrogates, 1)))[0]
-    if draws.n_surrogates < n_surrogates and least > ALPHA:
+        # Only rounding is left of a region that is nothing but trend.
+        rest[:, np.ptp(rest, axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0
+        scatter = check_alike(rest, study.runs, other_bold, study.region_names)
+        options = {"scale": keep_trend}
+    draws = NULLS[null](rest, study.runs, n_surrogates, rng, other_bold, **options).on(trend)
+    draws.null, draws.keep_trend, draws.scatter = null, keep_trend, scatter
+    if draws.n_surrogates < n_surrogates and draws.lowest_p > ALPHA:
         warn_user(
             f"null={null!r} has only {draws.n_surrogates} draws here, so p cannot fall below "
-            f"{least:.2f}; give more or longer recordings, or use another null.",
+            f"{draws.lowest_p:.2f}; give more or longer recordings, or use another null.",
         )
     if null == "phase":
-        check_gaussian(study, runs, trend)
+        check_gaussian(study, trend)
     lost = len(study.y) - len(draws.rows)
     if lost and null == "swap":
         warn_user(
             f"recordings differ in length: {lost} of {len(study.y)} volumes at their ends are left "
-            f"out of the swaps.",
+            f"out of the swaps; cut the recordings to one length to avoid it.",
         )
     return draws
 
 
+def null_distributions(
+    models, study, draws, *, refit, confidence_level, run, predictions=None, over_models=False
+):
+    """Compare every model with its null distribution.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Not fitted; they are cloned.
+    study : Study
+        Samples and folds.
+    draws : Surrogates
+        The surrogates.
+    refit : bool
+        Whether the procedure is repeated for every surrogate.
+    confidence_level : float
+        Share of the surrogates between ``null_low`` and ``null_high``.
+    run : dict
+        ``store``, ``n_jobs`` and ``verbose`` of
+        :func:`~sklearn_beira.evaluation.cross_validation.predict_all`.
+    predictions : dict of str to ndarray of shape (n_volumes, n_rois) or None
+        Out-of-fold predictions; None computes them.
+    over_models : bool
+        Correct ``p_max`` over models as well as regions.
+
+    Returns
+    -------
+    tests : dict of str to NullTest
+        Of each model.
+    """
+    n = np.count_nonzero(study.blocks[draws.rows] >= 0)
+    if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
+        study, predictions = study.at(draws.rows), None
+    if predictions is None:
+        predictions, _ = predict_all(models, study, **run)
+    tests = {}
+    for name, model in models.items():
+        if refit:
+            r, null_r = refit_draws(model, study, predictions[name], draws, run)
+        else:
+            r, null_r = score_draws(study, predictions[name], draws)
+        n_models = len(models) if over_models else 1
+        test = _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models)
+        scores = study.scores(predictions[name], study.tested_in_time)
+        test.table["p_parametric"], test.table["influence"] = scores["p"], scores["influence"]
+        tests[name] = test
+    if over_models:
+        highest = np.max([t.draws.max(axis=1) for t in tests.values()], axis=0)[:, np.newaxis]
+        for test in tests.values():
+            test.table["p_max"] = draws.p_value(test.table["r"].to_numpy(), highest)
+    check_findings(tests)
+    return tests
+
+
 def score_draws(study, y_pred, draws):
-    """Compare fixed predictions with measured BOLD and with every draw.
+    """Compare fixed predictions with measured BOLD and with every surrogate.
 
     Parameters
     ----------
     study : Study
         Samples and folds.
     y_pred : ndarray, shape (n_volumes, n_rois)
-        Out-of-fold predictions, NaN where there is none.
+        Out-of-fold predictions, NaN in rows that no fold tests.
     draws : Surrogates
-        The draws.
+        The surrogates.
 
     Returns
     -------
     r : ndarray, shape (n_rois,)
-        With measured BOLD, over the rows of the draws.
+        With measured BOLD, over the rows of the surrogates.
     null_r : ndarray, shape (n_surrogates, n_rois)
-        With the draws, widened where models were trained on BOLD that others are tested on.
+        With the surrogates, widened if models were trained on BOLD that others are tested on.
     """
     use = study.blocks[draws.rows] >= 0
     rows = draws.rows[use]
     y_pred, blocks = y_pred[rows], study.blocks[rows]
     null_r = np.empty((draws.n_surrogates, study.y.shape[1]))
-    for some in _chunks(draws.n_surrogates, _draws_beside(study.y.shape[1])):
+    for some in _chunks(draws.n_surrogates, _draws_side_by_side(study.y.shape[1])):
         bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
-        null_r[some] = _r(bold, np.tile(y_pred, len(some)), blocks).reshape(len(some), -1)
+        beside = np.tile(y_pred, len(some))
+        null_r[some] = block_correlation(bold, beside, blocks).reshape(len(some), -1)
     if study.is_cross_validated(study.tested):
         z = fisher_z(null_r)
         # Around their mean, which a trend that stays in place may have moved away from 0.
         null_r = np.tanh(z.mean(axis=0) + _CHANCE_COUNTS_TWICE * (z - z.mean(axis=0)))
-    return _r(study.y[rows], y_pred, blocks), null_r
+    return block_correlation(study.y[rows], y_pred, blocks), null_r
 
 
-def refit_draws(model, study, y_pred, draws, store, n_jobs, verbose):
-    """Repeat the procedure on every draw.
+def refit_draws(model, study, y_pred, draws, run):
+    """Repeat the procedure for every surrogate.
 
     Parameters
     ----------
     model : estimator
         Not fitted; it is cloned.
     study : Study
-        The rows of the draws, in their order.
+        The rows of the surrogates, in their order.
     y_pred : ndarray, shape (n_volumes, n_rois)
-        Out-of-fold predictions of the measured BOLD, NaN where there is none.
+        Out-of-fold predictions of the measured BOLD, NaN in rows that no fold tests.
     draws : Surrogates
-        The draws.
-    store : ResultStore
-        Where finished draws are kept.
-    n_jobs : int or None
-        Processes, as in joblib.
-    verbose : bool
-        Show a progress bar.
+        The surrogates.
+    run : dict
+        As in :func:`null_distributions`.
 
     Returns
     -------
     r : ndarray, shape (n_rois,)
         With measured BOLD.
     null_r : ndarray, shape (n_surrogates, n_rois)
-        With the draws.
+        With the surrogates.
     """
-    n_rois = study.y.shape[1]
-    beside = _draws_beside(n_rois) if has_independent_targets(model) else 1
-    parts = _chunks(draws.n_surrogates, beside)
+    store, n_rois, rows = run["store"], study.y.shape[1], study.tested
+    beside = _draws_side_by_side(n_rois) if has_independent_targets(model) else 1
     shared = store.key(clone(model), study.X, study.folds, study.blocks, versions())
     results, waiting = {}, []
-    for part in parts:
+    for part in _chunks(draws.n_surrogates, beside):
         bold = np.concatenate([draws.bold(k) for k in part], axis=1)
         key = store.key(shared, bold)
         found = store.get(key)
+        results[part.start] = None if found is None else found[0]
         if found is None:
-            waiting.append((part, key, bold))
-        else:
-            results[part.start], _ = found
+            waiting.append((part.start, key, bold))
     tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
-    done = run_tasks(tasks, n_jobs, "Null", verbose)
-    for (part, key, _), null_r in zip(waiting, done, strict=True):
-        results[part.start] = null_r
+    done = run_tasks(tasks, run["n_jobs"], "Null", run["verbose"])
+    for (start, key, _), null_r in zip(waiting, done, strict=True):
+        results[start] = null_r
         store.put(key, null_r, {})
-    null_r = np.concatenate([results[part.start] for part in parts]).reshape(-1, n_rois)
+    null_r = np.concatenate(list(results.values())).reshape(-1, n_rois)
+    return block_correlation(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
+
+
+def _procedure_r(model, study, bold):
     rows = study.tested
-    return _r(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
+    y_pred = out_of_fold(model, study, bold)
+    return block_correlation(bold[rows], y_pred[rows], study.blocks[rows])
 
 
-def summarize(study, r, null_r, draws, null, refit, keep_trend, confidence_level, n_models=1):
-    """Make the result of a null test.
+def _draws_side_by_side(n_rois):
+    return max(1, _MOST_TARGETS // n_rois)
 
-    Parameters
-    ----------
-    study : Study
-        Samples and folds.
-    r : ndarray, shape (n_rois,)
-        Observed.
-    null_r : ndarray, shape (n_surrogates, n_rois)
-        Of the draws.
-    draws : Surrogates
-        The draws.
-    null : str
-        Name of the null.
-    refit : bool
-        Whether the procedure was repeated.
-    keep_trend : bool
-        Whether the slow trend stayed in place.
-    confidence_level : float
-        Share of the draws in the interval.
-    n_models : int
-        Models that p_max will be corrected over.
 
-    Returns
-    -------
-    result : NullTest
-        Table, draws and words.
-    """
-    low, high = np.quantile(
-        null_r, [(1 - confidence_level) / 2, (1 + confidence_level) / 2], axis=0
-    )
+def _chunks(n_surrogates, size):
+    return [range(k, min(k + size, n_surrogates)) for k in range(0, n_surrogates, size)]
+
+
+# -- the result -----------------------------------------------------------------------------------
+_REPEATED = (
+    "Surrogates replace BOLD in training and test, and selection and fit are repeated.",
+    "Surrogates replace BOLD in scoring only; the predictions stay as they are. In cross-validation "
+    "BOLD is also learned from, so the null distribution is widened by the root of 2 in Fisher's z, "
+    "the most that it can be for models linear in BOLD.",
+)
+_CORRECTED = (
+    "p_max is corrected over regions by the maximum statistic.",
+    "p_max is corrected over regions and models by the maximum statistic.",
+)
+
+
+def _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models):
+    edges = (1 - confidence_level) / 2, (1 + confidence_level) / 2
+    low, high = np.quantile(null_r, edges, axis=0)
     table = pd.DataFrame(
         {
             "r": r,
@@ -461,45 +526,19 @@ def summarize(study, r, null_r, draws, null, refit, keep_trend, confidence_level
             "null_mean": null_r.mean(axis=0),
             "null_low": low,
             "null_high": high,
-            "n": np.count_nonzero(study.blocks[draws.rows] >= 0),
+            "n": n,
         },
         index=pd.Index(study.region_names, name="region"),
     )
-    trend = " on top of its own slow trend" if keep_trend else ""
-    # Of 2 M shifts, M + 1 in a row are what p counts among.
-    of = "n / 2" if null == "shift" else "n"
-    repeated = (
-        "It stands in for the BOLD of training and test alike, and selection and fit are repeated."
-        if refit
-        else "It stands in for the measured BOLD when predictions are scored; the predictions stay "
-        "as they are. Where BOLD is learned from as well as tested against, as in "
-        "cross-validation, r scatters more than that tells: the draws are widened, in Fisher's z, "
-        "by the root of 2, the most it can be for models linear in BOLD."
-    )
-    question = (
-        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} draws have an r at "
-        f"least as high as the measured one, so p is never 0. In a draw, a recording has "
-        f"{_WITH[null]}{trend}. {repeated} It is also assumed that {_ASSUMES[null]}"
-        f"{', but for that trend' * keep_trend}. p_max is corrected over the {len(r)} "
-        f"region{'s' * (len(r) > 1)}{f' and {n_models} models' * (n_models > 1)} by the maximum "
-        f"statistic: of a draw the highest r counts, so that a region that scatters much raises "
-        f"the p_max of all."
-    )
-    return NullTest(table, null_r, null, refit, draws.n_distinct, question, draws.p_value)
-
-
-def _procedure_r(model, study, bold):
-    rows = study.tested
-    return _r(bold[rows], out_of_fold(model, study, bold)[rows], study.blocks[rows])
-
-
-def _r(y_true, y_pred, blocks):
-    return pearson_r(y_true, y_pred, blocks=blocks, multioutput="raw_values")
-
-
-def _draws_beside(n_rois):
-    return max(1, _MOST_TARGETS // n_rois)
-
-
-def _chunks(n_surrogates, size):
-    return [range(k, min(k + size, n_surrogates)) for k in range(0, n_surrogates, size)]
+    # Of 2 M shifts, p counts among M + 1 in a row.
+    of = "n / 2" if draws.null == "shift" else "n"
+    sentences = [
+        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} surrogates have an r at "
+        f"least as high as the measured one.",
+        NULLS[draws.null].question,
+        "The slow trend of each recording stays in place." if draws.keep_trend else "",
+        _REPEATED[0] if refit else _REPEATED[1],
+        _CORRECTED[n_models > 1],
+    ]
+    question = " ".join(filter(None, sentences))
+    return NullTest(table, null_r, draws.null, refit, draws.n_distinct, question, draws.p_value)

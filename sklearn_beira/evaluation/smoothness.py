@@ -1,20 +1,20 @@
-"""How smooth BOLD is in time, and what follows from that."""
+"""Autocorrelation of BOLD, and what follows from it."""
 
 from collections import Counter
 
 import numpy as np
 from scipy.signal import detrend
 
-# Lags that tell how smooth BOLD is, and training volumes on a side that tell of a test block.
+# Lags that the autocorrelation is fitted to, and training volumes on each side of a test block.
 _N_LAGS, _N_NEIGHBORS = 8, 10
 
 
 def fit_smoothness(y, runs):
-    r"""Describe how BOLD around a line is like itself some volumes later.
+    r"""Fit the autocorrelation of BOLD around a line.
 
-    Its autocorrelation at lag k is taken for :math:`a \varphi^k`, that of a first-order
-    autoregressive process that white noise may be added to: once with :math:`a = 1` and what lag
-    one says, and once as fits the first lags best.
+    The autocorrelation at lag k is modeled as :math:`a \varphi^k`, that of a first-order
+    autoregressive process with white noise: once with :math:`a = 1` and the measured lag one, and
+    once as fits the first lags best.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def fit_smoothness(y, runs):
     largest, y = np.abs(y).max(axis=0), y.copy()
     for run in runs:
         y[run] = detrend(y[run], axis=0)
-    y[:, y.std(axis=0) <= 1e-9 * largest] = 0.0  # of lines, rounding is left
+    y[:, y.std(axis=0) <= 1e-9 * largest] = 0.0  # only rounding is left of a line
     lags = np.arange(1, min(_N_LAGS, max(map(len, runs)) - 1) + 1)
     found = np.empty((len(lags), y.shape[1]))
     for k, lag in enumerate(lags):
@@ -53,7 +53,7 @@ def fit_smoothness(y, runs):
 
 
 def scatter_of_r(these, those):
-    r"""How much r of two unrelated series scatters, relative to that of white noise.
+    r"""Compute the variance of r of two unrelated series, relative to white noise.
 
     The variance of r is :math:`1 + 2 \sum_k \rho_x(k) \rho_y(k)` over the number of volumes, for
     long series (Bartlett 1935).
@@ -73,51 +73,49 @@ def scatter_of_r(these, those):
 
 
 def carried_over(smoothness, blocks, step):
-    r"""What r, centered within test blocks, neighboring training volumes alone could give.
+    r"""Compute the r, centered within test blocks, that neighboring training volumes could give.
 
     With the covariances :math:`\Sigma` within the block, :math:`T` between block and neighbors and
-    :math:`N` of the neighbors, and centring :math:`C`, they explain
-    :math:`tr(C T N^{-1} T' C)` of :math:`tr(C \Sigma C)`, and r of unrelated series as smooth has
-    the variance :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over blocks.
+    :math:`N` of the neighbors, and centering :math:`C`, the neighbors explain
+    :math:`tr(C T N^{-1} T' C)` of :math:`tr(C \Sigma C)`, and r of unrelated series that are as
+    smooth has the variance :math:`tr((C \Sigma C)^2) / tr(C \Sigma C)^2`, each trace summed over
+    blocks.
 
     Parameters
     ----------
     smoothness : ndarray of shape (n_models, n_rois, 2)
         Of :func:`fit_smoothness`.
     blocks : list of tuple
-        As of ``_folds``: volumes of each, and its distances to training volumes.
+        Volumes of each block, and its distances to training volumes.
     step : float
-        Time between volumes, in the unit of the blocks.
+        Time between volumes, in the unit of the distances.
 
     Returns
     -------
-    r : float
-        The r, of the region where it is most standard errors.
-    n_errors : float
-        How many they are.
-    region : int
-        Its number.
+    r : ndarray of shape (n_rois,)
+        The r, by the model of the autocorrelation that makes it most standard errors.
+    n_errors : ndarray of shape (n_rois,)
+        The same in standard errors of r.
     """
     in_volumes = Counter((n, *np.divide(apart, step).round(3).tolist()) for n, *apart in blocks)
-    worst = (0.0, 0.0, 0)
-    flat = smoothness.reshape(-1, 2)
-    for rho, share in np.unique(flat[flat.all(axis=1)], axis=0):
+    r, n_errors = np.zeros(smoothness.shape[:2]), np.zeros(smoothness.shape[:2])
+    for rho, share in np.unique(smoothness[smoothness.all(axis=2)], axis=0):
         told, variance, squares = sum(
             count * _told_by_neighbors(rho, share, n, apart)
             for (n, *apart), count in in_volumes.items()
         )
         if variance > 0:
-            r = np.sqrt(told / variance)
-            region = np.flatnonzero((flat == (rho, share)).all(axis=1))[0] % smoothness.shape[1]
-            worst = max(worst, (r * variance / np.sqrt(squares), r, region))
-    n_errors, r, region = map(float, worst)
-    return r, n_errors, int(region)
+            same = (smoothness == (rho, share)).all(axis=2)
+            r[same] = np.sqrt(told / variance)
+            n_errors[same] = r[same] * variance / np.sqrt(squares)
+    worst, region = n_errors.argmax(axis=0), np.arange(r.shape[1])
+    return r[worst, region], n_errors[worst, region]
 
 
 def _told_by_neighbors(rho, share, n, apart):
     """Sums of :func:`carried_over` for a block of n volumes, at distances in volumes."""
     place = np.arange(n, dtype=float)
-    # Without noise the nearest volume tells all that a side knows.
+    # Without noise the nearest volume on a side makes the others redundant.
     behind = np.arange(1 if share == 1 else _N_NEIGHBORS)
     neighbors = np.concatenate([-apart[0] - behind, n - 1 + apart[1] + behind])
     neighbors = neighbors[np.isfinite(neighbors)]

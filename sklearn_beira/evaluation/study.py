@@ -2,9 +2,10 @@
 
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import joblib
+import mne
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -16,114 +17,146 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 from .._utils.numbers import check_bold, check_kind, varying
 from .._utils.warn import warn_user
 from ..eeg.checks import check_rows
-from ..eeg.rows import group_labels
+from ..eeg.rows import recordings_and_times
 from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
-from .metrics import effective_n, pearson_r, r_p_value
+from .effective_n import independent_volumes
+from .metrics import correlate, r_p_value, score_regions, unit_pair
 from .splitters import BlockedKFold
 
-# How seldom recordings may continue each other so smoothly by chance.
+# Groups are called pieces of one recording below this p.
 _ODD = 1e-3
 
 
 @dataclass
 class Study:
-    """Samples and the folds they are evaluated in, checked once.
+    """Samples and the folds they are evaluated in, checked once by :func:`make_study`.
 
     Parameters
     ----------
     X : EEGWindows or array-like, shape (n_volumes, ...)
-        Samples.
+        Samples, as the models get them.
     y : ndarray of float64, shape (n_volumes, n_rois)
         BOLD.
     region_names : list of str
         Regions.
+    index : pandas.Index
+        Labels of the rows of y.
     recordings : ndarray of shape (n_volumes,)
         Recording of each row.
+    times : ndarray of shape (n_volumes,)
+        Time of each row in s; its number within the recording if times are unknown.
+    reach : float or None
+        Time in s by which two volumes must be apart to share no EEG; None if times are unknown.
+    subjects : ndarray of shape (n_volumes,) or None
+        Subject of each row.
     groups : array-like or None
-        What the splitter gets.
+        Groups for the splitter.
     cv : cross-validation splitter
         Folds.
     folds : list of tuple of ndarray or None
         Rows of training and test; None asks ``cv``.
-    index : pandas.Index or None
-        Labels of the rows of y, where it has some.
+
+    Attributes
+    ----------
+    runs : list of ndarray of int
+        Rows of each recording, in order of time.
+    fold_of : ndarray of int, shape (n_volumes,)
+        Fold that tests each row; -1 if none does.
+    blocks : ndarray of int, shape (n_volumes,)
+        Test block (fold and recording) of each row; -1 if no fold tests it.
     """
 
     X: object
     y: np.ndarray
     region_names: list
+    index: pd.Index
     recordings: np.ndarray
+    times: np.ndarray
+    reach: float | None
+    subjects: np.ndarray | None
     groups: object
     cv: object
     folds: list | None = None
-    index: object = None  # of the rows of y
-    fold_of: np.ndarray = field(init=False)  # the fold that tests each row, or -1
+    runs: list = field(init=False)
+    fold_of: np.ndarray = field(init=False)
     blocks: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        n = len(self.y)
+        run_numbers = np.unique(self.recordings, return_inverse=True)[1].ravel()
+        rows = [np.flatnonzero(run_numbers == k) for k in range(run_numbers.max() + 1)]
+        self.runs = [r[np.argsort(self.times[r], kind="stable")] for r in rows]
         if self.folds is None:
             self.folds = self.split(self.cv)
+        self.fold_of = self._number_folds()
+        _, blocks = np.unique(
+            np.column_stack([self.fold_of, run_numbers]), axis=0, return_inverse=True
+        )
+        self.blocks = np.where(self.fold_of < 0, -1, blocks.ravel())
+
+    def _number_folds(self):
+        n = len(self.y)
         if not self.folds:
             raise ValueError("cv gave no split; an evaluation needs at least one.")
-        fold = np.full(n, -1)
+        fold_of = np.full(n, -1)
         for k, (train, test) in enumerate(self.folds):
             for rows in (train, test):
-                _check_rows(rows, n, k)
+                whole = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows)
+                if not whole or not 0 <= rows.min() <= rows.max() < n:
+                    raise ValueError(
+                        f"fold {k} of cv must hold row numbers from 0 to {n - 1}, at least one for "
+                        f"training and one for test, got {np.array2string(rows, threshold=5)}."
+                    )
             if len(test) < 2:
                 raise ValueError(
                     f"fold {k} of cv tests one volume, and r needs at least 2; use fewer folds."
                 )
-            if (fold[test] >= 0).any() or len(np.intersect1d(train, test)):
+            if (fold_of[test] >= 0).any() or len(np.intersect1d(train, test)):
                 raise ValueError(
                     f"{self.cv} tests some volumes twice, or tests on training volumes; every "
                     f"volume may be predicted once, as with BlockedKFold or LeaveOneGroupOut."
                 )
-            fold[test] = k
-        # One block for every recording in every fold; -1 where a volume is never tested.
-        self.fold_of = fold
-        _, blocks = np.unique(
-            np.column_stack([fold, self.run_numbers]), axis=0, return_inverse=True
-        )
-        self.blocks = np.where(fold < 0, -1, blocks.ravel())
+            fold_of[test] = k
+        return fold_of
 
     def split(self, cv):
-        """Rows of training and test of each fold of a splitter."""
+        """Return the rows of training and test of each fold of a splitter."""
         with warnings.catch_warnings():
-            # What the models read of the windows is known here, see check_folds.
+            # check_folds knows what the models read of the windows, the splitter does not.
             warnings.simplefilter("ignore", GapWarning)
-            # Groups are offered to every splitter; some say that they need none.
+            # Groups are offered to every splitter; some warn that they need none.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
             folds = cv.split(self.X, self.y, self.groups)
             return [(np.asarray(train), np.asarray(test)) for train, test in folds]
 
     def __sizeof__(self):
-        # joblib's dask backend asks, and sends what is large to each worker once, not per task.
+        # joblib's dask backend asks, and sends large objects to each worker once, not per task.
         samples = getattr(self.X, "nbytes", None) or sys.getsizeof(self.X)
         return object.__sizeof__(self) + samples + self.y.nbytes
 
     @property
-    def times(self):
-        """Time of each row in s; for a plain array its number."""
-        return self.X.times if isinstance(self.X, EEGWindows) else np.arange(len(self.y))
-
-    @property
-    def run_numbers(self):
-        return np.unique(self.recordings, return_inverse=True)[1].ravel()
-
-    @property
     def t_r(self):
-        """Time between volumes in s; 2 s where nothing tells."""
-        if isinstance(self.X, EEGWindows):
-            steps = np.concatenate([np.diff(self.X.times[run]) for run in self.runs()])
-            return float(np.median(steps)) if len(steps) else 2.0
-        return float(getattr(self.cv, "t_r", None) or 2.0)
+        """Time between volumes in s; 2 s if it is unknown."""
+        if self.reach is None:
+            return float(getattr(self.cv, "t_r", None) or 2.0)
+        steps = np.concatenate([np.diff(self.times[run]) for run in self.runs])
+        return float(np.median(steps)) if len(steps) else 2.0
+
+    @property
+    def step(self):
+        """Time between volumes in the unit of ``times``."""
+        return 1.0 if self.reach is None else self.t_r
 
     @property
     def tested(self):
         """Rows that are predicted."""
         return np.flatnonzero(self.blocks >= 0)
+
+    @property
+    def tested_in_time(self):
+        """Rows that are predicted, recording by recording in order of time."""
+        order = np.concatenate(self.runs)
+        return order[self.blocks[order] >= 0]
 
     def is_cross_validated(self, rows):
         """Tell whether folds that test some of these rows learned from each other's."""
@@ -138,61 +171,63 @@ class Study:
             learns[k, learned_from[learned_from >= 0]] = True
         return bool((learns & learns.T).any())
 
-    def runs(self):
-        """Rows of each recording, in order of time."""
-        times, numbers = self.times, self.run_numbers
-        rows = [np.flatnonzero(numbers == k) for k in range(numbers.max() + 1)]
-        return [r[np.argsort(times[r], kind="stable")] for r in rows]
+    def scores(self, y_pred, rows, confidence_level=0.95):
+        """Score the predictions of some rows, in order of time, as ``region_scores`` does."""
+        return score_regions(
+            self.y[rows],
+            y_pred[rows],
+            self.blocks[rows],
+            self.is_cross_validated(rows),
+            self.region_names,
+            confidence_level,
+        )
 
     def at(self, rows):
-        """Make the same study of some of the rows, in the given order.
+        """Return the study of some of the rows, in the given order.
 
-        The folds stay what they are, as far as their rows are there: numbers of rows, in a list of
-        splits or in PredefinedSplit, are those of the whole. Only the blocks of BlockedKFold are
-        cut anew where rows were left out, so that they stay equally long.
+        The folds keep their rows, as far as these are there. Only the blocks of BlockedKFold are
+        cut anew, so that they stay equally long.
         """
-        groups = None if self.groups is None else np.asarray(self.groups)[rows]
-        return Study(
-            _safe_indexing(self.X, rows),
-            self.y[rows],
-            self.region_names,
-            self.recordings[rows],
-            groups,
-            self.cv,
-            None if isinstance(self.cv, BlockedKFold) else self._folds_at(rows),
+
+        def some(values):
+            return None if values is None else np.asarray(values)[rows]
+
+        return replace(
+            self,
+            X=_safe_indexing(self.X, rows),
+            y=self.y[rows],
+            index=self.index[rows],
+            recordings=self.recordings[rows],
+            times=self.times[rows],
+            subjects=some(self.subjects),
+            groups=some(self.groups),
+            folds=None if isinstance(self.cv, BlockedKFold) else self._folds_at(rows),
         )
 
     def _folds_at(self, rows):
         new = np.full(len(self.y), -1)
         new[rows] = np.arange(len(rows))
         folds = [tuple(new[part][new[part] >= 0] for part in fold) for fold in self.folds]
-        # As everywhere, a test needs two volumes.
+        # A test needs two volumes.
         return [(train, test) for train, test in folds if len(train) and len(test) >= 2]
 
 
-def _check_rows(rows, n, fold):
-    whole = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows)
-    if not whole or not 0 <= rows.min() <= rows.max() < n:
-        raise ValueError(
-            f"fold {fold} of cv must hold numbers of rows of X, for training and for test at least "
-            f"one from 0 to {n - 1}, got {np.array2string(rows, threshold=5)}."
-        )
-
-
-def make_study(X, y, cv, groups):
+def make_study(X, y, cv, groups, subjects=None):
     """Check the samples and lay out the folds.
 
     Parameters
     ----------
-    X : EEGWindows or array-like, shape (n_volumes, ...)
+    X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, ...)
         Samples.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
     cv : int, cross-validation splitter or None
         Folds; None stands for ``BlockedKFold(5)``, a number for as many blocks.
     groups : array-like of shape (n_volumes,) or None
-        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
-        also tell the recordings apart.
+        Groups for the splitter, by default the recordings of EEGWindows. If times are unknown they
+        also separate the recordings.
+    subjects : array-like of shape (n_volumes,) or None
+        Subject of each row, by default those of EEGWindows.
 
     Returns
     -------
@@ -200,19 +235,52 @@ def make_study(X, y, cv, groups):
         Samples and folds.
     """
     check_rows(X, y)
+    if isinstance(X, mne.BaseEpochs):
+        X = EEGWindows.from_array(X)
     n = _num_samples(X)
     check_kind(X, "X")
-    columns = getattr(y, "columns", None)
-    name, index = getattr(y, "name", None), getattr(y, "index", None)
-    y = check_bold(y, ensure_all_finite=False)
-    check_consistent_length(X, y)
+    index = getattr(y, "index", None)
+    y, names = _check_y(X, y)
     if groups is not None and np.shape(groups) != (n,):
         raise ValueError(
             f"groups must hold one label for each of the {n} volumes, got shape {np.shape(groups)}."
         )
-    y = y.reshape(n, -1)
+    recordings, times = recordings_and_times(X, groups, None, needed=False)
+    is_eeg = isinstance(X, EEGWindows)
+    has_times = is_eeg and X.has_times
+    if is_eeg:
+        _check_same_eeg(X)
+        groups = X.groups if groups is None else groups
+    if not has_times:
+        _check_borders(y, recordings)
+    if cv is None or isinstance(cv, int | np.integer):
+        cv = BlockedKFold(5 if cv is None else int(cv))
+    _check_index(X, index, recordings, has_times)
+    _check_same_bold(y, recordings)
+    study = Study(
+        X,
+        y,
+        names,
+        index if isinstance(index, pd.Index) else pd.RangeIndex(n),
+        np.asarray(recordings),
+        times,
+        X.reach if has_times else None,
+        X.subjects if is_eeg else None,
+        groups,
+        check_cv(cv),
+    )
+    if subjects is not None:
+        study.subjects = _check_subjects(study, np.asarray(subjects))
+    return study
+
+
+def _check_y(X, y):
+    columns, name = getattr(y, "columns", None), getattr(y, "name", None)
+    y = check_bold(y, ensure_all_finite=False)
+    check_consistent_length(X, y)
+    y = y.reshape(len(y), -1)
     if columns is not None:
-        names = [str(c) for c in columns]
+        names = [str(column) for column in columns]
     else:
         names = [f"ROI {i}" for i in range(y.shape[1])] if name is None else [str(name)]
     finite = np.isfinite(y)
@@ -222,22 +290,26 @@ def make_study(X, y, cv, groups):
             f"Input y contains NaN or infinity in {', '.join(bad)}, first in row "
             f"{int(np.argmin(finite.all(axis=1)))}; leave these volumes out of X and y."
         )
-    if isinstance(X, EEGWindows):
-        _check_twins(X)
-        recordings = X.groups
-        groups = X.groups if groups is None else groups
-    else:
-        recordings = np.zeros(n, dtype=int) if groups is None else group_labels(groups)
-        _check_borders(y, recordings)
-    if cv is None or isinstance(cv, int | np.integer):
-        cv = BlockedKFold(5 if cv is None else int(cv))
-    _check_index(X, index, recordings)
-    _check_same_bold(y, recordings)
-    return Study(X, y, names, recordings, groups, check_cv(cv), index=index)
+    return y, names
 
 
-def _check_index(X, index, recordings):
-    """Refuse tables whose own labels say that rows do not belong together, or are not in order."""
+def _check_subjects(study, subjects):
+    if subjects.shape != (len(study.y),):
+        raise ValueError(
+            f"subjects must name the subject of each of the {len(study.y)} rows, got shape "
+            f"{subjects.shape}."
+        )
+    for run in study.runs:
+        if len(np.unique(subjects[run])) > 1:
+            raise ValueError(
+                f"recording {study.recordings[run[0]]} has rows of several subjects; for a plain "
+                f"array, tell the recordings apart with groups."
+            )
+    return subjects
+
+
+def _check_index(X, index, recordings, has_times):
+    """Refuse tables whose labels contradict each other, or the order of time."""
     own = getattr(X, "index", None)
     labels = [i for i in (own, index) if isinstance(i, pd.Index) and i.is_unique]
     if len(labels) == 2 and not own.equals(index) and own.isin(index).all():
@@ -245,7 +317,7 @@ def _check_index(X, index, recordings):
             "X and y have the same index in another order, so that rows do not belong together; "
             "take y.loc[X.index]."
         )
-    if isinstance(X, EEGWindows):  # which know the time of every row
+    if has_times:
         return
     times = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
     for label in labels:
@@ -254,20 +326,17 @@ def _check_index(X, index, recordings):
             run.is_monotonic_increasing for run in runs
         ):
             raise ValueError(
-                "the index says that rows are not in order of time, but rows of a table are taken "
-                "in order; take X.sort_index() and y.sort_index(), or reset_index(drop=True) where "
-                "the index means nothing."
+                "the index says that rows are not in order of time; take X.sort_index() and "
+                "y.sort_index(), or reset_index(drop=True) if the index means nothing."
             )
 
 
 def _check_borders(y, recordings):
-    """Notice groups that are pieces of one recording: BOLD runs on from each to the next.
+    """Warn if groups look like pieces of one recording, as BOLD continues from each to the next.
 
-    Between recordings, neighbors differ as any two volumes do, so that the rank of a difference
-    among those of random pairs is uniform. Where groups come in turn, such as conditions do, there
-    are more borders than groups, which know of each other: then neighbors are correlated, with as
-    many independent pairs as the smoothness of both sides leaves. With few borders nothing can be
-    told.
+    Between recordings, neighbors differ as any two volumes do: the rank of a difference among those
+    of random pairs is uniform. Groups that take turns, such as conditions, have more borders than
+    groups: then the correlation of neighbors across borders is tested.
     """
     borders = np.flatnonzero(recordings[1:] != recordings[:-1]) + 1
     y = y[:, varying(y)][:, :100]
@@ -280,21 +349,19 @@ def _check_borders(y, recordings):
         ranks = [np.searchsorted(u, s) / len(u) for u, s in zip(usual.T, steps.T, strict=True)]
         p = stats.norm.cdf((np.mean(ranks) - 0.5) * np.sqrt(12 * len(borders)))
     else:
-        pair = detrend(y, axis=0)[[borders - 1, borders]]
-        r = pearson_r(*pair, multioutput="raw_values")
-        p = r_p_value(r, effective_n(*pair)).min() * len(r)
+        pair = unit_pair(*detrend(y, axis=0)[[borders - 1, borders]])
+        r = correlate(*pair[:2])
+        p = r_p_value(r, independent_volumes(*pair, r)).min() * len(r)
     if p < _ODD:
         warn_user(
-            f"groups are taken for recordings, but BOLD runs on from group to group "
-            f"({len(borders)} borders) as within one recording: left-out groups are then predicted "
-            f"from their neighbors in time. Use BlockedKFold, and groups only where these are "
-            f"recordings.",
+            f"groups should be recordings, but BOLD continues across their {len(borders)} borders "
+            f"as within one recording; use BlockedKFold, and groups only for recordings.",
             GapWarning,
         )
 
 
 def _check_same_bold(y, recordings):
-    """Refuse BOLD that two recordings have in common: two measurements never are the same."""
+    """Refuse two recordings with the same BOLD: two measurements never are equal."""
     seen = {}
     for k in pd.unique(recordings):
         series = y[recordings == k]
@@ -306,7 +373,7 @@ def _check_same_bold(y, recordings):
                 )
 
 
-def _check_twins(X):
+def _check_same_eeg(X):
     """Refuse a recording that is there twice: it would be training and test at once."""
     if X.epoched:
         return

@@ -1,4 +1,8 @@
-"""BOLD that has nothing to do with the EEG beside it, made of BOLD that was measured."""
+"""Nulls: BOLD that is unrelated to the EEG, made from measured BOLD.
+
+A new null is one function here, with one line above it: ``@null("...")`` registers the function
+under its name, with the sentences that tell what a surrogate is and what the null assumes.
+"""
 
 import itertools
 import math
@@ -8,28 +12,36 @@ import numpy as np
 
 from .._utils.numbers import standardize
 
-# A draw that equals what was observed must not lose to it by rounding.
+# A surrogate that equals the measured r must not lose to it by rounding.
 _ROUNDING = 1e-9
-# In s: what is slower is drift, by the custom of fMRI analysis.
+# Slower periods, in s, are drift, as is usual in fMRI analysis.
 _DRIFT_PERIOD = 128.0
 
 
 @dataclass
 class Surrogates:
-    """Draws of a null: which rows they cover, and the BOLD of each draw.
+    """Surrogate BOLD of a null.
 
     Parameters
     ----------
     rows : ndarray of int, shape (n_rows,)
-        Rows of X and y that take part, the same in every draw.
+        Rows of X and y that take part, the same in every surrogate.
     n_surrogates : int
-        Number of draws.
+        Number of surrogates.
     bold : callable
-        Takes the number of a draw, returns BOLD of shape (n_rows, n_rois).
+        Takes the number of a surrogate, returns BOLD of shape (n_rows, n_rois).
     n_distinct : int or None
-        How many different draws there can be, where that is few; None for practically all.
+        How many different surrogates exist, if they are few.
     p_value : callable
-        Takes the observed statistic (n,) and those of the draws (n_surrogates, n), returns p (n,).
+        Takes the measured statistic (n,) and those of the surrogates (n_surrogates, n), returns
+        p (n,).
+    null : str
+        Name of the null.
+    keep_trend : bool
+        Whether the slow trend stays in place.
+    scatter : ndarray of shape (n_rois,) or float
+        Variance of r of unrelated BOLD over that of surrogates from other recordings; NaN for
+        other nulls.
     """
 
     rows: np.ndarray
@@ -37,17 +49,25 @@ class Surrogates:
     bold: object
     n_distinct: int | None = None
     p_value: object = field(default=None)
+    null: str = ""
+    keep_trend: bool = True
+    scatter: object = np.nan
 
     def __post_init__(self):
         self.p_value = self.p_value or permutation_p
 
+    @property
+    def lowest_p(self):
+        """Lowest p that so many surrogates can give."""
+        return float(self.p_value(np.ones(1), np.zeros((self.n_surrogates, 1)))[0])
+
     def on(self, trend):
-        """Put the draws on a trend (n_volumes, n_rois) that stays in place."""
+        """Add a trend (n_volumes, n_rois) that stays in place to every surrogate."""
         return replace(self, bold=lambda k: trend[self.rows] + self.bold(k))
 
 
 def permutation_p(observed, draws):
-    """Share of draws at least as high as what was observed, which counts as one of them.
+    """Compute the share of surrogates at least as high as the measured statistic, itself included.
 
     Phipson, Smyth (2010), Permutation p-values should never be zero, SAGMB 9.
     """
@@ -55,7 +75,7 @@ def permutation_p(observed, draws):
 
 
 def linear_shift_p(observed, draws):
-    """Bound for a series of shifts -M to M, which are not exchangeable.
+    """Bound p for a series of shifts -M to M, which are not exchangeable.
 
     Harris (2020), Nonsense correlations in neuroscience, bioRxiv 2020.11.29.402719: if the
     statistic at shift 0 is among the m highest of the 2 M + 1, then p is at most m / (M + 1).
@@ -65,13 +85,13 @@ def linear_shift_p(observed, draws):
     return np.minimum(1.0, (1 + n_higher) / (1 + n_each_side))
 
 
-# -- what stays, and what is drawn ---------------------------------------------------------------
+# -- the trend, which stays in place ---------------------------------------------------------------
 def slow_trend(y, runs, t_r):
-    """Fit the slow trend of each recording, which draws leave in its place.
+    """Fit the slow trend of each recording, which surrogates keep.
 
-    Scanner and sleepiness drift, EEG drifts, and any two trends correlate. A null that moved the
-    trend away would call that a finding. The trend is a line and the cosines with periods above
-    128 s, the usual border between drift and signal in fMRI analysis.
+    Scanner and vigilance drift, EEG drifts, and any two trends correlate. A null that moved the
+    trend would call that a finding. The trend is a line and the cosines with periods above 128 s,
+    the usual cutoff of high-pass filters in fMRI analysis.
 
     Parameters
     ----------
@@ -103,15 +123,45 @@ def slow_trend(y, runs, t_r):
 
 
 def _at_scale(series, place):
-    """Series with the mean and SD of the place they come to."""
+    """Scale series to the mean and SD of the BOLD they replace."""
     return place.mean(axis=0) + place.std(axis=0) * standardize(series)
 
 
 # -- the nulls ----------------------------------------------------------------------------------
+#: The nulls by name: functions of (y, runs, n_surrogates, rng, others) that return Surrogates.
+NULLS = {}
+
+
+def null(question):
+    """Register a null under the name of its function.
+
+    Parameters
+    ----------
+    question : str
+        What a surrogate is and what the null assumes, as whole sentences for the user.
+
+    Returns
+    -------
+    decorator : callable
+        Registers the function and returns it.
+    """
+
+    def register(function):
+        function.question = question
+        NULLS[function.__name__] = function
+        return function
+
+    return register
+
+
+@null(
+    "In a surrogate, a recording has the BOLD of another recording. This assumes that recordings "
+    "are exchangeable if none follows its EEG."
+)
 def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     """Give each recording the BOLD of another one.
 
-    Every permutation of the recordings may be drawn, those that leave one in place as well: with
+    Every permutation of the recordings may be drawn, including those that leave one in place: with
     all of them the test is exact for exchangeable recordings. Recordings are cut to the length of
     the shortest.
 
@@ -122,18 +172,18 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     runs : list of ndarray of int
         Rows of each recording, in order of time.
     n_surrogates : int
-        Number of draws asked for; fewer come if there are fewer permutations.
+        Number of surrogates; fewer are returned if fewer permutations exist.
     rng : RandomState
-        Source of chance.
+        Random numbers.
     others : list of ndarray of shape (n, n_rois) or None
         BOLD of other recordings, to draw stretches from instead.
     scale : bool
-        Give what is drawn the mean and SD of the place it comes to.
+        Scale surrogates to the mean and SD of the BOLD they replace.
 
     Returns
     -------
     surrogates : Surrogates
-        The draws.
+        The surrogates.
     """
     if others is not None:
         return _from_others(y, runs, n_surrogates, rng, others, scale)
@@ -159,11 +209,14 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     return Surrogates(runs.ravel(), len(orders), bold, n_distinct)
 
 
+@null(
+    "In a surrogate, a recording has its own BOLD, shifted in time without wrapping around. This "
+    "assumes that BOLD is stationary; p is an upper bound, up to twice too large (Harris 2020)."
+)
 def shift(y, runs, n_surrogates, rng, others=None):
     """Shift BOLD against the EEG by a number of volumes, one shift for all recordings.
 
-    The middle of the EEG keeps its place and sees BOLD from -M to M volumes later, in true order:
-    nothing wraps around. M is a quarter of the shortest recording, or half of ``n_surrogates``.
+    The middle of the EEG keeps its place and is compared with BOLD from -M to M volumes later. M is a quarter of the shortest recording, or half of ``n_surrogates``.
 
     Neighboring shifts are not exchangeable, but for stationary BOLD the statistic is stationary
     over shifts. Of any M + 1 in a row at most m are among the m highest of them, hence each is so
@@ -178,7 +231,7 @@ def shift(y, runs, n_surrogates, rng, others=None):
     Returns
     -------
     surrogates : Surrogates
-        The draws, one for each shift but 0.
+        One surrogate for each shift except 0.
     """
     margin = min(n_surrogates // 2, min(map(len, runs)) // 4)
     if not margin:
@@ -196,8 +249,12 @@ def shift(y, runs, n_surrogates, rng, others=None):
     return Surrogates(rows, len(shifts), bold, len(shifts), linear_shift_p)
 
 
+@null(
+    "In a surrogate, a recording has its own BOLD, rolled in time. This assumes that BOLD is "
+    "stationary and that its end fits its beginning."
+)
 def circular(y, runs, n_surrogates, rng, others=None):
-    """Roll the BOLD of each recording around, by a random number of volumes.
+    """Roll the BOLD of each recording by a random number of volumes.
 
     Parameters
     ----------
@@ -207,8 +264,8 @@ def circular(y, runs, n_surrogates, rng, others=None):
     Returns
     -------
     surrogates : Surrogates
-        The draws. Rolls by less than a tenth of the recording are left out, as they
-        leave some of the true coupling in place.
+        The surrogates. Rolls by less than a tenth of the recording are left out, as they keep
+        some of the true coupling.
     """
     rows = np.concatenate(runs)
     least = [max(1, len(run) // 10) for run in runs]
@@ -221,8 +278,12 @@ def circular(y, runs, n_surrogates, rng, others=None):
     return Surrogates(rows, len(rolls), bold, n_distinct)
 
 
+@null(
+    "In a surrogate, a recording has its own BOLD with randomized phases. This assumes that BOLD is "
+    "stationary and Gaussian."
+)
 def phase(y, runs, n_surrogates, rng, others=None):
-    """Randomize the phases of BOLD, keeping its spectrum and how regions vary together.
+    """Randomize the phases of BOLD; its spectrum and cross-spectra stay.
 
     Prichard, Theiler (1994), Generating surrogate data for time series with several simultaneously
     measured variables, PRL 73.
@@ -235,7 +296,7 @@ def phase(y, runs, n_surrogates, rng, others=None):
     Returns
     -------
     surrogates : Surrogates
-        The draws.
+        The surrogates.
     """
     rows = np.concatenate(runs)
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_surrogates)
@@ -245,10 +306,6 @@ def phase(y, runs, n_surrogates, rng, others=None):
         return np.concatenate([_random_phases(y[run], local) for run in runs])
 
     return Surrogates(rows, n_surrogates, bold)
-
-
-#: The nulls by name.
-NULLS = {"swap": swap, "shift": shift, "circular": circular, "phase": phase}
 
 
 def _random_phases(series, rng):
@@ -286,9 +343,9 @@ def _from_others(y, runs, n_surrogates, rng, others, scale):
 
 
 def _distinct(choices, n_surrogates, rng):
-    """Draw one of the choices for every recording, no draw twice: all of them where few exist.
+    """Draw one of the choices for every recording without repeats: all of them if few exist.
 
-    A draw that comes twice would make p look finer than it is.
+    A repeated draw would make p look finer than it is.
     """
     n_distinct = math.prod(map(len, choices))
     if n_distinct <= n_surrogates:
