@@ -20,8 +20,8 @@ _ENOUGH_OTHERS = 5
 # Tails of BOLD are warned of above this excess kurtosis, if so few of the surrogates have it.
 _MOST_KURTOSIS, _RARE, _FEW_DRAWS = 10.0, 0.02, 60
 # Highest variance of r of unrelated BOLD over that of surrogates from other recordings: of the
-# median over regions, and of one region. The estimate is seldom higher for recordings that are alike
-# (benchmarks/false_findings.py, others).
+# median over regions, and of one region. The estimate is seldom higher for recordings that are
+# alike (benchmarks/false_findings.py, others).
 _MOST_SCATTER, _MOST_SCATTER_OF_ONE = 1.35, 2.0
 # With so many folds, p of fixed predictions is too low for models that select features
 # (benchmarks/false_findings.py, kept).
@@ -127,8 +127,8 @@ def check_other_bold(other_bold, study):
         )
     if n_stretches < _ENOUGH_OTHERS:
         warn_user(
-            f"p is rough: other_bold holds only {n_stretches} stretch(es) of {longest} volumes that "
-            f"do not overlap; give the BOLD of at least {_ENOUGH_OTHERS} other recordings."
+            f"p is rough: other_bold holds only {n_stretches} stretch(es) of {longest} volumes "
+            f"that do not overlap; give the BOLD of at least {_ENOUGH_OTHERS} other recordings."
         )
     return others
 
@@ -243,8 +243,8 @@ def check_gaussian(study, trend):
     highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_surrogates)]
     if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
         warn_user(
-            f"null='phase' assumes Gaussian BOLD, but that of {study.region_names[tails[0]]} has an "
-            f"excess kurtosis of {found.max():.1f} (surrogates: at most {max(highest):.1f}); "
+            f"null='phase' assumes Gaussian BOLD, but that of {study.region_names[tails[0]]} has "
+            f"an excess kurtosis of {found.max():.1f} (surrogates: at most {max(highest):.1f}); "
             f"annotate its bursts, such as motion, as BAD before align, or use null='swap' with "
             f"other recordings.",
             StationarityWarning,

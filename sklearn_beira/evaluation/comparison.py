@@ -1,4 +1,4 @@
-"""Models beside each other: one table with r, its interval and its null, and one result object."""
+"""Comparison of models: one table with r, its confidence interval and its null distribution."""
 
 import html
 import json
@@ -16,19 +16,17 @@ from .._utils.numbers import fisher_z
 from .._utils.warn import noting, warn_user
 from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
-from .assumptions import check_findings, check_kept
-from .cross_validation import check_models, predict_all
-from .leakage import check_folds
-from .metrics import check_confidence_level, group_scores, region_scores, t_of_mean
-from .null import choose_null, draw_surrogates, refit_draws, score_draws, summarize
-from .store import ResultStore
+from .cross_validation import ResultStore, check_models, may_select, predict_all
+from .metrics import check_confidence_level, group_scores, t_of_mean
+from .null import null_distributions, prepare
 from .study import make_study
 
 __all__ = ["Comparison", "compare", "delay_curve", "paired_test"]
 
 _COLUMNS = [
     "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_parametric",
-    "p", "p_max", "null_low", "null_high", "r2", "mse", "n_train", "fit_time", "params",
+    "p", "p_max", "null_low", "null_high", "influence", "smoothness", "neighbor_r", "null_scatter",
+    "r2", "mse", "n_train", "fit_time", "params",
 ]  # fmt: skip
 
 
@@ -52,6 +50,14 @@ class Comparison:
         - ``p``, ``p_max``: p of the null distribution, alone and corrected over regions (or regions
           and models); ``null_low``, ``null_high``: central interval of r under the null. Pooled
           rows only.
+        - ``influence``: variance of r from the influence of single volumes, relative to Gaussian
+          volumes. Above 1.5, a few high-amplitude volumes (for example motion) drive r.
+        - ``smoothness``: lag-one autocorrelation of measured BOLD. Pooled rows only, as the next
+          two.
+        - ``neighbor_r``: the r that autocorrelated BOLD of neighboring training volumes alone
+          could give, whatever the EEG; NaN if folds mix training and test volumes in time.
+        - ``null_scatter``: for null "swap", variance of r of unrelated BOLD relative to surrogates.
+          p is too low above 1, if recordings are not equally smooth.
         - ``r2``, ``mse``: as in scikit-learn.
         - ``n_train``: training volumes; in scope "subject" those of other subjects.
         - ``fit_time``: in s.
@@ -69,8 +75,9 @@ class Comparison:
     settings : dict
         ``question`` (what p answers), ``p_floor`` (the lowest p that so many draws can give),
         ``null``, ``n_surrogates``, ``refit``, ``keep_trend``, ``correct_over``,
-        ``confidence_level``, ``cv``, ``random_state`` and ``seeds`` (of every model, by parameter;
-        "None" is not repeatable).
+        ``confidence_level``, ``cv``, ``random_state``, ``seeds`` (of every model, by parameter;
+        "None" is not repeatable) and ``may_select`` (whether each model may select features using
+        BOLD, which makes p of fixed predictions too low in 10 folds or more).
     versions : dict
         Versions of the packages that the numbers depend on.
     warnings : list of str
@@ -399,64 +406,63 @@ def compare(
     said = []
     with noting(said):
         check_models(models)
-        study = make_study(X, y, cv, groups)
-        subjects = _subjects(study, subjects)
-        keeps = null is not None and not refit
-        check_folds(models, study, p="kept" if keeps else "n_eff", needs_apart=keeps)
-        if keeps:
-            check_kept(models, study)
-        if null is not None:
-            null = choose_null(null, study, other_bold)
-            draws = draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_trend)
-            if null == "shift":
-                warn_user(
-                    f"null='shift' has to leave out the ends of recordings: p, p_max and the range "
-                    f"of the null are those of r on {len(draws.rows)} of {len(study.y)} volumes, r "
-                    f"and its interval of all. null_test gives both on the same volumes."
-                )
-    store = ResultStore(cache)
-    predictions, facts = predict_all(models, study, store, n_jobs, verbose)
-    tests = {}
-    if null is not None:
-        at, of_draws = study, predictions
-        if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
-            at = study.at(draws.rows)
-            of_draws, _ = predict_all(models, at, store, n_jobs, verbose)
-        for name, model in models.items():
-            if refit:
-                r, null_r = refit_draws(model, at, of_draws[name], draws, store, n_jobs, verbose)
-            else:
-                r, null_r = score_draws(study, predictions[name], draws)
-            n_models = len(models) if correct_over == "all" else 1
-            tests[name] = summarize(
-                study, r, null_r, draws, null, refit, keep_trend, confidence_level, n_models
+        study = make_study(X, y, cv, groups, subjects)
+        draws, doubts = prepare(
+            models,
+            study,
+            null,
+            n_surrogates=n_surrogates,
+            refit=refit,
+            keep_trend=keep_trend,
+            other_bold=other_bold,
+            random_state=random_state,
+            p="parametric" if null is None or refit else "fixed",
+        )
+        if draws is not None and draws.null == "shift":
+            warn_user(
+                f"null='shift' leaves out the ends of recordings: p and p_max are of r on "
+                f"{len(draws.rows)} of {len(study.y)} volumes; null_test gives that r."
             )
-        if correct_over == "all":
-            _correct_over_models(tests)
+    run = {"store": ResultStore(cache), "n_jobs": n_jobs, "verbose": verbose}
+    predictions, facts = predict_all(models, study, **run)
+    tests = {}
+    if draws is not None:
         with noting(said):
-            check_findings(tests, at, of_draws)
+            tests = null_distributions(
+                models,
+                study,
+                draws,
+                refit=refit,
+                confidence_level=confidence_level,
+                run=run,
+                predictions=predictions,
+                over_models=correct_over == "all",
+            )
     rows = [
         row
         for name in models
         for row in _rows(
-            name, study, predictions[name], facts[name], tests, subjects, confidence_level
+            name, study, predictions[name], facts[name], tests, doubts, confidence_level
         )
     ]
     table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
     table["params"] = table["params"].fillna("")
-    index = pd.RangeIndex(len(study.y)) if study.index is None else study.index
+
+    def of_regions(values):
+        return pd.DataFrame(values, study.index, study.region_names)
+
     return Comparison(
         table,
-        {name: pd.DataFrame(y, index, study.region_names) for name, y in predictions.items()},
-        pd.DataFrame(study.y, index, study.region_names),
+        {name: of_regions(y_pred) for name, y_pred in predictions.items()},
+        of_regions(study.y),
         study.blocks,
         study.times,
         _without_objects(study.recordings),
         settings={
             "question": next(iter(tests.values())).question if tests else "",
-            "p_floor": _lowest_p(next(iter(tests.values()))) if tests else None,
-            "null": null,
-            "n_surrogates": None if null is None else draws.n_surrogates,
+            "p_floor": draws.lowest_p if tests else None,
+            "null": draws.null if tests else None,
+            "n_surrogates": draws.n_surrogates if tests else None,
             "refit": refit,
             "keep_trend": keep_trend,
             "correct_over": correct_over,
@@ -464,6 +470,7 @@ def compare(
             "cv": str(study.cv),
             "random_state": str(random_state),
             "seeds": {str(name): _seeds(model) for name, model in models.items()},
+            "may_select": {str(name): may_select(model) for name, model in models.items()},
         },
         versions=versions(),
         warnings=said,
@@ -625,64 +632,25 @@ def format_p(p, floor):
     return f"≤ {np.ceil(1000 * p - 1e-9) / 1000:.3f}" if at_floor else f"{p:.3f}"
 
 
-# -- the pieces of compare ----------------------------------------------------------------------
-def _lowest_p(test):
-    return float(test.p_value(np.ones(1), np.zeros((len(test.draws), 1)))[0])
-
-
+# -- the rows of the table ------------------------------------------------------------------------
 def _seeds(model):
     params = model.get_params(deep=True)
     return {name: str(v) for name, v in params.items() if name.split("__")[-1] == "random_state"}
 
 
-def _subjects(study, subjects):
-    if subjects is None:
-        return study.X.subjects if isinstance(study.X, EEGWindows) else None
-    subjects = np.asarray(subjects)
-    if subjects.shape != (len(study.y),):
-        raise ValueError(
-            f"subjects must name the subject of each of the {len(study.y)} rows, got shape "
-            f"{subjects.shape}."
-        )
-    for run in study.runs():
-        if len(np.unique(subjects[run])) > 1:
-            raise ValueError(
-                f"recording {study.recordings[run[0]]} has rows of several subjects; for a plain "
-                f"array, tell the recordings apart with groups."
-            )
-    return subjects
-
-
-def _correct_over_models(tests):
-    """Set p_max by the highest r of all models and regions in every draw."""
-    highest = np.max([test.draws.max(axis=1) for test in tests.values()], axis=0)[:, None]
-    for test in tests.values():
-        test.table["p_max"] = test.p_value(test.table["r"].to_numpy(), highest)
-
-
-def _rows(name, study, y_pred, facts, tests, subjects, confidence_level):
-    """Rows of the table of one model, a DataFrame for each scope."""
-    order = np.concatenate(study.runs())
-    order = order[study.blocks[order] >= 0]
+def _rows(name, study, y_pred, facts, tests, doubts, confidence_level):
+    """Yield the rows of one model, a DataFrame for each scope."""
+    order, subjects = study.tested_in_time, study.subjects
 
     def scores(rows, scope, label, **more):
-        table = region_scores(
-            study.y[rows],
-            y_pred[rows],
-            blocks=study.blocks[rows],
-            cross_validated=study.is_cross_validated(rows),
-            region_names=study.region_names,
-            confidence_level=confidence_level,
-        )
-        table = table.rename(columns={"p": "p_parametric"}).rename_axis("region").reset_index()
-        return table.assign(model=name, scope=scope, label=label, **more)
+        table = study.scores(y_pred, rows, confidence_level).rename(columns={"p": "p_parametric"})
+        return table.reset_index().assign(model=name, scope=scope, label=label, **more)
 
     seconds = sum(fact["fit_time"] for fact in facts)
-    pooled = scores(order, "pooled", "all folds", fit_time=seconds)
+    pooled = scores(order, "pooled", "all folds", fit_time=seconds, **doubts)
     if tests:
-        null = tests[name].table
         for column in ("p", "p_max", "null_low", "null_high"):
-            pooled[column] = null[column].to_numpy()
+            pooled[column] = tests[name].table[column].to_numpy()
     yield pooled
     for k, ((train, test), fact) in enumerate(zip(study.folds, facts, strict=True)):
         rows = order[np.isin(order, test)]
@@ -690,35 +658,25 @@ def _rows(name, study, y_pred, facts, tests, subjects, confidence_level):
     people = [] if subjects is None else list(pd.unique(subjects[order]))
     if len(people) < 2:
         return
-    per_subject = [
-        scores(
-            order[subjects[order] == person],
-            "subject",
-            str(person),
-            n_train=_trained_on_others(study, subjects, person),
-        )
-        for person in people
-    ]
+    per_subject = []
+    for person in people:
+        mine = subjects == person
+        # Volumes of other subjects that the models of this one learned from, mean over its folds.
+        n_train = np.mean([(~mine[train]).sum() for train, test in study.folds if mine[test].any()])
+        rows = order[mine[order]]
+        per_subject.append(scores(rows, "subject", str(person), n_train=float(n_train)))
     yield from per_subject
     r = np.array([table["r"].to_numpy() for table in per_subject])
-    one = pd.concat([table.iloc[[0]] for table in per_subject])
-    group = group_scores(r, overlap=_overlap(one), confidence_level=confidence_level).reset_index(
-        drop=True
-    )
-    group = group.rename(columns={"p": "p_parametric", "n_subjects": "n"})
+    overlap = _overlap(pd.concat([table.iloc[[0]] for table in per_subject]))
+    group = group_scores(r, overlap=overlap, confidence_level=confidence_level)
+    group = group.reset_index(drop=True).rename(columns={"p": "p_parametric", "n_subjects": "n"})
     yield group.assign(
         region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"
     )
 
 
-def _trained_on_others(study, subjects, person):
-    """Volumes of other subjects that the models of a subject learned from, mean over its folds."""
-    mine = subjects == person
-    return float(np.mean([(~mine[train]).sum() for train, test in study.folds if mine[test].any()]))
-
-
 def _overlap(rows):
-    """Mean share of tested volumes in trained ones, over rows of the table; 0 for no training."""
+    """Return the mean ratio of tested to training volumes; 0 without training volumes."""
     trained = rows["n_train"].to_numpy(dtype=float)
-    shared = trained > 0  # not where it is NaN, in tables without it
+    shared = trained > 0  # False for NaN
     return float(np.mean(np.where(shared, rows["n"] / np.where(shared, trained, 1.0), 0.0)))

@@ -100,7 +100,7 @@ def _grids(params, name):
 
 
 def _extremes(values):
-    """Return all values of a list, or the ends of a distribution (infinity if it has no support)."""
+    """Return all values of a list, or the ends of a distribution; infinity if they are unknown."""
     if np.iterable(values):
         return list(values)
     return [float(v) for v in values.support()] if hasattr(values, "support") else [np.inf]

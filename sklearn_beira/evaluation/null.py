@@ -505,9 +505,9 @@ def _chunks(n_surrogates, size):
 # -- the result -----------------------------------------------------------------------------------
 _REPEATED = (
     "Surrogates replace BOLD in training and test, and selection and fit are repeated.",
-    "Surrogates replace BOLD in scoring only; the predictions stay as they are. In cross-validation "
-    "BOLD is also learned from, so the null distribution is widened by the root of 2 in Fisher's z, "
-    "the most that it can be for models linear in BOLD.",
+    "Surrogates replace BOLD in scoring only; the predictions stay as they are. In "
+    "cross-validation BOLD is also learned from, so the null distribution is widened by the root "
+    "of 2 in Fisher's z, the maximum for models linear in BOLD.",
 )
 _CORRECTED = (
     "p_max is corrected over regions by the maximum statistic.",
@@ -533,8 +533,8 @@ def _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models):
     # Of 2 M shifts, p counts among M + 1 in a row.
     of = "n / 2" if draws.null == "shift" else "n"
     sentences = [
-        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} surrogates have an r at "
-        f"least as high as the measured one.",
+        f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} surrogates have an r "
+        f"at least as high as the measured one.",
         NULLS[draws.null].question,
         "The slow trend of each recording stays in place." if draws.keep_trend else "",
         _REPEATED[0] if refit else _REPEATED[1],

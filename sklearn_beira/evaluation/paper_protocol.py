@@ -6,19 +6,16 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
-from .._utils.estimators import is_search
+from .._utils.estimators import is_search, last_step
 from .._utils.numbers import standardize
 from ..eeg.rows import recordings_and_times
 from ..eeg.windows import EEGWindows
-from ..regressor.estimator import BEIRARegressor
-from .cross_validation import check_models, predict_all
+from .cross_validation import ResultStore, check_models, predict_all
 from .leakage import check_folds
-from .metrics import pearson_r, r_interval, r_p_value, region_scores
-from .store import ResultStore
+from .metrics import block_correlation, r_interval, r_p_value, score_regions
 from .study import make_study
 
 __all__ = ["paper_protocol"]
@@ -135,7 +132,7 @@ def paper_protocol(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, p="n_eff", needs_apart=True)
+    check_folds({type(model).__name__: model}, study, p="parametric", needs_apart=True)
     names = study.region_names
     train, test = _last_seconds(recordings, times, test_duration)
 
@@ -143,24 +140,11 @@ def paper_protocol(
     fitted, choices = _fit_with_test_in_sight(model, X, scaled, train, test, recordings)
     y_pred = _columns(fitted.predict(_safe_indexing(X, test)))
     truth, guess = _interpolate(_columns(scaled), y_pred, test, recordings, times, sfreq)
-    paper_r = pearson_r(truth, guess, multioutput="raw_values")
-    short = region_scores(
-        _columns(scaled)[test],
-        y_pred,
-        blocks=recordings[test],
-        cross_validated=False,
-        region_names=names,
-    )
+    paper_r = block_correlation(truth, guess, None)
+    short = score_regions(_columns(scaled)[test], y_pred, recordings[test], False, names, 0.95)
 
     predictions, _ = predict_all({"model": model}, study, ResultStore(None), n_jobs, verbose=False)
-    y_out, rows = predictions["model"], study.tested
-    honest = region_scores(
-        study.y[rows],
-        y_out[rows],
-        blocks=study.blocks[rows],
-        cross_validated=study.is_cross_validated(rows),
-        region_names=names,
-    )
+    honest = study.scores(predictions["model"], study.tested)
 
     table = pd.DataFrame(
         {
@@ -247,39 +231,23 @@ def _interpolate(y, y_pred, test, recordings, times, sfreq):
 
 
 def _fit_with_test_in_sight(model, X, y, train, test, recordings):
-    """Fit a clone, choosing on the test whatever the model leaves open.
-
-    Returns the fitted model and a clause for each choice.
-    """
-    if is_search(model):
-        best, choice = _choose_candidate(model, X, y, train, test)
-        fitted, choices = _fit_with_test_in_sight(best, X, y, train, test, recordings)
-        return fitted, [choice, *choices]
-    if isinstance(model, Pipeline) and is_search(model.steps[-1][1]):
+    """Fit a clone, with its open choices made on the test; return it and a clause per choice."""
+    model, choices = clone(model), []
+    while is_search(search := last_step(model)):
         seen = X
-        if len(model.steps) > 1:
-            front = clone(model[:-1]).fit(_safe_indexing(X, train), y[train])
-            seen = front.transform(X)
-        name, search = model.steps[-1]
+        if isinstance(model, Pipeline) and len(model) > 1:
+            seen = clone(model[:-1]).fit(_safe_indexing(X, train), y[train]).transform(X)
         best, choice = _choose_candidate(search, seen, y, train, test)
-        model = clone(model).set_params(**{name: best})
-        fitted, choices = _fit_with_test_in_sight(model, X, y, train, test, recordings)
-        return fitted, [choice, *choices]
-    model, path = clone(model), _path_to_network(model)
-    if path is None:
-        return model.fit(_safe_indexing(X, train), y[train]), []
-    model.set_params(
-        **{
-            f"{path}validation_fraction": _test_share(recordings, test, X),
-            f"{path}validation_gap": 0.0,
-        }
-    )
+        choices.append(choice)
+        model = best if search is model else model.set_params(**{model.steps[-1][0]: best})
+    if not _stop_on_test(model, recordings, test, X):
+        return model.fit(_safe_indexing(X, train), y[train]), choices
     # Rows of a plain array have no recording for the network: its tail is the last of all rows.
     order = np.arange(len(y)) if isinstance(X, EEGWindows) else np.concatenate([train, test])
-    model.fit(_safe_indexing(X, order), y[order])
-    losses = _network_at(model).history_[:, "valid_loss"]
+    losses = _fitted_end(model.fit(X[order], y[order])).history_[:, "valid_loss"]
     best = int(np.argmin(losses)) + 1
-    return model, [f"the weights of the epoch that was best on it, number {best} of {len(losses)}"]
+    choices.append(f"the weights of the epoch that was best on it, number {best} of {len(losses)}")
+    return model, choices
 
 
 def _choose_candidate(search, X, y, train, test):
@@ -292,24 +260,22 @@ def _choose_candidate(search, X, y, train, test):
     return clone(search.estimator).set_params(**clone(search.best_params_, safe=False)), choice
 
 
-def _path_to_network(model):
-    """Prefix of the parameters of the BEIRARegressor that a model ends in, or None."""
-    if isinstance(model, BEIRARegressor):
-        return ""
-    if isinstance(model, Pipeline):
-        name, inner = model.steps[-1]
-    elif isinstance(model, TransformedTargetRegressor):
-        name, inner = "regressor", model.regressor
-    else:
-        return None
-    path = _path_to_network(inner)
-    return None if path is None else f"{name}__{path}"
+def _stop_on_test(model, recordings, test, X):
+    """Make the test the validation set of the network in a model; False if none is trained."""
+    for name, part in {"": model, **model.get_params(deep=True)}.items():
+        prefix = f"{name}__" if name else ""
+        if hasattr(part, "validation_gap"):
+            share = _test_share(recordings, test, X)
+            options = {"validation_fraction": share, "validation_gap": 0.0}
+            model.set_params(**{f"{prefix}{option}": v for option, v in options.items()})
+            return True
+    return False
 
 
-def _network_at(model):
-    """The fitted BEIRARegressor that a fitted model ends in."""
-    while not isinstance(model, BEIRARegressor):
-        model = model.steps[-1][1] if isinstance(model, Pipeline) else model.regressor_
+def _fitted_end(model):
+    """Return the last estimator of fitted pipelines and TransformedTargetRegressors."""
+    while (inner := getattr(model, "regressor_", last_step(model))) is not model:
+        model = inner
     return model
 
 
@@ -333,55 +299,25 @@ def _test_share(recordings, test, X):
 # -- both, in words -----------------------------------------------------------------------------
 def _in_words(table, n_volumes, test_duration, sfreq, choices, n_folds):
     regions, mean = table.drop(index="mean"), table.loc["mean"]
-    n_eff = regions["paper_n_eff"].median()
-    chance = r_interval(0.0, n_eff)[1]
-    lines = [
-        f"The published protocol gives a mean r of {mean['paper_r']:.2f}, the honest one "
-        f"{mean['r']:.2f}: a difference of {mean['inflation']:+.2f}."
-    ]
-    if n_eff > 3:
-        lines.append(
-            f"The published test, the last {test_duration:g} s of every recording, holds "
-            f"{n_volumes} acquired volumes, worth about {n_eff:.0f} independent ones, as BOLD is "
-            f"smooth: two series that have nothing to do with each other then correlate beyond "
-            f"±{chance:.2f} one time in twenty."
-        )
-    else:
-        lines.append(
-            f"The published test, the last {test_duration:g} s of every recording, holds "
-            f"{n_volumes} acquired volumes, so few and smooth that their r says next to nothing."
-        )
-    lines.append(
-        f"Interpolation to {sfreq:g} Hz makes {regions['paper_n'].iloc[0]:,.0f} samples of them "
-        f"and adds no information; paper_p counts each as independent and means nothing."
-    )
+    chance = r_interval(0.0, regions["paper_n_eff"].median())[1]
+    chosen = "This model leaves nothing to choose on the test."
     if choices:
-        lines.append(
-            f"The test also took part in the fit: kept were {' and '.join(choices)}. That favors "
-            f"chance agreement with this very test."
-        )
-    else:
-        lines.append(
-            "This model leaves nothing to choose on the test, so that no choice favors the "
-            "published figure."
-        )
-    lines.append(
-        "BOLD was scaled and interpolated with the test in it, and no gap separates test from "
-        "training."
-    )
+        chosen = f"The test was also used in the fit, which chose {' and '.join(choices)}."
+    lucky = ""
     if mean["inflation"] < 0:
-        lines.append(
-            "That the published figure is the lower one here is no merit of it: on a test this "
-            "short, chance can outweigh every bias."
-        )
+        lucky = "On a test this short, chance can outweigh every bias."
     elif mean["inflation"] < chance:
-        lines.append(
-            "A difference of this size can be chance on a test this short; one run cannot tell "
-            "bias from luck."
-        )
-    lines.append(
-        f"The honest figure predicts {regions['n'].iloc[0]:.0f} acquired volumes out of fold "
-        f"({n_folds} folds), worth about {regions['n_eff'].median():.0f} independent ones, and is "
-        f"the one to report, with its interval."
-    )
-    return fill(" ".join(lines), 88)
+        lucky = "On a test this short, chance alone can make such a difference."
+    text = f"""
+        The published protocol gives a mean r of {mean["paper_r"]:.2f}, the honest one
+        {mean["r"]:.2f}: a difference of {mean["inflation"]:+.2f}. The published test, the last
+        {test_duration:g} s of every recording, holds {n_volumes} acquired volumes, worth about
+        {regions["paper_n_eff"].median():.0f} independent ones; unrelated series correlate beyond
+        ±{chance:.2f} one time in twenty. Interpolation to {sfreq:g} Hz makes
+        {regions["paper_n"].iloc[0]:,.0f} samples of them without any information; paper_p counts
+        each as independent. {chosen} BOLD was scaled and interpolated with the test in it, and no
+        gap separates test and training. {lucky} The honest figure predicts
+        {regions["n"].iloc[0]:.0f} acquired volumes out of fold ({n_folds} folds), worth about
+        {regions["n_eff"].median():.0f} independent ones. Report this one, with its interval.
+    """
+    return fill(" ".join(text.split()), 88)

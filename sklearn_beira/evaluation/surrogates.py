@@ -216,7 +216,8 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
 def shift(y, runs, n_surrogates, rng, others=None):
     """Shift BOLD against the EEG by a number of volumes, one shift for all recordings.
 
-    The middle of the EEG keeps its place and is compared with BOLD from -M to M volumes later. M is a quarter of the shortest recording, or half of ``n_surrogates``.
+    The middle of the EEG keeps its place and is compared with BOLD from -M to M volumes later. M
+    is a quarter of the shortest recording, or half of ``n_surrogates``.
 
     Neighboring shifts are not exchangeable, but for stationary BOLD the statistic is stationary
     over shifts. Of any M + 1 in a row at most m are among the m highest of them, hence each is so
@@ -279,8 +280,8 @@ def circular(y, runs, n_surrogates, rng, others=None):
 
 
 @null(
-    "In a surrogate, a recording has its own BOLD with randomized phases. This assumes that BOLD is "
-    "stationary and Gaussian."
+    "In a surrogate, a recording has its own BOLD with randomized phases. This assumes that BOLD "
+    "is stationary and Gaussian."
 )
 def phase(y, runs, n_surrogates, rng, others=None):
     """Randomize the phases of BOLD; its spectrum and cross-spectra stay.
