@@ -70,7 +70,7 @@ from sklearn_beira.baselines.makers import (
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.assumptions import scatter_beside_draws
-from sklearn_beira.evaluation.leakage import _test_blocks
+from sklearn_beira.evaluation.leakage import blocks_of_test
 from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.evaluation.study import make_study
@@ -121,7 +121,7 @@ FOLDS = ((5, 300, 1), (10, 400, 1), (20, 400, 1), (20, 60, 20))
 def main(data, quick, parts, repetitions, first):
     warnings.simplefilter("ignore", StationarityWarning)
     warnings.simplefilter("ignore", GapWarning)
-    warnings.filterwarnings("ignore", ".* may choose by BOLD what to read")
+    warnings.filterwarnings("ignore", ".* may select features using BOLD")
     folder = Path(data)
     eeg = [
         pd.read_csv(path, sep="\t")[BANDS].to_numpy()
@@ -371,14 +371,15 @@ def neighbors(quick):
             parts = [near_time(n, phi, white, rng) for _ in range(n_recordings)]
             wandering, y = map(np.concatenate, zip(*parts, strict=True))
             study = make_study(times, y, cv, groups)
-            _, blocks = _test_blocks(study, study.folds)
-            possible = carried_over(fit_smoothness(study.y, study.runs()), blocks, 1.0)
+            _, blocks = blocks_of_test(study)
+            possible = carried_over(fit_smoothness(study.y, study.runs), blocks, 1.0)
+            worst = possible[1].argmax()
             noise = max(white / (1 - white), 1e-6)
             knows = KernelRidge(alpha=noise, kernel="laplacian", gamma=-np.log(phi))
-            outcomes = [possible[:2]]
+            outcomes = [[one[worst] for one in possible]]
             for X, model in ((wandering, KNeighborsRegressor(3)), (times, knows)):
                 with mock.patch(
-                    "sklearn_beira.evaluation.comparison.check_folds"
+                    "sklearn_beira.evaluation.null.check_folds", return_value=(0.0, 0.0)
                 ):  # which may refuse
                     table = compare(
                         model, X, y, cv=cv, groups=groups, n_surrogates=n_surrogates,

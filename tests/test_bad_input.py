@@ -35,6 +35,7 @@ from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.baselines.sparse import SparseGroupLassoCV
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
 from sklearn_beira.cli import main
+from sklearn_beira.evaluation.cross_validation import ResultStore
 from sklearn_beira.evaluation.metrics import (
     effective_n,
     pearson_r,
@@ -43,7 +44,6 @@ from sklearn_beira.evaluation.metrics import (
     region_scores,
 )
 from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.evaluation.store import ResultStore
 from sklearn_beira.features.band_power import BandPower
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.persistence.saving import load_model, save_model

@@ -36,6 +36,7 @@ from sklearn_beira import (
     null_test,
     paired_test,
 )
+from sklearn_beira._utils.numbers import check_bold
 from sklearn_beira.evaluation.metrics import pearson_r, region_scores
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import GapWarning, StationarityWarning
@@ -171,6 +172,19 @@ def test_p_max_over_all_models_is_that_of_the_highest_model_in_every_draw():
     highest = np.max([t.draws.max(axis=1) for t in tests], axis=0)
     expected = [(1 + (highest >= r).sum()) / 40 for r in table["r"]]
     np.testing.assert_allclose(table["p_max"], expected)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_bold_is_checked_once(monkeypatch, refit):
+    calls = []
+    for module in ("study", "metrics"):
+        name = f"sklearn_beira.evaluation.{module}.check_bold"
+        monkeypatch.setattr(name, lambda y, *a, **k: calls.append(1) or check_bold(y, *a, **k))
+    X, y = make_data()
+    run(MODELS, X, y, refit=refit, n_surrogates=3)
+    assert len(calls) == 1
+    null_test(Ridge(), X, y, cv=CV, refit=refit, n_surrogates=3, verbose=False)
+    assert len(calls) == 2
 
 
 def test_without_a_null_there_is_no_p_but_an_interval():
@@ -558,12 +572,14 @@ def test_what_is_warned_of_close_folds_is_kept_with_the_table():
 
 def test_what_is_said_of_the_null_and_of_bursts_is_kept_as_well():
     X, y = make_data()
-    with pytest.warns(UserWarning, match="null='shift' has to leave out") as caught:
+    with pytest.warns(UserWarning, match="null='shift' leaves out the ends") as caught:
         comparison = run(MODELS, X, y, null="shift")
     assert comparison.warnings == [str(w.message) for w in caught]
     loud = np.where(np.arange(len(y)) % 40 < 6, 4.0, 1.0)[:, np.newaxis]
     noise = np.random.default_rng(3).standard_normal(y.shape)
-    with pytest.warns(StationarityWarning, match="few volumes decide the r of 'ridge'") as caught:
+    with pytest.warns(
+        StationarityWarning, match="r of 'ridge' in ROI . is driven"
+    ) as caught:
         comparison = run(MODELS, X * loud, noise * loud, null="circular")
     assert comparison.warnings == [str(w.message) for w in caught]
 
@@ -578,7 +594,7 @@ def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):
     with pytest.warns(GapWarning) as caught:
         comparison = compare(models, X, y, cv=BlockedKFold(3, gap=6), null=None, verbose=False)
     (said,) = comparison.warnings
-    assert "but 'long', 'other' and 'third' look back 8 s (window plus delay)" in said
+    assert "look back up to 8 s ('long', 'other', 'third')" in said
     assert [str(w.message) for w in caught] == [said]
 
 
@@ -596,7 +612,7 @@ class OwnData(BaseCrossValidator):
 
 
 @pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
-@pytest.mark.filterwarnings("ignore:the test blocks:sklearn_beira.exceptions.GapWarning")
+@pytest.mark.filterwarnings("ignore:autocorrelated BOLD:sklearn_beira.exceptions.GapWarning")
 def test_over_subjects_with_their_own_models_the_paired_test_is_the_t_test():
     X, y = make_data(400)
     subjects = np.repeat(np.arange(5), 80)

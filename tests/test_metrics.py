@@ -441,7 +441,9 @@ def test_the_table_holds_the_single_scores(y):
     scores = region_scores(table, pred, blocks=blocks, confidence_level=0.9)
     assert scores.index.tolist() == ["putamen", "caudate", "cuneus"]
     assert scores.index.name == "region"
-    assert scores.columns.tolist() == ["r", "r2", "mse", "n", "n_eff", "ci_low", "ci_high", "p"]
+    assert scores.columns.tolist() == [
+        "r", "r2", "mse", "n", "n_eff", "ci_low", "ci_high", "p", "influence",
+    ]  # fmt: skip
     np.testing.assert_array_equal(scores["n"], 40)
     r = pearson_r(true, pred, blocks=blocks, multioutput="raw_values")
     n_eff = 3 + (effective_n(true, pred, blocks=blocks) - 3) / (2 - r**2)

@@ -124,13 +124,13 @@ def test_an_honest_figure_is_not_made_of_mixed_folds_and_warns_of_close_ones(win
         paper_protocol(make_net(max_epochs=1), X, y, cv=repeated)
     looks_back = Pipeline([("window", Windower(4.0)), ("net", make_net(max_epochs=1))])
     with (
-        pytest.warns(GapWarning, match="only 2 s apart .* looks back 4 s"),
+        pytest.warns(GapWarning, match="2 s apart .* look back up to 4 s"),
         pytest.warns(GapWarning, match=r"\[-4, 0\) s reaches further than that of X"),
     ):
         paper_protocol(looks_back, X, y, cv=BlockedKFold(5, gap=0.5), verbose=False)
     # BOLD that goes on into the test blocks; the p beside the honest r comes from no null.
     X, y = smooth(150, 3, 0), smooth(150, 2, 1)
-    with pytest.warns(GapWarning, match="could have an r of up to .* neither the interval nor"):
+    with pytest.warns(GapWarning, match="autocorrelated BOLD leaks across the folds"):
         paper_protocol(Ridge(), X, y, cv=BlockedKFold(5, gap=0.0), t_r=2.0, verbose=False)
 
 

@@ -121,7 +121,7 @@ class Comparison:
         model : str or None
             The model whose interval and p are shown; None takes the first.
         ceiling : array-like of shape (n_rois,) or None
-            Highest r there can be, where it is known, as in a simulation.
+            Highest possible r, if it is known, as in a simulation.
         alpha : float
             Level of the asterisks.
 
@@ -314,67 +314,72 @@ def compare(
 ) -> Comparison:
     """Cross-validate models on the same folds, with confidence intervals and null p-values.
 
-    Every r is that of out-of-fold predictions, centered within test blocks, over acquired volumes;
-    it comes with effective sample size, interval and null.
+    Every r is computed on out-of-fold predictions of acquired volumes, centered within test blocks.
+    Everything is checked before anything is fitted.
 
     Parameters
     ----------
     models : estimator or dict of str to estimator
         Regressors over X, for example from :mod:`sklearn_beira.baselines`. They are cloned.
-    X : EEGWindows or array-like, shape (n_volumes, ...)
-        Samples, of one or several recordings.
+    X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, ...)
+        Samples of one or several recordings.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.
     groups : array-like of shape (n_volumes,) or None
         Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
-        also tell the recordings apart; rows are then taken in order.
+        also separate the recordings, whose rows are taken in order.
     subjects : array-like of shape (n_volumes,) or None
-        Subject of each row, by default ``X.subjects``. With several, rows per subject and for the
-        group are added.
+        Subject of each row, by default ``X.subjects``. With several subjects, rows for each subject
+        and for the group are added.
     null : {"auto", "swap", "shift", "circular", "phase"} or None
-        As in :func:`~sklearn_beira.null_test`; None draws none.
+        As in :func:`~sklearn_beira.null_test`; None computes no p.
     n_surrogates : int
-        Draws of the null.
+        Number of surrogates.
     refit : bool
-        True repeats every model's whole procedure in every draw, which costs as many fits. False,
-        the default here, keeps the predictions, replaces only the test BOLD and widens the draws by
-        as much as cross-validation can make r scatter: for models linear in BOLD p is then an upper
-        bound. Folds so close that BOLD is predicted from its neighbors are refused, or warned of;
-        so are 10 and more folds of models that may choose by BOLD what to read.
+        True repeats the whole procedure of every model for every surrogate, which costs as many
+        fits. False, the default here, uses fixed predictions, as described in
+        :func:`~sklearn_beira.null_test`.
     keep_trend : bool
-        As in :func:`~sklearn_beira.null_test`: the slow trend of BOLD stays in place in every draw.
+        Surrogates keep the slow trend of BOLD in place, as in :func:`~sklearn_beira.null_test`.
     other_bold : list of array-like or None
         BOLD of other recordings, as in :func:`~sklearn_beira.null_test`.
     correct_over : {"regions", "all"}
-        What ``p_max`` is corrected over: the regions of each model, or regions and models.
+        Correct ``p_max`` over the regions of each model, or over regions and models.
     confidence_level : float
-        Level of the intervals.
+        Level of the confidence intervals.
     cache : path-like or None
-        Folder where every finished model x fold (and draw, with ``refit``) is kept. The same call
-        continues a run that was killed; a change of data, models, folds or versions starts anew, as
-        does an edit of functions and classes of your own that the models name (those of a notebook
-        without what they call in turn).
+        Folder for finished fits, from which the same call continues after it was killed. Fits are
+        repeated if data, models, folds, versions or the code of your own classes change.
     n_jobs : int or None
-        Processes, as in joblib; ``joblib.parallel_config("dask")`` works too.
+        Processes, as in joblib; ``joblib.parallel_config("dask")`` works, too.
     random_state : int, RandomState instance or None
-        Seed of the null. Give the models their own.
+        Seed of the surrogates. Models have their own.
     verbose : bool
         Show a progress bar.
 
     Returns
     -------
     comparison : Comparison
-        Table, predictions, measured BOLD, settings, versions and warnings. ``n_eff`` and what
-        follows from it allow for the cross-validation
-        (:func:`~sklearn_beira.evaluation.region_scores`), the scope "group" for training data that
-        subjects share (:func:`~sklearn_beira.evaluation.group_scores`).
+        Table, predictions, measured BOLD, settings, versions and warnings. Intervals allow for
+        cross-validation (:func:`~sklearn_beira.region_scores`), those of the group also for
+        training data that subjects share (:func:`~sklearn_beira.group_scores`).
+
+    Raises
+    ------
+    ValueError
+        If folds leak so much that p would be meaningless, or if the null cannot be drawn.
+
+    Warns
+    -----
+    GapWarning, StationarityWarning
+        As in :func:`~sklearn_beira.null_test`.
 
     See Also
     --------
     paired_test : Difference between two models.
-    sklearn_beira.null_test : The null of a single model, selection and fit repeated.
+    sklearn_beira.null_test : Null distribution of one model, with selection and fit repeated.
 
     Examples
     --------
@@ -482,10 +487,10 @@ def delay_curve(
 ) -> Comparison:
     """Compare one model at several delays between EEG and BOLD.
 
-    A delay moves the window of the model: at delay d it ends d seconds before the volume. Negative
-    delays read EEG after the volume as well. With a window shorter than the hemodynamic response,
-    say 4 s, a peak there is not physiology, and points to a misalignment or a leak. A longer window
-    still holds the EEG that the volume follows, and its curve is flat towards negative delays.
+    At delay d, the window of the model ends d seconds before the volume. Negative delays read EEG
+    after the volume as well. With a window shorter than the hemodynamic response, say 4 s, a peak
+    at a negative delay indicates a misalignment or a leak. A longer window still holds the EEG that
+    the volume follows, and its curve is flat towards negative delays.
 
     Parameters
     ----------
@@ -503,7 +508,7 @@ def delay_curve(
         Name of the parameter, such as ``"window__delay"``; None finds the Windower's.
     **options
         As in :func:`compare`. ``correct_over`` is "all" unless given: ``p_max`` is then corrected
-        over regions and delays, so the highest point of the curve may be read as it is.
+        over regions and delays, so that the highest point of the curve can be reported.
 
     Returns
     -------
@@ -538,14 +543,14 @@ def delay_curve(
 def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.95) -> pd.DataFrame:
     r"""Test whether one model predicts better than another on the same folds or subjects.
 
-    The differences of Fisher's z are tested by t. Folds are not independent, since their training
-    data overlap, nor are subjects whose models were trained on one another. So the variance is
-    corrected [1]_:
+    The differences of Fisher's z are compared with 0 by a t test. Folds are not independent, as
+    their training data overlap, nor are subjects whose models were trained on one another. The
+    variance is corrected for this [1]_:
 
     .. math:: t = \bar d / \sqrt{\Bigl(\frac{1}{k} + \frac{n_{test}}{n_{train}}\Bigr) s_d^2}
 
-    where :math:`n_{train}` counts, for subjects, the volumes of other subjects; without any,
-    subjects are independent, and nothing is corrected.
+    where :math:`n_{train}` counts, for subjects, the volumes of other subjects. If there are none,
+    subjects are independent, and the variance is not corrected.
 
     Parameters
     ----------
@@ -554,17 +559,16 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
     model, baseline : str
         Names of two models in it.
     unit : {"auto", "subject", "fold"}
-        "auto" takes subjects where the table has at least two.
+        "auto" uses subjects if there are at least two.
     confidence_level : float
-        Level of the interval.
+        Level of the confidence interval.
 
     Returns
     -------
     result : DataFrame, indexed by region
         ``difference_z`` (mean difference of z), ``ci_low`` and ``ci_high`` of it, ``t``, ``df``,
         ``p`` (two-sided), ``unit``. The last row, "mean", is the mean over regions ("mean over
-        regions" where a region has that name). Where all differences are the same, t is not
-        defined and NaN is returned.
+        regions" if a region has that name). t is NaN if all differences are equal.
 
     References
     ----------
@@ -613,14 +617,14 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
 
 
 def format_p(p, floor):
-    """Write a p, with "≤" before the lowest that so many draws can give.
+    """Format a p, with "≤" before the lowest that so many surrogates can give.
 
     Parameters
     ----------
     p : float
         A p, of one region or corrected over regions.
     floor : float or None
-        The lowest p there can be; None where it is not known.
+        The lowest possible p; None if it is not known.
 
     Returns
     -------

@@ -23,11 +23,11 @@ __all__ = [
     "region_scores",
 ]
 
-# Up to this p something is called a finding, where no other level was asked for.
+# Default level of significance.
 ALPHA = 0.05
 
 
-def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
+def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average") -> float | np.ndarray:
     """Pearson correlation over volumes, per region.
 
     Parameters
@@ -36,16 +36,15 @@ def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
         Measured and predicted BOLD.
     blocks : array-like of shape (n_volumes,) or None
         Label of each volume's test block (fold and recording). Both series are centered within
-        each block, so that the offsets between the models of different folds, and the slow drift of
-        BOLD from block to block, do not count. None takes all volumes as one block.
+        each block, which removes the offsets between the models of different folds and the slow
+        drift of BOLD from block to block. None takes all volumes as one block.
     multioutput : {"uniform_average", "raw_values"} or array-like of shape (n_rois,)
         The mean over regions, one value per region, or a weighted mean.
 
     Returns
     -------
     r : float or ndarray of shape (n_rois,)
-        Correlation. Where one of the two series is constant (in every block) it is not defined,
-        and 0 is returned.
+        Correlation; 0 if one of the two series is constant in every block.
 
     Examples
     --------
@@ -75,11 +74,11 @@ def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average"):
     return float(np.average(r, weights=weights))
 
 
-def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
+def effective_n(y_true, y_pred, *, blocks=None, method: str = "xdf") -> np.ndarray:
     r"""Number of independent volumes that would give r the variance it has.
 
-    Both series are smooth in time, so that neighboring volumes say nearly the same. Where the two
-    are not coupled, r has the variance
+    Both series are autocorrelated, so that neighboring volumes are nearly redundant. If the two are
+    not coupled, r has the variance
 
     .. math:: V = tr(C \Sigma_x C \Sigma_y) / (tr(C \Sigma_x) \, tr(C \Sigma_y)),
         \qquad n_{eff} = 1 + 1 / V,
@@ -96,16 +95,15 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
         Label of each volume's test block, as in :func:`pearson_r`. No lag spans two blocks.
     method : {"xdf", "bartlett"}
         "bartlett" uses the two autocorrelations. "xdf" also uses the cross-correlations, which
-        change the variance where the series are coupled [2]_, and the influence that single volumes
-        have on r [4]_: where both series are loud at the same time, as in motion, few volumes
-        decide. It lowers "bartlett" or leaves it.
+        change the variance if the series are coupled [2]_, and the influence of single volumes on r
+        [4]_: a few volumes drive r if both series have high amplitude at the same time, as in
+        motion. "xdf" is never above "bartlett".
 
     Returns
     -------
     n_eff : ndarray of shape (n_rois,)
-        Effective number of volumes: at most what white noise has, ``n_volumes - n_blocks + 1``, and
-        at least 3 (or that most, if less), of which :func:`r_interval` says nothing. It is 3, too,
-        where a series is constant.
+        Effective number of volumes, between 3 and that of white noise,
+        ``n_volumes - n_blocks + 1``; 3 if a series is constant.
 
     Notes
     -----
@@ -119,7 +117,7 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
     :func:`region_scores`.
 
     ``benchmarks/interval_coverage.py`` measures the coverage of the 95 % intervals that follow.
-    They are too wide where one series is white and the two are coupled, as n_eff never exceeds the
+    They are too wide if one series is white and the two are coupled, as n_eff never exceeds the
     number of volumes, and somewhat too wide for a single block of few, very smooth volumes.
 
     References
@@ -151,7 +149,7 @@ def effective_n(y_true, y_pred, *, blocks=None, method="xdf"):
     return independent_volumes(x, y, codes, correlate(x, y) if method == "xdf" else None)
 
 
-def r_interval(r, n_eff, *, confidence_level=0.95):
+def r_interval(r, n_eff, *, confidence_level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Confidence interval of a correlation, through Fisher's z.
 
     Parameters
@@ -166,8 +164,8 @@ def r_interval(r, n_eff, *, confidence_level=0.95):
     Returns
     -------
     low, high : ndarray
-        Limits, of the shape of ``r`` and ``n_eff`` together. Up to 3 effective volumes nothing
-        can be said, and the interval is the whole of (-1, 1); NaN stays NaN.
+        Limits, of the broadcast shape of ``r`` and ``n_eff``. With 3 effective volumes or fewer
+        the interval is (-1, 1); NaN stays NaN.
 
     Examples
     --------
@@ -186,8 +184,8 @@ def r_interval(r, n_eff, *, confidence_level=0.95):
     return np.where(known, low, -1.0), np.where(known, high, 1.0)
 
 
-def r_p_value(r, n_eff, *, alternative="greater"):
-    """Probability of such a correlation where there is none, from the t distribution.
+def r_p_value(r, n_eff, *, alternative: str = "greater") -> np.ndarray:
+    """Probability of such a correlation if there is none, from the t distribution.
 
     Parameters
     ----------
@@ -196,13 +194,12 @@ def r_p_value(r, n_eff, *, alternative="greater"):
     n_eff : array-like
         Effective number of volumes behind each, see :func:`effective_n`; broadcast with ``r``.
     alternative : {"greater", "less", "two-sided"}
-        What is claimed of r.
+        Alternative hypothesis.
 
     Returns
     -------
     p : ndarray
-        Such as ``n_eff`` independent volumes give. Up to 2 effective volumes nothing can be
-        claimed, and p is 1; NaN stays NaN.
+        p values; 1 with 2 effective volumes or fewer. NaN stays NaN.
 
     Examples
     --------
@@ -223,7 +220,7 @@ def r_p_value(r, n_eff, *, alternative="greater"):
 
 def region_scores(
     y_true, y_pred, *, blocks=None, cross_validated="auto", region_names=None, confidence_level=0.95
-):
+) -> pd.DataFrame:
     r"""Table of scores, a row per region.
 
     Parameters
@@ -234,8 +231,8 @@ def region_scores(
         Label of each volume's test block, as in :func:`pearson_r`.
     cross_validated : bool or "auto"
         Whether models of some of these volumes were trained on others of them, so that the BOLD of
-        each block is learned from as well as tested against. "auto" takes that for granted where
-        there are several blocks; say False if one model predicted them all.
+        each block is learned from as well as tested against. "auto" is True if there are several
+        blocks; use False if one model predicted them all.
     region_names : list of str or None
         Names of the regions; None takes those of ``y_true`` if it is a DataFrame, else numbers.
     confidence_level : float
@@ -253,19 +250,19 @@ def region_scores(
 
     Notes
     -----
-    In cross-validation, chance counts twice: where two blocks agree by chance on what the EEG has
-    to do with BOLD, either predicts the other. A prediction linear in the training BOLD is
+    In cross-validation, chance counts twice: if two blocks agree by chance on the relation of EEG
+    and BOLD, each predicts the other. A prediction linear in the training BOLD is
     :math:`\hat y = H y`, where :math:`H` is 0 within blocks, and for white BOLD without coupling
 
     .. math:: \operatorname{var}(y^\top H y) \propto \|H\|^2 + \operatorname{tr}(H^2)
               \le 2 \|H\|^2,
 
-    twice what it would be if the prediction knew nothing of :math:`y`. Where EEG tells of BOLD,
-    that is true only of the share of noise in the prediction, at most :math:`1 - r^2`. So
+    twice the variance of a prediction that is independent of :math:`y`. If EEG predicts BOLD, this
+    holds only for the share of noise in the prediction, at most :math:`1 - r^2`. So
 
     .. math:: n_{eff} \to 3 + (n_{eff} - 3) / (2 - r^2).
 
-    ``benchmarks/interval_coverage.py`` measures what that does to intervals.
+    ``benchmarks/interval_coverage.py`` measures the coverage of the intervals that follow.
 
     References
     ----------
@@ -340,7 +337,7 @@ def score_regions(y_true, y_pred, blocks, cross_validated, region_names, confide
     )
 
 
-def group_scores(r, *, overlap=0.0, confidence_level=0.95):
+def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> pd.DataFrame:
     r"""Table of group scores, a row per region; the subject is the unit.
 
     Parameters
@@ -349,9 +346,8 @@ def group_scores(r, *, overlap=0.0, confidence_level=0.95):
         Correlation of every subject in every region.
     overlap : float
         Volumes of a subject relative to those of other subjects that its model was trained on; 0
-        where every subject has models of its own. Models that share training data err together,
-        and the variance of the mean of z is taken to be :math:`(1 / k + overlap) s^2` for k
-        subjects [1]_.
+        if every subject has models of its own. Models that share training data have correlated
+        errors: the variance of the mean of z is :math:`(1 / k + overlap) s^2` for k subjects [1]_.
     confidence_level : float
         Level of the confidence interval.
 
@@ -360,7 +356,7 @@ def group_scores(r, *, overlap=0.0, confidence_level=0.95):
     scores : DataFrame, a row per region
         Columns ``r`` (mean over subjects, through Fisher's z), ``n_subjects``, ``ci_low`` and
         ``ci_high`` (t interval of the mean z, turned back) and ``p`` (one-sided t test of a mean
-        above 0). Interval and p are NaN with one subject, or where all subjects have the same r.
+        above 0). Interval and p are NaN with one subject, or if all subjects have the same r.
 
     References
     ----------
@@ -431,7 +427,7 @@ def t_of_mean(values, overlap, confidence_level):
     return mean, mean / error, stats.t.ppf((1 + confidence_level) / 2, k - 1) * error
 
 
-def region_scorers(region_names):
+def region_scorers(region_names: list[str]) -> dict:
     """Scorers for ``scoring=``, one per region.
 
     Parameters

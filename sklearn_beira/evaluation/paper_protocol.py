@@ -1,4 +1,4 @@
-"""The published evaluation, repeated on request and shown beside an honest one."""
+"""Evaluation as in the BEIRA paper, beside an honest one."""
 
 from textwrap import fill
 
@@ -33,46 +33,43 @@ def paper_protocol(
     groups=None,
     n_jobs=None,
     verbose=True,
-):
-    """Repeat the evaluation of the BEIRA paper and show it beside an honest one.
+) -> pd.DataFrame:
+    """Evaluate a model as in the BEIRA paper, and beside it without leaks.
 
     Published [1]_: the last ``test_duration`` seconds of every recording are the test. BOLD is
     scaled to mean 0 and SD 1 over the whole recording, test included, and interpolated by a cubic
-    spline to ``sfreq``; no gap separates training and test. What a model leaves open is chosen on
-    the test itself: of a :class:`~sklearn_beira.BEIRARegressor`, the epoch; of a scikit-learn
-    search, the candidate, by the search's own ``scoring``. r is computed on the interpolated
-    series, and p as if their samples were independent.
+    spline to ``sfreq``; no gap separates training and test. Open choices are made on the test: the
+    epoch of a trained :class:`~sklearn_beira.BEIRARegressor`, and the candidate of a scikit-learn
+    search, by its own ``scoring``. r is computed on the interpolated series, and p as if their
+    samples were independent.
 
-    Honest: the same model under ``cv``, fitted anew in every fold, one sample per acquired volume,
-    r within test blocks, an interval from the effective number of volumes.
+    Honest: the same model under ``cv``, fitted in every fold, with one sample per acquired volume,
+    r within test blocks, and a confidence interval from the effective number of volumes.
 
     Parameters
     ----------
     model : estimator
-        Not fitted; it is cloned. The network is found at the end of pipelines and in a
-        :class:`~sklearn.compose.TransformedTargetRegressor`, a search as the model itself or at
-        the end of a pipeline. Other models have nothing to choose.
+        Not fitted; it is cloned. A search may be the model itself or the end of a pipeline.
     X : EEGWindows or array-like, shape (n_volumes, ...)
-        EEG, or features of it, one row per volume.
+        EEG or its features, one row per volume.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         Acquired BOLD.
     cv : cross-validator or None
-        Splits of the honest evaluation; None takes :class:`~sklearn_beira.evaluation.
-        BlockedKFold` with five folds and the gap that the windows of X ask for. Plain arrays need
-        one.
+        Splits of the honest evaluation; None uses :class:`~sklearn_beira.BlockedKFold` with five
+        folds and the gap of the windows of X. Plain arrays need one.
     test_duration : float
         Length of the published test, in s.
     sfreq : float
-        Rate in Hz that the published evaluation interpolates BOLD to.
+        Rate in Hz to which the published evaluation interpolates BOLD.
     t_r : float or None
         Repetition time in s of the rows of a plain array.
     groups : array-like of shape (n_volumes,) or None
         Recording of each row of a plain array; None stands for a single one. EEGWindows know
         theirs; for them, groups are those of ``cv``.
     n_jobs : int or None
-        Folds of the honest evaluation worked on at the same time.
+        Processes for the folds of the honest evaluation, as in joblib.
     verbose : bool
-        Print both figures and, in words, why they differ.
+        Print both results and why they differ.
 
     Returns
     -------
@@ -87,20 +84,19 @@ def paper_protocol(
     Raises
     ------
     ValueError
-        If the time of the rows is not known, if a recording is too short for the test, or if the
-        honest evaluation would be none: without splits, with volumes tested twice, or with training
-        and test volumes mixed in time.
+        If the times of the rows are unknown, if a recording is too short for the test, or if
+        ``cv`` leaks: volumes are tested twice, or training and test volumes are mixed in time.
 
     Warns
     -----
     GapWarning
-        If ``cv`` leaves training and test volumes so close that the honest figure would not be one.
+        If ``cv`` leaves training and test volumes close to each other.
 
     Notes
     -----
-    Models learn from and predict acquired volumes here; predictions are interpolated as BOLD is.
-    The authors trained on interpolated BOLD. The published figure is not always the higher one: a
-    test of a minute is so short that chance may hide any bias.
+    Models learn from and predict acquired volumes here, and predictions are interpolated as BOLD
+    is. The authors trained on interpolated BOLD. The published r is not always higher: on a test of
+    a minute, chance may hide any bias.
 
     References
     ----------
@@ -193,7 +189,7 @@ def _check_times(X, groups, t_r):
 
 
 def _last_seconds(recordings, times, duration):
-    """Rows before, and rows within, the last seconds of every recording."""
+    """Return the rows before and within the last seconds of every recording."""
     in_test = np.zeros(len(times), dtype=bool)
     for k in np.unique(recordings):
         mine = recordings == k
@@ -218,7 +214,7 @@ def _scale_whole_recordings(y, recordings):
 
 
 def _interpolate(y, y_pred, test, recordings, times, sfreq):
-    """BOLD and predictions of the test at ``sfreq``; the spline of BOLD knows the whole run."""
+    """Return BOLD and predictions of the test at ``sfreq``; BOLD by a spline over the whole run."""
     truth, guess = [], []
     for k in np.unique(recordings):
         run, mine = recordings == k, recordings[test] == k
@@ -280,7 +276,7 @@ def _fitted_end(model):
 
 
 def _test_share(recordings, test, X):
-    """The ``validation_fraction`` whose tail is the test."""
+    """Return the ``validation_fraction`` whose tail is the test."""
     if not isinstance(X, EEGWindows):
         return len(test) / len(recordings)
     n = np.bincount(recordings)

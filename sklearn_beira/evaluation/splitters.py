@@ -1,4 +1,4 @@
-"""Splits that keep test volumes away from training volumes in time."""
+"""Cross-validation with a gap in time between training and test volumes."""
 
 import warnings
 from numbers import Real
@@ -15,20 +15,19 @@ __all__ = ["BlockedKFold"]
 class BlockedKFold(BaseCrossValidator):
     """K-fold over contiguous blocks of each recording, with a gap around the test block.
 
-    BOLD is smooth and windows overlap: a volume next to a training volume is known already. So
-    each recording is cut into ``n_splits`` blocks, fold k tests on block k of every recording, and
-    training volumes of the same recording that lie closer than ``gap`` seconds to a test volume are
-    left out. No block spans two recordings.
+    BOLD is autocorrelated and windows overlap, so that a volume next to a training volume is nearly
+    known. Each recording is cut into ``n_splits`` blocks, fold k tests on block k of every
+    recording, and training volumes of the same recording that are closer than ``gap`` seconds to a
+    test volume are left out. No block spans two recordings.
 
     Parameters
     ----------
     n_splits : int
         Number of folds.
     gap : float or None
-        Time in s between any training and any test volume of one recording. A test that shares no
-        EEG with the training needs at least window plus delay of the model. None takes what the
-        windows of X reach, which is enough for models that read no more
-        (:class:`~sklearn_beira.Windower` warns where it does); for plain arrays it has to be given.
+        Time in s between any training and any test volume of one recording. To share no EEG, it
+        must be at least the window plus delay of the model. None uses the reach of the windows of
+        X, which is enough for models that read no more; plain arrays need a number.
     t_r : float or None
         Repetition time in s, for plain arrays (rows are then volumes in order); EEGWindows carry
         the time of each volume.
@@ -36,9 +35,8 @@ class BlockedKFold(BaseCrossValidator):
     Warns
     -----
     GapWarning
-        If the gap is shorter than the history in the windows of X. The splitter does not know how
-        much of it a model reads: :func:`~sklearn_beira.compare` and
-        :func:`~sklearn_beira.null_test` do, and warn by that.
+        If the gap is shorter than the history in the windows of X. :func:`~sklearn_beira.compare`
+        and :func:`~sklearn_beira.null_test` warn by what the models read of it instead.
 
     Examples
     --------
