@@ -577,9 +577,7 @@ def test_what_is_said_of_the_null_and_of_bursts_is_kept_as_well():
     assert comparison.warnings == [str(w.message) for w in caught]
     loud = np.where(np.arange(len(y)) % 40 < 6, 4.0, 1.0)[:, np.newaxis]
     noise = np.random.default_rng(3).standard_normal(y.shape)
-    with pytest.warns(
-        StationarityWarning, match="r of 'ridge' in ROI . is driven"
-    ) as caught:
+    with pytest.warns(StationarityWarning, match="r of 'ridge' in ROI . is driven") as caught:
         comparison = run(MODELS, X * loud, noise * loud, null="circular")
     assert comparison.warnings == [str(w.message) for w in caught]
 

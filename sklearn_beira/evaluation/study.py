@@ -104,8 +104,8 @@ class Study:
                 whole = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows)
                 if not whole or not 0 <= rows.min() <= rows.max() < n:
                     raise ValueError(
-                        f"fold {k} of cv must hold numbers of rows from 0 to {n - 1}, at least one for "
-                        f"training and one for test, got {np.array2string(rows, threshold=5)}."
+                        f"fold {k} of cv must hold numbers of rows from 0 to {n - 1}, at least one "
+                        f"for training and one for test, got {np.array2string(rows, threshold=5)}."
                     )
             if len(test) < 2:
                 raise ValueError(
