@@ -23,7 +23,7 @@ def recording(shared_data):
 
 @pytest.fixture(scope="module")
 def semireal(recording):
-    """With the history that the rivals read."""
+    """With the history that the baselines use."""
     return align(*recording, t_r=1.89, tmin=-16.0, tmax=0.0, verbose="error")
 
 

@@ -1,4 +1,4 @@
-"""Baselines: other models over the same samples, each with its source."""
+"""Baselines: models of the same X and y, each with its reference."""
 
 from .lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from .makers import (
