@@ -9,23 +9,28 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
-from sklearn_beira.baselines.makers import make_band_power_ridge
-from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.inspection import read_branches
-from sklearn_beira.viz import plot_branches, plot_predictions
+from sklearn_beira import (
+    BEIRARegressor,
+    BlockedKFold,
+    EEGFilter,
+    Windower,
+    align,
+    compare,
+    make_band_power_ridge,
+    make_eeg_fmri,
+    plot_branches,
+    plot_predictions,
+    read_branches,
+)
 
 study = make_eeg_fmri(duration=600.0, random_state=0)
 X, y = align(study.raws, study.bolds, trigger="mri", tmin=-20.0, tmax=0.0)
-eeg_filter = ("filter", EEGFilter(1, 45, sfreq=100))
+eeg_filter = EEGFilter(1, 45, sfreq=100)
 models = {
-    "BEIRA": Pipeline(
-        [eeg_filter, ("window", Windower(20.0)), ("beira", BEIRARegressor(verbose=False))]
-    ),
-    "ridge": Pipeline([eeg_filter, *make_band_power_ridge(20.0).steps]),
+    "BEIRA": make_pipeline(eeg_filter, Windower(20.0), BEIRARegressor(verbose=False)),
+    "ridge": make_pipeline(eeg_filter, make_band_power_ridge(20.0)),
 }
 comparison = compare(models, X, y, cv=BlockedKFold(5), null=None, verbose=False)
 branches = read_branches(models["BEIRA"].fit(X, y), X)
@@ -35,4 +40,5 @@ fig = plt.figure(figsize=(9, 7.6), layout="constrained")
 top, bottom = fig.subfigures(2, 1, height_ratios=[2.3, 1])
 plot_branches(branches, region, n_branches=3, fig=top)
 plot_predictions(comparison, region, fig=bottom)
+bottom.suptitle("predictions of held-out volumes")
 fig.savefig(Path(__file__).with_name("readme.png"), dpi=110)
