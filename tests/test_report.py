@@ -125,7 +125,7 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     # What EEGWindows need of memory is no fact about the data.
     assert f"{len(parts['X'])} BOLD volumes" in page
     assert not re.search("Memory</th>|<caption>EEGWindows", page)
-    assert "<li>n_surrogates: 19</li>" in page
+    assert "<th>n_surrogates</th><td>19</td>" in page
     assert "Bands it uses" in page  # a model without epochs
     assert "How it was trained" not in page
     assert not plt.get_fignums()

@@ -2,6 +2,7 @@
 
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -148,6 +149,7 @@ def align(
                 "no_future": int((late & ~early).sum()),
                 "bad": int((inside & ~keep).sum()),
                 "kept": int(keep.sum()),
+                "file": ", ".join(Path(name).name for name in one.filenames if name),
             }
         )
     alignment = pd.DataFrame(account).set_index("recording")

@@ -9,12 +9,7 @@ from textwrap import fill
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..baselines import (
-    make_alpha_hrf,
-    make_band_power_ridge,
-    make_eeg_fingerprint,
-    make_time_polynomial,
-)
+from .. import baselines
 from ..eeg import EEGFilter, Windower
 from ..evaluation import BlockedKFold, compare
 from ..inspection import read_branches
@@ -62,29 +57,19 @@ def run(args) -> None:
     show_progress = sys.stderr.isatty()  # a progress bar leaves fragments in a log
     models = make_models(args, eeg_filter, window, show_progress)
     with _collect(notes):
-        comparison = compare(
-            models, X, y, cv=cv, random_state=args.seed, verbose=show_progress
-        )  # fmt: skip
+        comparison = compare(models, X, y, cv=cv, random_state=args.seed, verbose=show_progress)
     scores = comparison.summary(ceiling=data.ceiling).rename_axis(None)
     print(f"{scores.to_string()}\n")
     _say(_LEGEND, *notes[n_shown:])
     _say("Fitting BEIRA to all volumes …")
     final = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
-        comparison,
-        X,
-        model=final,
-        branches=read_branches(final, X),
-        drawn=["BEIRA", "ridge"],
-        extractor=data.extractor,
-        ceiling=data.ceiling,
-        files=data.files,
-        data="\n\n".join([data.text, *notes[:n_shown]]),
-        protocol=_protocol(args, window),
-        code=script(args, data, eeg_filter, window, HISTORY),
-        command=args.command,
+        comparison, X, model=final, branches=read_branches(final, X), drawn=["BEIRA", "ridge"],
+        extractor=data.extractor, ceiling=data.ceiling, files=data.files,
+        data="\n\n".join([data.text, *notes[:n_shown]]), protocol=_protocol(args, window),
+        code=script(args, data, eeg_filter, window, HISTORY), command=args.command,
         title=f"EEG to BOLD: {data.title}",
-    )
+    )  # fmt: skip
     report.save(output, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
 
@@ -112,10 +97,10 @@ def make_models(args, eeg_filter, window, verbose) -> dict:
     beira = make(random_state=args.seed, verbose=verbose)
     tails = {
         "BEIRA": [("window", Windower(*window)), ("beira", beira)],
-        "ridge": make_band_power_ridge(HISTORY).steps,
-        "fingerprint": make_eeg_fingerprint(HISTORY).steps,
-        "alpha": make_alpha_hrf(HISTORY).steps,
-        "time": make_time_polynomial().steps,
+        "ridge": baselines.make_band_power_ridge(HISTORY).steps,
+        "fingerprint": baselines.make_eeg_fingerprint(HISTORY).steps,
+        "alpha": baselines.make_alpha_hrf(HISTORY).steps,
+        "time": baselines.make_time_polynomial().steps,
     }
     return {name: Pipeline([("filter", eeg_filter), *tail]) for name, tail in tails.items()}
 

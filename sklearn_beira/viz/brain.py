@@ -46,27 +46,18 @@ def plot_rois(
     scale = Normalize(min(0.0, values.min()), vmax)
     if fig is None:
         fig = plt.figure(figsize=(8.4, 2.0))
-    display = plotting.plot_stat_map(
-        _to_image(values, extractor),
-        display_mode="z",
-        cut_coords=_heights(regions),
-        # Lightness alone tells the values, and no value has the gray of the anatomy.
-        cmap="plasma",
-        vmin=scale.vmin,
-        vmax=scale.vmax,
-        colorbar=False,  # its labels would lie on the last slice
-        black_bg=False,
-        dim=-0.8,
-        draw_cross=False,
-        annotate=False,
-        resampling_interpolation="nearest",
-        figure=fig,
-        axes=(0, 0, 0.92, 0.86),  # beside it the color bar, above it the title
-        # Its template is nilearn's default, and has no name there.
-        **(
-            {} if isinstance(background, str) and background == "MNI152" else {"bg_img": background}
-        ),
+    # nilearn's template is its default, and has no name there.
+    anatomy = (
+        {} if isinstance(background, str) and background == "MNI152" else {"bg_img": background}
     )
+    # Lightness alone tells the values, and no value has the gray of the anatomy. The color bar is
+    # ours, as the labels of nilearn's lie on the last slice; it is to the right, the title above.
+    display = plotting.plot_stat_map(
+        _to_image(values, extractor), **anatomy, display_mode="z", cut_coords=_heights(regions),
+        cmap="plasma", vmin=scale.vmin, vmax=scale.vmax, colorbar=False, black_bg=False, dim=-0.8,
+        draw_cross=False, annotate=False, resampling_interpolation="nearest", figure=fig,
+        axes=(0, 0, 0.92, 0.86),
+    )  # fmt: skip
     # A region of r = 0 is not painted, and in print its color may be that of the anatomy.
     display.add_contours(regions, levels=[0.5], colors="black", linewidths=0.7)
     left_lower, right_upper = _corners(regions)

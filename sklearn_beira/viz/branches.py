@@ -168,14 +168,9 @@ def _draw_map(ax, branches, index):
     pattern = pattern * (np.sign(pattern[np.argmax(np.abs(pattern))]) or 1.0)
     if _has_positions(branches.info):
         mne.viz.plot_topomap(
-            pattern,
-            branches.info,
-            axes=ax,
-            show=False,
-            cmap="RdBu_r",
-            vlim=(-1, 1),
+            pattern, branches.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-1, 1),
             contours=np.linspace(-0.75, 0.75, 7),
-        )
+        )  # fmt: skip
         return
     ax.stem(np.arange(1, len(pattern) + 1), pattern, linefmt="C0-", markerfmt=" ", basefmt="k-")
     names = branches.ch_names or [str(i + 1) for i in range(len(pattern))]
@@ -187,12 +182,8 @@ def _draw_map(ax, branches, index):
 
 def _add_color_bar(ax):
     """Add a color bar below a map."""
-    bar = ax.figure.colorbar(
-        ax.images[0],
-        cax=ax.inset_axes([0.1, -0.16, 0.8, 0.07]),
-        orientation="horizontal",
-        ticks=[-1, 0, 1],
-    )
+    place = ax.inset_axes([0.1, -0.16, 0.8, 0.07])
+    bar = ax.figure.colorbar(ax.images[0], place, orientation="horizontal", ticks=[-1, 0, 1])
     bar.set_label("of maximum", fontsize="small")
 
 
@@ -205,11 +196,9 @@ def _has_positions(info):
 
 
 def _draw_spectrum(ax, branches, index):
-    frequencies = branches.frequencies
-    ax.fill_between(
-        frequencies, branches.frequency_patterns[index], color=COLORS[0], alpha=0.35, lw=0
-    )
-    ax.plot(frequencies, branches.frequency_patterns[index], color=COLORS[0], lw=1.2)
+    frequencies, pattern = branches.frequencies, branches.frequency_patterns[index]
+    ax.fill_between(frequencies, pattern, color=COLORS[0], alpha=0.35, lw=0)
+    ax.plot(frequencies, pattern, color=COLORS[0], lw=1.2)
     ax.plot(frequencies, branches.frequency_responses[index], **_FILTER)
     ax.plot(frequencies, branches.lowpass_responses[index], **_LOWPASS)
     ax.set(xlabel="frequency (Hz)", ylabel="of maximum", ylim=(0, 1.05))

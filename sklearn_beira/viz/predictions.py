@@ -141,12 +141,9 @@ def plot_time_course(
         y = _series(y, f"the prediction of {name!r}", y_true)
         rows = order[(tested & np.isfinite(y))[order]]
         scores = region_scores(
-            y_true[rows],
-            y[rows],
-            blocks=None if blocks is None else blocks[rows],
-            cross_validated=cross_validated,
-            confidence_level=confidence_level,
-        )
+            y_true[rows], y[rows], blocks=None if blocks is None else blocks[rows],
+            cross_validated=cross_validated, confidence_level=confidence_level,
+        )  # fmt: skip
         lines[f"{name}, {_r_in_words(scores.iloc[0])}"] = y
     if ax is None:
         _, ax = plt.subplots(figsize=(8.4, 2.4), layout="constrained")

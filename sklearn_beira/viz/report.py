@@ -2,7 +2,6 @@
 
 import html
 import inspect
-import re
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -66,7 +65,7 @@ _INTERPRET = (
 )
 _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
 _REPEAT = "Software versions and how to repeat it"
-_MAX_LETTERS = 95  # of a row of scores on a page of 1200 pixels
+_MAX_COLUMNS = 10  # of a table of scores on a page of 1200 pixels
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
@@ -110,7 +109,7 @@ def make_report(
     ceiling : array-like of shape (n_rois,) or None
         Highest possible r, where it is known, as in a simulation.
     files : list of path-like
-        Files that the data come from, for the summary.
+        Files of the BOLD, for the summary; those of the EEG are known from ``X.alignment``.
     data, protocol : str
         Descriptions of the data and of the evaluation: plain text, paragraphs separated by empty
         lines. A paragraph that begins with "Note: " is highlighted.
@@ -198,7 +197,7 @@ def _source(X, files):
     subject = info["subject_info"] or {}
     subjects = X.subjects if X.subjects is not None else [subject.get("his_id") or ""]
     facts = {
-        "Files": ", ".join(Path(file).name for file in files),
+        "Files": ", ".join(dict.fromkeys(Path(file).name for file in [*_eeg_files(X), *files])),
         "Subject": ", ".join(dict.fromkeys(map(str, subjects))),
         "Measured": f"{info['meas_date']:%Y-%m-%d %H:%M}" if info["meas_date"] else "",
     }
@@ -208,6 +207,10 @@ def _source(X, files):
         f"{kept} volumes, {len(X.recordings)} recording(s), {len(X.ch_names)} EEG channels"
     )
     return facts
+
+
+def _eeg_files(X):
+    return [] if X.alignment is None else [name for name in X.alignment["file"] if name]
 
 
 def _ranked(r):
@@ -297,14 +300,12 @@ def _add_scores(report, comparison, protocol, ceiling):
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
     body = _paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
-    if _letters_across(scores) <= _MAX_LETTERS:
+    of_first = scores.columns.isin(["interval", "p", "p_max"])
+    if scores.shape[1] <= _MAX_COLUMNS:
         body += _scores_html(scores)
     else:
-        of_first = scores.columns.isin(["interval", "p", "p_max"])
-        first = scores.iloc[:, : 1 + of_first.sum()]
-        body += _paragraphs(f"{first.columns[0]}, the first model:") + _scores_html(first)
-        body += _paragraphs("r of all models:")
-        body += _scores_html(scores.loc[:, ~of_first], "beira-scores beira-many")
+        body += _scores_html(scores.iloc[:, : 1 + of_first.sum()])
+        body += _paragraphs("r of all models:") + _scores_html(scores.loc[:, ~of_first])
     body += _details("How to read this table", _READING)
     body += _details("What p means", comparison.settings["question"])
     body += _details("How models were compared", protocol)
@@ -313,20 +314,11 @@ def _add_scores(report, comparison, protocol, ceiling):
         report.add_figure(fig, title="Models by region", section="Scores", caption=_FOREST)
 
 
-def _letters_across(scores):
-    """Letters in a row of a table, names in several lines and two for the space between columns."""
-    pieces = [
-        list(map(str, scores.index)),
-        *([*re.split(r"[\s_-]", name), *scores[name]] for name in scores),
-    ]
-    return sum(2 + max(map(len, some)) for some in pieces)
-
-
-def _scores_html(scores, kind="beira-scores"):
+def _scores_html(scores):
     head, end, rows = scores.to_html(border=0, justify="right").partition("</thead>")
     # Long names of models may go on in the next line.
     head = head.replace("_", "_<wbr>").replace("p_<wbr>max", "p_max")
-    return f'<div class="{kind}">{head}{end}{rows}</div>'
+    return f'<div class="beira-scores">{head}{end}{rows}</div>'
 
 
 def _add_branches(report, comparison, branches, n_branches):
@@ -368,13 +360,10 @@ def _heading(comparison, first, region):
 
 
 def _add_software(report, comparison, code, command):
-    told = {
-        key: str(comparison.settings[key])
-        for key in ("cv", "null", "n_surrogates", "refit", "random_state")
-        if comparison.settings[key] is not None
-    } | comparison.versions
-    items = "".join(f"<li>{html.escape(f'{key}: {value}')}</li>" for key, value in told.items())
-    body = f"<p>Made by sklearn-beira {__version__} with mne.Report.</p><ul>{items}</ul>"
+    names = ("cv", "null", "n_surrogates", "refit", "random_state")
+    told = {name: comparison.settings[name] for name in names} | comparison.versions
+    told = {name: html.escape(str(value)) for name, value in told.items() if value is not None}
+    body = f"<p>Made by sklearn-beira {__version__} with mne.Report.</p>{_facts_html(told)}"
     report.add_html(body, title="Versions and settings", section=_REPEAT)
     for text, what in ((command, "Command"), (code, "Code")):
         if text:

@@ -220,14 +220,10 @@ def _label_structures(ax, regions):
         for side, i in sides.items():
             labels[i] = side
         left = own[-1] + 1.5  # half a place between structures
+        name = structure if crowded else structure.replace(" ", "\n", 1)
         ax.annotate(
-            structure if crowded else structure.replace(" ", "\n", 1),
-            (own.mean(), 0),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            va="top",
-            fontsize="small",
-            **style,
-        )
+            name, (own.mean(), 0), xycoords=("data", "axes fraction"), va="top", fontsize="small",
+            textcoords="offset points", **style,
+        )  # fmt: skip
     ax.set_xticks(at, labels, fontsize="small")
     return at
