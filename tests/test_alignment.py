@@ -297,7 +297,7 @@ def test_volumes_without_history_or_future_are_dropped_from_both_sides(make_raw)
     np.testing.assert_array_equal(kept, y[1:18])
     assert_volumes_match(X.window(-0.5, 0.5), kept)
     expected = {"n_volumes": 20, "n_onsets": 20, "no_marker": 0, "no_history": 1, "no_future": 2}
-    assert X.alignment.loc[0].to_dict() == {**expected, "bad": 0, "kept": 17}
+    assert X.alignment.loc[0].to_dict() == {**expected, "bad": 0, "kept": 17, "file": ""}
 
 
 @pytest.mark.parametrize("crop", [None, 2.0])

@@ -266,7 +266,7 @@ def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
     (header,) = re.findall(r"dataframe.*?<thead>(.*?)</thead>", page, flags=re.DOTALL)
     assert "interval" in header
     assert "p_max" not in header
-    assert "2 recording(s)" in summary_of(page)[1]["Data"]
+    assert "2 recordings" in summary_of(page)[1]["Data"]
 
 
 def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):

@@ -55,8 +55,8 @@ def _simulate(args, tmin):
         f'X, y = align(study.raws, study.bolds, trigger="mri", {TMIN}, tmax=0.0)',
     ]
     return Bunch(
-        X=X, y=y, text=text, title="simulated recording", files=[], extractor=None,
-        ceiling=study.truth.noise_ceiling, code=code,
+        X=X, y=y, text=text, title="simulated recording", files=["none (simulated data)"],
+        ceiling=study.truth.noise_ceiling, extractor=None, code=code,
         imports=["from sklearn_beira.datasets import make_eeg_fmri"],
     )  # fmt: skip
 

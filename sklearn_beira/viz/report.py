@@ -203,9 +203,9 @@ def _source(X, files):
     }
     facts = {key: value or "not given" for key, value in facts.items()}
     kept = f"{len(X)}" if X.alignment is None else f"{len(X)} of {X.alignment['n_volumes'].sum()}"
-    facts["Data"] = (
-        f"{kept} volumes, {len(X.recordings)} recording(s), {len(X.ch_names)} EEG channels"
-    )
+    n = len(X.recordings)
+    recordings = f"{n} recording{'s' * (n > 1)}"
+    facts["Data"] = f"{kept} volumes, {recordings}, {len(X.ch_names)} EEG channels"
     return facts
 
 
