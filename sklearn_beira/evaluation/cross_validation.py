@@ -224,7 +224,7 @@ class ResultStore:
 
 # -- traits of models -----------------------------------------------------------------------------
 # Regressors of scikit-learn that are linear in BOLD but for a penalty, or that were measured not to
-# find more (benchmarks/false_findings.py, kept). No tag tells; all others may select.
+# find more (benchmarks/false_findings.py, kept). There is no tag for it; all others may select.
 _NO_SELECTION = (
     DummyRegressor,
     KernelRidge,

@@ -1,11 +1,11 @@
-"""Numerics of the effective number of volumes; what they estimate is told in ``metrics``."""
+"""Numerics of the effective number of volumes, which ``metrics.effective_n`` documents."""
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
 
 def independent_volumes(x, y, codes, r=None):
-    """Estimate how many independent volumes give a correlation the variance it has.
+    """Estimate the number of independent volumes that would give r the variance it has.
 
     Parameters
     ----------
@@ -14,13 +14,13 @@ def independent_volumes(x, y, codes, r=None):
     codes : ndarray of int, shape (n_volumes,)
         Block of each row, from 0, ascending.
     r : ndarray of shape (n_rois,) or None
-        Correlations, for the variance of coupled series (xDF) and of series that are not Gaussian;
-        None takes Bartlett's.
+        Correlations, for the variance of coupled series (xDF) and of non-Gaussian series; None
+        uses Bartlett's variance.
 
     Returns
     -------
     n_eff : ndarray of shape (n_rois,)
-        As :func:`sklearn_beira.evaluation.effective_n` describes it.
+        As described in :func:`sklearn_beira.effective_n`.
     """
     lengths = np.bincount(codes)
     if lengths.max() == 1:
@@ -29,7 +29,7 @@ def independent_volumes(x, y, codes, r=None):
     sums = _lagged_sums(x, y, codes, n_lags)
     covariances = np.linalg.solve(centring_effect(lengths, n_lags), sums)
     covariances *= np.minimum(1, 2 - 2 * np.arange(n_lags + 1) / (n_lags + 1))[:, np.newaxis]
-    # Not positive where a series is constant, or where short blocks hold too little to tell.
+    # Not positive if a series is constant, or if blocks are too short.
     known = (covariances[:2, 0] > 0).all(axis=0)
     scale = np.sqrt(np.where(known, covariances[:2, 0], 1.0))
     rho_x, rho_y = covariances[:2] / scale[:, np.newaxis] ** 2
@@ -54,13 +54,13 @@ def _lagged_sums(x, y, codes, n_lags):
 
 
 def _pairs_of(lengths, n_lags):
-    """Block lengths, how often each occurs, and pairs of volumes in one at each lag."""
+    """Yield block lengths, how often each occurs, and its pairs of volumes at each lag."""
     for length, count in zip(*np.unique(lengths, return_counts=True), strict=True):
         yield length, count, np.maximum(length - np.arange(n_lags + 1), 0)
 
 
 def centring_effect(lengths, n_lags):
-    """Expected sums of lagged products of centered series, per autocovariance before centring.
+    """Return expected sums of lagged products of centered series per autocovariance before it.
 
     Row k, column j: trace of (shift by k) C (Toeplitz matrix of ones at lag +-j) C, over blocks.
     """
@@ -79,7 +79,7 @@ def centring_effect(lengths, n_lags):
 
 
 def bartlett_n(rho_x, rho_y, lengths):
-    """1 + tr(C Sx) tr(C Sy) / tr(C Sx C Sy), and where the estimates make sense of it."""
+    """Return 1 + tr(C Sx) tr(C Sy) / tr(C Sx C Sy), and where the estimates are usable."""
     n_lags = len(rho_x) - 1
     trace_x = trace_y = trace_xy = uncentered = 0.0
     for length, count, n_pairs in _pairs_of(lengths, n_lags):
@@ -105,7 +105,7 @@ def _toeplitz_row_sums(rho, length):
 
 
 def _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths):
-    """Variance of r with cross-correlations (xDF) over the one of (1 - r^2)^2 / n_eff."""
+    """Return the variance of r with cross-correlations (xDF) over (1 - r^2)^2 / n_eff."""
     weights = sum(count * n_pairs for _, count, n_pairs in _pairs_of(lengths, len(rho_x) - 1))
     weights = (weights / lengths.sum())[1:, np.newaxis]
     x, y, xy, yx = (rho[1:] for rho in (rho_x, rho_y, rho_xy, rho_yx))
@@ -119,15 +119,15 @@ def _xdf_ratio(r, rho_x, rho_y, rho_xy, rho_yx, lengths):
         )
     ).sum(axis=0)
     expected = uncoupled * (1 - r**2) ** 2
-    # Of series that are the same but for rounding nothing but rounding is left to compare.
+    # Only rounding is left if the series are equal.
     known = expected > 1e-12
     return np.where(known, coupled / np.where(known, expected, 1.0), 1.0)
 
 
 def influence_ratio(x, y, r):
-    """Variance of r from the influence of every volume, over the one of Gaussian volumes.
+    """Return the variance of r from the influence of single volumes, over that of Gaussian volumes.
 
-    Less the SD that this ratio has where volumes are Gaussian, about sqrt(8 / n).
+    The SD of this ratio for Gaussian volumes, about sqrt(8 / n), is subtracted.
     Devlin, Gnanadesikan, Kettenring (1975), Robust estimation and outlier detection with
     correlation coefficients, Biometrika 62: a volume moves r by x y - r (x^2 + y^2) / 2, for series
     of mean square 1. Here they have a sum of squares of 1.

@@ -17,7 +17,7 @@ from .splitters import BlockedKFold
 
 # By how much, and by how many standard errors, autocorrelated BOLD may raise r. Above both, fixed
 # predictions even of a model that only wanders with time are false findings in more than 5 % of
-# studies of one recording, and are refused. If a model is told the time, they are false findings
+# studies of one recording, and are refused. If a model knows the time, they are false findings
 # above fewer errors, and there is a warning (benchmarks/false_findings.py, neighbors).
 _REFUSED_R, _REFUSED_ERRORS, _WARNED_ERRORS = 0.2, 2.5, 1.5
 
@@ -174,7 +174,7 @@ def _name(cv):
 
 
 def _check_neighbors(study, smoothness, blocks, cv, p, needs_apart):
-    """Refuse folds, or warn, if training volumes tell much of the test blocks."""
+    """Refuse folds, or warn, if training volumes predict much of their neighbors in the test."""
     r, n_errors = carried_over(smoothness, blocks, study.step)
     worst = n_errors.argmax()
     is_much = r[worst] > _REFUSED_R and n_errors[worst] > _REFUSED_ERRORS
@@ -233,7 +233,7 @@ def _quoted(names):
 
 
 def blocks_of_test(study):
-    """List the test blocks, and tell whether folds mix training and test volumes.
+    """List the test blocks, and whether folds mix training and test volumes.
 
     Parameters
     ----------

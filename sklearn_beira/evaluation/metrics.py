@@ -199,7 +199,7 @@ def r_p_value(r, n_eff, *, alternative: str = "greater") -> np.ndarray:
     Returns
     -------
     p : ndarray
-        p values; 1 with 2 effective volumes or fewer. NaN stays NaN.
+        The probabilities; 1 with 2 effective volumes or fewer. NaN stays NaN.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Cross-validation with a gap in time between training and test volumes."""
 
 import warnings
+from collections.abc import Iterator
 from numbers import Real
 
 import numpy as np
@@ -54,7 +55,7 @@ class BlockedKFold(BaseCrossValidator):
         self.gap = gap
         self.t_r = t_r
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X=None, y=None, groups=None) -> int:
         """Return the number of folds.
 
         Parameters
@@ -69,7 +70,7 @@ class BlockedKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y=None, groups=None):
+    def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the training and test rows of each fold.
 
         Parameters
@@ -91,7 +92,7 @@ class BlockedKFold(BaseCrossValidator):
         ------
         ValueError
             If a recording has fewer volumes than folds, if nothing is left to train on, or if the
-            time of the rows is not known.
+            times of the rows are unknown.
         """
         if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
@@ -124,7 +125,7 @@ class BlockedKFold(BaseCrossValidator):
             if not windows:
                 raise ValueError(
                     "rows of a plain array do not tell how much EEG they share; give gap in s (and "
-                    "t_r), or gap=0 where they share none."
+                    "t_r), or gap=0 if they share none."
                 )
             return X.reach
         if not (isinstance(self.gap, Real) and self.gap >= 0):

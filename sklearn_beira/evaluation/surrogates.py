@@ -321,14 +321,11 @@ def _random_phases(series, rng):
 
 
 def _from_others(y, runs, n_surrogates, rng, others, scale):
-    choices = [
-        [
-            (which, start)
-            for which, other in enumerate(others)
-            for start in range(len(other) - len(run) + 1)
-        ]
-        for run in runs
-    ]
+    def stretches(length):
+        starts = (range(len(other) - length + 1) for other in others)
+        return [(which, start) for which, some in enumerate(starts) for start in some]
+
+    choices = [stretches(len(run)) for run in runs]
     picks, n_distinct = _distinct(choices, n_surrogates, rng)
 
     def bold(k):
