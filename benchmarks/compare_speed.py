@@ -36,7 +36,7 @@ N_OTHERS = 5
 
 def main(every, profile):
     torch.set_num_threads(1)
-    rivals = make_baselines()
+    rivals = make_baselines(duration=16.0)
     models = {
         name: Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *rivals[name].steps])
         for name in RIVALS

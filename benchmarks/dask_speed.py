@@ -118,7 +118,7 @@ def make(model, minutes):
 
 def forget():
     """Forget the features of the round before, or this one has nothing to do."""
-    _cache.feature_rows.clear()
+    _cache.results.clear()
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def show(name, cases, n_surrogates, first_seed=0):
     print(f"{name:40s}{test.null:>6s}{n_tests:6d} {columns}", flush=True)
 
 
-RAW_RIDGE = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge().steps])
+RAW_RIDGE = Pipeline([("filter", EEGFilter(1, 45, sfreq=100)), *make_band_power_ridge(16.0).steps])
 RAW_BEIRA = Pipeline(
     [
         ("filter", EEGFilter(1, 45, sfreq=100)),

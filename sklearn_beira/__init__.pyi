@@ -40,6 +40,7 @@ from .eeg import (
     EEGFilter as EEGFilter,
     EEGWindows as EEGWindows,
     Windower as Windower,
+    set_cache_size as set_cache_size,
     tail_split as tail_split,
 )
 from .evaluation import (

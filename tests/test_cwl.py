@@ -236,7 +236,7 @@ def test_a_session_goes_from_files_to_predicted_bold(write, real_dir):
     y = extractor.fit_transform(run.bold_img)
     with pytest.raises(ValueError, match="recording 0 has 47 'mri' triggers but the BOLD has 50"):
         align(run.raw, y, trigger="mri")
-    X, y = align(run.raw, y, trigger="mri", missing="end", tmin=-14.24, verbose="error")
+    X, y = align(run.raw, y, trigger="mri", missing="end", tmin=-14.24, tmax=2.0, verbose="error")
     beira = BEIRARegressor(verbose=False)
     model = Pipeline(
         [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(10.24)), ("beira", beira)]

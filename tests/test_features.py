@@ -36,8 +36,8 @@ def windows(raws, tmin=-8.0, tmax=0.0, **params):
 @pytest.fixture(autouse=True)
 def rows(monkeypatch):
     """Let no test live on the rows that another one has computed."""
-    fresh = _cache.RowCache(limit=1024**3)
-    monkeypatch.setattr(_cache, "feature_rows", fresh)
+    fresh = _cache.Cache(10**9)
+    monkeypatch.setattr(_cache, "results", fresh)
     return fresh
 
 
@@ -270,15 +270,15 @@ def test_other_settings_are_not_answered_from_the_cache(make_raw, rows, other):
 def test_the_rows_kept_are_bounded_in_bytes(make_raw, count, monkeypatch):
     X = windows([make_raw(random_state=i) for i in range(3)])
     n_bytes = 26 * 4 * 4 * 8  # one recording: rows, lags and channels
-    rows = _cache.RowCache(limit=2 * n_bytes)
-    monkeypatch.setattr(_cache, "feature_rows", rows)
+    rows = _cache.Cache(2 * n_bytes)
+    monkeypatch.setattr(_cache, "results", rows)
     found = BandPower(ALPHA).fit_transform(X)
-    assert sum(kept.nbytes for kept, _ in rows._cache._results.values()) == 2 * n_bytes
+    assert sum(kept.nbytes for kept, _ in rows._results.values()) == 2 * n_bytes
     count.clear()
     BandPower(ALPHA).fit_transform(X[X.groups > 0])
     assert not count  # the recording used longest ago went first
     np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), found)
-    monkeypatch.setattr(_cache, "feature_rows", _cache.RowCache(limit=10))
+    monkeypatch.setattr(_cache, "results", _cache.Cache(10))
     np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), found)
 
 
@@ -423,7 +423,7 @@ def test_a_ridge_finds_the_coupling_planted_in_real_eeg_and_no_other(shared_data
     bold = pd.read_csv(shared_data / "semireal" / "bold.csv", index_col="time_s")
     planted = pd.read_json(shared_data / "semireal" / "truth.json", typ="series")["planted"]
     X, y = align(raw, bold, t_r=1.89, tmin=-16.0, tmax=0.0, verbose="error")
-    model = make_band_power_ridge(bands={"theta": (4, 8), "alpha": (8, 12), "beta": (15, 25)})
+    model = make_band_power_ridge(16.0, bands={"theta": (4, 8), "alpha": (8, 12), "beta": (15, 25)})
     predicted = cross_val_predict(model, X, y, cv=BlockedKFold(4, gap=16.0))
     r = np.array([np.corrcoef(y[name], p)[0, 1] for name, p in zip(y, predicted.T, strict=True)])
     coupled = np.isin(y.columns, list(planted))

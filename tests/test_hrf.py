@@ -18,8 +18,8 @@ TWO = {**ALPHA, "beta": (15.0, 30.0)}
 @pytest.fixture(autouse=True)
 def rows(monkeypatch):
     """Let no test live on the rows that another one has computed."""
-    fresh = _cache.RowCache(limit=1024**3)
-    monkeypatch.setattr(_cache, "feature_rows", fresh)
+    fresh = _cache.Cache(10**9)
+    monkeypatch.setattr(_cache, "results", fresh)
     return fresh
 
 
@@ -165,7 +165,7 @@ def test_covariances_are_the_same_from_the_cache_and_in_any_order(make_raw, rows
     chosen = [30, 2, 31, 2]
     np.testing.assert_array_equal(BandCovariance(TWO).fit_transform(X[chosen]), found[chosen])
     monkeypatch.undo()
-    monkeypatch.setattr(_cache, "feature_rows", _cache.RowCache(limit=1024**3))
+    monkeypatch.setattr(_cache, "results", _cache.Cache(10**9))
     assert not calls
     np.testing.assert_array_equal(BandCovariance(TWO).fit_transform(X[chosen]), found[chosen])
     np.testing.assert_array_equal(BandCovariance(TWO).fit_transform(X), found)

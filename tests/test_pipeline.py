@@ -86,7 +86,7 @@ def test_leave_one_run_out_predicts_every_volume_once(study, model):
 def test_pipeline_memory_changes_nothing_but_the_work(study, model, tmp_path, monkeypatch):
     X, y = study
     plain = clone(model).fit(X, y).predict(X)
-    from sklearn_beira.eeg import filters as preprocessing
+    from sklearn_beira.eeg import cache, filters as preprocessing
 
     calls = []
     original = preprocessing._filter_raw
@@ -95,7 +95,7 @@ def test_pipeline_memory_changes_nothing_but_the_work(study, model, tmp_path, mo
     )
     cached = clone(model).set_params(memory=joblib.Memory(tmp_path, mmap_mode="r", verbose=0))
     for _ in range(2):
-        preprocessing._filtered.clear()
+        cache.results.clear()
         np.testing.assert_array_equal(clone(cached).fit(X, y).predict(X), plain)
     # fit of the second round came from the disk: filtered anew only for its predict
     assert len(calls) <= 3 * 3

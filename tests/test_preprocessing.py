@@ -1,6 +1,7 @@
 """EEGFilter does to recordings what MNE does, once; Windower cuts in seconds and copies nothing."""
 
 import pickle
+import runpy
 import threading
 
 import mne
@@ -12,11 +13,11 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import EEGFilter, EEGWindows, Windower, align
-from sklearn_beira.eeg import filters as preprocessing
+from sklearn_beira.eeg import cache, filters as preprocessing, set_cache_size
 from sklearn_beira.exceptions import GapWarning
 from sklearn_beira.features.band_power import BandPower
 
@@ -26,7 +27,7 @@ Y = np.arange(30.0)
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch):
     """Let no test live on what another one has filtered."""
-    monkeypatch.setattr(preprocessing, "_filtered", preprocessing._Cache(2 * 1024**3))
+    monkeypatch.setattr(cache, "results", cache.Cache(10**9))
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def test_only_the_recordings_that_samples_lie_in_are_filtered(make_raw, count):
     whole = EEGFilter(1, 20, sfreq=50).fit_transform(X)
     assert len(count) == 3
     count.clear()
-    preprocessing._filtered.clear()
+    cache.results.clear()
     rows = X.groups == 1
     part = EEGFilter(1, 20, sfreq=50).fit_transform(X[rows])
     assert len(count) == 1
@@ -246,12 +247,12 @@ def test_another_info_is_not_answered_from_the_cache(make_raw, count):
     assert first.tokens != second.tokens
 
 
-def test_the_cache_is_bounded_in_bytes(make_raw, count, monkeypatch):
+def test_the_cache_is_bounded_in_bytes(make_raw, count):
     X = windows(make_raw())  # 60 s of 4 channels: 48 kB at 50 Hz
-    monkeypatch.setattr(preprocessing, "_filtered", preprocessing._Cache(limit=100_000))
+    set_cache_size(100_000)
 
     def held():
-        return sum(data.nbytes for data, _ in preprocessing._filtered._results.values())
+        return sum(data.nbytes for data, _ in cache.results._results.values())
 
     for h_freq in (10.0, 11.0, 12.0, 12.0, 11.0):
         EEGFilter(1, h_freq, sfreq=50).fit_transform(X)
@@ -260,16 +261,35 @@ def test_the_cache_is_bounded_in_bytes(make_raw, count, monkeypatch):
     EEGFilter(1, 10.0, sfreq=50).fit_transform(X)  # the one used longest ago went first
     EEGFilter(1, 11.0, sfreq=50).fit_transform(X)
     assert len(count) == 4
-    monkeypatch.setattr(preprocessing, "_filtered", preprocessing._Cache(limit=10))
+    set_cache_size(10)
     EEGFilter(1, 10.0, sfreq=50).fit_transform(X)
     assert held() == 0
+
+
+def test_filtered_recordings_and_features_share_one_bound(make_raw, count):
+    X = windows(make_raw()).window(-8.0, 0.0)
+    model = make_pipeline(EEGFilter(1, 20, sfreq=50), BandPower({"alpha": (8, 12)}))
+    model.fit_transform(X)
+    assert len(cache.results._results) == 2
+    set_cache_size(0)
+    assert not cache.results._results
+    model.fit_transform(X)
+    assert not cache.results._results
+    for size in (-1, 1e9, "1 GB"):
+        with pytest.raises(ValueError, match="n_bytes must be a whole number of at least 0"):
+            set_cache_size(size)
+
+
+def test_workers_read_the_bound_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SKLEARN_BEIRA_CACHE_SIZE", "12345")
+    assert runpy.run_path(cache.__file__)["results"].size == 12345
 
 
 @pytest.mark.parametrize("n_jobs", [2, -1])
 def test_threads_give_the_same_numbers(make_raw, count, n_jobs):
     X = windows([make_raw(random_state=i) for i in range(3)])
     one = EEGFilter(1, 20, sfreq=50).fit_transform(X)
-    preprocessing._filtered.clear()
+    cache.results.clear()
     several = EEGFilter(1, 20, sfreq=50, n_jobs=n_jobs).fit_transform(X)
     assert len(count) == 6
     np.testing.assert_array_equal(one, several)
@@ -375,7 +395,7 @@ def test_ready_cut_windows_are_filtered_one_by_one(make_raw):
         ({"l_freq": np.nan}, "The 'l_freq' parameter of EEGFilter must be"),
         ({"sfreq": 0}, "The 'sfreq' parameter of EEGFilter must be .* Got 0"),
         ({"notch": 0}, "The 'notch' parameter of EEGFilter must be .* Got 0"),
-        ({"notch": 50}, "notch=50 Hz does not lie 1 Hz or more below 50 Hz"),
+        ({"notch": 50}, "notch=50 Hz is less than 1 Hz below 50 Hz"),
         ({"n_jobs": 1.5}, "The 'n_jobs' parameter of EEGFilter must be"),
         (
             {"reference": "mean"},
@@ -528,7 +548,7 @@ def test_both_paths_agree_where_volumes_lie_between_samples(make_raw):
 
 
 def test_windower_in_a_search_costs_no_copy(make_raw):
-    X, y = align(make_raw(), Y, t_r=2.0, tmin=-12.0, verbose="error")
+    X, y = align(make_raw(), Y, t_r=2.0, tmin=-12.0, tmax=2.0, verbose="error")
     grid = {"window__duration": [2.0, 4.0], "window__delay": [-2.0, 0.0, 2.0, 6.0]}
     search = GridSearchCV(make_model(), grid, cv=KFold(3), error_score="raise").fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -541,8 +561,8 @@ def test_windower_in_a_search_costs_no_copy(make_raw):
         ({"duration": -2.0}, "The 'duration' parameter of Windower must be"),
         ({"delay": None}, "The 'delay' parameter of Windower must be"),
         ({"delay": np.inf}, "The 'delay' parameter of Windower must be"),
-        ({"duration": 30.0}, r"window \[-30, 0\) s leaves the recording"),
-        ({"duration": 2.0, "delay": -3.0}, r"window \[1, 3\) s leaves the recording"),
+        ({"duration": 30.0}, r"window \[-30, 0\) s extends beyond the recording"),
+        ({"duration": 2.0, "delay": -3.0}, r"window \[1, 3\) s extends beyond the recording"),
         ({"duration": 0.001}, r"tmax > tmin by at least one sample \(1/100 s\)"),
         ({"duration": None, "delay": 9.0}, r"tmax > tmin by at least one sample"),
     ],

@@ -519,7 +519,7 @@ def test_a_gap_shorter_than_the_model_looks_back_is_warned_of(make_raw):
     with pytest.warns(GapWarning, match=match):
         run(careless, X, y, n_surrogates=1, cv=BlockedKFold(3), refit=False)
     far = clone(search).set_params(param_grid={"window__duration": [8.0, 60.0]})
-    with pytest.raises(ValueError, match=r"the window \[-62, -2\) s leaves the recording for"):
+    with pytest.raises(ValueError, match=r"window \[-62, -2\) s extends beyond the recording"):
         run(far, X, y, cv=BlockedKFold(3))
     longer = clone(model).set_params(window__duration=18.0)
     with (

@@ -97,7 +97,7 @@ def test_the_page_on_alignment_repairs_lost_triggers():
 
 def small_study():
     study = make_eeg_fmri(duration=200.0, n_channels=8, n_rois=2, random_state=0)
-    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0, verbose="error")
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-20.0, tmax=0.0, verbose="error")
     return EEGFilter(1, 45, sfreq=100).fit_transform(X), y
 
 

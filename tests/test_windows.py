@@ -309,7 +309,7 @@ def test_windows_that_leave_the_recording_are_refused(X, recordings, info, tmin,
         X = X[:-1].window(-3.0, 4.5) and X  # 12.5 + 4.5 = 17.0 s still fits
         X.window(-3.0, 4.5)
         tmax = 4.52
-    message = rf"leaves the recording for {n} of 10 volumes \(first: {what}\).*let align drop"
+    message = rf"extends beyond the recording for {n} of 10 volumes \(first: {what}\).*drop these"
     with pytest.raises(ValueError, match=message):
         X.window(tmin, tmax)
     with pytest.raises(ValueError, match=message):
@@ -361,7 +361,7 @@ def test_broken_channels_are_refused_by_name(recordings, info, value, message):
         ({"recording": [-1, 1]}, ValueError, "got values from -1 to 1"),
         ({"recording": [0]}, ValueError, r"same length, got shapes \(1,\) and \(2,\)"),
         ({"onsets": [5.0, np.nan]}, ValueError, "onsets hold NaN"),
-        ({"bads": [np.empty((0, 2))]}, ValueError, r"2 recording\(s\) but 1 of bads"),
+        ({"bads": [np.empty((0, 2))]}, ValueError, r"2 recording\(s\) but 1 bads"),
     ],
 )
 def test_inconsistent_parts_are_refused(recordings, info, change, error, message):

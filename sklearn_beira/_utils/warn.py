@@ -28,6 +28,13 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+def warn_once(messages: list[str]) -> None:
+    """Warn with the first of the messages about recordings, and count the others."""
+    if messages:
+        others = f" {len(messages) - 1} other recording(s) look alike." if messages[1:] else ""
+        warn_user(messages[0] + others)
+
+
 @contextlib.contextmanager
 def noting(messages: list[str]) -> Iterator[None]:
     """Collect the messages of this package's warnings.

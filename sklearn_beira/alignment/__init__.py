@@ -1,4 +1,4 @@
-"""Where EEG and BOLD meet: one sample for each acquired volume."""
+"""Alignment of EEG and BOLD: one sample for each acquired volume."""
 
 from .align import align
 

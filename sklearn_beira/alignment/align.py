@@ -1,5 +1,6 @@
-"""BOLD volumes and the EEG recorded with them brought together, without guessing."""
+"""align: EEG recordings and BOLD volumes become X and y."""
 
+from collections.abc import Sequence
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -8,97 +9,100 @@ import mne
 import numpy as np
 import pandas as pd
 from mne.utils import logger
+from numpy.typing import ArrayLike
 
 from .._utils.numbers import check_magnitude, check_names, to_numbers, varying
-from .._utils.warn import warn_user
+from .._utils.warn import warn_once
 from ..bold.tables import find_clocks
-from ..eeg.files import content_digest, fill, recording_path, write_recording
-from ..eeg.spans import check_window, overlaps
-from ..eeg.windows import EEGWindows
-from .triggers import annotation_onsets, check_index_of_times, find_onsets, warn_of_end
+from ..eeg.recordings import content_digest, fill, recording_path, write_recording
+from ..eeg.windows import EEGWindows, check_window, overlaps
+from .triggers import (
+    annotation_onsets,
+    check_index_of_times,
+    find_onsets,
+    unused_markers,
+    volumes_behind,
+)
 
 __all__ = ["align"]
 
-# Channels that are typed as EEG by mistake.
+# Names of channels that often have the type EEG by mistake.
 NO_EEG = ("EOG", "HEOG", "VEOG", "ECG", "EKG", "EMG")
 
-# Why volumes are dropped, by column of the account.
+# Why volumes are dropped, by column of X.alignment.
 _WHY = {
     "no_marker": "without a marker",
     "no_history": "without their history",
-    "no_future": "without EEG behind them",
+    "no_future": "at the end of the EEG",
     "bad": "in bad stretches",
 }
 
 
 def align(
-    raw,
-    bold,
+    raw: mne.io.BaseRaw | Sequence[mne.io.BaseRaw],
+    bold: ArrayLike | Sequence[ArrayLike],
     *,
-    t_r=None,
-    volume_times=None,
-    trigger=None,
-    missing=None,
-    tmin=-30.0,
-    tmax=2.0,
-    picks="eeg",
-    reject_by_annotation=True,
-    subjects=None,
-    folder=None,
-    verbose=None,
-):
-    """Bring EEG recordings and BOLD volumes together, without guessing.
+    t_r: float | None = None,
+    volume_times: ArrayLike | Sequence[ArrayLike] | None = None,
+    trigger: str | tuple[str, int] | None = None,
+    missing: str | None = None,
+    tmin: float = -30.0,
+    tmax: float = 0.0,
+    picks: str | Sequence[str] = "eeg",
+    reject_by_annotation: bool = True,
+    subjects: str | int | Sequence[str | int] | None = None,
+    folder: str | PathLike | None = None,
+    verbose: bool | str | int | None = None,
+) -> tuple[EEGWindows, np.ndarray | pd.DataFrame]:
+    """Combine EEG recordings and BOLD volumes into X and y.
 
     Parameters
     ----------
     raw : mne.io.Raw or list of mne.io.Raw
-        Continuous EEG, one object per run.
+        Continuous EEG, one object per recording.
     bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), or list of them
-        BOLD of the regions, one row per acquired volume, one table per run.
+        BOLD of the regions, one row per acquired volume, one table per recording.
     t_r : float, optional
-        Repetition time in s. Alone, it says that the first volume starts with the recording and
-        that volumes follow each other every ``t_r`` s; beside ``trigger`` it is checked.
+        Repetition time in s. Alone, it means that the first volume starts with the recording and
+        the next ones follow every ``t_r`` s. With ``trigger``, the intervals are checked.
     volume_times : array-like of shape (n_volumes,) or list of them, optional
         Onset of each volume in s from the start of the EEG recording, not from the first volume.
     trigger : str or tuple of (str, int), optional
-        What marks the volume onsets: the description of an annotation (``"mri"``) or the name of
-        a stim channel, with the event's number when the channel carries several.
+        Marker of the volume onsets: the description of an annotation (``"mri"``) or the name of a
+        stim channel, with the number of the event if the channel carries several.
     missing : {None, "start", "end"}
-        Which end of the run lacks markers (or volumes) when the two counts differ. Volumes
-        without a marker, and markers without a volume, are left out at that end.
+        End of the recording that lacks markers or volumes, if their numbers differ. Volumes without
+        a marker, and markers without a volume, are left out at that end.
     tmin, tmax : float
-        Window kept around each volume onset, in s: the history (and the future, for negative
-        delays) that later steps may look at. Volumes whose window leaves the recording are
-        dropped from both sides.
+        Window around each volume onset, in s. Later steps can use no other EEG; negative delays
+        need a ``tmax`` above 0. Volumes whose window extends beyond the recording are dropped.
     picks : "eeg" or list of str
-        The good EEG channels (those in ``raw.info["bads"]`` are left out), or channels by name.
+        All EEG channels except those in ``raw.info["bads"]``, or names of channels.
     reject_by_annotation : bool
-        Drop volumes whose window ``[tmin, tmax)`` touches an annotation that starts with "bad".
-        With False they stay, and ``X.overlaps_bad()`` still finds them.
+        Whether to drop volumes whose window overlaps an annotation that starts with "bad".
+        ``X.overlaps_bad()`` finds such volumes if they are kept.
     subjects : str, int or list of them, optional
-        Whose each recording is, one per run: ``X.subjects`` then names the
-        subject of every sample.
+        Subject of each recording, which becomes ``X.subjects``.
     folder : path-like or None
-        With a folder, the EEG is written there piece by piece and read when needed, as after
-        :meth:`EEGWindows.to_folder`: for recordings that do not fit in memory together. Raws that
-        are not preloaded are never read as a whole.
+        Folder where the EEG is written piece by piece and read when needed, as by
+        :meth:`EEGWindows.to_folder`: for recordings that do not fit in memory together.
     verbose : bool, str, int or None
-        MNE's verbosity; at "info" (MNE's default) what was dropped is logged.
+        MNE's verbosity. At "info", MNE's default, the numbers of dropped volumes are logged.
 
     Returns
     -------
     X : EEGWindows
-        View of shape ``(n_kept, n_channels, n_times)``, float32, in V.
-        ``X.alignment`` is the account of what was kept and dropped.
+        View of shape ``(n_kept, n_channels, n_times)``, float32, in V. ``X.alignment`` has one row
+        per recording with the numbers of kept and dropped volumes.
     y : ndarray or DataFrame of shape (n_kept, n_rois), or ndarray of shape (n_kept,)
-        The BOLD rows that stayed. A DataFrame is indexed by recording and volume number.
+        BOLD of the kept volumes. A DataFrame is indexed by recording and volume.
 
     Raises
     ------
     ValueError
-        If the number of markers is not the number of volumes and ``missing`` does not say which
-        end lacks them, if a marker is missing in the middle, if runs differ in channels or
-        sampling rate, if EEG or BOLD hold NaN or infinite values, or if no volume is left.
+        If the numbers of markers and volumes differ and ``missing`` is None, if a marker is missing
+        in the middle, if recordings differ in channels or sampling rate, if EEG or BOLD hold NaN or
+        infinite values, or if no volume is left.
 
     Examples
     --------
@@ -122,17 +126,20 @@ def align(
         raise ValueError("align needs at least one recording.")
     check_window(tmin, tmax)
     if not tmin < tmax:
-        raise ValueError(f"tmin={tmin} s must lie before tmax={tmax} s.")
+        raise ValueError(f"tmin={tmin} s must be less than tmax={tmax} s.")
     _check_timing(t_r, volume_times, trigger, missing)
     info = _common_info(raws, picks)
     bolds = _check_bolds(bolds)
-    onsets, keeps, bads, account = [], [], [], []
+    onsets, keeps, bads, account, markers, ends = [], [], [], [], [], []
     for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
         times, n_onsets = find_onsets(one, len(volumes), known, trigger, missing, t_r, k)
+        if trigger is None:
+            markers += unused_markers(one, times, known is None, k)
+        ends += volumes_behind(one, times, k)
         check_index_of_times(volumes, times, k)
         onsets.append(times)
         bads.append(_bad_spans(one))
-        slack = 0.05 / info["sfreq"]  # for what arithmetic does to the last digits of an onset
+        slack = 0.05 / info["sfreq"]  # rounding errors of onsets
         early = times + tmin < -slack
         late = times + tmax > one.n_times / info["sfreq"] + slack
         inside = np.isfinite(times) & ~early & ~late
@@ -158,8 +165,8 @@ def align(
             logger.info(_describe(k, row))
     if not alignment["kept"].sum():
         _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax)
-    for k, (one, times) in enumerate(zip(raws, onsets, strict=True)):
-        warn_of_end(one, times, k)
+    warn_once(markers)
+    warn_once(ends)
 
     X = EEGWindows(
         [_read_eeg(one, info, folder) for one in raws],
@@ -178,7 +185,7 @@ def align(
     return X, _concatenate_bolds(bolds, keeps)
 
 
-# -- what is given ------------------------------------------------------------------------------
+# -- parameters ---------------------------------------------------------------------------------
 def _listed(name, values, n_raws):
     if not isinstance(values, list | tuple) or len(values) != n_raws:
         found = len(values) if isinstance(values, list | tuple) else type(values).__name__
@@ -187,19 +194,19 @@ def _listed(name, values, n_raws):
 
 
 def _check_timing(t_r, volume_times, trigger, missing):
-    """Check what says when the volumes were acquired."""
+    """Check the parameters of the volume onsets."""
     if missing not in (None, "start", "end"):
         raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
     if volume_times is not None and trigger is not None:
         raise ValueError("give either volume_times or trigger, not both.")
     if missing is not None and trigger is None:
         raise ValueError(
-            f"missing={missing!r} says which end of a run lacks triggers, but there is no trigger; "
-            f"leave one out, or give the other."
+            f"missing={missing!r} needs a trigger; give trigger, or leave out missing."
         )
     if volume_times is None and trigger is None and t_r is None:
-        raise ValueError("say when the volumes were acquired: give trigger, volume_times or t_r.")
-    # A week is no repetition time, and as a factor stays a number.
+        raise ValueError(
+            "the onsets of the volumes are unknown; give trigger, volume_times or t_r."
+        )
     if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < 604800):
         raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
     if trigger is not None and not (
@@ -209,17 +216,23 @@ def _check_timing(t_r, volume_times, trigger, missing):
         raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
 
 
-# -- the EEG ------------------------------------------------------------------------------------
+# -- EEG ----------------------------------------------------------------------------------------
 def _common_info(raws, picks):
-    """Find the channels that all recordings share; the Info of the first one, picked."""
-    first = None
+    """Check that all recordings have the same channels and rate; return the Info of the first."""
+    first, mistyped = None, []
     for k, raw in enumerate(raws):
         if not isinstance(raw, mne.io.BaseRaw):
             raise TypeError(
-                f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}; read files "
-                f"with mne.io.read_raw, and make one of an array with mne.io.RawArray."
+                f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}; use "
+                f"mne.io.read_raw for files and mne.io.RawArray for arrays."
             )
         info = mne.pick_info(raw.info, _pick(raw, picks, k))
+        others = [name for name in info["ch_names"] if name.upper().startswith(NO_EEG)]
+        if others and isinstance(picks, str):
+            mistyped.append(
+                f"recording {k} has EEG channels named {', '.join(others)}; set their type with "
+                f"raw.set_channel_types, or leave them out with picks."
+            )
         first = first or info
         lost = [name for name in first["ch_names"] if name not in info["ch_names"]]
         new = [name for name in info["ch_names"] if name not in first["ch_names"]]
@@ -234,20 +247,13 @@ def _common_info(raws, picks):
                 f"{first['sfreq']:g} Hz; resample them to one rate first."
             )
         _check_continuous(raw, k)
+    warn_once(mistyped)
     return first
 
 
 def _pick(raw, picks, k):
     if isinstance(picks, str) and picks == "eeg":
         indices = mne.pick_types(raw.info, eeg=True)
-        names = [raw.ch_names[i] for i in indices]
-        others = [name for name in names if name.upper().startswith(NO_EEG)]
-        if others:
-            warn_user(
-                f"recording {k} has channels of the type EEG whose names say otherwise, and they "
-                f"go in as EEG: {', '.join(others)}; set their type with raw.set_channel_types, or "
-                f"leave them out (picks, or --exclude on the command line)."
-            )
         if not len(indices):
             raise ValueError(
                 f"recording {k} has no good EEG channel; its channel types are "
@@ -270,20 +276,20 @@ def _check_continuous(raw, k):
     for onset, name in zip(annotation_onsets(raw), raw.annotations.description, strict=True):
         if 0 < onset < raw.times[-1] and name.lower().startswith(("edge", "bad_acq_skip")):
             raise ValueError(
-                f"recording {k} is not continuous ({name!r} at {onset:.2f} s), and no filter may "
-                f"run over a seam; give align its parts as a list of recordings."
+                f"recording {k} is not continuous ({name!r} at {onset:.2f} s); pass its parts to "
+                f"align as a list of recordings."
             )
 
 
 def _bad_spans(raw):
-    """Start and end (s) of the stretches that are annotated as bad, shape (n_spans, 2)."""
+    """Get start and end in s of stretches annotated as bad, shape (n_spans, 2)."""
     bad = np.array([d.lower().startswith("bad") for d in raw.annotations.description], dtype=bool)
     onsets, durations = annotation_onsets(raw)[bad], raw.annotations.duration[bad]
     return np.stack([onsets, onsets + durations], axis=1)
 
 
 def _read_eeg(raw, info, folder):
-    """Read channels in pieces: no second copy of a long recording in float64."""
+    """Read the EEG in pieces, without a copy of the whole recording in float64."""
     picks = [raw.ch_names.index(name) for name in info["ch_names"]]
 
     def read():
@@ -293,7 +299,7 @@ def _read_eeg(raw, info, folder):
             yield piece
 
     pieces = read()
-    # float32 holds 24 bits, what amplifiers deliver; filters compute in float64 anyway.
+    # float32 holds 24 bits, as amplifiers do; filters compute in float64.
     shape, dtype = (len(picks), raw.n_times), np.float32
     if folder is None:
         return fill(np.empty(shape, dtype), pieces)
@@ -302,10 +308,13 @@ def _read_eeg(raw, info, folder):
     )
 
 
-# -- the BOLD -----------------------------------------------------------------------------------
+# -- BOLD ---------------------------------------------------------------------------------------
 def _check_bolds(bolds):
     """Check the BOLD of every recording; DataFrames stay DataFrames."""
-    bolds = [_check_bold(bold, k) for k, bold in enumerate(bolds)]
+    clocks, flat = [], []
+    bolds = [_check_bold(bold, k, clocks, flat) for k, bold in enumerate(bolds)]
+    warn_once(clocks)
+    warn_once(flat)
     first = bolds[0]
     for k, bold in enumerate(bolds):
         same = type(bold) is type(first) and bold.shape[1:] == first.shape[1:]
@@ -315,7 +324,7 @@ def _check_bolds(bolds):
             if not same and sorted(map(str, names)) == sorted(map(str, other)):
                 raise ValueError(
                     f"the BOLD of recording {k} has the regions of recording 0 in another order; "
-                    f"take bold[{names}]."
+                    f"use bold[{names}]."
                 )
         if not same:
             raise ValueError(
@@ -329,7 +338,7 @@ def _regions(bold):
     return bold.columns.to_list() if isinstance(bold, pd.DataFrame) else f"shape {bold.shape}"
 
 
-def _check_bold(bold, k):
+def _check_bold(bold, k, clocks, flat):
     if isinstance(bold, str | PathLike) or hasattr(bold, "get_fdata"):
         raise TypeError(
             f"the BOLD of recording {k} must be a table (n_volumes, n_rois), got "
@@ -352,28 +361,23 @@ def _check_bold(bold, k):
     check_magnitude(values, name)
     check_names(bold, name)
     if isinstance(bold, pd.DataFrame):
-        _warn_of_columns(bold, values, name)
+        found = find_clocks(bold)
+        if found:
+            clocks.append(
+                f"{name} has a column {found[0]!r}, which is taken for a region; use "
+                f"bold.drop(columns={found}), or read the table with index_col."
+            )
+        constant = bold.columns[~varying(values)]
+        if len(constant) and len(bold) > 1:
+            flat.append(
+                f"{name} does not vary in {', '.join(map(str, constant))}; check mask and image."
+            )
         return bold
     return values
 
 
-def _warn_of_columns(bold, values, name):
-    """Notice columns that are no BOLD, and would be taken for regions."""
-    clocks = find_clocks(bold)
-    if clocks:
-        warn_user(
-            f"{name} has a column {clocks[0]!r}, which is taken for a region; leave it out: "
-            f"bold.drop(columns={clocks}), or read the table with index_col."
-        )
-    flat = bold.columns[~varying(values)]
-    if len(flat) and len(bold) > 1:
-        warn_user(
-            f"{name} does not vary in {', '.join(map(str, flat))}; check the mask or the image."
-        )
-
-
 def _concatenate_bolds(bolds, keeps):
-    """Put the kept volumes of all recordings into one table."""
+    """Concatenate the kept volumes of all recordings."""
     if isinstance(bolds[0], pd.DataFrame):
         kept = [
             bold.set_axis(pd.RangeIndex(len(bold), name="volume")).loc[keep]
@@ -383,39 +387,28 @@ def _concatenate_bolds(bolds, keeps):
     return np.concatenate([bold[keep] for bold, keep in zip(bolds, keeps, strict=True)])
 
 
-# -- the account --------------------------------------------------------------------------------
-def dropped_in_words(row):
-    """Say how many volumes of a recording were dropped, and why.
-
-    Parameters
-    ----------
-    row : Series or dict
-        A row of the account that :func:`align` keeps of its recordings.
-
-    Returns
-    -------
-    dropped : str
-        "none" where nothing was dropped.
-    """
+# -- summary ------------------------------------------------------------------------------------
+def dropped_in_words(row: pd.Series | dict) -> str:
+    """Describe the volumes that were dropped, for a row of ``X.alignment``."""
     return ", ".join(f"{row[key]} {why}" for key, why in _WHY.items() if row[key]) or "none"
 
 
 def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
-    """Say why no volume is left, and what may be wrong."""
+    """Raise the error for no volume left, with the likely reason."""
     durations = [raw.n_times / raw.info["sfreq"] for raw in raws]
-    advice = f"Shorten the window (now tmin={tmin:g}, tmax={tmax:g} s) or check the onsets."
+    advice = f"Use a shorter window than tmin={tmin:g}, tmax={tmax:g} s, or check the onsets."
     ends = [np.nanmax(times, initial=0.0) for times in onsets]
     far = [k for k, end in enumerate(ends) if end > 2 * durations[k]]
     wide = [k for k, bold in enumerate(bolds) if bold.ndim > 1 and bold.shape[1] > bold.shape[0]]
     if far:
         advice = (
-            f"Onsets reach {ends[far[0]]:g} s, but the EEG lasts {durations[far[0]]:g} s; give "
-            f"times in s."
+            f"The last onset is at {ends[far[0]]:g} s, but the EEG lasts {durations[far[0]]:g} s; "
+            f"give times in s."
         )
     elif wide:
         advice = (
             f"The BOLD has {bolds[wide[0]].shape[0]} rows and {bolds[wide[0]].shape[1]} columns; "
-            f"rows are volumes, so transpose it if columns are."
+            f"transpose it, if columns are volumes."
         )
     raise ValueError(
         f"no volume is left of {alignment['n_volumes'].sum()}: {_describe(0, alignment.iloc[0])} "
@@ -424,7 +417,7 @@ def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
 
 
 def _describe(k, row):
-    """Say in one line what happened to the volumes of a recording."""
+    """Describe the volumes of a recording in one line."""
     return (
         f"Recording {k}: {row['n_volumes']} volumes, {row['n_onsets']} onsets; kept "
         f"{row['kept']}, dropped: {dropped_in_words(row)}."

@@ -1,17 +1,26 @@
-"""When the volumes were acquired: by markers, by given times, or by the repetition time alone."""
+"""Onsets of volumes: from markers, from given times, or from the repetition time alone."""
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 import mne
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .._utils.numbers import to_numbers
-from .._utils.warn import warn_user
 from ..bold.tables import SECONDS, clock_of
 
 
-def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
+def find_onsets(
+    raw: mne.io.BaseRaw,
+    n_volumes: int,
+    given: ArrayLike | None,
+    trigger: str | tuple[str, int] | None,
+    missing: str | None,
+    t_r: float | None,
+    k: int,
+) -> tuple[np.ndarray, int]:
     """Find the onset of each volume of a recording.
 
     Parameters
@@ -19,7 +28,7 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
     raw : mne.io.Raw
         Recording.
     n_volumes : int
-        Rows of its BOLD.
+        Number of volumes of its BOLD.
     given, trigger, missing, t_r
         ``volume_times`` of this recording, and parameters of :func:`~sklearn_beira.align`.
     k : int
@@ -28,9 +37,9 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
     Returns
     -------
     times : ndarray of shape (n_volumes,)
-        In s from the start of the recording; NaN where a volume has no marker.
+        Onsets in s from the start of the recording; NaN for volumes without a marker.
     n_onsets : int
-        Markers, or onsets, that there are.
+        Number of markers or onsets found.
     """
     if given is not None:
         times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
@@ -41,22 +50,16 @@ def find_onsets(raw, n_volumes, given, trigger, missing, t_r, k):
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(
             f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
-            f"duplicates."
+            f"duplicates; check {source}."
         )
     _check_intervals(times, None if source == "t_r" else t_r, source, k)
     n_onsets = len(times)
     if n_onsets != n_volumes and missing is None:
-        hint = (
-            "give one onset per volume"
-            if given is not None
-            else "say which end lacks them with missing='start' or missing='end', or give "
-            "volume_times"
-        )
+        hint = "say which end lacks them: missing='start' or 'end', or give volume_times"
+        hint = "give one onset per volume" if given is not None else hint
         raise ValueError(
             f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {hint}."
         )
-    if trigger is None:
-        _warn_of_unused_markers(raw, times, source, k)
     if n_onsets > n_volumes:
         times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
     lacking = np.full(n_volumes - len(times), np.nan)
@@ -71,8 +74,8 @@ def _trigger_times(raw, trigger, k):
         codes = np.unique(events[:, 2]).tolist()
         if number is None and len(codes) > 1:
             raise ValueError(
-                f"stim channel {name!r} of recording {k} carries the events {codes}; say which "
-                f"marks the volumes: trigger=({name!r}, number)."
+                f"stim channel {name!r} of recording {k} carries the events {codes}; give the one "
+                f"of the volumes: trigger=({name!r}, number)."
             )
         if number is not None:
             events = events[events[:, 2] == number]
@@ -95,17 +98,17 @@ def _trigger_times(raw, trigger, k):
         )
     if number is not None:
         raise ValueError(
-            f"{name!r} is an annotation of recording {k}, which has no number; give "
+            f"{name!r} is an annotation of recording {k}, which has no number; use "
             f"trigger={name!r}."
         )
     return annotation_onsets(raw)[here]
 
 
 def _with_first(events, raw, name):
-    """Add the trigger that the recording begins with, as one that was cut to it may.
+    """Add a trigger at the first sample, which MNE does not find.
 
-    A value at the first sample is a trigger if it is one later on, and else what the channel rests
-    at. Of a pulse that began before the recording, a part is missing.
+    The value of the first sample is a trigger if the same value is a trigger later on. The start of
+    a pulse may lie before the recording.
     """
     values = raw.get_data(picks=[name])[0]
     onsets = events[events[:, 2] == int(values[0]), 0] - raw.first_samp
@@ -117,8 +120,25 @@ def _with_first(events, raw, name):
     return np.vstack([[raw.first_samp + onset, 0, int(values[0])], events])
 
 
-def _warn_of_unused_markers(raw, times, source, k):
-    """Notice markers that seem to be those of the volumes, where the onsets say otherwise."""
+def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int) -> Iterator[str]:
+    """Find markers that look like those of the volumes, at other times.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording.
+    times : ndarray of shape (n_volumes,)
+        Volume onsets in s.
+    by_t_r : bool
+        Whether they come from the repetition time alone.
+    k : int
+        Number of the recording.
+
+    Yields
+    ------
+    message : str
+        Warning.
+    """
     n_volumes = len(times)
     if n_volumes < 2:
         return
@@ -141,23 +161,23 @@ def _warn_of_unused_markers(raw, times, source, k):
         same_pace = abs(pace - usual) <= 0.01 * usual
         as_many = abs(len(at) - n_volumes) <= 0.05 * n_volumes
         steady = np.mean(np.abs(intervals - pace) <= 0.01 * pace) >= 0.9
-        if source == "t_r":
+        if by_t_r:
             elsewhere = at[0] >= 0.5 / raw.info["sfreq"]
-        else:  # times that were mended may reach beyond markers that were lost
+        else:  # repaired times may reach beyond lost markers
             outside = (times < at[0] - pace / 2) | (times > at[-1] + pace / 2)
             elsewhere = len(at) >= n_volumes and outside.any()
         if (same_pace and elsewhere) or (not same_pace and as_many and steady):
-            by = f"t_r={usual:g} s alone" if source == "t_r" else source
-            warn_user(
-                f"recording {k} has {len(at)} markers {name} that follow each other every "
-                f"{pace:g} s, the first {at[0]:.2f} s after its start, but {by} puts "
-                f"{n_volumes} volumes every {usual:g} s, the first at {times[0]:.2f} s; give "
-                f"trigger={name} if they mark the volumes."
+            source = f"t_r={usual:g} s" if by_t_r else "volume_times"
+            yield (
+                f"recording {k} has {len(at)} markers {name} every {pace:g} s, the first "
+                f"{at[0]:.2f} s after its start, but {source} puts {n_volumes} volumes every "
+                f"{usual:g} s, the first at {times[0]:.2f} s; give trigger={name} if they mark the "
+                f"volumes."
             )
 
 
-def check_index_of_times(bold, times, k):
-    """Refuse onsets that the index of the table, where it holds times, contradicts.
+def check_index_of_times(bold: pd.DataFrame | np.ndarray, times: np.ndarray, k: int) -> None:
+    """Refuse onsets that contradict an index of times.
 
     Parameters
     ----------
@@ -180,47 +200,41 @@ def check_index_of_times(bold, times, k):
         i = odd[0]
         raise ValueError(
             f"the index {index.name!r} of the BOLD of recording {k} puts volumes {i} and {i + 1} "
-            f"{told[i]:g} s apart, but they are taken to be {taken[i]:g} s apart: check t_r and "
-            f"the unit, or give volume_times; bold.reset_index(drop=True), if the index is wrong."
+            f"{told[i]:g} s apart, but the onsets are {taken[i]:g} s apart; check t_r and the "
+            f"unit, or use bold.reset_index(drop=True) if the index is wrong."
         )
 
 
-def warn_of_end(raw, times, k):
-    """Notice more volumes behind the end of the EEG than scanners run on.
+def volumes_behind(raw: mne.io.BaseRaw, times: np.ndarray, k: int) -> Iterator[str]:
+    """Find more volumes after the end of the EEG than usual.
 
     Parameters
     ----------
     raw : mne.io.Raw
         Recording.
     times : ndarray of shape (n_volumes,)
-        Onsets in s; NaN where there is none.
+        Onsets in s; NaN for volumes without a marker.
     k : int
         Number of the recording.
+
+    Yields
+    ------
+    message : str
+        Warning.
     """
     known = times[np.isfinite(times)]
     duration = raw.n_times / raw.info["sfreq"]
     n_behind = np.count_nonzero(known > duration)
     if max(5, 0.1 * len(known)) < n_behind < len(known):
-        warn_user(
-            f"{n_behind} of {len(known)} volumes of recording {k} start after its EEG has ended "
-            f"(it lasts {duration:.1f} s, the last volume starts at {known[-1]:.1f} s) and are "
-            f"left out: check that both are of one run, and that times are in s."
+        yield (
+            f"{n_behind} of {len(known)} volumes of recording {k} start after the end of its EEG "
+            f"(it lasts {duration:.1f} s, the last volume starts at {known[-1]:.1f} s); check that "
+            f"EEG and BOLD are of one recording, and that times are in s."
         )
 
 
-def annotation_onsets(raw):
-    """Onsets of annotations from the start of the data; MNE counts from before a crop.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording.
-
-    Returns
-    -------
-    onsets : ndarray
-        In s.
-    """
+def annotation_onsets(raw: mne.io.BaseRaw) -> np.ndarray:
+    """Get onsets of annotations in s from the start of the data, also after a crop."""
     return raw.annotations.onset - raw.first_time
 
 
@@ -233,10 +247,11 @@ def _check_intervals(times, t_r, source, k):
     if len(odd) and source != "volume_times":
         raise ValueError(
             f"the {source} of recording {k} are {usual:.3f} s apart, but numbers {odd[0]} and "
-            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart: a trigger is missing or doubled "
-            f"in the middle; repair them and give volume_times."
+            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart; a trigger is missing or doubled, "
+            f"so repair the onsets and give volume_times."
         )
     if t_r is not None and abs(usual - t_r) > 0.01 * t_r:
         raise ValueError(
-            f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s."
+            f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s; check "
+            f"t_r."
         )

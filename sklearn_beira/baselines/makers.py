@@ -134,7 +134,7 @@ def make_alpha_hrf(
 
 
 def make_band_power_ridge(
-    duration: float = 16.0,
+    duration: float = 20.0,
     *,
     bands: Bands = "default",
     step: float = 2.0,
@@ -185,7 +185,7 @@ def make_band_power_ridge(
 
 
 def make_eeg_fingerprint(
-    duration: float = 16.0,
+    duration: float = 20.0,
     *,
     bands: Bands = "default",
     step: float = 2.0,
@@ -230,7 +230,7 @@ def make_eeg_fingerprint(
 
 
 def make_spoc_ridge(
-    duration: float = 16.0,
+    duration: float = 20.0,
     *,
     bands: Bands = "default",
     n_components: int = 2,
@@ -274,7 +274,7 @@ def make_spoc_ridge(
 
 
 def make_pls(
-    duration: float = 16.0, *, bands: Bands = "default", step: float = 2.0, n_components: int = 4
+    duration: float = 20.0, *, bands: Bands = "default", step: float = 2.0, n_components: int = 4
 ) -> Pipeline:
     """Make partial least squares from lagged band power to all regions together.
 
@@ -316,7 +316,7 @@ def make_pls(
 
 
 def make_sparse_group_lasso(
-    duration: float = 16.0, *, bands: Bands = "default", step: float = 2.0, l1_ratio: float = 0.5
+    duration: float = 20.0, *, bands: Bands = "default", step: float = 2.0, l1_ratio: float = 0.5
 ) -> Pipeline:
     """Make the sparse group lasso, a distributed-lag model with few channels and bands.
 
@@ -359,7 +359,7 @@ def make_sparse_group_lasso(
 
 
 def make_tangent_space_ridge(
-    duration: float = 16.0,
+    duration: float = 20.0,
     *,
     bands: Bands = "default",
     n_components: int = 8,
@@ -411,7 +411,7 @@ def make_tangent_space_ridge(
 
 
 def make_banded_ridge(
-    duration: float = 16.0,
+    duration: float = 20.0,
     *,
     bands: Bands = "default",
     step: float = 2.0,
@@ -479,7 +479,7 @@ BASELINES = {
 
 
 def make_baselines(
-    extras: Literal["installed", "all", "none"] = "installed", *, duration: float = 16.0
+    extras: Literal["installed", "all", "none"] = "installed", *, duration: float = 20.0
 ) -> dict[str, Pipeline]:
     """Make all linear baselines, with their defaults.
 
@@ -519,7 +519,7 @@ def make_baselines(
     return models
 
 
-def make_brainwavelinker(duration: float = 16.0, **params: Any) -> Pipeline:
+def make_brainwavelinker(duration: float = 20.0, **params: Any) -> Pipeline:
     """Make the BrainWaveLinker convolution, a network that estimates one volume per window.
 
     The network is :class:`~sklearn_beira.regressor.nets.BrainWaveLinkerNet`. Its loss is minus the
@@ -558,7 +558,7 @@ def make_brainwavelinker(duration: float = 16.0, **params: Any) -> Pipeline:
     return _make_net(duration, {**settings, **params})
 
 
-def make_eegnet(duration: float = 16.0, **params: Any) -> Pipeline:
+def make_eegnet(duration: float = 20.0, **params: Any) -> Pipeline:
     """Make an EEGNet regressor, a network that estimates one volume per window.
 
     The network is :class:`~sklearn_beira.regressor.nets.EEGNet` [1]_. The training settings are

@@ -1,7 +1,8 @@
-"""EEG: windows over continuous recordings, and what is done to recordings before a model."""
+"""EEG: windows of recordings, filters, and the memory that results may take."""
 
+from .cache import set_cache_size
 from .filters import EEGFilter, Windower
 from .rows import tail_split
 from .windows import EEGWindows
 
-__all__ = ["EEGFilter", "EEGWindows", "Windower", "tail_split"]
+__all__ = ["EEGFilter", "EEGWindows", "Windower", "set_cache_size", "tail_split"]

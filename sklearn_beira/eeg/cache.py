@@ -1,68 +1,66 @@
-"""What was computed for a recording is remembered, within bounds."""
+"""Filtered recordings and features, kept in memory within one bound per process."""
 
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from functools import partial
+from numbers import Integral
+from weakref import WeakValueDictionary
 
 import numpy as np
 from joblib import Parallel, delayed
 
 
-class _Cache:
-    """Results by key, bounded in bytes; the ones used longest ago go first.
+class Cache:
+    """Results by key, bounded in bytes; the least recently used are dropped first.
 
-    A result is a tuple whose first member is the array that counts.
+    Parameters
+    ----------
+    size : int
+        Bytes. Of a result, a tuple, the array that comes first counts.
     """
 
-    def __init__(self, limit):
-        self.limit = limit
+    def __init__(self, size: int):
+        self.size = size
         self._results, self._lock = OrderedDict(), threading.Lock()
+        self._row_locks = WeakValueDictionary()
 
-    def get(self, key):
+    def get(self, key: Hashable) -> tuple | None:
+        """Return a result, or None."""
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
             return self._results.get(key)
 
-    def put(self, key, result):
+    def put(self, key: Hashable, result: tuple) -> None:
+        """Keep a result, as far as there is room."""
         with self._lock:
             self._results[key] = result
-            while sum(data.nbytes for data, *_ in self._results.values()) > self.limit:
-                self._results.popitem(last=False)
+            self._drop()
 
-    def clear(self):
+    def resize(self, size: int) -> None:
+        """Change the bound."""
+        with self._lock:
+            self.size = size
+            self._drop()
+
+    def clear(self) -> None:
+        """Drop all results."""
         with self._lock:
             self._results.clear()
 
-
-class RowCache:
-    """Rows of features of a recording, by the first sample of their window.
-
-    A cross-validation asks for the same volumes again and again, in another choice each time. What
-    a row holds depends on nothing but its recording, the settings (both in the key) and where its
-    window starts, so only rows never asked for before are computed.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes kept; the recordings used longest ago go first.
-    """
-
-    def __init__(self, limit):
-        self._cache = _Cache(limit)
-        self._working, self._lock = {}, threading.Lock()
-
-    def rows(self, key, starts, compute):
-        """Look rows up, computing those that are missing.
+    def rows(self, key: Hashable, starts: np.ndarray, compute: Callable) -> np.ndarray:
+        """Return features of windows, computing those that are missing.
 
         Parameters
         ----------
         key : hashable
             Recording and settings.
         starts : ndarray of int, shape (n_rows,)
-            First sample of each row's window, in any order, with or without repetitions.
+            First sample of each window, in any order, possibly repeated.
         compute : callable
-            From an ndarray of starts, sorted and unique, to their rows ``(n_starts, ...)``.
+            Takes sorted unique starts ``(n_starts,)`` and returns their rows ``(n_starts, ...)``.
 
         Returns
         -------
@@ -70,50 +68,75 @@ class RowCache:
             A copy of the rows, in the order of ``starts``.
         """
         with self._lock:
-            # One thread at a time works on a recording; the next one finds what it left.
-            lock, waiting = self._working.get(key, (threading.Lock(), 0))
-            self._working[key] = lock, waiting + 1
-        try:
-            with lock:
-                rows, known = self._cache.get(key) or (None, np.empty(0, dtype=np.int64))
-                missing = np.setdiff1d(starts, known)
-                if rows is None or len(missing):
-                    new = compute(missing)
-                    known = np.concatenate([known, missing])
-                    order = np.argsort(known)
-                    rows = (new if rows is None else np.concatenate([rows, new]))[order]
-                    known = known[order]
-                    self._cache.put(key, (rows, known))
-        finally:
-            with self._lock:
-                lock, waiting = self._working.pop(key)
-                if waiting > 1:
-                    self._working[key] = lock, waiting - 1
+            lock = self._row_locks.setdefault(key, threading.Lock())
+        with lock:  # the next thread finds what this one has computed
+            rows, known = self.get(key) or (None, np.empty(0, dtype=np.int64))
+            missing = np.setdiff1d(starts, known)
+            if rows is None or len(missing):
+                new = compute(missing)
+                known = np.concatenate([known, missing])
+                order = np.argsort(known)
+                rows = (new if rows is None else np.concatenate([rows, new]))[order]
+                known = known[order]
+                self.put(key, (rows, known))
         return rows[np.searchsorted(known, starts)]
 
-    def clear(self):
-        """Forget everything."""
-        self._cache.clear()
+    def _drop(self):
+        while sum(array.nbytes for array, *_ in self._results.values()) > self.size:
+            self._results.popitem(last=False)
 
 
-#: Rows of all feature steps of this process.
-feature_rows = RowCache(limit=1024**3)
+#: The cache of this process.
+results = Cache(int(os.environ.get("SKLEARN_BEIRA_CACHE_SIZE", 10**9)))
 
 
-def recording_rows(compute, X, settings, n_jobs=None):
-    """Compute one row per sample of X, each recording on its own, and remember the rows.
+def set_cache_size(n_bytes: int) -> None:
+    """Set how much memory filtered recordings and features may take in this process.
+
+    In a cross-validation, every fold and grid point asks for the same recordings. Filtered
+    recordings and the features of volumes are therefore kept in memory, the most recently used
+    ones first. The default is 1 GB, or the environment variable ``SKLEARN_BEIRA_CACHE_SIZE``,
+    which worker processes read as well.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Bytes; 0 keeps nothing.
+
+    Raises
+    ------
+    ValueError
+        If ``n_bytes`` is not a whole number of at least 0.
+
+    See Also
+    --------
+    EEGFilter : With ``folder``, keeps filtered recordings in files.
+
+    Examples
+    --------
+    >>> from sklearn_beira.eeg import set_cache_size
+    >>> set_cache_size(4 * 10**9)
+    >>> set_cache_size(10**9)
+    """
+    if not isinstance(n_bytes, Integral) or n_bytes < 0:
+        raise ValueError(f"n_bytes must be a whole number of at least 0, got {n_bytes!r}.")
+    results.resize(n_bytes)
+
+
+def recording_rows(compute: Callable, X, settings: tuple, n_jobs: int | None = None) -> np.ndarray:
+    """Compute one row per sample of X, one recording at a time, and keep the rows.
 
     Parameters
     ----------
     compute : callable
-        From continuous EEG ``(n_channels, n_times)`` and the first samples of windows, ndarray
-        ``(n_starts,)``, to rows ``(n_starts, ...)``.
+        Takes continuous EEG ``(n_channels, n_times)`` and the first samples of windows
+        ``(n_starts,)``; returns rows ``(n_starts, ...)``.
     X : EEGWindows
-        Samples; rows of epoched arrays are not remembered.
+        Samples. Rows of epoched arrays are not kept.
     settings : tuple
-        All that the rows depend on besides the recording and the start of the window.
+        Everything that the rows depend on, except for the recording and the start of the window.
     n_jobs : int or None
-        Recordings worked on at the same time (threads).
+        Number of recordings to work on in parallel (threads).
 
     Returns
     -------
@@ -122,12 +145,12 @@ def recording_rows(compute, X, settings, n_jobs=None):
     """
     if X.epoched:
         start = np.zeros(1, dtype=np.int64)
-        return np.concatenate([compute(window, start) for window in X.recordings])
+        return np.concatenate([compute(epoch, start) for epoch in X.recordings])
     used = np.unique(X.source)
     members = [np.flatnonzero(X.source == k) for k in used]
-    # Threads whatever the backend: what is remembered, behind a lock, is that of this process.
+    # Threads, whatever the backend: the cache is that of this process.
     parts = Parallel(n_jobs=n_jobs, require="sharedmem", return_as="generator")(
-        delayed(feature_rows.rows)(
+        delayed(results.rows)(
             (X.tokens[k], *settings), X.starts[rows], partial(compute, X.recordings[k])
         )
         for k, rows in zip(used, members, strict=True)

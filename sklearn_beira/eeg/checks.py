@@ -1,8 +1,10 @@
-"""The one check of EEG input that every estimator shares, and what modules ask of models."""
+"""Checks of EEG and BOLD that all estimators share."""
 
 import mne
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .._utils.numbers import check_kind
@@ -10,29 +12,36 @@ from .._utils.warn import warn_user
 from .windows import EEGWindows, are_epochs, check_epochs
 
 
-def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
-    """Check EEG given as windows of recordings, as mne.Epochs or as a plain array.
+def check_eeg(
+    estimator: BaseEstimator,
+    X: ArrayLike | mne.BaseEpochs,
+    *,
+    reset: bool,
+    y: ArrayLike | None = None,
+    ensure_min_samples: int = 1,
+    reads: bool = True,
+) -> EEGWindows:
+    """Check EEG, and make EEGWindows of it.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        The estimator that asks; ``n_features_in_`` (channels) is set on it or compared.
+        Estimator; ``n_features_in_`` (channels) is set on it or compared.
     X : EEGWindows, mne.Epochs or array-like of shape (n_samples, n_channels[, n_times])
-        EEG in V. A 2-D array is read as a single time point per sample.
+        EEG in V. A 2-D array is read as one time point per sample.
     reset : bool
         True in ``fit``.
     y : array-like, DataFrame, Series or None
-        BOLD that came with it, which has to be of the same volumes (:func:`check_rows`).
+        BOLD of the same volumes (:func:`check_rows`).
     ensure_min_samples : int
-        Volumes there must be.
+        Least number of volumes.
     reads : bool
-        False where the EEG is passed on, so that a later step decides which part of it is read, or
-        where only the times of the volumes matter.
+        False if a later step chooses the window, or if only the times of the volumes matter.
 
     Returns
     -------
     X : EEGWindows
-        The checked input. A plain array becomes windows of unknown sampling rate and times.
+        The checked input. The sampling rate and times of arrays are unknown.
     """
     check_rows(X, y)
     if isinstance(X, mne.BaseEpochs) or are_epochs(X):
@@ -46,9 +55,8 @@ def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
         _check_channels(estimator, X, reset=reset)
         if reset and X._cut_by_align and X.tmax > 0 and reads:
             warn_user(
-                f"{type(estimator).__name__} reads EEG up to {X.tmax:g} s after the volume, all "
-                f"that align kept: put a Windower in front, or take X.window(tmin, 0) (or "
-                f"X.window({X.tmin:g}, {X.tmax:g}), if that is what you want)."
+                f"{type(estimator).__name__} reads EEG up to {X.tmax:g} s after the volume; put a "
+                f"Windower in front of it, or use X.window(tmin, tmax)."
             )
         return X
     check_kind(X, "X")
@@ -66,23 +74,22 @@ def check_eeg(estimator, X, *, reset, y=None, ensure_min_samples=1, reads=True):
     return EEGWindows._of_epochs(X)
 
 
-def check_rows(X, y):
-    """Refuse BOLD that says of itself that its rows are of other volumes than those of X.
+def check_rows(X: ArrayLike | mne.BaseEpochs, y: ArrayLike | None) -> None:
+    """Refuse BOLD whose index or length shows that it is of other volumes than X.
 
     Parameters
     ----------
     X : EEGWindows or array-like
         EEG.
     y : array-like, DataFrame, Series or None
-        BOLD. Only the index of pandas says anything; that of :func:`align` names recording and
-        volume.
+        BOLD. The index of a DataFrame from :func:`align` names recording and volume.
 
     Raises
     ------
     TypeError
-        If X and y changed places, or did not come from align.
+        If X and y are swapped, or X holds mne.io.Raw.
     ValueError
-        If a row of y is of another volume than that of X.
+        If a row of y is of another volume than the row of X.
     """
     first = X[0] if isinstance(X, list | tuple) and X else X
     if isinstance(first, mne.io.BaseRaw):
@@ -115,13 +122,12 @@ def check_rows(X, y):
     if X._y_is_indexed and left_out:
         warn_user(
             f"align left out {left_out} volume(s), and the index of y does not say which volumes "
-            f"its rows are: give the y that align returned, or what was computed from it with its "
-            f"index (y.index)."
+            f"its rows are; use the y that align returned, or keep its index (y.index)."
         )
 
 
-def channel_names(estimator, input_features):
-    """Names of the channels seen in ``fit``, or those given, checked as scikit-learn does."""
+def channel_names(estimator: BaseEstimator, input_features: ArrayLike | None) -> np.ndarray:
+    """Get the names of the channels seen in ``fit``, or check those given."""
     check_is_fitted(estimator)
     if input_features is None and estimator.ch_names_in_ is not None:
         return np.asarray(estimator.ch_names_in_, dtype=object)
@@ -132,7 +138,7 @@ def _check_channels(estimator, X, *, reset):
     if reset:
         estimator.n_features_in_ = X.shape[1]
         estimator.ch_names_in_ = X.ch_names
-        vars(estimator).pop("feature_names_in_", None)  # of a DataFrame in an earlier fit
+        vars(estimator).pop("feature_names_in_", None)  # set by an earlier fit on a DataFrame
         return
     known = estimator.ch_names_in_
     if known is None or X.ch_names is None:
@@ -146,6 +152,6 @@ def _check_channels(estimator, X, *, reset):
         new = [name for name in X.ch_names if name not in known]
         what = f"missing: {lost}, extra: {new}" if lost or new else "the same in another order"
         raise ValueError(
-            f"X has other channels than {type(estimator).__name__} was fitted with ({what}); "
-            f"pick the channels of the training recordings, in their order."
+            f"X has other channels than {type(estimator).__name__} was fitted with ({what}); pick "
+            f"the channels of the training recordings, in the same order."
         )

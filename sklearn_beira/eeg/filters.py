@@ -1,12 +1,14 @@
-"""From raw EEG to the windows a model reads: filtering, and cutting in seconds."""
+"""Preprocessing of EEG: filtering, and windows in seconds."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from os import PathLike
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import mne
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -14,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.mne_log import quiet_mne
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
-from .cache import _Cache
+from . import cache
 from .checks import channel_names, check_eeg
-from .files import find_recording, in_pieces, recording_path, write_recording
+from .recordings import find_recording, in_pieces, recording_path, write_recording
+from .windows import EEGWindows
 
 __all__ = ["EEGFilter", "Windower"]
 
@@ -24,9 +27,9 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class _EEGTransformer(TransformerMixin, BaseEstimator):
-    """EEG in, EEG out, never a table; nothing is learned but the channels."""
+    """A transformer that returns EEG, never a table; `fit` remembers the channels only."""
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check the parameters and remember the channels.
 
         Parameters
@@ -34,7 +37,7 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
         X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
             EEG in V.
         y : array-like, DataFrame or None
-            Not read. The index of a DataFrame that :func:`align` returned has to be that of X.
+            Ignored, but for the index of a DataFrame from :func:`align`, which must match X.
 
         Returns
         -------
@@ -46,13 +49,13 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
         self._check_parameters(X)
         return self
 
-    def get_feature_names_out(self, input_features=None):
-        """Name the channels, which stay what they are.
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Get the names of the channels, which do not change.
 
         Parameters
         ----------
         input_features : array-like of str or None
-            Channel names; None takes those seen in ``fit``.
+            Channel names; None uses those seen in ``fit``.
 
         Returns
         -------
@@ -71,35 +74,35 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
 class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     """Band-pass, notch, re-reference and resample EEG, on the continuous recordings.
 
-    Windows of one recording share its filtered version, so no window has a filter edge of its own
-    and a fold keeps its true past. Each recording is filtered once per set of parameters, however
-    many folds and grid points ask for it (in every process; the results of the last 2 GB are kept).
+    Windows of a recording share its filtered version, so that no window has filter edges of its
+    own. A recording is filtered once per set of parameters, however many folds and grid points ask
+    for it: filtered recordings are kept in memory, up to 1 GB per process
+    (:func:`~sklearn_beira.eeg.set_cache_size`).
 
     Parameters
     ----------
     l_freq, h_freq : float or None
-        Edges of the pass band in Hz (zero-phase FIR filter of MNE); None leaves that side open.
+        Edges of the pass band in Hz, of MNE's zero-phase FIR filter; None leaves that side open.
     sfreq : float or None
-        Sampling rate after filtering, in Hz; None keeps the rate.
+        Sampling rate after filtering, in Hz; None does not resample.
     notch : float or None
-        Mains frequency in Hz; its harmonics below the Nyquist frequency are removed as well.
+        Mains frequency in Hz; it is removed together with its harmonics.
     reference : {"average", None} or list of str
-        Common average, no change, or the names of the reference channels. An average reference
-        applied to average-referenced EEG changes nothing.
+        Common average, no change, or the names of the reference channels.
     folder : path-like or None
-        Folder where filtered continuous recordings are kept as files, which are read when
+        Folder for filtered continuous recordings. They are written as files, which are read when
         needed: for recordings that do not fit in memory together, and for workers, which then
-        share them. A recording that was filtered before is found there and not filtered again. The
-        folder must outlive what was filtered.
+        share them. Recordings found there are not filtered again. Keep the folder as long as you
+        use the result.
     n_jobs : int or None
-        Recordings filtered at the same time (threads).
+        Number of recordings to filter in parallel (threads).
 
     Attributes
     ----------
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str or None
-        Their names, where X has names.
+        Names of the channels; None if unknown.
 
     See Also
     --------
@@ -108,9 +111,9 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     Notes
     -----
     Epoched arrays (:meth:`EEGWindows.from_array`) are filtered epoch by epoch, padded by
-    reflection: the first and last part of each epoch, about half the filter length, are estimates
-    from mirrored EEG. Recordings come out as float32; epoched arrays keep their type. The order is reference,
-    notch, band pass, resampling.
+    reflection: at both ends of each epoch, half the filter length is estimated from mirrored EEG.
+    Filtered recordings are float32; epoched arrays keep their type. The order is reference, notch,
+    band pass, resampling.
 
     Examples
     --------
@@ -134,14 +137,14 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
 
     def __init__(
         self,
-        l_freq=1.0,
-        h_freq=45.0,
+        l_freq: float | None = 1.0,
+        h_freq: float | None = 45.0,
         *,
-        sfreq=100.0,
-        notch=None,
-        reference="average",
-        folder=None,
-        n_jobs=None,
+        sfreq: float | None = 100.0,
+        notch: float | None = None,
+        reference: str | list[str] | None = "average",
+        folder: str | PathLike | None = None,
+        n_jobs: int | None = None,
     ):
         self.l_freq = l_freq
         self.h_freq = h_freq
@@ -151,7 +154,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         self.folder = folder
         self.n_jobs = n_jobs
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> EEGWindows:
         """Filter.
 
         Parameters
@@ -167,21 +170,16 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
         self._check_parameters(X)
-        steps = {
-            "l_freq": self.l_freq,
-            "h_freq": self.h_freq,
-            "sfreq": self.sfreq,
-            "notch": self.notch,
-            "reference": self.reference,
-        }
+        names = ("l_freq", "h_freq", "sfreq", "notch", "reference")
+        steps = {name: getattr(self, name) for name in names}
         if X.epoched:
             return _filter_epochs(X, steps)
         used = np.unique(X.source)
-        # Threads whatever the backend: results are remembered in this process, behind a lock.
+        # Threads, whatever the backend: the cache is that of this process.
         results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
             delayed(_filter_recording)(X, k, steps, self.folder) for k in used
         )
-        # A recording that no sample lies in is not filtered, and keeps its place.
+        # Recordings without samples are not filtered, but keep their number.
         info = results[0][1]
         recordings = [np.zeros((X.shape[1], 1), np.float32)] * len(X.recordings)
         tokens = list(X.tokens)
@@ -218,41 +216,38 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
         if self.notch is not None and not len(_harmonics(self.notch, rate)):
             raise ValueError(
-                f"notch={self.notch:g} Hz does not lie 1 Hz or more below {rate / 2:g} Hz, the "
-                f"Nyquist frequency of EEG recorded at {rate:g} Hz; use notch=None."
+                f"notch={self.notch:g} Hz is less than 1 Hz below {rate / 2:g} Hz, the Nyquist "
+                f"frequency of EEG recorded at {rate:g} Hz; use notch=None."
             )
+        needs = {f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
+            self.l_freq, self.h_freq, rate
+        )}  # fmt: skip
+        if self.notch is not None:
+            needs[f"notch={self.notch:g} needs"] = _notch_length(self.notch, rate)
         used = np.unique(X.source)
         shortest = used[X.lengths[used].argmin()]
         length = X.lengths[shortest]
-        filters = {
-            f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
-                self.l_freq, self.h_freq, rate
-            )
-        }
-        if self.notch is not None:
-            filters[f"notch={self.notch:g} needs"] = _notch_length(self.notch, rate)
-        asked = max(filters, key=filters.get)
-        needed = filters[asked]
-        if length < needed:
-            what = "each epoch" if X.epoched else f"recording {shortest}"
-            raise ValueError(
-                f"{what} lasts {length / rate:.2f} s, shorter than the filter of "
-                f"{needed / rate:.2f} s that {asked}; filter longer recordings, or choose edges "
-                f"farther from 0 and from the Nyquist frequency."
-            )
+        for what, needed in needs.items():
+            if length < needed:
+                where = "each epoch" if X.epoched else f"recording {shortest}"
+                raise ValueError(
+                    f"{where} lasts {length / rate:.2f} s, shorter than the filter of "
+                    f"{needed / rate:.2f} s that {what}; filter longer recordings, or move the "
+                    f"edges away from 0 and from the Nyquist frequency."
+                )
 
 
 class Windower(_EEGTransformer, auto_wrap_output_keys=None):
     """Set the window of EEG that predicts a volume, by its duration and delay.
 
-    A volume at time t is predicted from the EEG in ``[t - delay - duration, t - delay)``. The
-    delay is the hemodynamic one; with a negative delay the window ends after the volume, which no
-    brain does: a peak there reveals a misalignment.
+    A volume at time t is predicted from the EEG in ``[t - delay - duration, t - delay)``. With a
+    negative delay, the window ends after the volume. As BOLD follows the EEG, a model that predicts
+    best with a negative delay reveals a misalignment.
 
     Parameters
     ----------
     duration : float or None
-        Length of the window in s; None keeps all there is before the end.
+        Length of the window in s; None keeps the start of the window of X.
     delay : float
         Time from the end of the window to the onset of the volume, in s.
 
@@ -261,7 +256,7 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
     n_features_in_ : int
         Number of channels.
     ch_names_in_ : list of str or None
-        Their names, where X has names.
+        Names of the channels; None if unknown.
 
     See Also
     --------
@@ -269,7 +264,7 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
 
     Notes
     -----
-    Nothing is copied: it costs nothing to search a grid of durations and delays. Epoched arrays are
+    No EEG is copied, so that a grid search over durations and delays is cheap. Epoched arrays are
     taken to end at the volume onset.
 
     Examples
@@ -286,12 +281,12 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         "delay": [Interval(Real, None, None, closed="neither")],
     }
 
-    def __init__(self, duration=20.48, delay=0.0):
+    def __init__(self, duration: float | None = 20.0, delay: float = 0.0):
         self.duration = duration
         self.delay = delay
 
-    def transform(self, X):
-        """Cut the windows anew.
+    def transform(self, X: ArrayLike) -> EEGWindows:
+        """Apply the window.
 
         Parameters
         ----------
@@ -310,9 +305,8 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
             tmin, tmax = windows.tmin, windows.tmax
             warn_user(
                 f"the window [{tmin:g}, {tmax:g}) s reaches further than that of X, "
-                f"[{X.tmin:g}, {X.tmax:g}) s: folds that keep training and test volumes apart by "
-                f"what X holds do not keep their EEG apart. Give align, or X.window, a tmin of at "
-                f"most {tmin:g} s and a tmax of at least {tmax:g} s.",
+                f"[{X.tmin:g}, {X.tmax:g}) s, so that training and test volumes may share EEG; "
+                f"give align tmin={min(tmin, X.tmin):g} and tmax={max(tmax, X.tmax):g}.",
                 GapWarning,
             )
         return windows
@@ -328,19 +322,16 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         return X.window(tmin, -self.delay)
 
 
-# -- filtering one recording, once --------------------------------------------------------------
-_filtered = _Cache(limit=2 * 1024**3)
-
-
+# -- filtering one recording --------------------------------------------------------------------
 def _filter_recording(X, k, steps, folder):
-    """Filter one continuous recording, or find the result in the folder or the cache."""
+    """Filter one continuous recording, or get the result from the folder or the cache."""
     token = f"{X.tokens[k]}|{sorted(steps.items())}"
     if folder is not None:
         return _filter_to_folder(X, k, steps, recording_path(folder, token))
-    result = _filtered.get(token)
+    result = cache.results.get(token)
     if result is None:
         result = _filter(X.recordings[k], X.info, steps)
-        _filtered.put(token, result)
+        cache.results.put(token, result)
     return result
 
 
@@ -350,7 +341,7 @@ def _filter_to_folder(X, k, steps, path):
         data, info = _filter(X.recordings[k], X.info, steps)
         data = write_recording(path.parent, data.shape, data.dtype, in_pieces(data), lambda _: path)
         return data, info
-    # The numbers are there; what MNE would say of them is the same for any EEG of that length.
+    # Zeros tell what MNE writes into the Info of a filtered recording.
     n_times = min(X.recordings[k].shape[1], 2**16)
     return data, _filter(np.zeros((X.shape[1], n_times)), X.info, steps)[1]
 
@@ -358,7 +349,7 @@ def _filter_to_folder(X, k, steps, path):
 def _filter(data, info, steps):
     with quiet_mne():
         raw = mne.io.RawArray(data, info, copy="both")
-        # What has not been projected out of the data by now is not there to be projected out.
+        # Projectors that have not been applied refer to the EEG before filtering.
         raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
         _filter_raw(raw, **steps)
         return raw.get_data().astype(np.float32), raw.info
@@ -376,7 +367,7 @@ def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
 
 
 def _filter_epochs(X, steps):
-    """The same of epoched arrays, each epoch on its own."""
+    """Filter epoched arrays, each epoch on its own."""
     eeg, rate, reference = X.recordings, X._sfreq, steps["reference"]
     if reference is not None:
         picks = slice(None)
@@ -398,8 +389,8 @@ def _filter_epochs(X, steps):
     return X.with_recordings(out.astype(X.dtype, copy=False), info, sfreq=rate)
 
 
-def filter_length(l_freq, h_freq, sfreq):
-    """Length in samples of the filter that MNE designs for a band (0 without a band).
+def filter_length(l_freq: float | None, h_freq: float | None, sfreq: float) -> int:
+    """Compute the length of the filter that MNE designs for a band.
 
     Parameters
     ----------
@@ -411,7 +402,7 @@ def filter_length(l_freq, h_freq, sfreq):
     Returns
     -------
     n_times : int
-        Number of taps.
+        Number of taps; 0 without a band.
     """
     if l_freq is None and h_freq is None:
         return 0
@@ -431,7 +422,7 @@ def _notch_length(notch, sfreq):
 
 
 def _harmonics(notch, sfreq):
-    # MNE's notch is 1/200 of the frequency wide, and its transition bands 1 Hz on either side.
+    # MNE's notch is 1/200 of the frequency wide, with transition bands of 1 Hz on either side.
     freqs = notch * np.arange(1, sfreq / 2 // notch + 1)
     return freqs[freqs * (1 + 1 / 400) + 1 < sfreq / 2]
 

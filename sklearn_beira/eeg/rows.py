@@ -3,12 +3,13 @@
 from numbers import Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
-from .windows import EEGWindows, group_labels, order_in_groups
 
-
-def tail_split(X, fraction, gap, groups=None):
+def tail_split(
+    X: ArrayLike, fraction: float, gap: float, groups: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Split off the last part of every recording, for validation inside ``fit``.
 
     Parameters
@@ -16,13 +17,12 @@ def tail_split(X, fraction, gap, groups=None):
     X : EEGWindows or array-like, shape (n_samples, ...)
         Samples.
     fraction : float
-        Share of each recording's volumes that becomes the tail.
+        Fraction of each recording's volumes in the tail.
     gap : float
-        Volumes less than this many s before the tail belong to neither part (where the
-        times of the rows are known).
+        Volumes less than this many s before the tail are in neither part. Ignored where the times
+        of the rows are unknown.
     groups : array-like of shape (n_samples,) or None
-        Recording of each row of a plain array; None stands for a single one. EEGWindows know
-        theirs, and ``groups`` is ignored.
+        Recording of each row, for arrays; None stands for a single one. EEGWindows know theirs.
 
     Returns
     -------
@@ -36,13 +36,10 @@ def tail_split(X, fraction, gap, groups=None):
 
     Examples
     --------
-    >>> import mne, numpy as np
-    >>> from sklearn_beira import EEGWindows
-    >>> from sklearn_beira import tail_split
-    >>> eeg = np.random.default_rng(0).standard_normal((2, 12000)) * 1e-5
-    >>> info = mne.create_info(["Fz", "Oz"], sfreq=100.0, ch_types="eeg")
-    >>> times = 20.0 + 2.0 * np.arange(50)
-    >>> X = EEGWindows([eeg], np.zeros(50, int), times, info, tmin=-16.0, tmax=0.0)
+    >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows, tail_split
+    >>> eeg = np.random.default_rng(0).standard_normal((50, 2, 1600)) * 1e-5
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0, times=20.0 + 2.0 * np.arange(50))
     >>> head, tail = tail_split(X, fraction=0.2, gap=16.0)
     >>> len(head), len(tail)
     (33, 10)
@@ -60,8 +57,7 @@ def tail_split(X, fraction, gap, groups=None):
     for k in np.unique(recordings):
         rows = np.flatnonzero(recordings == k)
         rows = rows[np.argsort(times[rows], kind="stable")]
-        n_tail = round(fraction * len(rows))
-        in_tail[rows[len(rows) - n_tail :]] = True
+        in_tail[rows[len(rows) - round(fraction * len(rows)) :]] = True
     head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
     if getattr(X, "has_times", False):
         head = head[~is_within(head, tail, recordings, times, gap)]
@@ -74,37 +70,38 @@ def tail_split(X, fraction, gap, groups=None):
     return head, tail
 
 
-def recordings_and_times(X, groups, t_r, *, needed):
-    """Recording and time of each row.
+def recordings_and_times(
+    X: ArrayLike, groups: ArrayLike | None, t_r: float | None, *, needed: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the recording and the time of each row.
 
     Parameters
     ----------
     X : EEGWindows or array-like, shape (n_samples, ...)
         Samples.
     groups : array-like of shape (n_samples,) or None
-        Recording of each row of a plain array; None stands for a single one. EEGWindows know
-        theirs, and ``groups`` is ignored.
+        Recording of each row, where X does not know times; None stands for a single one.
     t_r : float or None
-        Repetition time in s of the rows of a plain array.
+        Repetition time in s, where X does not know times.
     needed : bool
-        True if the time must be in seconds; False if order alone will do.
+        Whether times must be in s. If not, the order of the rows will do.
 
     Returns
     -------
     recordings : ndarray of shape (n_samples,)
-        Recording of each row.
+        Label of the recording of each row.
     times : ndarray of shape (n_samples,)
-        Time of each row in s (in rows, where nothing better is known and needed).
+        Time of each row in s, or its number within the recording.
 
     Raises
     ------
     ValueError
-        If the time in s is needed and not known.
+        If times in s are needed and unknown.
     """
-    if isinstance(X, EEGWindows):
-        if X.has_times:
-            return X.groups, X.times
-        groups = X.groups if groups is None else groups
+    if getattr(X, "has_times", False):
+        return X.groups, X.times
+    if groups is None and hasattr(X, "has_times"):
+        groups = X.groups
     check_consistent_length(X, groups)
     recordings = np.zeros(_num_samples(X), dtype=int) if groups is None else group_labels(groups)
     if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < np.inf):
@@ -117,8 +114,50 @@ def recordings_and_times(X, groups, t_r, *, needed):
     return recordings, order_in_groups(recordings) * (1.0 if t_r is None else t_r)
 
 
-def is_within(rows, others, recordings, times, gap):
-    """Which rows lie closer than the gap to one of the others, in the same recording."""
+def group_labels(groups: ArrayLike) -> np.ndarray:
+    """Check the labels of recordings.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+        Label of each row.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or if labels cannot be sorted.
+    """
+    labels = np.asarray(groups)
+    try:
+        known = np.unique(labels)
+    except TypeError:
+        known = [None]
+    if labels.ndim != 1 or any(label is None or label != label for label in known):
+        raise ValueError(
+            f"groups must name the recording of each row by a number or a text, got "
+            f"{np.array2string(labels, threshold=5)}."
+        )
+    return labels
+
+
+def order_in_groups(groups: np.ndarray) -> np.ndarray:
+    """Number the rows of each group, in the order in which they come."""
+    order = np.argsort(groups, kind="stable")
+    _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
+    number = np.empty(len(groups))
+    number[order] = np.arange(len(groups)) - np.repeat(first, counts)
+    return number
+
+
+def is_within(
+    rows: np.ndarray, others: np.ndarray, recordings: np.ndarray, times: np.ndarray, gap: float
+) -> np.ndarray:
+    """Tell which rows are less than the gap apart from one of the others, in one recording."""
     near = np.zeros(len(rows), dtype=bool)
     for k in np.unique(recordings[rows]):
         mine = recordings[rows] == k
@@ -131,6 +170,5 @@ def is_within(rows, others, recordings, times, gap):
             np.abs(t - theirs[np.clip(after, 0, len(theirs) - 1)]),
             np.abs(t - theirs[np.clip(after - 1, 0, len(theirs) - 1)]),
         )
-        # Volumes exactly the gap apart may stay, whatever arithmetic does to the last digits.
-        near[mine] = nearest < gap - 1e-6
+        near[mine] = nearest < gap - 1e-6  # volumes exactly the gap apart are not near
     return near

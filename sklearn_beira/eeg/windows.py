@@ -1,16 +1,20 @@
-"""A lazy view of EEG that scikit-learn takes for an array: a sample is a BOLD volume."""
+"""EEGWindows: EEG that scikit-learn takes for an array, with one sample per BOLD volume."""
 
+from collections.abc import Sequence
 from html import escape
 from numbers import Real
+from os import PathLike
+from typing import Self
 
 import joblib
 import mne
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.numbers import LEAST, check_kind, check_magnitude, to_numbers
 from .._utils.warn import warn_user
-from .files import (
+from .recordings import (
     RecordingFile,
     content_digest,
     held,
@@ -19,27 +23,25 @@ from .files import (
     recording_path,
     write_recording,
 )
-from .spans import check_window, overlaps, to_spans
+from .rows import group_labels, order_in_groups
 
 __all__ = ["EEGWindows"]
 
 
 class EEGWindows:
-    """Windows of continuous EEG, one per BOLD volume, cut only when asked for.
+    """Windows of continuous EEG, one per BOLD volume, cut when they are used.
 
-    The object looks like an array of shape ``(n_volumes, n_channels, n_times)`` and can be used as
-    ``X`` in scikit-learn, but it holds the continuous recordings once, and for every sample a
-    recording and an onset. Sample ``i`` is the EEG in ``[onsets[i] + tmin, onsets[i] + tmax)``.
-    Indexing rows gives another view of the same recordings. :meth:`from_array` makes the same
-    object from epochs that have already been cut.
+    The object looks like an array of shape ``(n_volumes, n_channels, n_times)`` and is used as
+    ``X`` in scikit-learn. It holds each continuous recording once, and a recording and an onset for
+    every sample. Sample ``i`` is the EEG in ``[onsets[i] + tmin, onsets[i] + tmax)``. Indexing rows
+    returns another view of the same recordings. :meth:`from_array` makes EEGWindows from epochs.
 
     Parameters
     ----------
     recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
-        Continuous EEG in V. Arrays are shared, not copied. Do not write to them: results that were
-        computed for their content are remembered. Memory maps (:class:`numpy.memmap`) stay on disk:
-        windows are read from the file when they are cut, and a copy of the object that is sent to
-        another process holds the path, not the EEG.
+        Continuous EEG in V. Arrays are not copied; do not write to them, because results are cached
+        by their content. Memory maps (:class:`numpy.memmap`) stay on disk: windows are read from
+        the file, and other processes get the path, not the EEG.
     recording : array-like of int, shape (n_volumes,)
         Index of the recording of each sample.
     onsets : array-like of float, shape (n_volumes,)
@@ -47,7 +49,7 @@ class EEGWindows:
     info : mne.Info
         Channel names, types, positions and the sampling rate, common to all recordings.
     tmin, tmax : float
-        Start and end of the window in s relative to the onset, half open as Python's ranges are.
+        Start (included) and end (excluded) of the window, in s relative to the onset.
     bads : list of ndarray, each of shape (n_spans, 2), optional
         Start and end of the bad stretches of each recording, in s.
     subjects : list of str or int, optional
@@ -56,14 +58,14 @@ class EEGWindows:
     Attributes
     ----------
     groups : ndarray of shape (n_volumes,)
-        Recording of each sample: what scikit-learn's group splitters take as ``groups``.
+        Recording of each sample, for scikit-learn's group splitters.
     subjects : ndarray of shape (n_volumes,) or None
-        Subject of each sample, where known: ``groups`` for leaving one subject out.
+        Subject of each sample, for leaving one subject out.
     times : ndarray, shape (n_volumes,)
-        Onset of each volume in s from the start of its recording. Where :meth:`from_array` was not
-        told the times, the number of the row within its group.
+        Onset of each volume in s from the start of its recording. If unknown, the number of the row
+        within its recording.
     has_times : bool
-        Whether ``times`` are seconds.
+        Whether ``times`` are known in s.
     info : mne.Info or None
         As given; None for arrays without channel names.
     alignment : pandas.DataFrame or None
@@ -94,7 +96,16 @@ class EEGWindows:
     """
 
     def __init__(
-        self, recordings, recording, onsets, info, *, tmin, tmax, bads=None, subjects=None
+        self,
+        recordings: Sequence[np.ndarray],
+        recording: ArrayLike,
+        onsets: ArrayLike,
+        info: mne.Info,
+        *,
+        tmin: float,
+        tmax: float,
+        bads: Sequence[ArrayLike] | None = None,
+        subjects: Sequence[str | int] | None = None,
     ):
         if not np.iterable(recordings):  # np.ndim would read all of them
             raise TypeError(
@@ -109,10 +120,10 @@ class EEGWindows:
         _check_shapes(self.recordings, info)
         self._set_info(info)
         bads = [()] * len(self.recordings) if bads is None else bads
-        # No arrays: an empty one has another hash once it has been pickled.
+        # Tuples, because joblib gives an empty array another hash after pickling.
         self.bads = tuple(to_spans(spans) for spans in bads)
         if len(self.bads) != len(self.recordings):
-            raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} of bads.")
+            raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} bads.")
         if isinstance(subjects, str) or (np.ndim(subjects) == 0 and subjects is not None):
             raise TypeError(f"subjects must be a list, one per recording, got {subjects!r}.")
         self._subjects = None if subjects is None else tuple(subjects)
@@ -131,38 +142,44 @@ class EEGWindows:
                 f"from {self.groups.min()} to {self.groups.max()}."
             )
         if not np.isfinite(self.times).all():
-            raise ValueError("onsets hold NaN or infinite values; drop those volumes.")
+            raise ValueError("onsets hold NaN or infinite values; drop these volumes.")
         self._set_window(tmin, tmax)
         _check_values(self.recordings, info)
-        # Content, not identity, names a recording: the name survives pickling and is the same in
-        # every worker, so that what was computed for a recording can be found again.
+        # Named by content, recordings are found in caches after pickling and in every worker.
         self.tokens = tuple(content_digest(r, info) for r in self.recordings)
 
     @classmethod
-    def from_array(cls, X, sfreq=None, *, times=None, groups=None, ch_names=None):
-        """Make the same object from epochs that have already been cut.
+    def from_array(
+        cls,
+        X: ArrayLike | mne.BaseEpochs,
+        sfreq: float | None = None,
+        *,
+        times: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        ch_names: Sequence[str] | None = None,
+    ) -> Self:
+        """Make EEGWindows from epoched arrays, tables or :class:`mne.Epochs`.
 
         Parameters
         ----------
         X : array-like of shape (n, n_channels, n_times) or (n, n_features), or mne.Epochs
-            One epoch of EEG in V per volume. A 2-D table is read as a single time point per row.
-            Of :class:`mne.Epochs`, the good EEG channels are taken, with their names, positions,
-            sampling rate, window, and the times of the events.
+            One epoch of EEG in V per volume. A 2-D table is read as one time point per row. Of
+            :class:`mne.Epochs`, the good EEG channels are used, with their names, positions,
+            sampling rate, window and event times.
         sfreq : float or None
-            Sampling rate in Hz; None if unknown. Steps that measure time in seconds need it.
+            Sampling rate in Hz, which filters and models need; None if unknown.
         times : array-like of float, shape (n,), or None
-            Onset of each volume, in s from the start of its recording. None if unknown; rows are
-            then volumes in order of time.
+            Onset of each volume, in s from the start of its recording. If None, rows are volumes
+            in order of time.
         groups : array-like of shape (n,) or None
-            Label of the recording of each row; None stands for a single recording.
+            Label of the recording of each row. If None, there is one recording.
         ch_names : list of str or None
-            Names of the channels, of type EEG.
+            Names of the EEG channels.
 
         Returns
         -------
         X : EEGWindows
-            Windows that end at the volume onsets. Each epoch is a recording of its own: a filter
-            never looks beyond it.
+            Windows that end at the volume onsets. Each epoch is filtered on its own.
 
         Raises
         ------
@@ -207,7 +224,7 @@ class EEGWindows:
 
     @classmethod
     def _of_epochs(cls, X, sfreq=None, times=None, groups=None, ch_names=None, info=None, tmax=0.0):
-        """The same without checks."""
+        """Make EEGWindows from a checked array."""
         new = object.__new__(cls)
         new._recordings = held(X if X.ndim == 3 else X[:, :, np.newaxis])
         new._n_times = new._recordings.shape[2]
@@ -224,52 +241,52 @@ class EEGWindows:
     has_times = True
     alignment = volumes = _subjects = None
 
-    # True until somebody says which part of what align kept is to be read.
+    # True until a window within the one that align kept is chosen.
     _cut_by_align = False
     # True where align returned BOLD whose index names the volumes.
     _y_is_indexed = False
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         held_arrays = self._recordings if self.epoched else self._recordings[0]
         return len(self.times), held_arrays.shape[-2], self._n_times
 
     @property
-    def epoched(self):
-        """Whether every row is a recording of its own, as made by :meth:`from_array`."""
+    def epoched(self) -> bool:
+        """Whether it was made by :meth:`from_array`: each row is cut from an array of its own."""
         return not isinstance(self._recordings, tuple)
 
     @property
-    def recordings(self):
-        """Continuous EEG, read-only; files are opened here. Of epoched arrays, a 3-D array."""
+    def recordings(self) -> Sequence[np.ndarray]:
+        """Continuous EEG, read-only; for epoched arrays, one 3-D array."""
         if self.epoched:
             return opened(self._recordings)
         return tuple(opened(r) for r in self._recordings)
 
     @property
-    def source(self):
-        """Index of the recording that each window is cut from."""
+    def source(self) -> np.ndarray:
+        """Index in ``recordings`` of the array that each window is cut from."""
         return np.arange(len(self)) if self.epoched else self.groups
 
     @property
-    def lengths(self):
-        """Number of samples of each recording."""
+    def lengths(self) -> np.ndarray:
+        """Number of samples of each array in ``recordings``."""
         if self.epoched:
             return np.full(len(self), self._n_times)
         return np.array([r.shape[1] for r in self._recordings])
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         if self.epoched:
             return self._recordings.dtype
         return np.result_type(*{r.dtype for r in self._recordings})
 
     @property
-    def subjects(self):
+    def subjects(self) -> np.ndarray | None:
         return None if self._subjects is None else np.asarray(self._subjects)[self.groups]
 
     @property
-    def sfreq(self):
+    def sfreq(self) -> float:
         """Sampling rate in Hz."""
         if self._sfreq is None:
             raise ValueError(
@@ -279,12 +296,12 @@ class EEGWindows:
         return self._sfreq
 
     @property
-    def has_sfreq(self):
+    def has_sfreq(self) -> bool:
         """Whether the sampling rate is known."""
         return self._sfreq is not None
 
     @property
-    def tmin(self):
+    def tmin(self) -> float:
         """Start of the window in s relative to the volume onset."""
         if not self.epoched:
             return self._tmin
@@ -293,25 +310,25 @@ class EEGWindows:
         return self.tmax - self._n_times / self.sfreq
 
     @property
-    def reach(self):
-        """Time in s by which two volumes must be apart for their windows to share nothing.
+    def reach(self) -> float:
+        """Time in s by which two volumes must be apart so that their windows do not overlap.
 
-        From the start of a window to its end, or to its volume where that is later; 0 where the
-        times of the volumes are unknown.
+        From the start of the window to its end or to the volume, whichever is later. 0 if the times
+        of the volumes are unknown.
         """
         return max(self.tmax, 0.0) - self.tmin if self.has_times else 0.0
 
     @property
-    def content(self):
-        """What the samples are, by content and not by identity."""
+    def content(self) -> tuple:
+        """What results for these samples depend on, for hashing."""
         if self.epoched:
             eeg = joblib.hash(np.ascontiguousarray(self))
             return eeg, self.groups, self.times, self.tmax, self._sfreq, self.ch_names
         return self.tokens, self.groups, self.times, self.tmin, self.tmax, self.sfreq
 
     @property
-    def starts(self):
-        """First sample of each window in its recording."""
+    def starts(self) -> np.ndarray:
+        """First sample of each window in the array that it is cut from."""
         return np.zeros(len(self), dtype=np.int64) if self.epoched else self._starts
 
     def __len__(self):
@@ -325,7 +342,7 @@ class EEGWindows:
         key = key if isinstance(key, tuple) else (key,)
         rows, *rest = key or (slice(None),)
         if rows is Ellipsis:
-            raise IndexError("index the rows (volumes) of EEGWindows first, as X[rows, ...].")
+            raise IndexError("EEGWindows are indexed by rows first; use X[rows, ...].")
         if isinstance(rows, int | np.integer):
             return self._cut(range(len(self))[rows])[tuple(rest)]
         view = self._view(rows)
@@ -347,15 +364,14 @@ class EEGWindows:
         return out
 
     # -- other views ----------------------------------------------------------------------------
-    def window(self, tmin, tmax):
-        """Return the same samples seen through another window.
+    def window(self, tmin: float, tmax: float) -> Self:
+        """Return the same samples with another window.
 
         Parameters
         ----------
         tmin, tmax : float
             Start and end of the new window in s relative to the volume onsets. It may be longer
-            than the present one, as long as it stays inside the recordings. Epoched arrays are
-            recordings of their own.
+            than the present one, but not beyond the recordings or, for epoched arrays, the epochs.
 
         Returns
         -------
@@ -365,7 +381,7 @@ class EEGWindows:
         Raises
         ------
         ValueError
-            If a window would extend beyond its recording.
+            If a window extends beyond its recording or epoch.
         """
         new = self._copy()
         if self.epoched:
@@ -375,20 +391,27 @@ class EEGWindows:
         new._cut_by_align = False
         return new
 
-    def with_recordings(self, recordings, info, tokens=None, *, sfreq=None):
+    def with_recordings(
+        self,
+        recordings: Sequence[np.ndarray],
+        info: mne.Info | None,
+        tokens: Sequence[str] | None = None,
+        *,
+        sfreq: float | None = None,
+    ) -> Self:
         """Return the same samples and window over processed recordings.
 
         Parameters
         ----------
         recordings : list of ndarray, each of shape (n_channels, n_times_in_recording)
-            The processed recordings, at the sampling rate of ``info``, starting at the same time.
-            Of epoched arrays, an array of shape (n, n_channels, n_times).
+            Processed recordings, which start at the same time. For epoched arrays, an array of
+            shape (n, n_channels, n_times).
         info : mne.Info or None
-            Their channels and sampling rate.
+            Channels and sampling rate.
         tokens : list of str or None
-            A name for the content of each recording, as in ``X.tokens``.
+            Name of the content of each recording, as in ``X.tokens``.
         sfreq : float or None
-            Sampling rate in Hz of epoched arrays without ``info``.
+            Sampling rate in Hz, where there is no ``info``.
 
         Returns
         -------
@@ -406,23 +429,23 @@ class EEGWindows:
         new._set_window(self.tmin, self.tmax)
         return new
 
-    def to_folder(self, folder):
-        """Return the same samples over recordings that lie in files.
+    def to_folder(self, folder: str | PathLike) -> Self:
+        """Write the recordings to files, and return the same samples over these.
 
-        Every process that gets the result opens the files itself, so that the EEG is neither sent
-        to workers nor held in memory; what is read stays there as long as there is room.
+        Every process opens the files itself, so that EEG is neither sent to workers nor held in
+        memory.
 
         Parameters
         ----------
         folder : path-like
-            Folder for the recordings that samples lie in, as ``.npy`` files that are named by their
-            content; those that are there already are not written again. Recordings that lie in
-            files stay where they are. The folder must outlive the result.
+            Folder for ``.npy`` files, named by their content. Existing files are not written again.
+            Recordings without samples, or in files already, are not written. Keep the folder as
+            long as you use the result.
 
         Returns
         -------
         X : EEGWindows
-            A view of the files; it predicts, compares and is remembered as before.
+            A view of the files, with the same content.
         """
         if self.epoched:
             eeg = self.recordings
@@ -439,13 +462,13 @@ class EEGWindows:
                 )
         return self.with_recordings(recordings, self.info, self.tokens)
 
-    def stretches(self):
+    def stretches(self) -> list[tuple[int, int, int]]:
         """Find the continuous stretches of EEG that the windows cover.
 
         Returns
         -------
         stretches : list of tuple of int, (recording, start, stop)
-            Disjoint ranges of samples, in order; their union is the union of the windows.
+            Disjoint ranges of samples, in order.
         """
         order = np.lexsort((self.starts, self.source))
         source, starts = self.source[order], self.starts[order]
@@ -455,13 +478,13 @@ class EEGWindows:
         stretches = zip(source[first], starts[first], starts[last] + self._n_times, strict=True)
         return [(int(k), int(start), int(stop)) for k, start, stop in stretches]
 
-    def overlaps_bad(self):
-        """Tell which windows touch a stretch that was annotated as bad.
+    def overlaps_bad(self) -> np.ndarray:
+        """Tell which windows overlap a stretch that was annotated as bad.
 
         Returns
         -------
         bad : ndarray of bool, shape (n_volumes,)
-            True where the window overlaps a bad stretch of its recording.
+            True where a window overlaps a bad stretch of its recording.
         """
         bad = np.zeros(len(self), dtype=bool)
         for k, spans in enumerate(self.bads):
@@ -479,11 +502,11 @@ class EEGWindows:
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
             if rows.ndim != 1:
-                raise IndexError("the rows of EEGWindows are indexed with a 1-D array.")
+                raise IndexError("rows of EEGWindows are indexed with a 1-D array.")
             if rows.size == 0:
                 rows = rows.astype(np.intp)  # an empty list is an array of floats to NumPy
         new = self._copy()
-        # Copied, as strides would give a view and its pickled twin different hashes in joblib.
+        # Copied, because joblib gives views with other strides another hash after pickling.
         if self.epoched:
             new._recordings = held(self.recordings[rows])
         for name in ("groups", "times", "_starts", "volumes"):
@@ -532,17 +555,16 @@ class EEGWindows:
         starts = (self.times + self.tmin) * self.sfreq
         stops = (self.times + self.tmax) * self.sfreq
         lengths = self.lengths[self.groups]
-        # Onsets lie between samples and resampling rounds the length of a recording: a window may
-        # end half a sample outside, and is then cut from the samples there are.
+        # Onsets between samples and rounded lengths may put a window half a sample outside.
         outside = (starts < -0.6) | (stops > lengths + 0.6) | (self._n_times > lengths)
         if outside.any():
             i = int(np.flatnonzero(outside)[0])
             raise ValueError(
-                f"the window [{self.tmin:g}, {self.tmax:g}) s leaves the recording for "
+                f"the window [{self.tmin:g}, {self.tmax:g}) s extends beyond the recording for "
                 f"{int(outside.sum())} of {len(self)} volumes (first: the volume at "
                 f"{self.times[i]:.2f} s of recording {self.groups[i]}, which lasts "
-                f"{lengths[i] / self.sfreq:.2f} s); shorten the window, or let align drop these "
-                f"volumes with tmin<={self.tmin:g} and tmax>={self.tmax:g}."
+                f"{lengths[i] / self.sfreq:.2f} s); shorten the window, or drop these volumes with "
+                f"align(..., tmin={self.tmin:g}, tmax={self.tmax:g})."
             )
         self._starts = np.clip(np.round(starts).astype(np.int64), 0, lengths - self._n_times)
 
@@ -555,12 +577,12 @@ class EEGWindows:
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        # joblib hands workers memory maps; a plain view of one hashes and indexes like any array.
+        # joblib gives memory maps to workers; plain views of these hash like arrays.
         recordings = tuple(held(r) for r in self._parts)
         self._recordings = recordings[0] if self.epoched else recordings
 
     def __sizeof__(self):
-        # What a copy would take. joblib's dask backend asks, and sends large objects only once.
+        # Read by joblib's dask backend, which sends large objects only once.
         rows = self.groups.nbytes + 2 * self.times.nbytes
         return object.__sizeof__(self) + rows + self._nbytes(of_files=False)
 
@@ -587,7 +609,7 @@ class EEGWindows:
         )
 
     def _facts(self):
-        """What it is, in words for HTML, by name."""
+        """Rows of the HTML table."""
         n, n_channels, n_times = self.shape
         names = ", ".join((self.ch_names or [])[:6]) + (", …" if n_channels > 6 else "")
         facts = {
@@ -616,7 +638,7 @@ class EEGWindows:
         return f"<table><caption>EEGWindows</caption>{body}</table>"
 
 
-# -- the pieces of EEGWindows -------------------------------------------------------------------
+# -- checks -------------------------------------------------------------------------------------
 def _whole_numbers(recording):
     numbers = to_numbers(recording, "recording")
     if not (np.isfinite(numbers) & (numbers == np.round(numbers))).all():
@@ -640,6 +662,7 @@ def _check_shapes(recordings, info):
 
 
 def _check_values(recordings, info):
+    units = []
     for k, data in enumerate(recordings):
         for name, channel in zip(info["ch_names"], data, strict=True):
             low, high = channel.min(), channel.max()
@@ -654,27 +677,28 @@ def _check_values(recordings, info):
                     f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
                     f"or interpolate it."
                 )
-        _check_unit(k, data, info)
+        units += [(k, *found) for found in _odd_unit(data, info)]
+    if units:
+        k, sd, what = units[0]
+        others = f" and of {len(units) - 1} other recording(s)" if len(units) > 1 else ""
+        warn_user(
+            f"the EEG of recording {k}{others} has an SD of {sd:.2g} V within seconds (median over "
+            f"channels), {what}; give cleaned EEG in V."
+        )
 
 
-def _check_unit(k, data, info):
-    """Notice EEG of a size that no cleaned EEG in V has."""
+def _odd_unit(data, info):
+    """SD in V of EEG that is not as cleaned EEG in V is, and what it is like."""
     eeg = mne.pick_types(info, eeg=True, exclude=())
     if not len(eeg):
         return
     sd = _sd_within_seconds(data, eeg, info["sfreq"])
     if sd > 1.0:
-        what = "like µV taken for V"
+        yield sd, "like µV taken for V"
     elif sd > 1e-3:
-        what = "like mV taken for V or EEG that still has its gradient artifacts"
+        yield sd, "like mV taken for V, or EEG with gradient artifacts"
     elif sd < 5e-8:
-        what = "as if it had been scaled to V twice"
-    else:
-        return
-    warn_user(
-        f"the EEG of recording {k} has an SD of {sd:.2g} V within seconds (median over channels), "
-        f"{what}; MNE and sklearn-beira take cleaned EEG in V."
-    )
+        yield sd, "as if it had been scaled to V twice"
 
 
 def _sd_within_seconds(data, channels, sfreq, n_most=200):
@@ -685,20 +709,8 @@ def _sd_within_seconds(data, channels, sfreq, n_most=200):
     return float(np.median([data[channels, s : s + length].std(axis=1) for s in starts]))
 
 
-# -- epoched arrays -----------------------------------------------------------------------------
-def check_epochs(X):
-    """Check the shape and the size of an array of finite numbers.
-
-    Parameters
-    ----------
-    X : ndarray
-        As given.
-
-    Raises
-    ------
-    ValueError
-        If it is no array of epochs.
-    """
+def check_epochs(X: np.ndarray) -> None:
+    """Refuse arrays that are no epochs, or no EEG."""
     if X.ndim not in (2, 3):
         raise ValueError(
             f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "
@@ -709,53 +721,13 @@ def check_epochs(X):
     check_magnitude(X, "X")
 
 
-def order_in_groups(groups):
-    """Number the rows of each group, in the order in which they come."""
-    order = np.argsort(groups, kind="stable")
-    _, first, counts = np.unique(groups[order], return_index=True, return_counts=True)
-    number = np.empty(len(groups))
-    number[order] = np.arange(len(groups)) - np.repeat(first, counts)
-    return number
-
-
-def group_labels(groups):
-    """Recording of each row, as labels that can be sorted.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,)
-        As given.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If a row has no label, or if labels are of types that have no common order.
-    """
-    labels = np.asarray(groups)
-    try:
-        known = np.unique(labels)
-    except TypeError:
-        known = [None]
-    if labels.ndim != 1 or any(label is None or label != label for label in known):
-        raise ValueError(
-            f"groups must name the recording of each row by a number or a text, got "
-            f"{np.array2string(labels, threshold=5)}."
-        )
-    return labels
-
-
-def as_windows(X):
+def as_windows(X: ArrayLike | mne.BaseEpochs) -> EEGWindows:
     """Make EEGWindows of what :meth:`EEGWindows.from_array` takes; EEGWindows stay as they are."""
     return X if isinstance(X, EEGWindows) else EEGWindows.from_array(X)
 
 
-def are_epochs(X):
-    """Whether scikit-learn made a list of the rows of mne.Epochs, which it cannot index."""
+def are_epochs(X: object) -> bool:
+    """Tell whether X is a list of mne.Epochs, as scikit-learn makes from rows of mne.Epochs."""
     return isinstance(X, list) and bool(X) and all(isinstance(e, mne.BaseEpochs) for e in X)
 
 
@@ -772,3 +744,42 @@ def _read_epochs(parts):
     times = np.concatenate([epochs.events[:, 0] for epochs in parts]) / first.info["sfreq"]
     end = first.tmin + data.shape[2] / first.info["sfreq"]
     return data, mne.pick_info(first.info, picks), end, times
+
+
+# -- spans of time in s ----------------------------------------------------------------------------
+def check_window(tmin: float, tmax: float) -> None:
+    """Refuse windows that are not numbers."""
+    for name, value in (("tmin", tmin), ("tmax", tmax)):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name} must be a time in s, got {value!r}.")
+
+
+def to_spans(bads: ArrayLike) -> tuple:
+    """Read the bad stretches (n_spans, 2) of a recording, in s, as a tuple of (start, end)."""
+    bads = to_numbers(bads, "bads")
+    if bads.size and (bads.ndim != 2 or bads.shape[1] != 2 or np.isnan(bads).any()):
+        raise ValueError(
+            f"bads must hold start and end of every bad stretch in s, shape (n_spans, 2) for each "
+            f"recording, got shape {bads.shape}."
+        )
+    return tuple((float(start), float(end)) for start, end in bads)
+
+
+def overlaps(starts: ArrayLike, stops: ArrayLike, spans: ArrayLike) -> np.ndarray:
+    """Tell which windows overlap a span.
+
+    Parameters
+    ----------
+    starts, stops : array-like, shape (n_windows,)
+        Windows, half open.
+    spans : array-like, shape (n_spans, 2)
+        Start and end of each span, which may be a single moment.
+
+    Returns
+    -------
+    overlap : ndarray of bool, shape (n_windows,)
+        True where a window overlaps at least one span.
+    """
+    starts, stops = np.asarray(starts)[:, None], np.asarray(stops)[:, None]
+    begins, ends = np.reshape(spans, (-1, 2)).T
+    return (((starts < ends) | (starts <= begins)) & (stops > begins)).any(axis=1)

@@ -1,4 +1,4 @@
-"""Recordings that lie in files: opened where they are read, sent to workers as a path."""
+"""Recordings in files, which every process opens itself."""
 
 import contextlib
 import math
@@ -15,17 +15,16 @@ _CHUNK = 2**16
 
 
 class RecordingFile:
-    """A recording in a file, opened when it is first read.
+    """A recording in a file, which is opened when it is first read.
 
-    Pickling it sends where the numbers lie, not the numbers: the process that reads them opens the
-    file itself.
+    Pickling keeps the path, not the numbers.
 
     Parameters
     ----------
     path : path-like
         File.
     offset : int
-        Where in the file the numbers begin, in bytes.
+        First byte of the numbers in the file.
     shape : tuple of int, (n_channels, n_times) or (n, n_channels, n_times)
         Shape.
     dtype : dtype
@@ -51,7 +50,7 @@ class RecordingFile:
 
     @property
     def array(self):
-        """The numbers, a read-only view of the file, which stays open from now on."""
+        """A read-only view of the file, which then stays open."""
         if self._array is None:
             self._array = self._open()
         return self._array
@@ -61,13 +60,13 @@ class RecordingFile:
             now = _stamp(self.path)
         except OSError as error:
             raise ValueError(
-                f"the file of a recording cannot be read: {self.path} ({error.strerror}); X holds "
-                f"paths, so the file must stay where it is, on a disk that every worker sees."
+                f"the file of a recording cannot be read: {self.path} ({error.strerror}); keep it "
+                f"where it was, on a disk that all workers share."
             ) from error
         if now != self._stamp:
             raise ValueError(
-                f"the file of a recording has changed since X was made: {self.path}; make X anew, "
-                f"and do not write to the files that it reads."
+                f"the file of a recording has changed since X was made: {self.path}; make X again, "
+                f"and do not write to its files."
             )
         extent = self.dtype.itemsize
         extent += sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
@@ -79,7 +78,7 @@ class RecordingFile:
 
 
 def held(recording):
-    """Take a recording as it will be kept: a read-only array, or where it lies in a file.
+    """Make a recording read-only; of a memory map, keep the path.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def held(recording):
     Returns
     -------
     recording : ndarray or RecordingFile
-        The latter for a memory map of a file.
+        RecordingFile for a memory map.
     """
     if isinstance(recording, RecordingFile):
         return recording
@@ -101,31 +100,20 @@ def held(recording):
     while isinstance(whole.base, np.memmap):
         whole = whole.base
     path = whole.filename
-    # joblib's own files live only as long as the call they were made for.
+    # joblib deletes its files after the call that they were made for.
     if path is None or "joblib_memmapping_folder" in str(path) or min(view.strides) < 0:
         return view
     offset = whole.offset + view.ctypes.data - whole.ctypes.data
     try:
         file = RecordingFile(path, offset, view.shape, view.dtype, view.strides)
-    except OSError:  # the file has been deleted, its memory map lives on
+    except OSError:  # a deleted file, whose memory map is still open
         return view
     file._array = view
     return file
 
 
 def opened(recording):
-    """Return a recording as an array.
-
-    Parameters
-    ----------
-    recording : ndarray or RecordingFile
-        What :func:`held` returned.
-
-    Returns
-    -------
-    recording : ndarray, shape (n_channels, n_times)
-        Read-only.
-    """
+    """Return a recording from :func:`held` as a read-only array."""
     return recording.array if isinstance(recording, RecordingFile) else recording
 
 
@@ -137,12 +125,12 @@ def content_digest(recording, info):
     recording : ndarray, shape (n_channels, n_times)
         EEG.
     info : mne.Info
-        What is done to a recording depends on it, too: types, bad channels, positions.
+        Results also depend on types, bad channels and positions.
 
     Returns
     -------
     digest : str
-        The name.
+        Name.
     """
     head = f"{joblib.hash(info)}{recording.dtype}{recording.shape}"
     digest = blake2b(head.encode(), digest_size=16)
@@ -164,25 +152,14 @@ def recording_path(folder, token):
     Returns
     -------
     path : Path
-        File in the folder, which is made if need be.
+        File in the folder, which is created if needed.
     """
     name = blake2b(token.encode(), digest_size=16).hexdigest()
     return _made(folder) / f"{name}.npy"
 
 
 def find_recording(path):
-    """Open a recording that was written before, or return None.
-
-    Parameters
-    ----------
-    path : Path
-        As :func:`recording_path` gives it.
-
-    Returns
-    -------
-    recording : memmap or None
-        None where there is no file, or none that can be read.
-    """
+    """Open a recording that was written before; None if there is no readable file."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -190,7 +167,7 @@ def find_recording(path):
 
 
 def write_recording(folder, shape, dtype, pieces, name):
-    """Write a recording piece by piece; no file is ever half-written.
+    """Write a recording piece by piece, and rename the file when it is complete.
 
     Parameters
     ----------
@@ -203,12 +180,12 @@ def write_recording(folder, shape, dtype, pieces, name):
     pieces : iterable of ndarray, each of shape (n_channels, n_some)
         The recording, from its start to its end.
     name : callable
-        Takes the whole, as a memory map, and returns the path of the file.
+        Takes the complete memory map and returns the path of the file.
 
     Returns
     -------
     recording : memmap
-        The file, or one that another process wrote in the meantime.
+        Memory map of the file.
     """
     try:
         handle, temporary = tempfile.mkstemp(dir=_made(folder), suffix=".tmp")
@@ -216,15 +193,15 @@ def write_recording(folder, shape, dtype, pieces, name):
         raise _unwritable(folder, error) from error
     os.close(handle)
     try:
-        shape = tuple(map(int, shape))  # the header cannot be read with NumPy's integers in it
+        shape = tuple(map(int, shape))  # NumPy cannot read a header with its own integers
         whole = fill(np.lib.format.open_memmap(temporary, "w+", dtype, shape), pieces)
         whole.flush()
         path = Path(name(whole))
-        # The first writer wins: others may read its file by now, and know its date.
+        # The first file stays: other processes may have opened it, and check its date.
         try:
             os.link(temporary, path)
         except OSError:
-            if find_recording(path) is None:  # damaged, or a disk without links
+            if find_recording(path) is None:  # damaged, or the disk has no links
                 os.replace(temporary, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -233,20 +210,7 @@ def write_recording(folder, shape, dtype, pieces, name):
 
 
 def fill(whole, pieces):
-    """Fill an array from left to right.
-
-    Parameters
-    ----------
-    whole : ndarray, shape (n_channels, n_times)
-        Written to.
-    pieces : iterable of ndarray, each of shape (n_channels, n_some)
-        What goes into it.
-
-    Returns
-    -------
-    whole : ndarray, shape (n_channels, n_times)
-        The same.
-    """
+    """Fill an array (n_channels, n_times) with pieces (n_channels, n_some), and return it."""
     start = 0
     for piece in pieces:
         whole[:, start : start + piece.shape[1]] = piece
@@ -255,18 +219,7 @@ def fill(whole, pieces):
 
 
 def in_pieces(array):
-    """Cut a recording into pieces of a few MB.
-
-    Parameters
-    ----------
-    array : ndarray, shape (n_channels, n_times)
-        Recording.
-
-    Yields
-    ------
-    piece : ndarray, shape (n_channels, n_some)
-        Views, from start to end.
-    """
+    """Yield views (n_channels, n_some) of a few MB of a recording (n_channels, n_times)."""
     for start in range(0, array.shape[1], _CHUNK):
         yield array[:, start : start + _CHUNK]
 
@@ -282,7 +235,7 @@ def _made(folder):
 
 def _unwritable(folder, error):
     return ValueError(
-        f"recordings cannot be written to the folder {folder} ({error.strerror}); give another."
+        f"recordings cannot be written to the folder {folder} ({error.strerror}); use another."
     )
 
 
