@@ -195,7 +195,7 @@ def test_a_window_outside_the_response_is_refused(make_raw, Step):
 
 def test_another_window_is_refused(make_raw):
     model = BandCovariance(ALPHA).fit(windows(make_raw()))
-    with pytest.raises(ValueError, match="windows of 1000 samples .* in fit"):
+    with pytest.raises(ValueError, match=r"windows of 1000 samples .* in fit"):
         model.transform(windows(make_raw(), tmin=-10.0))
 
 
