@@ -9,6 +9,7 @@ import time
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import (
     Comparison,
+    EEGWindows,
     Windower,
     align,
     compare,
@@ -213,6 +215,21 @@ def test_one_region_and_names_from_pandas(make_study):
     one = compare(model, X, y.iloc[:, 0], cv=BlockedKFold(3), null=None, verbose=False).table
     assert list(one["region"].unique()) == [study.region_names[0]]
     np.testing.assert_allclose(one["r"], table[table["region"] == one["region"].iloc[0]]["r"])
+
+
+def test_epochs_of_mne_are_windows_with_times():
+    rng = np.random.default_rng(0)
+    events = np.column_stack([200 * np.arange(2, 42), *np.ones((2, 40), dtype=int)])
+    info = mne.create_info(2, 100.0, "eeg")
+    eeg = 1e-5 * rng.standard_normal((40, 2, 400))
+    epochs = mne.EpochsArray(eeg, info, events, tmin=-4.0, verbose="error")
+    y = rng.standard_normal((40, 2))
+    model = make_pipeline(BandPower({"alpha": (8, 12)}), Ridge())
+    options = {"cv": BlockedKFold(2), "null": None, "verbose": False}
+    found = compare(model, epochs, y, **options)
+    np.testing.assert_array_equal(np.diff(found.times), 2.0)
+    expected = compare(model, EEGWindows.from_array(epochs), y, **options)
+    np.testing.assert_array_equal(found.table["r"], expected.table["r"])
 
 
 def test_rows_may_come_in_any_order(make_study):

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSSVD
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.frozen import FrozenEstimator
@@ -306,6 +307,11 @@ def test_only_models_that_are_known_treat_their_targets_alone():
     assert has_independent_targets(BlockedRidgeCV())
     for model in (Mixes(), MixesToo(), make_pipeline(Mixes()), Ridge(alpha=[1.0, 10.0])):
         assert not has_independent_targets(model)
+    # Nor do steps that use BOLD, or that hold something unknown.
+    steps = (PLSSVD(), SelectKBest(f_regression), ColumnTransformer([("s", StandardScaler(), [0])]))
+    for step in steps:
+        assert not has_independent_targets(make_pipeline(step, Ridge()))
+        assert may_select(make_pipeline(step, Ridge()))
     X, y = coupled(100)
     result = run(Ridge(alpha=[1.0, 10.0, 1.0, 10.0]), X, y, null="phase", n_surrogates=3)
     assert len(result.table) == 4
