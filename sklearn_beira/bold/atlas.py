@@ -183,7 +183,7 @@ def _name_values(labels, values, are_labels):
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled or len(set(values)) < len(values):
         raise ValueError(
-            f"The labels have a name or an index more than once {doubled}; make them unique."
+            f"The labels have a name or an index more than once: {doubled}; make them unique."
         )
     return dict(zip(names, values, strict=True))
 

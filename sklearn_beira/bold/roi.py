@@ -28,10 +28,10 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
     smooth, extract, detrend, regress out the (detrended) confounds and standardize, in this order.
 
     The time series are not standardized by default, because scales have to be learned in the
-    training fold; the regressor does that. Detrending and confound regression use the whole run:
-    they define the signal to be predicted, and let the slope and the confound weights of test
-    volumes take part. To avoid even that, use ``detrend=False, confounds=None``, or this class as
-    the ``transformer`` of a ``TransformedTargetRegressor``.
+    training fold; the regressor does that. Detrending and confound regression define the signal
+    to be predicted, and are fitted to the whole run, test volumes included. To avoid even that, use
+    ``detrend=False, confounds=None``, or this class as the ``transformer`` of a
+    ``TransformedTargetRegressor``.
 
     Parameters
     ----------

@@ -211,7 +211,7 @@ class Decoder:
         except ImportError as error:
             raise ModelFileError(
                 f"{name[:40]} is in a package that is not installed ({error}): pip install "
-                f'"sklearn-beira[rivals]"'
+                f'"sklearn-beira[baselines]"'
             ) from error
 
 
