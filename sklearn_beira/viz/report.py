@@ -64,6 +64,12 @@ _INTERPRET = (
     "not prove that a map is right."
 )
 _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
+_DOUBTS = {
+    "influence": "variance of r from single volumes; above 1.5, a few volumes drive r",
+    "smoothness": "lag-one autocorrelation of the measured BOLD",
+    "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
+    "null_scatter": "above 1, recordings are not equally smooth, and p is too low",
+}
 _REPEAT = "Software versions and how to repeat it"
 _MAX_COLUMNS = 10  # of a table of scores on a page of 1200 pixels
 _STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
@@ -184,6 +190,9 @@ def _add_summary(report, comparison, X, files):
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
+    doubted = first.index[found & (first["influence"] > 1.5)]
+    if len(doubted):
+        facts["Driven by few volumes"] = ", ".join(doubted)
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
@@ -307,11 +316,23 @@ def _add_scores(report, comparison, protocol, ceiling):
         body += _scores_html(scores.iloc[:, : 1 + of_first.sum()])
         body += _paragraphs("r of all models:") + _scores_html(scores.loc[:, ~of_first])
     body += _details("How to read this table", _READING)
+    body += _doubts_html(_first_model(comparison))
     body += _details("What p means", comparison.settings["question"])
     body += _details("How models were compared", protocol)
     report.add_html(body, title="Models compared", section="Scores")
     with _figure(plot_comparison(comparison, ceiling=ceiling, n_columns=2)) as fig:
         report.add_figure(fig, title="Models by region", section="Scores", caption=_FOREST)
+
+
+def _doubts_html(first):
+    """Columns that tell where r or p of the first model may mislead, and what they mean."""
+    names = [name for name in _DOUBTS if first[name].notna().any()]
+    table = first[names].map("{:z.2f}".format).rename_axis(None)
+    terms = "".join(f"<dt>{name}</dt><dd>{_DOUBTS[name]}</dd>" for name in names)
+    return (
+        f"<details><summary>Reasons to doubt</summary>{_scores_html(table)}"
+        f'<dl class="beira-terms">{terms}</dl></details>'
+    )
 
 
 def _scores_html(scores):
