@@ -1,5 +1,8 @@
 """Figures show what they are given, on the axes they are given."""
 
+import subprocess
+import sys
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import mne
@@ -429,3 +432,12 @@ def test_values_are_painted_where_their_regions_are():
 def _painted(fig):
     images = [image.get_array() for ax in fig.axes for image in ax.images]
     return np.concatenate([np.ma.compressed(image) for image in images])
+
+
+def test_figures_need_neither_torch_nor_nilearn_nor_the_report_of_mne():
+    code = (
+        "import sys, sklearn_beira.viz; "
+        "print({'torch', 'nilearn', 'mne.report', 'sklearn_beira.regressor'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

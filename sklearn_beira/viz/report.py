@@ -91,7 +91,7 @@ def make_report(
     code="",
     command="",
     title="EEG to BOLD",
-) -> mne.Report:
+) -> "mne.Report":  # a string, as mne.report is imported when it is used
     """Make an HTML report of a comparison: summary, data, model, scores, predictions, branches.
 
     Parameters
