@@ -243,8 +243,8 @@ def test_a_session_goes_from_files_to_predicted_bold(write, real_dir):
     )
     search = GridSearchCV(
         model,
-        {"window__delay": [0, 4]},
-        cv=BlockedKFold(2, gap=14.24),
+        {"window__delay": [-2, 0, 4]},
+        cv=BlockedKFold(3, gap=14.24),
         scoring=pearson_r_scorer,
     )
     y_pred = search.fit(X, y).predict(X)

@@ -239,7 +239,7 @@ def make_study(X, y, cv, groups, subjects=None):
         X = EEGWindows.from_array(X)
     n = _num_samples(X)
     check_kind(X, "X")
-    index = getattr(y, "index", None)
+    index = y.index if hasattr(y, "iloc") else None
     y, names = _check_y(X, y)
     if groups is not None and np.shape(groups) != (n,):
         raise ValueError(
