@@ -146,7 +146,7 @@ def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file
     assert facts["Not predicted"] == f"{right} (0.00)"
     assert facts["Best model"].startswith("BEIRA (mean r = 0.25), then mean (")
     assert not {"Warnings", "Driven by few volumes"} & set(facts)
-    doubted = changed(comparison, influence=[1.6, 1.6])
+    doubted = changed(comparison, p=0.05, p_parametric=[0.06, 0.05], influence=1.6)
     page = page_of(few(parts) | {"comparison": doubted}, tmp_path)
     assert summary_of(page)[1]["Driven by few volumes"] == left
     assert "<dt>influence</dt>" in page

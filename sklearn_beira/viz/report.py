@@ -65,7 +65,8 @@ _INTERPRET = (
 )
 _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
 _DOUBTS = {
-    "influence": "variance of r from single volumes; above 1.5, a few volumes drive r",
+    "influence": "variance of r from single volumes; above 1.5 and without a small "
+    "p_parametric, a few volumes drive r",
     "smoothness": "lag-one autocorrelation of the measured BOLD",
     "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
     "null_scatter": "above 1, recordings are not equally smooth, and p is too low",
@@ -190,7 +191,9 @@ def _add_summary(report, comparison, X, files):
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
-    doubted = first.index[found & (first["influence"] > 1.5)]
+    # As compare warns: r is found by the null alone, and a few volumes decide it.
+    alone = (first["p"] <= ALPHA) & (first["p_parametric"] > ALPHA)
+    doubted = first.index[alone & (first["influence"] > 1.5)]
     if len(doubted):
         facts["Driven by few volumes"] = ", ".join(doubted)
     if comparison.warnings:
