@@ -144,7 +144,7 @@ class Readers:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        from sklearn_beira import BEIRARegressor, EEGWindows
+        from sklearn_beira import BEIRARegressor, Compact, EEGWindows, Training
         from sklearn_beira.alignment import align as alignment
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
@@ -165,7 +165,7 @@ class Readers:
         X, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
         ridge = make_pipeline(StandardScaler(), BlockedRidgeCV()).fit(X, y)
         eeg = rng.standard_normal((20, 3, 120))
-        net = BEIRARegressor(n_branches=1, n_taps=5, segment=20, verbose=False)
+        net = BEIRARegressor(Compact(n_branches=1, n_taps=5, segment=20), verbose=False)
         self.samples = []
         for model in (ridge, net.fit(EEGWindows.from_array(eeg, sfreq=50), y)):
             save_model(model, self.path)
@@ -176,8 +176,9 @@ class Readers:
         self.results, self.result_path = results, folder / "store" / "key.npz"
         self.result = self.result_path.read_bytes()
         self.checkpoint = _checkpoint
-        self.trained = net.set_params(max_epochs=2, checkpoint=folder / "states", random_state=0)
-        self.trained.fit(eeg, y)
+        training = Training(max_epochs=2, checkpoint=folder / "states")
+        self.trained = net.set_params(training=training, random_state=0)
+        self.trained.fit(EEGWindows.from_array(eeg, sfreq=50), y)
         (self.state_path,) = (folder / "states").iterdir()
         self.state = self.state_path.read_bytes()
         self.raw = mne.io.RawArray(
@@ -236,26 +237,15 @@ class Readers:
         if genuine:
             content = self.checkpoint._digest(content) + content
         self.state_path.write_bytes(content)
+        net, random_state = copy.deepcopy(self.trained.net_), torch.get_rng_state()
+        point = dict(net.callbacks_)["checkpoint"]
         try:
-            state = self.checkpoint._read(self.state_path)
-        except Exception as error:
-            # As in find_state: whatever it is, it is one warning there. A file is no reason to end.
-            if isinstance(error, MemoryError):
-                raise
-            return False
-        point = self.checkpoint.Checkpoint(self.state_path, state)
-        net = self.trained.net_
-        point.rehearse(net)
-        if point.state is None:
-            return False
-        # What passed the rehearsal must not fail in the middle of the fit.
-        net.module_, kept = copy.deepcopy(net.module_), net.module_
-        net.optimizer_, optimizer = copy.deepcopy(net.optimizer_), net.optimizer_
-        history, random_state = net.history_, torch.get_rng_state()
-        try:
+            point.restore(net)
+            if point.state is None:
+                return False
+            # What could be restored must not fail in the middle of the fit.
             point.on_train_begin(net)
         finally:
-            net.module_, net.optimizer_, net.history_ = kept, optimizer, history
             torch.set_rng_state(random_state)
         return True
 

@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sklearn_beira import compare
 from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.regressor.nets import BEIRANet
+from sklearn_beira.regressor.nets.autoencoder import AutoencoderNetwork
 
 FRACTION_BITS = {"float32": 23, "TF32": 10, "bfloat16": 7}
 _ATEN = torch.ops.aten
@@ -69,8 +69,8 @@ def step(args):
     """A step of the published network against float64: relative errors of output and gradients."""
     torch.manual_seed(0)
     eeg, bold = torch.randn(BATCH_SIZE // 4, 30, WINDOW), torch.randn(BATCH_SIZE // 4, 2, WINDOW)
-    net = BEIRANet(30, 2, dropout=0.0)
-    exact = BEIRANet(30, 2, dropout=0.0).double()
+    net = AutoencoderNetwork(30, 2, dropout=0.0)
+    exact = AutoencoderNetwork(30, 2, dropout=0.0).double()
     exact.load_state_dict(net.state_dict())
     expected = _run_step(exact, eeg.double(), bold.double())
     print(
@@ -103,7 +103,7 @@ def recipe(args):
         found = []
         for seed in (0, 1):
             with Rounded(precision):
-                net = train([training], args.passes, seed, BEIRANet)
+                net = train([training], args.passes, seed, AutoencoderNetwork)
             found.append(pearson_r(bold, predict(net, eeg, samples)))
         print(f"{precision:10s} {found[0]:6.3f} {found[1]:6.3f}", flush=True)
 

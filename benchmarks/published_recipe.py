@@ -3,7 +3,7 @@
 One network per region in a loop, ``nn.Conv1d`` everywhere, 512 random overlapping windows a pass,
 BOLD interpolated to the EEG rate as target. It is what the faster ways are measured against:
 ``speed.py`` takes the network and the training step from here, and with --fast the same recipe is
-run by BEIRANet, all regions at once.
+run by AutoencoderNetwork, all regions at once.
 
 The first 80 % of the volumes train, the last 20 % behind a gap of 30 s test. Every ten passes it
 prints the r of each region at the test volumes, read from one pass over the test EEG, and the
@@ -30,7 +30,7 @@ from sklearn_beira import EEGFilter, align
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.regressor.batches import cut_pieces
-from sklearn_beira.regressor.nets import BEIRANet
+from sklearn_beira.regressor.nets.autoencoder import AutoencoderNetwork
 
 SFREQ, T_R = 100.0, 1.95
 WINDOW, BATCH_SIZE, N_WINDOWS = 2048, 16, 512
@@ -238,7 +238,7 @@ def predict(net, eeg, samples):
 
 
 class PublishedRecipe(RegressorMixin, BaseEstimator):
-    """The published recipe behind a filter at 100 Hz, by BEIRANet.
+    """The published recipe behind a filter at 100 Hz, by AutoencoderNetwork.
 
     What it is given in ``fit`` are the training volumes of a fold: BOLD is interpolated between
     those that follow each other, and training windows lie in their EEG. A prediction reads the EEG
@@ -271,7 +271,9 @@ class PublishedRecipe(RegressorMixin, BaseEstimator):
             runs.append((eeg[:, at], bold))
         self.eeg_scale_ = np.concatenate([eeg for eeg, _ in runs], axis=1).std()
         runs = [(eeg / self.eeg_scale_, bold) for eeg, bold in runs]
-        self.net_ = train(runs, self.n_passes, self.random_state, BEIRANet, device=self.device)
+        self.net_ = train(
+            runs, self.n_passes, self.random_state, AutoencoderNetwork, device=self.device
+        )
         return self
 
     def predict(self, X):
@@ -323,7 +325,7 @@ def main(args):
     torch.set_num_threads(args.threads)
     set_precision(args.precision)
     training, (eeg, samples, bold) = make_study(args.minutes, args.regions, args.ceiling, args.seed)
-    network = BEIRANet if args.fast else PublishedNets
+    network = AutoencoderNetwork if args.fast else PublishedNets
     print(
         f"{network.__name__}, {args.regions} regions, {len(eeg)} channels, training on "
         f"{training[0].shape[1] / SFREQ:.0f} s, testing on {len(bold)} volumes"
@@ -352,7 +354,9 @@ if __name__ == "__main__":
     parser.add_argument("--ceiling", type=float, default=0.8, help="noise ceiling")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--fast", action="store_true", help="the same recipe with BEIRANet")
+    parser.add_argument(
+        "--fast", action="store_true", help="the same recipe with AutoencoderNetwork"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--precision", choices=["highest", "high", "medium"], default="highest",

@@ -28,13 +28,13 @@ from published_recipe import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
-from sklearn_beira.regressor.nets import BEIRANet
+from sklearn_beira.regressor.nets.autoencoder import AutoencoderNetwork
 
 N_CHANNELS, N_ROIS = 30, 8
 
 
 def training_step(args):
-    """A training step of the paper's network, as published and as BEIRANet."""
+    """A training step of the paper's network, as published and as AutoencoderNetwork."""
     n_rois, n_windows, n_runs = (2, 4, 3) if args.quick else (N_ROIS, BATCH_SIZE, 5)
     print(f"{n_rois} regions, {N_CHANNELS} channels, batch of {n_windows} x {WINDOW}, AdamW")
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def training_step(args):
     bold = torch.randn(n_windows, n_rois, WINDOW).to(args.device)
     nets = {
         "published": PublishedNets(N_CHANNELS, n_rois).to(args.device),
-        "BEIRANet": BEIRANet(N_CHANNELS, n_rois).to(args.device),
+        "AutoencoderNetwork": AutoencoderNetwork(N_CHANNELS, n_rois).to(args.device),
     }
     steps, products = {}, {}
     for name, net in nets.items():
@@ -102,7 +102,7 @@ def _product(device, n_products, n_rows, n_inner, n_columns):
 
 
 def differences(dtype, eeg, bold):
-    """Compare a BEIRANet with published networks of the same weights.
+    """Compare a AutoencoderNetwork with published networks of the same weights.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def differences(dtype, eeg, bold):
     """
     n_rois = bold.shape[1]
     plain = PublishedNets(N_CHANNELS, n_rois, dropout=0.0).to(bold.device, dtype)
-    net = BEIRANet(N_CHANNELS, n_rois, dropout=0.0).to(bold.device, dtype)
+    net = AutoencoderNetwork(N_CHANNELS, n_rois, dropout=0.0).to(bold.device, dtype)
     with torch.no_grad():
         for mine, theirs in zip(net.parameters(), stacked(plain, "data", net), strict=True):
             mine.copy_(theirs)
@@ -137,7 +137,7 @@ def relative(found, expected):
 
 
 def stacked(plain, what, net):
-    """Weights ("data") or gradients ("grad") of published networks, laid out as in a BEIRANet."""
+    """Weights ("data") or gradients ("grad") of published networks, stacked as in ours."""
 
     def layer(get):
         return torch.stack([getattr(get(one), what) for one in plain])

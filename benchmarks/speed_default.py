@@ -59,8 +59,8 @@ def epochs(args):
         "BrainWaveLinker": make_brainwavelinker(HISTORY).named_steps["net"],
     }
     for name, model in models.items():
-        n_epochs = 3 if model.architecture == "autoencoder" else 20
-        model.set_params(max_epochs=n_epochs, device=args.device, verbose=False)
+        n_epochs = 3 if name == "paper BEIRA" else 20
+        model.set_params(training__max_epochs=n_epochs, device=args.device, verbose=False)
         seconds = model.fit(X, y).history_[1:, "dur"]  # the first one warms up
         clock = np.median(seconds)
         print(

@@ -6,7 +6,7 @@ a subject is predicted by
 
 - "others": a model of the other subjects (leave one subject out),
 - "alone": a model of the subject's own first minutes,
-- "init": the same minutes with ``fit(..., init=others)``.
+- "init": the same minutes with ``fit(..., pretrained=others)``.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/subjects.py
 """
@@ -60,7 +60,7 @@ def scores(X, y, subject):
     for minutes in FIRST_MINUTES:
         first = own[X.times[own] < min(start + 60 * minutes, stop - TEST - GAP)]
         note("alone", minutes, model.fit(X[first], y.iloc[first]))
-        note("init", minutes, model.fit(X[first], y.iloc[first], init=init))
+        note("init", minutes, model.fit(X[first], y.iloc[first], pretrained=init))
     return found
 
 

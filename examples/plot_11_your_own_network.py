@@ -2,9 +2,9 @@
 A network of your own
 =====================
 
-``BEIRARegressor(architecture=...)`` takes a class. Filters, windows, scaling, folds, search and
-nulls stay what they are; you write the torch module. :doc:`/user_guide/your_own_network` has the
-rules, this page a small network that reads log power, beside a ridge and the default model.
+:class:`~sklearn_beira.CustomNetwork` takes your torch module. Filters, windows, scaling, folds,
+search and nulls stay what they are. :doc:`/user_guide/your_own_network` has the rules, this page a
+small network that reads log power, beside a ridge and the default model.
 
 The recording is **simulated** and short: which model wins here says nothing about your data.
 """
@@ -22,7 +22,15 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
+from sklearn_beira import (
+    BEIRARegressor,
+    CustomNetwork,
+    EEGFilter,
+    Training,
+    Windower,
+    align,
+    compare,
+)
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -52,25 +60,20 @@ class LogPowerNet(nn.Module):
 # %%
 # In the regressor
 # ----------------
-# ``segment`` and ``dropout`` are parameters of the regressor and are set there. ``n_filters`` is
-# not, so it goes into ``network_params``. A network that does not start from the data needs
-# ``max_epochs``. It is trained with strong weight decay, as there are few volumes.
+# :class:`~sklearn_beira.CustomNetwork` holds the class and its parameters,
+# :class:`~sklearn_beira.Training` says how it is trained: with strong weight decay, as there are
+# few volumes.
 
 HISTORY = 16.0  # seconds of EEG that predict a volume
 run = make_eeg_fmri(duration=480.0, n_channels=8, n_rois=2, random_state=0)
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
+training = Training(
+    max_epochs=60, batch_size=64, lr=1e-2, weight_decay=0.3, validation_fraction=0.2, patience=15
+)
 net = BEIRARegressor(
-    LogPowerNet,
-    network_params={"n_filters": 8},
-    segment=100,
-    dropout=0.3,
-    max_epochs=60,
-    batch_size=64,
-    lr=1e-2,
-    weight_decay=0.3,
-    validation_fraction=0.2,
-    patience=15,
+    CustomNetwork(LogPowerNet, {"n_filters": 8, "segment": 100, "dropout": 0.3}),
+    training=training,
     random_state=0,
     verbose=False,
 )
@@ -110,8 +113,8 @@ fig = plt.figure(figsize=(8, 2.4), layout="constrained")
 _ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
-# Parameters of the network can be searched like any other: ``net__lr``, ``net__max_epochs``, or
-# ``net__network_params`` as a whole, ``[{"n_filters": 4}, {"n_filters": 8}]``.
+# Parameters can be searched like any other: ``net__training__lr``, ``net__training__max_epochs``,
+# or ``net__architecture__params`` as a whole, ``[{"n_filters": 4}, {"n_filters": 8}]``.
 #
 # For workers (``n_jobs``) and for saving, the class has to live in a module that they can import;
 # a class written in a notebook cell cannot be found there. Scalp maps need a network with branches:

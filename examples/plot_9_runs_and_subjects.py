@@ -145,9 +145,9 @@ _ = fig.legend(handles, labels, loc="outside lower center", ncols=4, frameon=Fal
 #
 # A new person
 # ------------
-# Person C comes with a few minutes of their own. ``fit(..., init=others)`` goes on from the model
-# of A and B: its prediction is weighed by the evidence, and the minutes of C add what it does not
-# explain. The second run of C is the test and takes no part in anything before.
+# Person C comes with a few minutes of their own. ``fit(..., pretrained=others)`` starts from the
+# model of A and B: its prediction is weighed by the evidence, and the minutes of C add what it does
+# not explain. The second run of C is the test and takes no part in anything before.
 
 data = Windower(HISTORY).fit_transform(X)
 others = clone(beira[-1]).fit(data[X.subjects != "C"], y[X.subjects != "C"])
@@ -177,7 +177,7 @@ rows, known = {}, {}
 for minutes in (0.5, 1.0, 1.5, 2.5):
     first = run_1 & (X.times < HISTORY + 60 * minutes)
     alone = clone(beira[-1]).fit(data[first], y[first])
-    started = clone(beira[-1]).fit(data[first], y[first], init=others)
+    started = clone(beira[-1]).fit(data[first], y[first], pretrained=others)
     rows[minutes] = {"volumes": first.sum(), "alone": score(alone), "init": score(started)}
     known[minutes] = started.closed_form_.known
 rows = pd.DataFrame(rows).T.rename_axis("minutes of C").astype({"volumes": int})
@@ -185,8 +185,8 @@ print(f"model of A and B, no minute of C: r = {score(others):.2f}")
 rows.round(2)
 
 # %%
-# ``closed_form_.known`` is the weight that the prediction of the others got, per region: 1 takes it as it
-# is.
+# ``closed_form_.known`` is the weight that the prediction of the others got, per region: 1 takes it
+# as it is.
 
 pd.DataFrame(known, index=y.columns).T.rename_axis("minutes of C").round(2)
 
@@ -203,5 +203,5 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # The model of the others is hard to beat with so few minutes, and going on from it keeps what it
 # knows. One person on one run is one draw of chance: ``python benchmarks/subjects.py`` repeats this
-# over people and over how much they differ. In a pipeline, say ``fit(X, y, beira__init=others)``,
-# where "beira" is the name of the last step.
+# over people and over how much they differ. In a pipeline, say
+# ``fit(X, y, beira__pretrained=others)``, where "beira" is the name of the last step.

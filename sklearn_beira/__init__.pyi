@@ -96,7 +96,18 @@ from .persistence import (
     read_metadata as read_metadata,
     save_model as save_model,
 )
-from .regressor import BEIRARegressor as BEIRARegressor, make_paper_beira as make_paper_beira
+from .regressor import (
+    LOSSES as LOSSES,
+    Autoencoder as Autoencoder,
+    BEIRARegressor as BEIRARegressor,
+    BrainWaveLinker as BrainWaveLinker,
+    Compact as Compact,
+    CustomNetwork as CustomNetwork,
+    EEGNet as EEGNet,
+    Training as Training,
+    WeightedLoss as WeightedLoss,
+    make_paper_beira as make_paper_beira,
+)
 from .viz import (
     make_report as make_report,
     plot_alignment as plot_alignment,

@@ -9,12 +9,13 @@ import pytest
 import simulated_device
 import torch
 from skorch.callbacks import Callback
+from small_networks import make_beira
 from test_devices import SMALL, X, Y
 
-from sklearn_beira import BEIRARegressor, EEGWindows, inspection
+from sklearn_beira import EEGWindows, inspection
 from sklearn_beira.persistence.saving import load_model, save_model
 from sklearn_beira.regressor import batches as _batches
-from sklearn_beira.regressor.nets import ARCHITECTURES
+from sklearn_beira.regressor.architectures import ARCHITECTURES
 from sklearn_beira.regressor.nets.losses import LOSSES
 
 WAITING = {"aten._linalg_eigh.default"}  # torch looks whether it converged
@@ -32,13 +33,13 @@ def resident(request, monkeypatch):
     return request.param
 
 
-def fit_both(architecture, init=(None, None), data=X, **settings):
+def fit_both(architecture, pretrained=(None, None), data=X, **settings):
     """Fit on the CPU and on the device."""
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
     settings = {**SMALL, "mode": mode, **settings}
     return [
-        BEIRARegressor(architecture, **settings, device=device).fit(data, Y, init=one)
-        for device, one in zip(("cpu", "sim"), init, strict=True)
+        make_beira(architecture, **settings, device=device).fit(data, Y, pretrained=one)
+        for device, one in zip(("cpu", "sim"), pretrained, strict=True)
     ]
 
 
@@ -98,14 +99,16 @@ def test_the_device_differentiates_as_the_cpu():
 
 # -- fit and prediction -------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "data", [X, EEGWindows.from_array(X, sfreq=100.0)], ids=["EEGWindows", "array"]
+    "data",
+    [X, EEGWindows.from_array(np.asarray(X), sfreq=100.0)],
+    ids=["recordings", "epochs"],
 )
 def test_the_default_is_the_same_there(data):
     settings = {"max_epochs": 0, "data": data}
     cpu, device = fit_both("compact", **settings)
-    assert device.net_.module_.network.kernel.device.type == "sim"
+    assert device.network_.kernel.device.type == "sim"
     assert_same(device.predict(data), cpu.predict(data))
-    again = fit_both("compact", **settings, init=(cpu, device))
+    again = fit_both("compact", **settings, pretrained=(cpu, device))
     assert_same(again[1].closed_form_.known, again[0].closed_form_.known)
     assert_same(again[1].predict(data), again[0].predict(data))
 
@@ -133,7 +136,7 @@ def test_training_is_the_same_there_and_no_step_waits(architecture, loss, reside
 @pytest.mark.parametrize("architecture", ["autoencoder", "eegnet"])
 def test_training_goes_on_from_another_model_there(architecture):
     models = fit_both(architecture)
-    cpu, device = fit_both(architecture, init=models)
+    cpu, device = fit_both(architecture, pretrained=models)
     assert_same(device.predict(X), cpu.predict(X), architecture)
 
 
@@ -168,5 +171,5 @@ def test_a_saved_model_computes_on_its_device_where_there_is_one(architecture, t
     save_model(device, tmp_path / "model.beira")
     loaded = load_model(tmp_path / "model.beira")
     assert (loaded.device, loaded.device_) == (("sim", "sim") if there else ("auto", "cpu"))
-    assert next(loaded.net_.module_.parameters()).device.type == ("sim" if there else "cpu")
+    assert next(loaded.network_.parameters()).device.type == ("sim" if there else "cpu")
     assert_same(loaded.predict(X), expected, architecture)

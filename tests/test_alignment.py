@@ -12,7 +12,16 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, compare, null_test
+from sklearn_beira import (
+    BEIRARegressor,
+    Compact,
+    EEGFilter,
+    EEGWindows,
+    Windower,
+    align,
+    compare,
+    null_test,
+)
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
@@ -545,7 +554,7 @@ def test_rows_that_do_not_belong_together_are_refused(make_raw, use):
         elif use == "null_test":
             null_test(ridge, X, y, cv=2, n_surrogates=1, verbose=False)
         elif use == "fit":
-            BEIRARegressor(n_branches=1, verbose=False).fit(X, y)
+            BEIRARegressor(Compact(n_branches=1), verbose=False).fit(X, y)
         elif use == "pipeline":
             ridge.fit(X, y)
         else:
@@ -576,7 +585,7 @@ def test_rows_that_do_not_belong_together_are_refused(make_raw, use):
         BandedRidgeCV(),
         EEGFilter(1, 40),
         Windower(4.0),
-        BEIRARegressor(n_branches=1, verbose=False),
+        BEIRARegressor(Compact(n_branches=1), verbose=False),
         make_band_power_ridge(4.0),
     ],
     ids=lambda estimator: type(estimator).__name__,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.regressor.nets import BEIRANet, chunks
-from sklearn_beira.regressor.nets.autoencoder import draw_mask, upsample
+from sklearn_beira.regressor.nets import chunks
+from sklearn_beira.regressor.nets.autoencoder import AutoencoderNetwork, draw_mask, upsample
 from sklearn_beira.regressor.nets.convolution import convolve, maps, transform_kernel
 
 SMALL = {"n_branches": 2, "encoder_width": 8, "decoder_width": 4}
@@ -52,7 +52,7 @@ class PlainBEIRA(nn.Module):
 
 
 def pairs_of_weights(net, plain, roi):
-    """List the parameters of region ``roi`` of a BEIRANet, each with that of a PlainBEIRA.
+    """List the parameters of region ``roi`` of a network, each with that of a PlainBEIRA.
 
     Functions, from the parameter (or its gradient) to the same shape in both.
     """
@@ -79,9 +79,9 @@ def pairs_of_weights(net, plain, roi):
 
 
 def make_twins(n_rois, dtype, rectifier="relu", dropout=0.0):
-    """Make a BEIRANet, and one plain network per region with the same weights."""
+    """Make a AutoencoderNetwork, and one plain network per region with the same weights."""
     plains = [PlainBEIRA(5, rectifier).to(dtype) for _ in range(n_rois)]
-    net = BEIRANet(5, n_rois, rectifier=rectifier, dropout=dropout).to(dtype)
+    net = AutoencoderNetwork(5, n_rois, rectifier=rectifier, dropout=dropout).to(dtype)
     with torch.no_grad():
         for roi, plain in enumerate(plains):
             for mine, index, theirs, view in pairs_of_weights(net, plain, roi):
@@ -122,7 +122,7 @@ def compare_twins(dtype, n_seeds, rectifier="relu", dropout=0.0):
 
 def test_the_paper_configuration_has_245057_parameters_per_region():
     for n_rois in (1, 8):
-        net = BEIRANet(n_channels=30, n_rois=n_rois)
+        net = AutoencoderNetwork(n_channels=30, n_rois=n_rois)
         assert sum(p.numel() for p in net.parameters()) == n_rois * 245_057
 
 
@@ -146,13 +146,13 @@ def test_chunks_do_not_change_what_is_computed(chunk_size, monkeypatch):
 
 
 def test_what_dropout_keeps_is_drawn_at_the_rate_of_the_block():
-    masks = BEIRANet(4, 2)._draw_masks(3, 512)
+    masks = AutoencoderNetwork(4, 2)._draw_masks(3, 512)
     assert [mask.shape[1] for mask in masks] == [512, 512, 64, 8, 2, 8, 64]
 
 
 def test_dropout_acts_in_training_only_and_keeps_the_mean():
     torch.manual_seed(0)
-    net, eeg = BEIRANet(4, 2, **SMALL), torch.randn(2, 4, 256)
+    net, eeg = AutoencoderNetwork(4, 2, **SMALL), torch.randn(2, 4, 256)
     assert not torch.equal(net(eeg), net(eeg))
     net.eval()
     assert torch.equal(net(eeg), net(eeg))
@@ -178,7 +178,7 @@ def test_dropout_drops_the_share_it_is_told(dropout):
 
 
 def test_a_seed_determines_dropout():
-    net, eeg = BEIRANet(4, 2, **SMALL), torch.randn(2, 4, 256)
+    net, eeg = AutoencoderNetwork(4, 2, **SMALL), torch.randn(2, 4, 256)
     outputs = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -193,7 +193,10 @@ def test_the_number_of_threads_changes_outputs_and_gradients_by_rounding_only(
     n_rois, set_num_threads
 ):
     torch.manual_seed(0)
-    net, eeg = BEIRANet(30, n_rois, dropout=0.0).double(), torch.randn(2, 30, 2048).double()
+    net, eeg = (
+        AutoencoderNetwork(30, n_rois, dropout=0.0).double(),
+        torch.randn(2, 30, 2048).double(),
+    )
     found = []
     for n_threads in (1, 2):
         set_num_threads(n_threads)
@@ -208,7 +211,7 @@ def test_the_number_of_threads_changes_outputs_and_gradients_by_rounding_only(
 
 def test_regions_do_not_see_each_other():
     torch.manual_seed(0)
-    net = BEIRANet(4, 3, **SMALL).eval()
+    net = AutoencoderNetwork(4, 3, **SMALL).eval()
     eeg = torch.randn(2, 4, 256)
     net(eeg)[:, 1].sum().backward()
     gradients = net.encoder[0].weight.grad.abs().sum(dim=(1, 2, 3))
@@ -218,7 +221,7 @@ def test_regions_do_not_see_each_other():
 
 def test_windows_do_not_see_each_other():
     torch.manual_seed(0)
-    net = BEIRANet(4, 2, n_branches=2, encoder_width=32).eval()
+    net = AutoencoderNetwork(4, 2, n_branches=2, encoder_width=32).eval()
     eeg = torch.randn(3, 4, 256, requires_grad=True)
     net(eeg)[1].sum().backward()
     gradients = eeg.grad.abs().sum(dim=(1, 2))
@@ -228,13 +231,13 @@ def test_windows_do_not_see_each_other():
 
 @pytest.mark.parametrize("n_times", [1, 100, 256, 300])
 def test_any_window_length_keeps_its_length(n_times):
-    net = BEIRANet(4, 2, **SMALL).eval()
+    net = AutoencoderNetwork(4, 2, **SMALL).eval()
     assert net(torch.randn(2, 4, n_times)).shape == (2, 2, n_times)
 
 
 @pytest.mark.parametrize("sizes", [((5, 3), (2,)), ((1, 7, 3), (1, 3))])
 def test_other_sizes_of_kernels_and_pools_train(sizes):
-    net = BEIRANet(4, 2, **SMALL, kernel_sizes=sizes[0], pool_sizes=sizes[1])
+    net = AutoencoderNetwork(4, 2, **SMALL, kernel_sizes=sizes[0], pool_sizes=sizes[1])
     output = net(torch.randn(2, 4, 50))
     assert output.shape == (2, 2, 50)
     output.sum().backward()
@@ -294,7 +297,7 @@ def test_upsampling_equals_that_of_torch(factor):
 @pytest.mark.parametrize("n_rois", [1, 3])
 def test_a_step_leaves_the_number_of_threads_as_it_was(n_rois, set_num_threads):
     set_num_threads(2)
-    net = BEIRANet(4, n_rois, n_branches=2, n_taps=5, encoder_width=4, decoder_width=4)
+    net = AutoencoderNetwork(4, n_rois, n_branches=2, n_taps=5, encoder_width=4, decoder_width=4)
     net(torch.randn(2, 4, 512)).sum().backward()
     assert torch.get_num_threads() == 2
 

@@ -18,9 +18,11 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneGroupOut
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from small_networks import make_beira
 
 from sklearn_beira import (
     BEIRARegressor,
+    Compact,
     EEGFilter,
     EEGWindows,
     ROIExtractor,
@@ -112,9 +114,7 @@ def windows(eeg=EEG, onsets=TIMES, recording=None, info=None, tmin=-3.0, tmax=0.
 
 
 def beira(**params):
-    return BEIRARegressor(
-        **{"n_branches": 1, "n_taps": 21, "segment": 20, "verbose": False, **params}
-    )
+    return make_beira(**{"n_branches": 1, "n_taps": 21, "segment": 20, "verbose": False, **params})
 
 
 def image(n_volumes=8):
@@ -274,15 +274,12 @@ CASES = {
         "another window in ``predict``": lambda: (
             beira().fit(windows(), BOLD).predict(windows(tmin=-2.0))
         ),
-        "epochs that a network needs": lambda: beira(architecture="autoencoder").fit(
-            windows(), BOLD
-        ),
         "a device that is not there": lambda: beira(device="tpu9").fit(windows(), BOLD),
-        "too few volumes to validate on": lambda: beira(validation_fraction=0.9).fit(
+        "too few volumes to validate on": lambda: beira(max_epochs=1, validation_fraction=0.9).fit(
             windows(), BOLD
         ),
         "a gap that a plain array cannot keep": lambda: beira(
-            validation_fraction=0.5, validation_gap=20.0
+            max_epochs=1, validation_fraction=0.5, validation_gap=20.0
         ).fit(EEGWindows.from_array(windows(), sfreq=SFREQ), BOLD),
         "an even filter": lambda: beira(n_taps=20).fit(windows(), BOLD),
     },
@@ -419,9 +416,9 @@ WARNINGS = {
     "µV taken for V": lambda: windows(EEG * 1e6),
     "mV taken for V": lambda: aligned(make_raw(EEG * 1e3)),
     "V scaled to V": lambda: aligned(make_raw(EEG * 1e-6)),
-    "a fit at another rate than 100 Hz": lambda: BEIRARegressor(n_branches=1, verbose=False).fit(
-        EEGWindows.from_array(_rng.standard_normal((12, 2, 500)), sfreq=250.0), BOLD
-    ),
+    "a fit at another rate than 100 Hz": lambda: BEIRARegressor(
+        Compact(n_branches=1), verbose=False
+    ).fit(EEGWindows.from_array(_rng.standard_normal((12, 2, 500)), sfreq=250.0), BOLD),
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
     "a column of times among the regions": lambda: aligned(
         bold=frame(["time_s", "putamen"], np.random.default_rng(1).standard_normal((12, 2)))

@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from small_networks import SIZES
+from small_networks import SIZES, make_beira
 
 from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
@@ -43,20 +43,22 @@ ESTIMATORS = [
     FingerprintRidgeCV(bands=None, duration=None),
     BandedRidgeCV(bands=None, duration=None, n_iter=2),
     BEIRARegressor(),
-    BEIRARegressor(**SMALL, segment=1),  # fine-tuned
-    BEIRARegressor("autoencoder", **SMALL, mode="many_to_many", validation_fraction=0.2),
-    BEIRARegressor("autoencoder", **SMALL),
-    BEIRARegressor(
+    make_beira(**SMALL, segment=1),  # fine-tuned
+    make_beira("autoencoder", **SMALL, validation_fraction=0.2),
+    make_beira("autoencoder", **SMALL, mode="many_to_one"),
+    make_beira(
         "brainwavelinker",
         **SMALL,
         validation_fraction=0.2,
-        network_params={"n_features": 4, "kernel_size": 1},
+        n_features=4,
+        kernel_size=1,
     ),
-    BEIRARegressor(
+    make_beira(
         "eegnet",
         **SMALL,
         validation_fraction=0.2,
-        network_params={"separable_size": 1, "pools": (1, 1)},
+        separable_size=1,
+        pools=(1, 1),
     ),
 ]
 

@@ -17,9 +17,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
-from small_networks import SIZES
+from small_networks import SIZES, make_beira
 
-from sklearn_beira import BEIRARegressor, EEGWindows
+from sklearn_beira import EEGWindows
+from sklearn_beira.regressor.architectures import ARCHITECTURES
 from sklearn_beira.regressor.batches import (
     DeviceWindows,
     HostWindows,
@@ -28,10 +29,10 @@ from sklearn_beira.regressor.batches import (
     place_eeg,
     volumes_in_windows,
 )
-from sklearn_beira.regressor.nets import ARCHITECTURES, AtVolumes
+from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.nets.devices import has_room, send
-from sklearn_beira.regressor.nets.losses import LOSSES, WeightedLoss
-from sklearn_beira.regressor.skorch_net import build_network, make_net
+from sklearn_beira.regressor.nets.losses import LOSSES
+from sklearn_beira.regressor.skorch_net import make_net
 
 SFREQ, SCALE = 100.0, 1e-5
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -49,7 +50,11 @@ def make_windows(dtype=np.float64):
 
 X = make_windows()
 Y = np.random.default_rng(1).standard_normal((len(X), 2))
-INPUTS = {"EEGWindows": X, "float32": make_windows(np.float32), "array": np.asarray(X)}
+INPUTS = {
+    "recordings": X,
+    "float32": make_windows(np.float32),
+    "epochs": EEGWindows.from_array(np.asarray(X)),
+}
 SMALL = {
     **SIZES,
     "max_epochs": 2,
@@ -117,13 +122,11 @@ def test_an_epoch_asks_the_device_for_nothing_before_its_end(architecture, loss,
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
     counter = BatchCounter()
     settings = {**SMALL, "mode": mode, "loss": loss, "skorch_params": {"callbacks": [counter]}}
-    model = BEIRARegressor(architecture, **settings)
-    model.eeg_scale_ = SCALE
-    module = AtVolumes(build_network(model, X, 2))
-    model.device_ = "meta"
+    model = make_beira(architecture, **settings)
+    module = AtVolumes(model.architecture.make_network(3, 2, X.shape[2]))
     rows, samples = volumes_in_windows(X, mode)
     batches = VolumeBatches(windows(X, SCALE, "meta"), rows, samples, Y)
-    net = make_net(model, module, WeightedLoss({loss: 1.0}), 4).initialize()
+    net = make_net(module, model.training, batch_size=4, device="meta", verbose=False).initialize()
     for step, training in ((net.train_step, True), (net.validation_step, False)):
         counter.on_train_begin(net)
         net.history_.new_epoch()
@@ -139,7 +142,7 @@ def test_losses_of_batches_are_in_the_history_also_of_an_epoch_that_was_interrup
             if training and len(net.history) == 2 and len(batches) == 3:
                 raise KeyboardInterrupt
 
-    model = BEIRARegressor("eegnet", **SMALL, skorch_params={"callbacks": [Interrupt()]}).fit(X, Y)
+    model = make_beira("eegnet", **SMALL, skorch_params={"callbacks": [Interrupt()]}).fit(X, Y)
     whole, part = model.history_[:, "batches"]
     assert len(whole) == -(-len(X) // 4)
     assert len(part) == 3
@@ -150,9 +153,9 @@ def test_losses_of_batches_are_in_the_history_also_of_an_epoch_that_was_interrup
 
 
 def test_batches_may_be_loaded_in_other_processes():
-    plain = BEIRARegressor("eegnet", **SMALL).fit(X, Y)
+    plain = make_beira("eegnet", **SMALL).fit(X, Y)
     workers = {"iterator_train__num_workers": 1}
-    loaded = BEIRARegressor("eegnet", **SMALL, skorch_params=workers).fit(X, Y)
+    loaded = make_beira("eegnet", **SMALL, skorch_params=workers).fit(X, Y)
     np.testing.assert_array_equal(plain.predict(X), loaded.predict(X))
 
 
@@ -200,7 +203,7 @@ def test_cuda_and_the_cpu_agree(architecture):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
     epochs = 0 if architecture == "compact" else 2
     settings = {**SMALL, "mode": mode, "max_epochs": epochs, "dropout": 0.0}
-    model = BEIRARegressor(architecture, **settings)
+    model = make_beira(architecture, **settings)
     cpu = clone(model).set_params(device="cpu").fit(X, Y)
     gpu = clone(model).set_params(device="cuda").fit(X, Y)
     assert gpu.device_ == "cuda"
@@ -213,11 +216,11 @@ def test_products_of_few_digits_are_near(architecture):
     mode = "many_to_many" if architecture == "autoencoder" else "many_to_one"
     epochs = 0 if architecture == "compact" else 2
     settings = {**SMALL, "mode": mode, "max_epochs": epochs, "device": "cuda"}
-    exact = BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)
+    exact = make_beira(architecture, **settings).fit(X, Y).predict(X)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
-        near = BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)
+        near = make_beira(architecture, **settings).fit(X, Y).predict(X)
     finally:
         torch.set_float32_matmul_precision(before)
     np.testing.assert_allclose(near, exact, atol=0.1 * exact.std())
@@ -233,13 +236,13 @@ def test_no_step_waits_for_cuda(architecture, no_waiting):
         "device": "cuda",
         "skorch_params": {"callbacks": [no_waiting]},
     }
-    assert np.isfinite(BEIRARegressor(architecture, **settings).fit(X, Y).predict(X)).all()
+    assert np.isfinite(make_beira(architecture, **settings).fit(X, Y).predict(X)).all()
 
 
 @needs_cuda
 def test_a_step_that_waits_for_cuda_would_be_noticed(no_waiting):
     callbacks = {"callbacks": [no_waiting, ReadLoss()]}
-    model = BEIRARegressor("eegnet", **SMALL, device="cuda", skorch_params=callbacks)
+    model = make_beira("eegnet", **SMALL, device="cuda", skorch_params=callbacks)
     with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
         model.fit(X, Y)
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from joblib import delayed
 from sklearn.pipeline import Pipeline
-from small_networks import SIZES
+from small_networks import SIZES, make_beira
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, null_test
+from sklearn_beira import EEGFilter, Windower, align, compare, null_test
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.cli import main
 from sklearn_beira.datasets import make_eeg_fmri
@@ -77,7 +77,7 @@ def fitted(study):
 
 def make_pipeline(**params):
     # None as random_state draws from NumPy's own numbers, as everywhere in scikit-learn.
-    beira = BEIRARegressor(**{"n_branches": 2, "verbose": False, "random_state": 0, **params})
+    beira = make_beira(**{"n_branches": 2, "verbose": False, "random_state": 0, **params})
     return Pipeline([("filter", EEGFilter(1, 45)), ("window", Windower(8.0)), ("beira", beira)])
 
 

@@ -7,7 +7,7 @@ from scipy.signal import csd, freqz, lfilter, welch
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower
+from sklearn_beira import BEIRARegressor, Compact, EEGFilter, EEGWindows, Training, Windower
 from sklearn_beira.inspection import branch_patterns, cross_spectrum, read_branches
 
 SFREQ = 100.0
@@ -98,7 +98,7 @@ def test_the_planted_source_is_read_from_the_most_important_branch(fitted):
 
 def test_branches_are_read_through_a_pipeline(fitted):
     _, X, _ = fitted
-    beira = BEIRARegressor(n_branches=2, verbose=False)
+    beira = BEIRARegressor(Compact(n_branches=2), verbose=False)
     model = Pipeline([("f", EEGFilter(1, 40, sfreq=None)), ("w", Windower(3.0)), ("b", beira)])
     model.fit(X, np.arange(len(X), dtype=float))
     branches = read_branches(model, X)
@@ -117,7 +117,9 @@ def test_a_model_of_one_region_and_several_recordings_is_read():
         tmin=-4.0,
         tmax=0.0,
     )
-    model = BEIRARegressor(n_branches=3, verbose=False).fit(both, np.r_[power[:27], power[30:57]])
+    model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(
+        both, np.r_[power[:27], power[30:57]]
+    )
     branches = read_branches(model, both)
     assert branches.importance.shape == (1, 3)
     assert branches.delay_kernels.shape == (1, 3, 6)
@@ -130,7 +132,7 @@ def test_a_model_of_one_region_and_several_recordings_is_read():
 def test_arrays_are_read_as_the_windows_they_were_cut_from(fitted):
     X = EEGWindows.from_array(fitted[1], sfreq=SFREQ)
     y = np.random.default_rng(0).standard_normal(len(X))
-    model = BEIRARegressor(n_branches=2, verbose=False).fit(X, y)
+    model = BEIRARegressor(Compact(n_branches=2), verbose=False).fit(X, y)
     branches = read_branches(model, X)
     assert branches.ch_names is None
     assert branches.info is None
@@ -151,7 +153,9 @@ def test_what_has_no_branches_is_refused(fitted):
     _, X, _ = fitted
     with pytest.raises(TypeError, match=r"read from a BEIRARegressor, .* got Windower"):
         read_branches(Windower(), X)
-    model = BEIRARegressor("eegnet", max_epochs=1, verbose=False).fit(X[:20], np.arange(20.0))
+    model = BEIRARegressor("eegnet", training=Training(max_epochs=1), verbose=False).fit(
+        X[:20], np.arange(20.0)
+    )
     with pytest.raises(TypeError, match="EEGNet has no branches to read; maps and spectra need"):
         read_branches(model, X)
     with pytest.raises(NotFittedError):

@@ -8,7 +8,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
+from sklearn_beira import BEIRARegressor, Compact, EEGFilter, Windower, align
 from sklearn_beira.inspection import (
     maps_of_random_weights,
     match_branches,
@@ -34,7 +34,7 @@ def study(make_study):
 
 
 def fit(X, y):
-    beira = BEIRARegressor(n_branches=6, verbose=False)
+    beira = BEIRARegressor(Compact(n_branches=6), verbose=False)
     steps = [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(16.0)), ("beira", beira)]
     return Pipeline(steps).fit(X, y)
 
@@ -159,12 +159,12 @@ def test_fits_that_cannot_be_matched_are_refused(branches):
 def test_randomized_weights_keep_their_values_and_lose_their_places(model):
     before = copy.deepcopy(model)
     drawn = randomize_branches(model, random_state=0)
-    own, kept, moved = (m[-1].net_.module_.network.state_dict() for m in (before, model, drawn))
+    own, kept, moved = (m[-1].network_.state_dict() for m in (before, model, drawn))
     for name in ("branches.spatial", "branches.bandpass", "kernel"):
         assert (own[name] == kept[name]).all()  # the model itself stays
         assert (own[name] != moved[name]).float().mean() > 0.5
         assert (own[name].flatten().sort()[0] == moved[name].flatten().sort()[0]).all()
-    again = randomize_branches(model, random_state=0)[-1].net_.module_.network
+    again = randomize_branches(model, random_state=0)[-1].network_
     assert (again.kernel == moved["kernel"]).all()
 
 

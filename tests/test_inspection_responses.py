@@ -7,9 +7,18 @@ import pytest
 import torch
 from scipy.signal import fftconvolve, freqz
 from sklearn.pipeline import Pipeline
+from small_networks import make_beira
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGWindows, Windower, align, make_paper_beira
+from sklearn_beira import (
+    BEIRARegressor,
+    Compact,
+    CustomNetwork,
+    EEGWindows,
+    Windower,
+    align,
+    make_paper_beira,
+)
 from sklearn_beira.inspection import branch_envelopes, branch_importance, read_branches
 
 
@@ -23,9 +32,9 @@ def windows(make_study):
 @pytest.fixture(scope="module")
 def compact(windows):
     X, y = windows
-    model = BEIRARegressor(n_branches=4, verbose=False).fit(X, y)
+    model = BEIRARegressor(Compact(n_branches=4), verbose=False).fit(X, y)
     # Without the limit on loud segments, power alone moves the prediction.
-    model.net_.module_.network.branches.power_limit.fill_(np.inf)
+    model.network_.branches.power_limit.fill_(np.inf)
     return model
 
 
@@ -48,7 +57,7 @@ def paper(few):
 
 
 def decode(model, envelopes):
-    network = model.net_.module_.network
+    network = model.network_
     with torch.no_grad():
         bold = network.decode(envelopes, 1600)
     return (bold if bold.ndim == 2 else bold[..., -1]).cpu().numpy().astype(float)
@@ -57,7 +66,7 @@ def decode(model, envelopes):
 def window_envelopes(model, X):
     eeg = torch.tensor(np.asarray(X) / model.eeg_scale_, dtype=torch.float32)
     with torch.no_grad():
-        return model.net_.module_.network.eval().branches(eeg.to(model.device_))
+        return model.network_.eval().branches(eeg.to(model.device_))
 
 
 def test_importance_is_gradient_times_activation(paper, few):
@@ -70,14 +79,14 @@ def test_importance_is_gradient_times_activation(paper, few):
     expected = np.zeros((2, 6))
     for roi in range(2):
         leaf = envelopes.clone().requires_grad_()
-        paper.net_.module_.network.decode(leaf, 1600)[:, roi, -1].sum().backward()
+        paper.network_.decode(leaf, 1600)[:, roi, -1].sum().backward()
         expected[roi] = (leaf.grad * leaf).abs().mean(dim=(0, 2)).detach().cpu()
     np.testing.assert_allclose(found, expected / expected.max(axis=1, keepdims=True), rtol=1e-4)
 
 
 def test_the_delay_kernel_of_compact_is_the_one_it_has_learned(compact, windows):
     branches = read_branches(compact, windows[0])
-    kernel = compact.net_.module_.network.kernel.detach().cpu().numpy()
+    kernel = compact.network_.kernel.detach().cpu().numpy()
     assert branches.delay_kernels.shape == (2, 8, 30)
     np.testing.assert_array_equal(branches.regions, [0, 0, 0, 0, 1, 1, 1, 1])
     # Segments last 0.5 s, the newest ends half a FIR filter, 0.5 s, before the volume.
@@ -103,7 +112,7 @@ def test_delay_kernels_say_what_more_power_some_seconds_ago_does(compact, window
 def test_lags_count_the_delay_of_the_window(windows, as_array):
     X, y = windows
     X = EEGWindows.from_array(X, sfreq=100.0) if as_array else X
-    beira = BEIRARegressor(n_branches=2, verbose=False)
+    beira = BEIRARegressor(Compact(n_branches=2), verbose=False)
     window = Windower(10.0, 2.0)
     model = Pipeline([("window", window), ("beira", beira)]).fit(X, y)
     np.testing.assert_allclose(read_branches(model, X).lags, 2.75 + 0.5 * np.arange(18))
@@ -115,11 +124,11 @@ def test_the_delay_kernel_of_the_autoencoder_is_its_mean_response_to_a_doubling(
     assert branches.delay_kernels.shape == (2, 6, 1600)
     np.testing.assert_allclose(branches.lags[[0, -1]], [0.005, 15.995])
     envelopes = window_envelopes(paper, X)
-    bias = paper.net_.module_.network.branches.lowpass_bias.detach()
+    bias = paper.network_.branches.lowpass_bias.detach()
     unit = envelopes.mean(dim=(0, 2)) - bias
     # In double precision the step can be too small to cross the kinks of a max-pool.
     precise = copy.deepcopy(paper)
-    precise.net_.module_.double()
+    precise.network_.double()
     envelopes, unit = envelopes.double(), unit.double()
     for k, newest in ((0, 0), (1, 6), (4, 3)):
         step, moved = 1e-5, []
@@ -137,7 +146,7 @@ def test_the_delay_kernel_of_the_autoencoder_is_its_mean_response_to_a_doubling(
 
 def test_lowpass_responses_of_the_autoencoder_are_those_of_its_filters(paper, few):
     branches = read_branches(paper, few[0])
-    taps = paper.net_.module_.network.branches.lowpass.detach().cpu().numpy()[2]
+    taps = paper.network_.branches.lowpass.detach().cpu().numpy()[2]
     _, response = freqz(taps, worN=branches.frequencies, fs=100.0)
     expected = np.abs(response) / np.abs(response).max()
     np.testing.assert_allclose(branches.lowpass_responses[2], expected, atol=1e-6)
@@ -150,7 +159,7 @@ def test_leaving_a_branch_out_equals_a_network_without_its_kernel(compact, windo
     whole = compact.predict(X)
     for roi, branch in ((0, 0), (1, 2)):
         without = copy.deepcopy(compact)
-        without.net_.module_.network.kernel.data[roi, branch] = 0.0
+        without.network_.kernel.data[roi, branch] = 0.0
         change = (whole - without.predict(X))[:, roi].std() / whole[:, roi].std()
         assert found[roi, 4 * roi + branch] == pytest.approx(change, rel=1e-3)
     assert (found[0, 4:] == 0).all()
@@ -160,7 +169,7 @@ def test_leaving_a_branch_of_the_autoencoder_out_equals_one_with_a_constant_enve
     X, _ = few
     found = branch_importance(paper, X, method="leave_out")
     constant = copy.deepcopy(paper)
-    branches = constant.net_.module_.network.branches
+    branches = constant.network_.branches
     mean = window_envelopes(paper, X).mean(dim=(0, 2))[4]
     branches.lowpass.data[4], branches.lowpass_bias.data[4] = 0.0, mean
     whole, without = paper.predict(X), constant.predict(X)
@@ -204,12 +213,14 @@ class Shared(nn.Module):
 
 def test_branches_that_regions_share_belong_to_none(windows):
     X, y = windows
-    model = BEIRARegressor(Shared, max_epochs=1, lr=1e-12, weight_decay=0, verbose=False).fit(X, y)
+    model = make_beira(
+        CustomNetwork(Shared), max_epochs=1, lr=1e-12, weight_decay=0, verbose=False
+    ).fit(X, y)
     branches = read_branches(model, X, importance="gradient")
     np.testing.assert_array_equal(branches.regions, [-1, -1, -1])
     assert np.isnan(branches.lowpass_responses).all()
     level = window_envelopes(model, X).mean(dim=(0, 2)).cpu().numpy()
-    moved = np.abs(model.net_.module_.network.weights.detach().cpu().numpy()) * level
+    moved = np.abs(model.network_.weights.detach().cpu().numpy()) * level
     np.testing.assert_allclose(
         branches.importance, moved / moved.max(axis=1, keepdims=True), rtol=1e-4, atol=1e-6
     )
@@ -227,7 +238,7 @@ def test_envelopes_of_compact_are_relative_powers_of_filtered_eeg(compact, windo
     X, _ = windows
     found = branch_envelopes(compact, X)
     assert found.groups == [0, 1]
-    branches = compact.net_.module_.network.branches
+    branches = compact.network_.branches
     k, start, stop = X.stretches()[1]
     assert k == 1
     spatial, taps = (w[6].detach().cpu().numpy() for w in (branches.spatial, branches.bandpass))
@@ -268,7 +279,7 @@ def test_a_burst_shows_in_the_envelopes_at_its_time(compact, windows):
 def test_every_window_of_an_array_is_a_recording(windows):
     X, y = windows
     X = EEGWindows.from_array(X[:20], sfreq=100.0)
-    model = BEIRARegressor(n_branches=1, verbose=False).fit(X, y.to_numpy()[:20])
+    model = BEIRARegressor(Compact(n_branches=1), verbose=False).fit(X, y.to_numpy()[:20])
     found = branch_envelopes(model, X)
     assert found.groups == list(range(20))
     assert found.envelopes[3].shape == (2, 30)

@@ -5,19 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_beira.regressor.nets import (
-    ARCHITECTURES,
-    AtVolumes,
-    BEIRANet,
-    BrainWaveLinkerNet,
-    CompactNet,
-    EEGNet,
-    estimates_own_volume_only,
-)
+from sklearn_beira.regressor.architectures import ARCHITECTURES
+from sklearn_beira.regressor.nets import AtVolumes, estimates_own_volume_only
 from sklearn_beira.regressor.nets.augmentation import vary_windows
+from sklearn_beira.regressor.nets.autoencoder import AutoencoderNetwork
+from sklearn_beira.regressor.nets.brainwavelinker import BrainWaveLinkerNetwork
 from sklearn_beira.regressor.nets.branches import PowerBranches, fir_filter, segment_means
 from sklearn_beira.regressor.nets.calibration import calibrating
-from sklearn_beira.regressor.nets.eegnet import pool_from_end
+from sklearn_beira.regressor.nets.compact import CompactNetwork
+from sklearn_beira.regressor.nets.eegnet import EEGNetNetwork, pool_from_end
 
 
 @pytest.mark.parametrize(("n_times", "n_taps"), [(64, 51), (20, 51), (100, 5)])
@@ -31,7 +27,8 @@ def test_fir_filter_equals_a_depthwise_convolution(n_times, n_taps):
 def make_compact(n_channels=2, n_rois=2, n_times=300, **sizes):
     """A compact network with weights that differ from branch to branch and lag to lag."""
     torch.manual_seed(0)
-    net = CompactNet(n_channels, n_rois, n_times, **{"n_branches": 3, "n_taps": 11, **sizes}).eval()
+    sizes = {"n_branches": 3, "n_taps": 11, **sizes}
+    net = CompactNetwork(n_channels, n_rois, n_times, **sizes).eval()
     with torch.no_grad():
         net.kernel.normal_()
         net.bias.normal_()
@@ -89,7 +86,7 @@ def test_segment_means_equal_those_of_the_slices():
 
 
 def test_compact_delay_kernel_acts_at_its_lag():
-    net = CompactNet(2, 2, n_times=60, n_branches=1, n_taps=1, segment=10).eval()
+    net = CompactNetwork(2, 2, n_times=60, n_branches=1, n_taps=1, segment=10).eval()
     with torch.no_grad():
         net.kernel[0, 0, 2] = 1.0  # two segments back
         net.kernel[1, 0, 0] = 1.0  # the newest
@@ -133,21 +130,21 @@ def test_a_stretch_of_recording_gives_the_numbers_of_its_windows(sizes):
 
 
 def test_compact_begins_with_the_mean_and_a_table_needs_no_filter():
-    assert (CompactNet(2, 3, 300)(torch.randn(4, 2, 300)) == 0).all()
-    net = CompactNet(2, 3, 1)
+    assert (CompactNetwork(2, 3, 300)(torch.randn(4, 2, 300)) == 0).all()
+    net = CompactNetwork(2, 3, 1)
     assert (net.n_lags, net.branches.segment, net.branches.bandpass.shape[-1]) == (1, 1, 1)
     assert net(torch.randn(4, 2, 1)).shape == (4, 3)
 
 
 def test_windows_shorter_than_a_filter_and_a_segment_are_refused():
     with pytest.raises(ValueError, match=r"windows of 149 samples are shorter than an FIR filter"):
-        CompactNet(2, 1, n_times=149)
-    assert CompactNet(2, 1, n_times=150).n_lags == 1
-    assert CompactNet(2, 1, n_times=2000).n_lags == 38
+        CompactNetwork(2, 1, n_times=149)
+    assert CompactNetwork(2, 1, n_times=150).n_lags == 1
+    assert CompactNetwork(2, 1, n_times=2000).n_lags == 38
 
 
 def test_networks_are_read_at_the_volumes_asked_for():
-    net = BEIRANet(4, 3, n_branches=2, encoder_width=8, decoder_width=4).eval()
+    net = AutoencoderNetwork(4, 3, n_branches=2, encoder_width=8, decoder_width=4).eval()
     eeg, window, sample = torch.randn(2, 4, 256), [0, 1, 1], [255, 10, 30]
     full = net(eeg)
     found = AtVolumes(net)(eeg, torch.tensor(window), torch.tensor(sample))
@@ -157,22 +154,22 @@ def test_networks_are_read_at_the_volumes_asked_for():
 
 
 def test_networks_of_the_own_volume_are_read_as_they_are():
-    net = BrainWaveLinkerNet(4, 3, 256).eval()
+    net = BrainWaveLinkerNetwork(4, 3, 256).eval()
     eeg = torch.randn(2, 4, 256)
     found = AtVolumes(net)(eeg, torch.arange(2), torch.tensor([255, 255]))
     torch.testing.assert_close(found, net(eeg))
 
 
 def test_every_architecture_estimates_the_own_volume_or_every_sample():
-    for network in ARCHITECTURES.values():
-        own = estimates_own_volume_only(network)
-        net = (network(4, 2, 256) if own else network(4, 2)).eval()
+    for architecture in ARCHITECTURES.values():
+        net = architecture().make_network(4, 2, 256).eval()
+        own = estimates_own_volume_only(net)
         assert net(torch.randn(3, 4, 256)).shape == ((3, 2) if own else (3, 2, 256))
 
 
-@pytest.mark.parametrize("network", [CompactNet, BEIRANet])
+@pytest.mark.parametrize("network", [CompactNetwork, AutoencoderNetwork])
 def test_networks_of_branches_decode_their_envelopes_and_have_weights_to_read(network):
-    net = (make_compact(4, 2, 256) if network is CompactNet else network(4, 2)).eval()
+    net = (make_compact(4, 2, 256) if network is CompactNetwork else network(4, 2)).eval()
     eeg = torch.randn(2, 4, 256)
     assert net.branches.spatial.shape[1] == 4
     assert net.branches.bandpass.shape[0] == net.branches.spatial.shape[0]
@@ -208,7 +205,7 @@ def plain_brainwavelinker(n_channels, n_features, n_rois, n_read):
 @pytest.mark.parametrize(("n_times", "n_read"), [(1000, 8), (21 * 125, 21)])
 def test_brainwavelinker_equals_plain_convolutions(n_times, n_read):
     torch.manual_seed(0)
-    net = BrainWaveLinkerNet(4, 3, n_times, n_features=6).eval()
+    net = BrainWaveLinkerNetwork(4, 3, n_times, n_features=6).eval()
     plain = plain_brainwavelinker(4, 6, 3, n_read).eval()
     with torch.no_grad():
         plain[0].weight[..., 0], plain[0].bias[:] = net.spatial, net.spatial_bias
@@ -224,7 +221,7 @@ def test_brainwavelinker_equals_plain_convolutions(n_times, n_read):
 
 
 def test_brainwavelinker_reads_the_last_steps_of_long_windows():
-    net = BrainWaveLinkerNet(2, 1, 3000).eval()
+    net = BrainWaveLinkerNetwork(2, 1, 3000).eval()
     eeg = torch.randn(1, 2, 3000)
     old, new = eeg.clone(), eeg.clone()
     old[..., : 3000 - 21 * 125] += 1.0
@@ -257,7 +254,7 @@ class PlainEEGNet(nn.Module):
 
 def test_eegnet_equals_the_original_order_of_its_layers_in_training():
     torch.manual_seed(0)
-    net = EEGNet(5, 3, 256, n_taps=25, dropout=0.0, max_shift=0)
+    net = EEGNetNetwork(5, 3, 256, n_taps=25, dropout=0.0, max_shift=0)
     plain = PlainEEGNet(5, 25, 3, 8)
     with torch.no_grad():
         net.readout.normal_()
@@ -290,11 +287,11 @@ def test_windows_vary_in_training_but_not_their_power():
     assert vary_windows(eeg, 1).abs().equal(eeg.abs())
 
 
-@pytest.mark.parametrize("network", [BrainWaveLinkerNet, EEGNet])
+@pytest.mark.parametrize("network", [BrainWaveLinkerNetwork, EEGNetNetwork])
 def test_variation_is_off_in_prediction(network):
     torch.manual_seed(0)
     net, eeg = network(2, 1, 256, dropout=0.0), torch.randn(4, 2, 256)
-    if network is EEGNet:
+    if network is EEGNetNetwork:
         nn.init.normal_(net.readout)
     assert not torch.equal(net(eeg), net(eeg))
     net.eval()
@@ -303,8 +300,8 @@ def test_variation_is_off_in_prediction(network):
 
 def test_windows_too_short_for_the_rivals_are_refused():
     with pytest.raises(ValueError, match="windows of 124 samples are shorter than the 125 samples"):
-        BrainWaveLinkerNet(2, 1, 124)
+        BrainWaveLinkerNetwork(2, 1, 124)
     with pytest.raises(ValueError, match="windows of 31 samples are shorter than the pools of 4 x"):
-        EEGNet(2, 1, 31)
+        EEGNetNetwork(2, 1, 31)
     with pytest.raises(ValueError, match="separable_size must be odd, got 16"):
-        EEGNet(2, 1, 64, separable_size=16)
+        EEGNetNetwork(2, 1, 64, separable_size=16)

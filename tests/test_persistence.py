@@ -24,9 +24,18 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from small_networks import make_beira
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, make_paper_beira
+from sklearn_beira import (
+    BEIRARegressor,
+    Compact,
+    CustomNetwork,
+    EEGFilter,
+    Windower,
+    align,
+    make_paper_beira,
+)
 from sklearn_beira.baselines.makers import make_baselines, make_brainwavelinker, make_eegnet
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.datasets import make_eeg_fmri
@@ -44,8 +53,8 @@ SMALL = {"encoder_width": 16, "decoder_width": 4, "kernel_sizes": (3, 5), "pool_
 def make_models():
     models = make_baselines("all", duration=10.0)
     bands = {"alpha": (8, 12), "beta": (16, 24)}
-    models["compact"] = make_pipeline(BEIRARegressor(**NET, bands=bands))
-    tuned = BEIRARegressor(**NET, bands=bands, max_epochs=2, validation_fraction=0.2)
+    models["compact"] = make_pipeline(make_beira(**NET, bands=bands))
+    tuned = make_beira(**NET, bands=bands, max_epochs=2, validation_fraction=0.2)
     models["fine_tuned"] = make_pipeline(tuned)
     paper = make_paper_beira(**NET, **SMALL, max_epochs=2)
     models["autoencoder"] = make_pipeline(Windower(2.56), paper)
@@ -192,7 +201,7 @@ def test_a_loaded_network_can_be_fitted_again_and_be_a_start(fitted, data, tmp_p
     again = clone(loaded).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     X = EEGFilter(1, 45).fit_transform(X)
-    starts = [clone(model[-1]).fit(X, y, init=m[-1]).predict(X) for m in (model, loaded)]
+    starts = [clone(model[-1]).fit(X, y, pretrained=m[-1]).predict(X) for m in (model, loaded)]
     np.testing.assert_array_equal(*starts)
 
 
@@ -202,7 +211,7 @@ def test_the_history_comes_back_without_its_batches(fitted, tmp_path):
     loaded = load_model(tmp_path / "m")
     kept = [{k: v for k, v in e.items() if k != "batches"} for e in model[-1].history_]
     assert list(loaded[-1].history_) == kept
-    assert loaded[-1].net_.history[:, "valid_loss"] == model[-1].net_.history[:, "valid_loss"]
+    assert loaded[-1].history_[:, "valid_loss"] == model[-1].history_[:, "valid_loss"]
 
 
 def test_facts_can_be_read_without_loading(fitted, tmp_path):
@@ -221,7 +230,7 @@ def test_the_file_is_what_safetensors_reads(fitted, tmp_path):
     with safe_open(tmp_path / "m", "numpy") as file:
         kernel = file.get_tensor("model.steps.1.1.network.kernel")
         assert json.loads(file.metadata()["sklearn_beira"])["schema"] == 1
-    expected = model[-1].net_.module_.network.kernel.detach().cpu().numpy()
+    expected = model[-1].network_.kernel.detach().cpu().numpy()
     np.testing.assert_array_equal(kernel, expected)
 
 
@@ -297,10 +306,9 @@ def assert_same(found, expected):
 def test_a_network_of_the_user_is_saved_and_loaded_by_name(data, tmp_path):
     X, y = data
     X = Windower(10.0).fit_transform(EEGFilter(1, 45).fit_transform(X))
-    model = BEIRARegressor(
-        LogPowerNet, max_epochs=1, network_params={"n_filters": 3}, segment=50, **NET
-    ).fit(X, y)
-    with pytest.raises(ValueError, match=r"model\.architecture cannot be saved.*LogPowerNet"):
+    network = CustomNetwork(LogPowerNet, {"n_filters": 3, "segment": 50})
+    model = make_beira(network, max_epochs=1, **NET).fit(X, y)
+    with pytest.raises(ValueError, match=r"architecture\.network cannot be saved.*LogPowerNet"):
         save_model(model, tmp_path / "m")
     mine = {"mine": LogPowerNet}
     save_model(model, tmp_path / "m", classes=mine)
@@ -337,20 +345,29 @@ def test_a_class_may_not_take_a_known_name(ridge, tmp_path):
     ("params", "message"),
     [
         ({"random_state": np.random.RandomState(0)}, "whole number as random_state"),
-        ({"skorch_params": {"callbacks": []}}, r"skorch_params\['callbacks'\] cannot be saved"),
-        ({"network_params": {1: 2}}, "keys that are no texts"),
-        ({"network_params": {"$a": 2}}, "begins with a dollar sign"),
-        ({"network_params": {"\ud800": np.zeros(2)}}, "could not be loaded"),
-        ({"loss": {"mse": np.array([1j])}}, "array of type complex128"),
-        ({"loss": {"mse": np.array([None])}}, "array of Python objects"),
-        ({"loss": {"mse": print}}, "not on the list of functions"),
-        ({"loss": {"mse": 2**70}}, r"it is a builtins\.int"),
-        ({"n_branches": 3}, "could not be loaded.*the parameters ask for.*fit again"),
+        (
+            {"training__skorch_params": {"callbacks": []}},
+            r"skorch_params\['callbacks'\] cannot be saved",
+        ),
+        ({"architecture__bands": {1: 2}}, "keys that are no texts"),
+        ({"architecture__bands": {"$a": 2}}, "begins with a dollar sign"),
+        ({"training__loss": {"mse": np.array([1j])}}, "array of type complex128"),
+        ({"training__loss": {"mse": np.array([None])}}, "array of Python objects"),
+        ({"training__loss": {"mse": print}}, "not on the list of functions"),
+        ({"training__loss": {"mse": 2**70}}, r"it is a builtins\.int"),
+        (
+            {"architecture_": Compact(n_branches=3)},
+            "could not be loaded.*the parameters ask for.*fit again",
+        ),
     ],
 )
 def test_what_cannot_be_saved_is_named_and_nothing_is_written(params, message, fitted, tmp_path):
-    model = joblib.load(dumped(fitted("compact"), tmp_path))[-1]
-    vars(model).update(params)
+    model = joblib.load(dumped(fitted("fine_tuned"), tmp_path))[-1]
+    for name, value in params.items():
+        if name.endswith("_"):
+            setattr(model, name, value)
+        else:
+            model.set_params(**{name: value})
     with pytest.raises(ValueError, match=message):
         save_model(model, tmp_path / "m")
     assert not (tmp_path / "m").exists()
@@ -359,9 +376,9 @@ def test_what_cannot_be_saved_is_named_and_nothing_is_written(params, message, f
 def test_the_optimizer_is_saved_by_name(data, tmp_path):
     X = Windower(4.0).fit_transform(data[0])
     params = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.5}
-    model = BEIRARegressor("eegnet", max_epochs=1, skorch_params=params, n_taps=5, **NET)
+    model = make_beira("eegnet", max_epochs=1, skorch_params=params, n_taps=5, **NET)
     save_model(model.fit(X, data[1]), tmp_path / "m")
-    assert load_model(tmp_path / "m").skorch_params == params
+    assert load_model(tmp_path / "m").training.skorch_params == params
 
 
 def test_how_this_machine_computes_is_not_saved(ridge, fitted, tmp_path):
@@ -372,10 +389,10 @@ def test_how_this_machine_computes_is_not_saved(ridge, fitted, tmp_path):
     assert loaded.memory is None
     assert loaded[-1].n_jobs is None
     assert str(tmp_path).encode() not in (tmp_path / "m").read_bytes()
-    model = joblib.load(dumped(fitted("compact"), tmp_path))
-    model[-1].set_params(checkpoint=tmp_path)
+    model = joblib.load(dumped(fitted("fine_tuned"), tmp_path))
+    model[-1].set_params(training__checkpoint=tmp_path)
     save_model(model, tmp_path / "m")
-    assert load_model(tmp_path / "m")[-1].checkpoint is None
+    assert load_model(tmp_path / "m")[-1].training.checkpoint is None
 
 
 def test_a_model_that_is_not_fitted_or_none_is_refused(tmp_path):
@@ -429,6 +446,20 @@ def set_param(name, value):
         node(content, 1)["params"][name] = value
 
     return change
+
+
+def set_size(name, value, architecture="Compact"):
+    def change(content, arrays):
+        found = node(content, 1)["attributes"]["architecture_"]["$object"]
+        found["class"] = architecture
+        found["params"] = {**(found["params"] if architecture == "Compact" else {}), name: value}
+
+    return change
+
+
+def set_training(**params):
+    training = {"$object": {"class": "Training", "params": params, "attributes": {}}}
+    return set_param("training", training)
 
 
 def set_attribute(name, value):
@@ -491,33 +522,31 @@ HOSTILE = {
     "an array that is not used": (add_array, "arrays that are not part of the model"),
     "an array used twice": (use_twice, "refers to the array .* twice"),
     "regions of another shape": (lose_shape, "no mean and standard deviation each"),
-    "a million branches": (set_param("n_branches", 10**6), "the parameters ask for"),
-    "more branches than there are numbers": (set_param("n_branches", 2**40), "a size of"),
+    "a million branches": (set_size("n_branches", 10**6), "the parameters ask for"),
+    "more branches than there are numbers": (set_size("n_branches", 2**40), "a size of"),
     "a huge window": (set_network("n_times", 10**7), "the parameters ask for"),
-    "a huge batch": (set_network("batch_size", 10**9), "without window, batch size"),
-    "a kernel of a million": (set_param("n_taps", 10**6 + 1), "shorter than an FIR filter"),
+    "a window of no size": (set_network("n_times", "all"), "without window and weights"),
+    "a kernel of a million": (set_size("n_taps", 10**6 + 1), "shorter than an FIR filter"),
     "a network of a class": (set_param("architecture", {"$class": "Ridge"}), "names the class"),
-    "a callback": (set_param("skorch_params", {"callbacks": []}), "which no saved model does"),
-    "a function of no list": (set_param("loss", {"$function": "os.system"}), "the function"),
-    "a folder to write to": (set_param("checkpoint", "/etc"), "sets checkpoint of BEIRARegressor"),
+    "a callback": (set_training(skorch_params={"callbacks": []}), "which no saved model does"),
+    "a function of no list": (set_training(loss={"$function": "os.system"}), "the function"),
+    "a folder to write to": (set_training(checkpoint="/etc"), "sets checkpoint of Training"),
     "no scale": (set_attribute("eeg_scale_", {"$float": "NaN"}), "number that is none"),
     "a method replaced": (set_attribute("predict", 1), "no attribute 'predict' to set"),
     "a class replaced": (set_attribute("__class__", 1), "no attribute '__class__' to set"),
     "a parameter of no name": (set_param("__init__", 1), "no parameter '__init__'"),
-    "a wrong parameter": (set_param("lr", "fast"), "'lr' parameter of BEIRARegressor must be"),
-    "a kind of value unknown": (set_param("bands", {"$code": "1"}), "unknown kind"),
-    "an array elsewhere": (set_param("bands", {"$array": ["../../x", []]}), "does not hold"),
+    "a wrong parameter": (set_training(lr="fast"), "'lr' parameter of Training must be"),
+    "an architecture that is none": (set_attribute("architecture_", 3), "architecture is a int"),
+    "a kind of value unknown": (set_size("bands", {"$code": "1"}), "unknown kind"),
+    "an array elsewhere": (set_size("bands", {"$array": ["../../x", []]}), "does not hold"),
     "axes of no array": (set_attribute("eeg_scale_", {"$array": [3, 4]}), "does not hold"),
     "a scalar of objects": (set_attribute("eeg_scale_", {"$scalar": ["object", 1]}), "no type"),
     "a text array too large": (
-        set_param("bands", {"$strings": [[2**40, 2**40], 1, []]}),
+        set_size("bands", {"$strings": [[2**40, 2**40], 1, []]}),
         "another shape than it says",
     ),
     "blocks without end": (
-        lambda content, arrays: (
-            set_param("architecture", "brainwavelinker")(content, arrays)
-            or set_param("network_params", {"n_blocks": 10**6})(content, arrays)
-        ),
+        set_size("n_blocks", 10**6, architecture="BrainWaveLinker"),
         "more blocks than weights",
     ),
     "a newer version": (
@@ -530,7 +559,7 @@ HOSTILE = {
     "no dict": (lambda content, arrays: "[]", "which version of the format"),
     "nesting": (lambda content, arrays: "[" * 10**5, "nested too deeply"),
     "nesting of values": (
-        lambda content, arrays: json.dumps(content).replace('"many_to_one"', "[" * 70 + "]" * 70),
+        lambda content, arrays: json.dumps(content).replace('"auto"', "[" * 70 + "]" * 70),
         "nested too deeply",
     ),
     "a key twice": (lambda content, arrays: '{"schema": 1, "schema": 1}', "key stands there twice"),
@@ -803,14 +832,16 @@ def test_an_exported_network_predicts_what_the_model_predicts(name, fitted, data
     found = program(torch.from_numpy(windows).to(model.device_)).cpu().numpy()
     if found.ndim == 3:
         found = found[:, :, -1]
-    alone = copy.deepcopy(model).set_params(mode="many_to_one").predict(X)
+    alone = copy.deepcopy(model)
+    alone.architecture_.mode = "many_to_one"
+    alone = alone.predict(X)
     np.testing.assert_allclose(found, alone, rtol=1e-6, atol=1e-6)
 
 
 def test_a_program_that_differs_from_its_network_is_not_written(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3, 50)), rng.standard_normal((20, 2))
-    model = BEIRARegressor(Counting, max_epochs=1, **NET).fit(X, y)
+    model = make_beira(CustomNetwork(Counting), max_epochs=1, **NET).fit(X, y)
     with pytest.raises(RuntimeError, match="exported program differs from the network by up to"):
         export_network(model, tmp_path / "net.pt2")
     assert not list(tmp_path.iterdir())

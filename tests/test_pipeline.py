@@ -14,9 +14,9 @@ from sklearn.model_selection import (
     learning_curve,
 )
 from sklearn.pipeline import Pipeline
-from small_networks import SIZES
+from small_networks import SIZES, make_beira
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align
+from sklearn_beira import EEGFilter, Windower, align
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
@@ -42,7 +42,7 @@ PAPER = {
 
 @pytest.fixture(params=[{}, PAPER], ids=["default", "paper"])
 def model(request):
-    beira = BEIRARegressor(**request.param, verbose=False)
+    beira = make_beira(**request.param, verbose=False)
     return Pipeline(
         [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(8.0, 2.0)), ("beira", beira)]
     )
@@ -51,7 +51,7 @@ def model(request):
 GRID = {
     "filter__h_freq": [30.0, 45.0],
     "window__delay": [-2.0, 4.0],
-    "beira__n_branches": [2, 3],
+    "beira__architecture__n_branches": [2, 3],
 }
 
 

@@ -12,9 +12,10 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from small_networks import make_beira
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGWindows, Windower
+from sklearn_beira import CustomNetwork, EEGWindows, Windower
 from sklearn_beira.evaluation.metrics import region_scores
 from sklearn_beira.evaluation.paper_protocol import paper_protocol
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -60,7 +61,7 @@ class LinearNet(nn.Module):
 def make_net(**params):
     settings = {"mode": "many_to_one", "max_epochs": 20, "lr": 0.03, "weight_decay": 0.0}
     settings |= {"validation_fraction": 0.0, "random_state": 0, "verbose": False}
-    return BEIRARegressor(LinearNet, **{**settings, "batch_size": 512, **params})
+    return make_beira(CustomNetwork(LinearNet), **{**settings, "batch_size": 512, **params})
 
 
 def make_search(n_candidates=12):
@@ -224,7 +225,7 @@ def test_the_candidate_kept_is_the_best_on_the_test():
 
 def test_a_search_over_networks_chooses_candidate_and_epoch_on_the_test(windows):
     X, y = windows
-    search = GridSearchCV(make_net(max_epochs=3), {"lr": [0.01, 0.1]}, cv=BlockedKFold(2))
+    search = GridSearchCV(make_net(max_epochs=3), {"training__lr": [0.01, 0.1]}, cv=BlockedKFold(2))
     text = words(paper_protocol(search, X, y, verbose=False))
     assert "of 2 and the weights of the epoch that was best on it" in text
 
@@ -299,4 +300,4 @@ def test_bad_input_is_refused(windows, make_raw):
         paper_protocol(Ridge(), windows_X[::-1], bold[::-1])
     unequal = np.concatenate([np.arange(80), np.arange(150, 304)])
     with pytest.raises(ValueError, match="recordings of 80 to 154 volumes differ too much"):
-        paper_protocol(BEIRARegressor(), windows_X[unequal], bold.iloc[unequal])
+        paper_protocol(make_net(), windows_X[unequal], bold.iloc[unequal])

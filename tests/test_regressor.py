@@ -12,17 +12,32 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
-from small_networks import SIZES
+from small_networks import SIZES, make_beira
 from torch import nn
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, Windower, align, make_paper_beira
+from sklearn_beira import (
+    Autoencoder,
+    BEIRARegressor,
+    Compact,
+    CustomNetwork,
+    EEGFilter,
+    EEGNet,
+    EEGWindows,
+    Training,
+    Windower,
+    align,
+    make_paper_beira,
+)
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
-from sklearn_beira.regressor.batches import average_overlaps, eeg_scale, tile, volumes_in_windows
-from sklearn_beira.regressor.settings import _FOR_100_HZ
+from sklearn_beira.regressor.architectures import ARCHITECTURES
+from sklearn_beira.regressor.batches import eeg_scale, tile, volumes_in_windows
+from sklearn_beira.regressor.nets import AtVolumes
+from sklearn_beira.regressor.prediction import average_overlaps
 
 SMALL = {
     **SIZES,
@@ -37,17 +52,17 @@ PAPER = {"architecture": "autoencoder", "mode": "many_to_many", **SMALL}
 
 # Big batches: there a sum over threads would show.
 RIVALS = [
-    BEIRARegressor(name, loss=loss, **{**SMALL, "batch_size": 512, "lr": 1e-2})
+    make_beira(name, loss=loss, **{**SMALL, "batch_size": 512, "lr": 1e-2})
     for name, loss in (("brainwavelinker", "correlation"), ("eegnet", "mse"))
 ]
 
 # The default, as it is and fine-tuned.
 DEFAULT = BEIRARegressor(verbose=False)
-TUNED = BEIRARegressor(
+TUNED = make_beira(
     **{**SMALL, "n_taps": 31, "validation_fraction": 0.0, "batch_size": 512}, lr=1e-3
 )
 
-both = pytest.mark.parametrize("model", [DEFAULT, BEIRARegressor(**PAPER)], ids=repr)
+both = pytest.mark.parametrize("model", [DEFAULT, make_beira(**PAPER)], ids=repr)
 
 
 class LogPower(nn.Module):
@@ -123,7 +138,8 @@ def test_a_planted_coupling_is_found_and_a_null_stays_null():
     r = pearson_r(y[test], model.fit(X[train], y[train]).predict(X[test]), multioutput="raw_values")
     assert r[:2].min() > 0.7
     assert abs(r[2]) < 0.25
-    assert model.history_ == []  # nothing was trained by gradients
+    assert not hasattr(model, "net_")  # nothing was trained by gradients
+    assert not hasattr(model, "history_")
     assert model.closed_form_.kept[:2].min() > 0.95
     assert model.closed_form_.autocorrelation[2] < model.closed_form_.autocorrelation[:2].min()
 
@@ -134,9 +150,9 @@ def test_the_paper_architecture_learns_envelopes():
     X = rng.standard_normal((120, 3, 256))
     X[:, 1] *= power
     y = power[:, -1]
-    model = BEIRARegressor(
-        "autoencoder", n_branches=4, n_taps=15, encoder_width=16, decoder_width=8, dropout=0.0,
-        max_epochs=30, lr=3e-3, random_state=0, verbose=False,
+    model = make_beira(
+        "autoencoder", mode="many_to_one", n_branches=4, n_taps=15, encoder_width=16,
+        decoder_width=8, dropout=0.0, max_epochs=30, lr=3e-3, random_state=0, verbose=False,
     )  # fmt: skip
     assert pearson_r(y[90:], model.fit(X[:90], y[:90]).predict(X[90:])) > 0.8
 
@@ -157,7 +173,7 @@ def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
     X, y = windows
     settings = {**PAPER, "stride": "window", "max_epochs": 3, "validation_fraction": 0.0}
     counter = WindowCounter()
-    model = BEIRARegressor(**settings, skorch_params={"callbacks": [counter]}).fit(X, y)
+    model = make_beira(**settings, skorch_params={"callbacks": [counter]}).fit(X, y)
     n_samples = sum(stop - start for _, start, stop in X.stretches())
     # No sample twice; between windows up to a volume is left out, and a window at the end.
     n_read = counter.n_windows_ / 3 * X.shape[2]
@@ -165,14 +181,14 @@ def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
     n_recordings = len(np.unique(X.groups))
     assert n_read <= n_samples
     assert n_read > (n_samples - n_recordings * longest_step) * X.shape[2] / longest_step
-    again = BEIRARegressor(**settings).fit(X, y)
+    again = make_beira(**settings).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), again.predict(X))
 
     # Each volume is estimated in the window that ends with it or holds it.
     rows, samples = volumes_in_windows(X, "many_to_many")
     tiles = tile(X)
     y_pred = model.predict(X)
-    module = model.net_.module_.cpu().eval()
+    module = AtVolumes(model.network_).cpu().eval()
     window, slot = np.nonzero(rows[tiles] >= 0)
     sample = samples[tiles][window, slot]
     with torch.no_grad():
@@ -187,7 +203,7 @@ def test_a_stride_of_a_window_reads_every_sample_about_once(windows):
 
 def test_a_stride_of_a_window_needs_windows_of_many_volumes(windows):
     with pytest.raises(ValueError, match="set mode='many_to_many'"):
-        BEIRARegressor(stride="window").fit(*windows)
+        BEIRARegressor(Autoencoder(mode="many_to_one", stride="window")).fit(*windows)
 
 
 def test_volumes_outside_the_fold_are_not_estimated_in_training(windows):
@@ -199,7 +215,8 @@ def test_volumes_outside_the_fold_are_not_estimated_in_training(windows):
 
 def test_many_to_one_and_arrays_know_only_their_own_volume(windows):
     X, _ = windows
-    for data, mode in ((X, "many_to_one"), (EEGWindows.from_array(X, sfreq=100.0), "many_to_many")):
+    epochs = EEGWindows.from_array(np.asarray(X))
+    for data, mode in ((X, "many_to_one"), (epochs, "many_to_many")):
         rows, samples = volumes_in_windows(data, mode)
         np.testing.assert_array_equal(rows[:, 0], np.arange(len(X)))
         assert (samples == 1023).all()
@@ -214,7 +231,7 @@ def test_estimates_of_overlapping_windows_are_averaged():
 
 def test_windows_and_arrays_give_the_same_model_in_many_to_one(windows):
     X, y = windows
-    model = BEIRARegressor(**{**PAPER, "mode": "many_to_one", "validation_fraction": 0.0})
+    model = make_beira(**{**PAPER, "mode": "many_to_one", "validation_fraction": 0.0})
     lazy = model.fit(X, y).predict(X)
     # Overlap counts once in the EEG scale of recordings, once per window in that of arrays.
     plain = clone(model).fit(np.asarray(X), y).predict(np.asarray(X))
@@ -226,8 +243,8 @@ def test_windows_and_arrays_give_the_same_default(windows):
     X, y = windows
     X, y = X[X.groups == 0], y[X.groups == 0]  # an array does not tell recordings apart
     lazy = clone(DEFAULT).fit(X, y).predict(X)
-    epoched = EEGWindows.from_array(X, sfreq=100.0)
-    plain = clone(DEFAULT).fit(epoched, y).predict(epoched)
+    epochs = EEGWindows.from_array(np.asarray(X), sfreq=100.0, times=X.times, ch_names=X.ch_names)
+    plain = clone(DEFAULT).fit(epochs, y).predict(epochs)
     # Overlap counts once in the covariances of recordings, once per window in those of arrays.
     np.testing.assert_allclose(lazy, plain, atol=0.1 * lazy.std())
     assert pearson_r(lazy, plain) > 0.99
@@ -238,7 +255,7 @@ def test_recordings_are_predicted_in_one_go_as_window_by_window(model, windows):
     X, y = windows
     model = clone(model).fit(X, y)
     y_pred = model.predict(X)
-    network = model.net_.module_.network.cpu()
+    network = model.network_.cpu()
     eeg = torch.from_numpy(np.asarray(X, dtype=np.float32) / model.eeg_scale_)
     with torch.no_grad():
         one_by_one = torch.cat([network(window[None]) for window in eeg])
@@ -277,7 +294,7 @@ def test_the_same_seed_gives_the_same_numbers_whatever_n_jobs(model, windows, se
 def test_the_default_draws_nothing(windows):
     X, y = windows
     models = [clone(DEFAULT).set_params(random_state=seed).fit(X, y) for seed in (None, None, 1)]
-    weights = [model.net_.module_.state_dict() for model in models]
+    weights = [model.network_.state_dict() for model in models]
     for other, theirs in zip(models[1:], weights[1:], strict=True):
         assert all(torch.equal(weights[0][name], theirs[name]) for name in weights[0])
         np.testing.assert_array_equal(other.predict(X), models[0].predict(X))
@@ -285,10 +302,10 @@ def test_the_default_draws_nothing(windows):
 
 def test_epochs_fine_tune_the_default_from_its_start(windows):
     X, y = windows
-    start = clone(TUNED).set_params(max_epochs=0).fit(X, y)
+    start = clone(TUNED).set_params(training=None).fit(X, y)
     scaled = (start.predict(X) - start.target_mean_) / start.target_scale_
     expected = np.square(scaled - (y.to_numpy() - start.target_mean_) / start.target_scale_).mean()
-    model = clone(TUNED).set_params(max_epochs=20).fit(X, y)
+    model = clone(TUNED).set_params(training__max_epochs=20).fit(X, y)
     losses = model.history_[:, "train_loss"]
     assert len(losses) == 20
     # One batch an epoch: the first loss is that of the weights that the data gave.
@@ -298,17 +315,17 @@ def test_epochs_fine_tune_the_default_from_its_start(windows):
     moved = model.predict(X) - start.predict(X)
     assert 1e-3 < moved.std() / start.predict(X).std() < 1
     for name in ("spatial", "bandpass"):
-        before, after = (getattr(m.net_.module_.network.branches, name) for m in (start, model))
+        before, after = (getattr(m.network_.branches, name) for m in (start, model))
         assert not torch.equal(before, after)
     assert model.closed_form_.bands == start.closed_form_.bands
-    again = clone(TUNED).set_params(max_epochs=20).fit(X, y)
+    again = clone(TUNED).set_params(training__max_epochs=20).fit(X, y)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("architecture", ["compact", "eegnet"])
 def test_models_fitted_in_threads_are_those_fitted_one_by_one(windows, architecture):
     X, y = windows
-    model = BEIRARegressor(architecture, **SMALL)
+    model = make_beira(architecture, **SMALL)
     state = torch.get_rng_state()
     alone = cross_val_predict(model, X, y, cv=BlockedKFold(4))
     with parallel_config("threading", n_jobs=4):
@@ -325,9 +342,9 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(windows, fails_at):
 
     X, y = windows
     changes = {
-        "segment": {"segment": 10**5},
-        "loss": {"loss": "no_loss"},
-        "training": {"max_epochs": 1, "skorch_params": {"callbacks": [Breaks()]}},
+        "segment": {"architecture": Compact(segment=10**5)},
+        "loss": {"training": Training(loss="no_loss")},
+        "training": {"training": Training(skorch_params={"callbacks": [Breaks()]})},
     }[fails_at]
     model = clone(DEFAULT).set_params(**changes)
     with pytest.raises((ValueError, OSError)):
@@ -347,13 +364,13 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(windows, fails_at):
 def test_a_gap_that_a_plain_array_cannot_keep_is_refused():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 2, 50)), rng.standard_normal((20, 1))
-    model = BEIRARegressor("eegnet", **SMALL).set_params(validation_gap=20.0)
-    with pytest.raises(ValueError, match="validation_gap=20 s cannot be kept in a plain array"):
+    model = make_beira("eegnet", **SMALL, validation_gap=20.0)
+    with pytest.raises(ValueError, match=r"validation_gap=20 s .* times of the rows are unknown"):
         model.fit(X, y)
-    model.set_params(validation_fraction=0.0).fit(X, y)
+    model.set_params(training__validation_fraction=0.0).fit(X, y)
 
 
-@pytest.mark.parametrize("model", [DEFAULT, TUNED, BEIRARegressor(**PAPER), *RIVALS], ids=repr)
+@pytest.mark.parametrize("model", [DEFAULT, TUNED, make_beira(**PAPER), *RIVALS], ids=repr)
 def test_the_number_of_threads_changes_the_last_digits_and_nothing_of_the_default(
     model, windows, set_num_threads
 ):
@@ -362,7 +379,7 @@ def test_the_number_of_threads_changes_the_last_digits_and_nothing_of_the_defaul
     for n_threads in (1, 2):
         set_num_threads(n_threads)
         fitted = clone(model).fit(X, y)
-        weights.append(fitted.net_.module_.state_dict())
+        weights.append(fitted.network_.state_dict())
         predictions.append(fitted.predict(X))
         assert torch.get_num_threads() == n_threads
     if model is DEFAULT:
@@ -372,7 +389,7 @@ def test_the_number_of_threads_changes_the_last_digits_and_nothing_of_the_defaul
     np.testing.assert_allclose(*predictions, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("model", [DEFAULT, TUNED, BEIRARegressor(**PAPER)], ids=repr)
+@pytest.mark.parametrize("model", [DEFAULT, TUNED, make_beira(**PAPER)], ids=repr)
 def test_the_global_random_state_is_untouched(model, windows):
     X, y = windows
     torch.manual_seed(7)
@@ -385,7 +402,7 @@ def test_the_global_random_state_is_untouched(model, windows):
 
 def test_seeds_differ_where_something_is_drawn(windows):
     X, y = windows
-    model = BEIRARegressor(**PAPER)
+    model = make_beira(**PAPER)
     first = model.fit(X, y).predict(X)
     other = clone(model).set_params(random_state=1).fit(X, y).predict(X)
     assert np.abs(first - other).max() > 1e-3
@@ -402,11 +419,11 @@ def test_a_fitted_model_pickles_without_the_eeg(model, windows):
 
 def test_the_best_epoch_on_the_tail_is_kept(windows):
     X, y = windows
-    model = BEIRARegressor(**{**PAPER, "max_epochs": 15, "lr": 0.1}, patience=3).fit(X, y)
+    model = make_beira(**{**PAPER, "max_epochs": 15, "lr": 0.1}, patience=3).fit(X, y)
     losses = model.history_[:, "valid_loss"]
     best = int(np.argmin(losses))
     assert len(losses) <= best + 1 + 3
-    stopped = BEIRARegressor(**{**PAPER, "max_epochs": best + 1, "lr": 0.1}, patience=None)
+    stopped = make_beira(**{**PAPER, "max_epochs": best + 1, "lr": 0.1}, patience=None)
     np.testing.assert_array_equal(stopped.fit(X, y).predict(X), model.predict(X))
 
 
@@ -416,14 +433,14 @@ def test_validation_volumes_are_not_trained_on(windows):
     changed = y.copy()
     tail = np.concatenate([np.flatnonzero(X.groups == k)[-8:] for k in (0, 1)])
     changed[tail] += 100.0
-    model = BEIRARegressor(**PAPER, validation_gap=0.0, patience=None)
-    model.set_params(max_epochs=1)
+    model = make_beira(**PAPER, validation_gap=0.0, patience=None)
+    model.set_params(training__max_epochs=1)
     np.testing.assert_array_equal(
         clone(model).fit(X, y).predict(X), clone(model).fit(X, changed).predict(X)
     )
 
 
-@pytest.mark.parametrize("model", [TUNED, BEIRARegressor(**PAPER)], ids=repr)
+@pytest.mark.parametrize("model", [TUNED, make_beira(**PAPER)], ids=repr)
 def test_ctrl_c_ends_training_and_keeps_the_best_so_far(model, windows):
     X, y = windows
 
@@ -432,8 +449,8 @@ def test_ctrl_c_ends_training_and_keeps_the_best_so_far(model, windows):
             if len(net.history) == 3:
                 raise KeyboardInterrupt
 
-    model = clone(model).set_params(max_epochs=50)
-    model.set_params(skorch_params={"callbacks": [("interrupt", Interrupt())]})
+    model = clone(model).set_params(training__max_epochs=50)
+    model.set_params(training__skorch_params={"callbacks": [("interrupt", Interrupt())]})
     y_pred = model.fit(X, y).predict(X)
     assert len(model.history_) == 3
     assert np.isfinite(y_pred).all()
@@ -460,24 +477,19 @@ def test_the_score_is_r2_averaged_over_regions(model, windows):
 def test_every_loss_trains(windows):
     X, y = windows
     for loss in ("mse", "mae", "correlation", {"mse": 0.1, "correlation": 1, "riemannian": 0.1}):
-        model = BEIRARegressor(**{**PAPER, "max_epochs": 4, "lr": 1e-2}, loss=loss).fit(X, y)
+        model = make_beira(**{**PAPER, "max_epochs": 4, "lr": 1e-2}, loss=loss).fit(X, y)
         losses = model.history_[:, "train_loss"]
         assert losses[-1] < losses[0], loss
 
 
-def test_what_counts_samples_at_100_hz_are_the_defaults():
-    default = BEIRARegressor().get_params()
-    assert {name: default[name] for name in _FOR_100_HZ} == _FOR_100_HZ
-
-
 def test_net_params_reach_skorch_and_may_not_repeat_a_parameter(windows):
     X, y = windows
-    model = BEIRARegressor(**PAPER, skorch_params={"optimizer": torch.optim.SGD}).fit(X, y)
+    model = make_beira(**PAPER, skorch_params={"optimizer": torch.optim.SGD}).fit(X, y)
     assert isinstance(model.net_.optimizer_, torch.optim.SGD)
     for name, own in (("lr", "lr"), ("train_split", "validation_fraction"), ("module", None)):
         with pytest.raises(ValueError, match=f"skorch_params may not hold '{name}'"):
-            BEIRARegressor(**PAPER, skorch_params={name: 1}).fit(X, y)
-        assert own is None or hasattr(model, own)
+            make_beira(**PAPER, skorch_params={name: 1}).fit(X, y)
+        assert own is None or hasattr(model.training, own)
 
 
 @both
@@ -496,10 +508,10 @@ def test_the_network_runs_where_it_is_told(model, windows):
 @pytest.mark.parametrize("delay", [0.0, 3600.0])
 def test_progress_is_shown_only_in_long_fits(model, delay, windows, capsys, monkeypatch):
     X, y = windows
-    monkeypatch.setattr("sklearn_beira._progress.DELAY", delay)
+    monkeypatch.setattr("sklearn_beira.regressor.skorch_net.DELAY", delay)
     assert multiprocessing.current_process().name == "MainProcess"
     model = clone(model).set_params(verbose=True).fit(X, y)
-    assert ("epoch" in capsys.readouterr().err) == (delay == 0.0 and len(model.history_) > 0)
+    assert ("epoch" in capsys.readouterr().err) == (delay == 0.0 and hasattr(model, "history_"))
 
 
 @pytest.mark.parametrize(
@@ -509,7 +521,7 @@ def test_progress_is_shown_only_in_long_fits(model, delay, windows, capsys, monk
         ({"kernel_sizes": (3, 4)}, "kernel_sizes must be odd"),
         ({"kernel_sizes": (3,)}, "kernel_sizes needs one entry more than pool_sizes"),
         ({"pool_sizes": (0,)}, "pool_sizes must hold whole numbers of at least 1"),
-        ({"mode": "one_to_many"}, "'mode' parameter of BEIRARegressor must be"),
+        ({"mode": "one_to_many"}, "'mode' parameter of Autoencoder must be"),
         ({"loss": "huber"}, "unknown loss 'huber'"),
         ({"validation_fraction": 0.9}, "volumes are too few to set the last 90% of each"),
     ],
@@ -517,10 +529,10 @@ def test_progress_is_shown_only_in_long_fits(model, delay, windows, capsys, monk
 def test_bad_parameters_are_refused_in_fit(params, message, windows):
     X, y = windows
     with pytest.raises(ValueError, match=message):
-        BEIRARegressor(**{**PAPER, **params}).fit(X, y)
+        make_beira(**{**PAPER, **params}).fit(X, y)
 
 
-@pytest.mark.parametrize("model", [DEFAULT, BEIRARegressor(), BEIRARegressor(**PAPER)], ids=repr)
+@pytest.mark.parametrize("model", [DEFAULT, TUNED, make_beira(**PAPER)], ids=repr)
 def test_bad_input_is_refused(model, windows):
     X, y = windows
     model = clone(model)
@@ -536,9 +548,7 @@ def test_bad_input_is_refused(model, windows):
         model.fit(broken, y)
 
 
-@pytest.mark.parametrize(
-    "model", [BEIRARegressor(verbose=False), BEIRARegressor(**PAPER)], ids=repr
-)
+@pytest.mark.parametrize("model", [DEFAULT, make_beira(**PAPER)], ids=repr)
 def test_windows_unlike_those_of_the_training_are_refused(model, windows):
     X, y = windows
     model = clone(model).fit(X, y)
@@ -573,13 +583,14 @@ def test_a_table_of_amplitudes_is_read_by_its_squares():
 def test_bands_are_those_that_are_asked_for(windows):
     X, y = windows
     assert clone(DEFAULT).fit(X, y).closed_form_.shares.shape == (3, 7)
-    model = clone(DEFAULT).set_params(bands={"slow": (2, 7), "fast": (15, 35)}).fit(X, y)
+    bands = Compact(bands={"slow": (2, 7), "fast": (15, 35)})
+    model = clone(DEFAULT).set_params(architecture=bands).fit(X, y)
     assert model.closed_form_.bands == ["slow", "fast"]
-    taps = model.net_.module_.network.branches.bandpass.detach().cpu().numpy()
+    taps = model.network_.branches.bandpass.detach().cpu().numpy()
     response = np.abs(np.fft.rfft(taps, 500))  # 0.2 Hz a value
     assert set(np.argmax(response, axis=1) // 5) <= {*range(2, 8), *range(15, 36)}
     with pytest.raises(ValueError, match="band 'high' ends at 60 Hz, not below 50 Hz"):
-        model.set_params(bands={"high": (40, 60)}).fit(X, y)
+        model.set_params(architecture__bands={"high": (40, 60)}).fit(X, y)
 
 
 def test_windows_too_short_for_the_default_are_refused(windows):
@@ -590,29 +601,26 @@ def test_windows_too_short_for_the_default_are_refused(windows):
 
 def test_the_paper_is_made_by_name():
     model = make_paper_beira(n_branches=4)
-    expected = {"n_taps": 51, "mode": "many_to_many", "max_epochs": 1500, "n_branches": 4}
-    expected |= {"architecture": "autoencoder", "kernel_sizes": (3, 5, 5, 3), "loss": "mse"}
-    assert expected.items() <= clone(model).get_params().items()
+    assert isinstance(model.architecture, Autoencoder)
+    expected = {"n_taps": 51, "mode": "many_to_many", "n_branches": 4, "kernel_sizes": (3, 5, 5, 3)}
+    assert expected.items() <= clone(model).architecture.get_params().items()
+    expected = {"max_epochs": 1500, "loss": "mse", "validation_fraction": 0.2}
+    assert expected.items() <= clone(model).training.get_params().items()
     rng = np.random.default_rng(0)
     model = make_paper_beira(max_epochs=1, random_state=0, verbose=False)
     model.fit(rng.standard_normal((10, 30, 256)), rng.standard_normal((10, 1)))
     assert model.n_parameters_ == 245_057
 
 
-@pytest.mark.parametrize("architecture", ["autoencoder", "brainwavelinker", LogPower])
-def test_networks_without_a_start_need_epochs(architecture, windows):
-    X, y = windows
-    with pytest.raises(ValueError, match=r"max_epochs=0 would leave \w+ untrained; .*make_paper_b"):
-        BEIRARegressor(architecture, verbose=False).fit(X, y)
-
-
 @both
 def test_a_fit_goes_on_from_another_model(model, windows):
     X, y = windows
-    first = clone(model).set_params(max_epochs=2, lr=1e-3).fit(X, y)
+    settings = {} if model.training is None else {"validation_fraction": 0.2}
+    first = clone(model).set_params(training=Training(max_epochs=2, lr=1e-3, **settings)).fit(X, y)
     rows = np.flatnonzero(X.groups == 1)[:20]
-    again = clone(model).set_params(max_epochs=1, lr=1e-9).fit(X[rows], y.iloc[rows], init=first)
-    alone = clone(model).set_params(max_epochs=1, lr=1e-9).fit(X[rows], y.iloc[rows])
+    model = clone(model).set_params(training=Training(max_epochs=1, lr=1e-9, **settings))
+    again = clone(model).fit(X[rows], y.iloc[rows], pretrained=first)
+    alone = clone(model).fit(X[rows], y.iloc[rows])
     distance = [pearson_r(first.predict(X), m.predict(X)) for m in (again, alone)]
     assert distance[0] > max(distance[1], 0.5)
 
@@ -620,18 +628,18 @@ def test_a_fit_goes_on_from_another_model(model, windows):
 def test_another_model_has_to_fit(windows):
     X, y = windows
     first = clone(DEFAULT).fit(X, y)
-    with pytest.raises(TypeError, match="init must be a fitted BEIRARegressor, got dict"):
-        clone(DEFAULT).fit(X, y, init={})
+    with pytest.raises(TypeError, match="pretrained must be a fitted BEIRARegressor, got dict"):
+        clone(DEFAULT).fit(X, y, pretrained={})
     with pytest.raises(ValueError, match=r"another number of regions than .* \(3 against 2\)"):
-        clone(DEFAULT).fit(X, y.iloc[:, :2], init=first)
+        clone(DEFAULT).fit(X, y.iloc[:, :2], pretrained=first)
     with pytest.raises(ValueError, match=r"another regions than this fit"):
-        clone(DEFAULT).fit(X, y.iloc[:, ::-1], init=first)
+        clone(DEFAULT).fit(X, y.iloc[:, ::-1], pretrained=first)
     with pytest.raises(ValueError, match=r"another window than this fit .*\[-10.24, 0\)"):
-        clone(DEFAULT).fit(X.window(-8.0, 0.0), y, init=first)
+        clone(DEFAULT).fit(X.window(-8.0, 0.0), y, pretrained=first)
     with pytest.raises(ValueError, match=r"another n_taps than this fit \(101 against 51\)"):
-        clone(DEFAULT).set_params(n_taps=51).fit(X, y, init=first)
+        clone(DEFAULT).set_params(architecture=Compact(n_taps=51)).fit(X, y, pretrained=first)
     with pytest.raises(ValueError, match="another architecture than this fit"):
-        BEIRARegressor(**SMALL, architecture="autoencoder").fit(X, y, init=first)
+        make_beira("autoencoder", **SMALL).fit(X, y, pretrained=first)
 
 
 def test_a_dataframe_of_regions_names_them(windows):
@@ -651,16 +659,15 @@ def test_rivals_give_the_same_numbers_whatever_n_jobs(model, windows, set_num_th
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize("model", [DEFAULT, *RIVALS], ids=repr)
-def test_networks_of_the_own_volume_refuse_many_to_many(model, windows):
+def test_networks_of_the_own_volume_refuse_many_to_many(windows):
     X, y = windows
     with pytest.raises(ValueError, match=r"only the volume of a window.*set mode='many_to_one'"):
-        clone(model).set_params(mode="many_to_many").fit(X, y)
+        BEIRARegressor(CustomNetwork(LogPower, mode="many_to_many")).fit(X, y)
 
 
 def test_networks_without_branches_are_not_read(windows):
     X, y = windows
-    model = clone(RIVALS[1]).set_params(max_epochs=1).fit(X, y)
+    model = clone(RIVALS[1]).set_params(training__max_epochs=1).fit(X, y)
     with pytest.raises(TypeError, match="has no branches to read; maps and spectra need"):
         read_branches(model, X)
 
@@ -671,29 +678,28 @@ def test_a_network_of_a_user_is_taken_as_a_class():
     X = rng.standard_normal((120, 3, 128))
     X[:, 1] *= power[:, None]
     model = BEIRARegressor(
-        LogPower, max_epochs=40, lr=3e-2, random_state=0, verbose=False, dropout=0.1,
-        network_params={"n_filters": 6},
-    )  # fmt: skip
+        CustomNetwork(LogPower, {"n_filters": 6, "dropout": 0.1}),
+        training=Training(max_epochs=40, lr=3e-2),
+        random_state=0,
+        verbose=False,
+    )
     model.fit(X[:90], power[:90])
     assert pearson_r(power[90:], model.predict(X[90:])) > 0.8
-    network = model.net_.module_.network
-    assert network.spatial.out_features == 6  # from network_params
-    assert network.dropout.p == 0.1  # from the parameter of the same name
+    network = model.network_
+    assert network.spatial.out_features == 6
+    assert network.dropout.p == 0.1
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     copy = clone(model)
-    assert copy.architecture is LogPower
+    assert copy.architecture.network is LogPower
     np.testing.assert_array_equal(copy.fit(X[:90], power[:90]).predict(X), model.predict(X))
 
 
 def test_networks_of_a_user_are_searched_like_any_other(windows):
     X, y = windows
     search = GridSearchCV(
-        BEIRARegressor(**SMALL),
-        {
-            "architecture": [LogPower, "compact", EverySample],
-            "network_params": [None],
-        },
+        make_beira(**SMALL),
+        {"architecture": [CustomNetwork(LogPower), "compact", CustomNetwork(EverySample)]},
         cv=BlockedKFold(2),
         scoring=pearson_r_scorer,
         n_jobs=2,
@@ -701,7 +707,7 @@ def test_networks_of_a_user_are_searched_like_any_other(windows):
     scores = search.fit(X, y).cv_results_["mean_test_score"]
     assert np.isfinite(scores).all()
     alone = cross_val_score(
-        search.estimator.set_params(architecture=LogPower), X, y, cv=search.cv,
+        search.estimator.set_params(architecture=CustomNetwork(LogPower)), X, y, cv=search.cv,
         scoring=pearson_r_scorer,
     )  # fmt: skip
     assert scores[0] == pytest.approx(alone.mean(), abs=0)
@@ -709,37 +715,99 @@ def test_networks_of_a_user_are_searched_like_any_other(windows):
 
 def test_a_network_of_a_user_may_estimate_every_sample(windows):
     X, y = windows
-    model = BEIRARegressor(EverySample, mode="many_to_many", **SMALL).fit(X, y)
+    model = make_beira(CustomNetwork(EverySample, mode="many_to_many"), **SMALL).fit(X, y)
     assert model.predict(X).shape == y.shape
     eeg = torch.zeros(1, X.shape[1], X.shape[2])
-    found = model.net_.module_(eeg, torch.zeros(3, dtype=int), torch.tensor([3, 5, 900]))
+    found = AtVolumes(model.network_)(eeg, torch.zeros(3, dtype=int), torch.tensor([3, 5, 900]))
     assert found.shape == (3, 3)
 
 
 @pytest.mark.parametrize(
-    ("params", "error", "message"),
+    ("architecture", "error", "message"),
     [
-        ({"architecture": dict}, TypeError, "derived from torch.nn.Module, got the class dict"),
-        ({"architecture": "transformer"}, ValueError, "'architecture' parameter of BEIRARegressor"),
-        ({"network_params": {"n_taps": 3}}, ValueError, "hold 'n_taps'; set n_taps of BEIRAReg"),
-        ({"network_params": {"n_times": 3}}, ValueError, "hold 'n_times'; it is set by fit"),
+        (CustomNetwork(dict), TypeError, "derived from torch.nn.Module, got dict"),
+        ("transformer", ValueError, "'architecture' parameter of BEIRARegressor"),
+        (LogPower, ValueError, "'architecture' parameter of BEIRARegressor"),
+        (CustomNetwork(LogPower, {"n_times": 3}), ValueError, "hold 'n_times'; fit sets it"),
         (
-            {"architecture": LogPower, "network_params": {"width": 3}},
+            CustomNetwork(LogPower, {"width": 3}),
             TypeError,
-            r"LogPower cannot be built as LogPower\(n_channels, n_rois, .*unexpected keyword",
+            r"LogPower\(n_channels, n_rois, width=...\) cannot be called: .*unexpected keyword",
         ),
-        ({"architecture": NeedsWidth}, TypeError, "missing a required argument: 'width'; .* into"),
+        (CustomNetwork(NeedsWidth), TypeError, "missing a required argument: 'width'; .* params"),
         (
-            {"architecture": WrongShape},
+            CustomNetwork(WrongShape),
             ValueError,
             r"to \(2, 3\), expected \(2, 3, 1024\), that is .* own_volume_only = True",
         ),
     ],
 )
-def test_networks_that_cannot_work_are_refused_in_fit(params, error, message, windows):
+def test_networks_that_cannot_work_are_refused_in_fit(architecture, error, message, windows):
     X, y = windows
     with pytest.raises(error, match=message):
-        BEIRARegressor(**{**SMALL, **params}).fit(X, y)
+        BEIRARegressor(architecture, verbose=False).fit(X, y)
+
+
+# -- parameters of the parts -----------------------------------------------------------------------
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_and_a_training_are_parameters_like_any_other(name):
+    architecture = ARCHITECTURES[name]()
+    model = BEIRARegressor(architecture, training=Training(lr=0.1))
+    copy = clone(model)
+    assert copy.architecture is not architecture
+    assert copy.architecture.get_params() == architecture.get_params()
+    first = next(iter(architecture.get_params()))
+    copy.set_params(**{f"architecture__{first}": 7}, training__lr=0.5)
+    assert getattr(copy.architecture, first) == 7
+    assert copy.training.lr == copy.get_params()["training__lr"] == 0.5
+    assert model.training.lr == 0.1
+    assert getattr(architecture, first) != 7
+    assert len(BEIRARegressor().get_params(deep=False)) <= 12
+
+
+def test_a_search_goes_through_sizes_and_learning_rates(windows):
+    X, y = windows
+    model = Pipeline([("window", Windower(8.0)), ("beira", make_beira(**PAPER))])
+    grid = {"beira__architecture__encoder_width": [2, 4], "beira__training__lr": [1e-3, 1e-2]}
+    search = GridSearchCV(model, grid, cv=BlockedKFold(2), scoring=pearson_r_scorer).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = search.best_estimator_[-1]
+    assert best.architecture_.encoder_width == best.network_.encoder[0].shift.shape[-1]
+    assert best.training.lr == search.best_params_["beira__training__lr"]
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "custom"])
+def test_without_a_training_the_default_of_the_architecture_counts(name, windows):
+    X, y = windows
+    architecture = CustomNetwork(LogPower) if name == "custom" else name
+    model = BEIRARegressor(architecture)
+    training = model.get_training()
+    if name == "compact":
+        assert training is None
+        return
+    assert training.max_epochs >= 40
+    if name == "eegnet":
+        given = BEIRARegressor(EEGNet(), training=Training(**training.get_params()))
+        given.set_params(random_state=0, verbose=False)
+        model.set_params(random_state=0, verbose=False)
+        np.testing.assert_array_equal(model.fit(X, y).predict(X), given.fit(X, y).predict(X))
+
+
+def test_a_model_predicts_by_the_architecture_that_it_was_fitted_with(windows):
+    X, y = windows
+    model = make_beira(**PAPER).fit(X, y)
+    expected = model.predict(X)
+    model.set_params(architecture__mode="many_to_one", architecture__n_branches=3)
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_a_fit_in_closed_form_forgets_the_training_of_an_earlier_one(windows):
+    X, y = windows
+    model = clone(TUNED).fit(X, y)
+    assert model.net_.module_.network is model.network_
+    model.set_params(training=None).fit(X, y)
+    assert not hasattr(model, "net_")
+    assert not hasattr(model, "history_")
 
 
 def test_the_network_of_the_user_guide_works():
@@ -752,4 +820,4 @@ def test_the_network_of_the_user_guide_works():
         stop = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
         exec("\n".join(body[:stop]), names)
     assert names["r"] > 0.3
-    assert names["search"].best_params_["net__network_params"]["n_filters"] in (4, 8)
+    assert names["search"].best_params_["net__architecture__params"]["n_filters"] in (4, 8)

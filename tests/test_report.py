@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, compare
+from sklearn_beira import BEIRARegressor, Compact, EEGFilter, ROIExtractor, Windower, align, compare
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -36,7 +36,7 @@ def parts():
         [
             ("filter", EEGFilter(1, 45, sfreq=100)),
             ("window", Windower(12.0)),
-            ("beira", BEIRARegressor(n_branches=3, verbose=False)),
+            ("beira", BEIRARegressor(Compact(n_branches=3), verbose=False)),
         ]
     )
     comparison = compare(

@@ -12,9 +12,10 @@ from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from small_networks import make_beira
 from threadpoolctl import threadpool_limits
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
+from sklearn_beira import EEGFilter, Windower, align, compare
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.evaluation.splitters import BlockedKFold
 
@@ -36,7 +37,7 @@ def study(make_study):
 def make_models(memory=None, seed=0):
     """A network whose training draws numbers, and a linear model."""
     steps = [("filter", EEGFilter(1, 40, sfreq=100)), ("window", Windower(12.0))]
-    network = BEIRARegressor(
+    network = make_beira(
         "eegnet", n_taps=25, max_epochs=2, batch_size=8, random_state=seed, verbose=False
     )
     ridge = make_band_power_ridge(12.0, bands={"alpha": (8.0, 12.0)}).steps

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import butter, fftconvolve, firwin, sosfiltfilt
+from small_networks import make_beira
 
-from sklearn_beira import BEIRARegressor, EEGWindows
+from sklearn_beira import EEGWindows
 from sklearn_beira.features.hrf import hrf_at
 from sklearn_beira.inspection import branch_importance
 from sklearn_beira.regressor.closed_form import _Bank, _eigen_branches
-from sklearn_beira.regressor.nets.compact import CompactNet
+from sklearn_beira.regressor.nets.compact import CompactNetwork
 
 SFREQ, T_R, WINDOW = 100.0, 2.0, 20.0
 TRAIN, TEST = slice(0, 100), slice(110, None)
@@ -49,7 +50,7 @@ def windows(recordings, onsets, sfreq=SFREQ):
 
 
 def fit(X, y, **params):
-    return BEIRARegressor(**{"verbose": False, **params}).fit(X, y)
+    return make_beira(**{"verbose": False, **params}).fit(X, y)
 
 
 def corr(a, b):
@@ -58,7 +59,7 @@ def corr(a, b):
 
 def top_branch(model, X, roi=0):
     """Weights and delay kernel of the branch without which the prediction changes most."""
-    network = model.net_.module_.network
+    network = model.network_
     k = branch_importance(model, X, method="leave_out")[roi].argmax()
     kernels = network.kernel.detach().cpu().numpy().reshape(-1, network.n_lags)
     return network.branches.spatial[k].detach().cpu().numpy(), kernels[k]
@@ -237,8 +238,8 @@ def test_average_reference_and_a_channel_given_twice_work(world):
         found = fit(Z[TRAIN], y[TRAIN, 0])
         assert found.closed_form_.kept[0] > 0.99
         assert corr(found.predict(Z[TEST]), y[TEST, 0]) > expected - 0.1
-        weights = found.net_.module_.network.branches.spatial.detach().cpu().numpy()
-        kernels = found.net_.module_.network.kernel.detach().cpu().numpy()
+        weights = found.network_.branches.spatial.detach().cpu().numpy()
+        kernels = found.network_.kernel.detach().cpu().numpy()
         # Whitening may not blow up the direction that the EEG does not have.
         assert np.abs(weights).max() < 100
         assert np.isfinite(kernels).all()
@@ -249,8 +250,8 @@ def test_a_silent_channel_of_an_array_changes_nothing(n_channels):
     eeg, onsets, y, _ = simulate(n_channels=n_channels)
     X = np.asarray(windows([eeg], [onsets]).window(-15.0, 0.0))
     train, test = slice(0, 80), slice(110, None)
-    silent = np.insert(X, 1, 0.0, axis=1)
-    X, silent = (EEGWindows.from_array(eeg, SFREQ) for eeg in (X, silent))
+    silent = EEGWindows.from_array(np.insert(X, 1, 0.0, axis=1), sfreq=SFREQ)
+    X = EEGWindows.from_array(X, sfreq=SFREQ)
     expected = fit(X[train], y[train]).predict(X[test])
     found = fit(silent[train], y[train]).predict(silent[test])
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -265,9 +266,8 @@ def test_a_silent_channel_of_windows_is_refused(world):
 
 @pytest.mark.parametrize("level", [0.0, 1e-5])
 def test_eeg_without_any_signal_predicts_the_mean(level):
-    X = np.full((20, 3, 400), level)
+    X = EEGWindows.from_array(np.full((20, 3, 400), level), sfreq=SFREQ)
     y = np.random.default_rng(0).standard_normal((20, 2))
-    X = EEGWindows.from_array(X, SFREQ)
     found = fit(X, y).predict(X)
     np.testing.assert_allclose(found, np.tile(y.mean(axis=0), (20, 1)), atol=1e-2)
 
@@ -387,7 +387,7 @@ def test_a_few_branches_are_those_of_largest_eigenvalue():
 @pytest.mark.parametrize("n_times", [2000, 1999, 151, 150])
 def test_reading_a_stretch_equals_reading_its_windows(n_times):
     torch.manual_seed(0)
-    network = CompactNet(3, 2, n_times, n_branches=4)
+    network = CompactNetwork(3, 2, n_times, n_branches=4)
     torch.nn.init.normal_(network.kernel)
     torch.nn.init.normal_(network.bias)
     network.branches.power_limit.fill_(1.1)  # some segments are turned down, others are not
@@ -403,7 +403,7 @@ def test_reading_a_stretch_equals_reading_its_windows(n_times):
 
 def test_a_fitted_model_predicts_windows_as_its_network_reads_them(world):
     X, _, _, model = world
-    network = model.net_.module_.network
+    network = model.network_
     eeg = torch.from_numpy(np.asarray(X[:20]).astype(np.float32) / np.float32(model.eeg_scale_))
     with torch.no_grad():
         estimates = network(eeg.to(model.device_)).cpu().numpy()

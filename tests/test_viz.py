@@ -12,7 +12,15 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align, make_paper_beira
+from sklearn_beira import (
+    BEIRARegressor,
+    Compact,
+    EEGFilter,
+    ROIExtractor,
+    Windower,
+    align,
+    make_paper_beira,
+)
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation import Comparison
 from sklearn_beira.evaluation.metrics import pearson_r, region_scores
@@ -328,7 +336,7 @@ def fitted(make_study):
     study.raws[1].annotations.append(60.0, 5.0, "bad_movement")
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-12.0, tmax=0.0, verbose="error")
     steps = [("filter", EEGFilter(1, 45, sfreq=100)), ("window", Windower(12.0))]
-    model = Pipeline([*steps, ("beira", BEIRARegressor(n_branches=3, verbose=False))])
+    model = Pipeline([*steps, ("beira", BEIRARegressor(Compact(n_branches=3), verbose=False))])
     return X, y, model.fit(X, y)
 
 

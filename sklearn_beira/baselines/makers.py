@@ -522,16 +522,18 @@ def make_baselines(
 def make_brainwavelinker(duration: float = 20.0, **params: Any) -> Pipeline:
     """Make the BrainWaveLinker convolution, a network that estimates one volume per window.
 
-    The network is :class:`~sklearn_beira.regressor.nets.BrainWaveLinkerNet`. Its loss is minus the
-    correlation [1]_, which does not determine the scale of the predictions, so compare r and not
-    R². The other training settings are made for minutes of recording at 64 to 100 Hz on a CPU.
+    The network is :class:`~sklearn_beira.BrainWaveLinker` [1]_ with its default training. Its loss
+    is minus the correlation, which does not determine the scale of the predictions, so compare r
+    and not R².
 
     Parameters
     ----------
     duration : float
         Length of the EEG before each volume, in s.
     **params
-        Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
+        Parameters of :class:`~sklearn_beira.BEIRARegressor`,
+        :class:`~sklearn_beira.BrainWaveLinker` or :class:`~sklearn_beira.Training` that replace
+        these settings.
 
     Returns
     -------
@@ -545,31 +547,26 @@ def make_brainwavelinker(duration: float = 20.0, **params: Any) -> Pipeline:
     Examples
     --------
     >>> from sklearn_beira.baselines import make_brainwavelinker
-    >>> make_brainwavelinker(random_state=0).named_steps["net"].loss
+    >>> make_brainwavelinker(random_state=0).named_steps["net"].training.loss
     'correlation'
     """
-    settings = {
-        "architecture": "brainwavelinker",
-        "loss": "correlation",
-        "dropout": 0.25,
-        "max_epochs": 150,
-        "lr": 5e-3,
-    }
-    return _make_net(duration, {**settings, **params})
+    from ..regressor.architectures import BrainWaveLinker
+
+    return _make_net(duration, BrainWaveLinker(), params)
 
 
 def make_eegnet(duration: float = 20.0, **params: Any) -> Pipeline:
     """Make an EEGNet regressor, a network that estimates one volume per window.
 
-    The network is :class:`~sklearn_beira.regressor.nets.EEGNet` [1]_. The training settings are
-    made for minutes of recording at 64 to 100 Hz on a CPU.
+    The network is :class:`~sklearn_beira.EEGNet` [1]_ with its default training.
 
     Parameters
     ----------
     duration : float
         Length of the EEG before each volume, in s.
     **params
-        Parameters of :class:`~sklearn_beira.BEIRARegressor` that replace these settings.
+        Parameters of :class:`~sklearn_beira.BEIRARegressor`, :class:`~sklearn_beira.EEGNet` or
+        :class:`~sklearn_beira.Training` that replace these settings.
 
     Returns
     -------
@@ -584,28 +581,16 @@ def make_eegnet(duration: float = 20.0, **params: Any) -> Pipeline:
     Examples
     --------
     >>> from sklearn_beira.baselines import make_eegnet
-    >>> make_eegnet(random_state=0).named_steps["net"].architecture
-    'eegnet'
+    >>> make_eegnet(n_temporal=4).named_steps["net"].architecture
+    EEGNet(n_temporal=4)
     """
-    settings = {
-        "architecture": "eegnet",
-        "n_taps": 51,
-        "dropout": 0.5,
-        "max_epochs": 40,
-        "lr": 1e-2,
-    }
-    return _make_net(duration, {**settings, **params})
+    from ..regressor.architectures import EEGNet
+
+    return _make_net(duration, EEGNet(), params)
 
 
-def _make_net(duration, params):
-    """Make a network behind its window, with the training settings that both networks share."""
-    from ..regressor.estimator import BEIRARegressor  # torch is imported only when it is used
+def _make_net(duration, architecture, params):
+    """Make a network behind its window, with the default training of its architecture."""
+    from ..regressor.estimator import make_regressor  # torch is imported only when it is used
 
-    settings = {
-        "mode": "many_to_one",
-        "batch_size": 512,  # whole-batch steps on a run of minutes
-        "weight_decay": 1.0,
-        "validation_fraction": 0.0,
-        "verbose": False,
-    }
-    return _windowed(duration, net=BEIRARegressor(**{**settings, **params}))
+    return _windowed(duration, net=make_regressor(architecture, **{"verbose": False, **params}))

@@ -260,10 +260,11 @@ def _stop_on_test(model, recordings, test, X):
     """Make the test the validation set of the network in a model; False if none is trained."""
     for name, part in {"": model, **model.get_params(deep=True)}.items():
         prefix = f"{name}__" if name else ""
-        if hasattr(part, "validation_gap"):
+        training = part.get_training() if hasattr(part, "get_training") else None
+        if training is not None:
             share = _test_share(recordings, test, X)
-            options = {"validation_fraction": share, "validation_gap": 0.0}
-            model.set_params(**{f"{prefix}{option}": v for option, v in options.items()})
+            training = clone(training).set_params(validation_fraction=share, validation_gap=0.0)
+            model.set_params(**{f"{prefix}training": training})
             return True
     return False
 

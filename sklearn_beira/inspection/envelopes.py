@@ -32,19 +32,19 @@ def branch_envelopes(model, X):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import branch_envelopes
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> found = branch_envelopes(model, X)
     >>> found.envelopes[0].shape, found.times[0]
     ((6, 6), array([0.75, 1.25, 1.75, 2.25, 2.75, 3.25]))
     """
     regressor, X = at_regressor(model, X)
     recordings = X.recordings
-    network = regressor.net_.module_.network.eval()
+    network = regressor.network_.eval()
     step, margin = steps_of(network.branches)
     found = Bunch(envelopes=[], times=[], groups=[])
     for k, start, stop in X.stretches():

@@ -47,12 +47,12 @@ def branch_importance(model, X, *, method="gradient"):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import branch_importance
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> branch_importance(model, X, method="leave_out").shape
     (2, 6)
     """
@@ -65,7 +65,7 @@ def branch_importance(model, X, *, method="gradient"):
 
 
 def _leave_out(regressor, X):
-    network, n_times = regressor.net_.module_.network, X.shape[2]
+    network, n_times = regressor.network_, X.shape[2]
     owner, n_rois = owners(network), len(regressor.target_mean_)
     means = sum(
         envelopes.mean(dim=-1).double().sum(dim=0) for envelopes in envelope_batches(regressor, X)

@@ -75,13 +75,13 @@ def match_branches(runs, region, *, n_branches=3):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import match_branches, read_branches
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
-    >>> other = BEIRARegressor(n_branches=3, verbose=False).fit(X, -y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
+    >>> other = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, -y)
     >>> found = match_branches([read_branches(m, X) for m in (model, other)], 0, n_branches=2)
     >>> found.stability.round(3), found.kernel_stability.round(3)
     (array([1., 1.]), array([-1., -1.]))

@@ -22,11 +22,11 @@ def regressor_of(model):
             f"search over these, got {type(regressor).__name__}."
         )
     check_is_fitted(regressor)
-    network = regressor.net_.module_.network
+    network = regressor.network_
     if not hasattr(network, "branches"):
         raise TypeError(
-            f"{type(network).__name__} has no branches to read; maps and spectra need a network "
-            f"like 'compact' or 'autoencoder'."
+            f"{type(regressor.architecture_).__name__} has no branches to read; maps and spectra "
+            f"need a network like 'compact' or 'autoencoder'."
         )
     return regressor
 
@@ -65,7 +65,7 @@ def region_names(regressor):
 
 def envelope_batches(regressor, X):
     """Yield envelopes (n_windows, n_filters, n_values) of a few windows at a time."""
-    network = regressor.net_.module_.network.eval()
+    network = regressor.network_.eval()
     for start in range(0, len(X), _BATCH):
         eeg = np.array(X[start : start + _BATCH], dtype=np.float32) / regressor.eeg_scale_
         with torch.no_grad():

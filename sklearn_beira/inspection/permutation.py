@@ -75,12 +75,12 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import channel_importance
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> channel_importance(model, X, y, n_repeats=2, random_state=0).importances_mean.shape
     (2, 4)
     """
@@ -153,12 +153,12 @@ def band_importance(
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import band_importance
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> bands = {"alpha": (8.0, 12.0), "beta": (12.0, 30.0)}
     >>> found = band_importance(model, X, y, bands=bands, n_repeats=2, random_state=0)
     >>> found.importances_mean.shape

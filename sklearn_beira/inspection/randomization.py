@@ -42,19 +42,19 @@ def randomize_branches(model, *, random_state=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import randomize_branches
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> bool((randomize_branches(model, random_state=0).predict(X) == model.predict(X)).any())
     False
     """
     regressor_of(model)
     rng = check_random_state(random_state)
     model = copy.deepcopy(model)
-    network = regressor_of(model).net_.module_.network
+    network = regressor_of(model).network_
     with torch.no_grad():
         for weights in network.parameters():
             order = torch.from_numpy(rng.permutation(weights.numel())).to(weights.device)
@@ -107,12 +107,12 @@ def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_st
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import maps_of_random_weights
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> maps_of_random_weights(model, X, n_surrogates=5, random_state=0).spatial.shape
     (5, 2)
     """
@@ -126,7 +126,7 @@ def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_st
     frequencies, spectrum = cross_spectrum(X)
 
     def read(one):
-        filters, taps = (w[best] for w in weights_of(one.net_.module_.network))
+        filters, taps = (w[best] for w in weights_of(one.network_))
         return branch_patterns(filters, taps, spectrum, frequencies, X.sfreq, method=method)
 
     learned = read(regressor)

@@ -63,19 +63,19 @@ def read_branches(model, X, *, method="psd", importance="leave_out"):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import read_branches
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=3, verbose=False).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
     >>> branches = read_branches(model, X)
     >>> branches.patterns.shape, branches.importance.shape, branches.delay_kernels.shape
     ((6, 4), (2, 6), (2, 6, 6))
     """
     regressor, X = at_regressor(model, X)
     sfreq = X.sfreq
-    network = regressor.net_.module_.network
+    network = regressor.network_
     frequencies, spectrum = cross_spectrum(X)
     branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
     branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)

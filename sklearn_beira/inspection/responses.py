@@ -24,7 +24,7 @@ def differentiate(regressor, X):
         ``gradient`` (n_rois, n_filters, n_values), the mean over windows, in order of time;
         ``level`` (n_filters,), the mean of the envelopes. Zeros for branches of other regions.
     """
-    network = regressor.net_.module_.network
+    network = regressor.network_
     owner = owners(network)
     activation = gradient = level = 0.0
     for envelopes in envelope_batches(regressor, X):

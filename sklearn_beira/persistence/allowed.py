@@ -9,7 +9,11 @@ from sklearn.model_selection import BaseCrossValidator
 
 # Module by class. A name from a file is looked up here; it is never imported as it stands.
 CLASSES = {
-    "BEIRARegressor": "sklearn_beira.regressor",
+    **dict.fromkeys(
+        ("Autoencoder", "BEIRARegressor", "BrainWaveLinker", "Compact", "CustomNetwork", "EEGNet"),
+        "sklearn_beira.regressor",
+    ),
+    "Training": "sklearn_beira.regressor",
     "BandCovariance": "sklearn_beira.features",
     "BandPower": "sklearn_beira.features",
     "BandTangentSpace": "sklearn_beira.features",

@@ -11,7 +11,7 @@ from ..exceptions import ModelFileError
 from ..regressor.estimator import BEIRARegressor
 from .allowed import find_class, find_function
 from .encode import MAX_DEPTH, OF_THE_MACHINE, parameters
-from .network import add_network
+from .network import FLAT_PARAMETERS, add_network, modernize
 
 
 class Decoder:
@@ -174,7 +174,8 @@ class Decoder:
         if not isinstance(params, dict) or not isinstance(attributes, dict):
             raise ModelFileError(f"{cls.__name__} has no parameters and attributes by name")
         params.pop("array_sfreq", None)  # of files from before X knew its own rate
-        for name in set(params) - set(parameters(cls)):
+        flat = cls is BEIRARegressor and "n_branches" in params
+        for name in set(params) - set(FLAT_PARAMETERS if flat else parameters(cls)):
             raise ModelFileError(f"{cls.__name__} has no parameter {name[:40]!r}")
         for name in OF_THE_MACHINE:
             if params.get(name) is not None:
@@ -187,6 +188,8 @@ class Decoder:
         attributes = {k: self.decode(v, depth + 1) for k, v in attributes.items()}
         # Constructors and checks run on what a stranger may have written: they may say anything.
         try:
+            if flat:
+                params, attributes = modernize(params, attributes)
             value = cls(**params)
             vars(value).update(attributes)
             if hasattr(value, "_parameter_constraints"):

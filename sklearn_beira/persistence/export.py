@@ -26,7 +26,7 @@ class ScaledNetwork(nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        self.network = copy.deepcopy(model.net_.module_.network).requires_grad_(False)
+        self.network = copy.deepcopy(model.network_).requires_grad_(False)
         self.register_buffer("eeg_scale", torch.tensor(model.eeg_scale_, dtype=torch.float32))
         for name in ("target_mean", "target_scale"):
             self.register_buffer(name, torch.from_numpy(getattr(model, f"{name}_").copy()))

@@ -1,14 +1,17 @@
-"""The network of a BEIRARegressor: sizes and weights instead of a pickled skorch net."""
+"""The network of a BEIRARegressor: sizes and weights instead of a pickled module."""
+
+import inspect
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from skorch.history import History
 
 from ..exceptions import ModelFileError
-from ..regressor.nets import AtVolumes
-from ..regressor.nets.losses import WeightedLoss, parse_loss
+from ..regressor.architectures import ARCHITECTURES, Architecture, CustomNetwork
+from ..regressor.nets.devices import computes
 from ..regressor.random_numbers import PrivateRandomNumbers
-from ..regressor.skorch_net import computes, make_net, network_class, network_sizes
+from ..regressor.training import Training
 
 # Far above any size that makes sense, far below what takes long to compute with.
 _MAX_SIZE = 10**7
@@ -32,33 +35,29 @@ def describe_network(model, attributes, encoder, where):
     Returns
     -------
     tree : dict or None
-        ``n_times``, ``batch_size`` of prediction and ``weights``; None for a model not fitted.
+        ``n_times`` and ``weights``; None for a model not fitted.
 
     Raises
     ------
     ValueError
         If something of the model cannot be saved.
     """
-    if "net_" not in attributes:
+    if "network_" not in attributes:
         return None
-    for name in model.skorch_params or {}:
+    for name in _skorch_params(model):
         if not _is_of_the_optimizer(name):
             raise ValueError(
-                f"{where}.skorch_params[{name!r}] cannot be saved; it belongs to the training, so "
-                f"set_params(skorch_params=None) leaves the predictions as they are."
+                f"{where}.training.skorch_params[{name!r}] cannot be saved; it belongs to the "
+                f"training, so set_params(training__skorch_params=None) leaves the predictions as "
+                f"they are."
             )
-    network = model.net_.module_.network
     weights = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in model.network_.state_dict().items():
         path = f"{where}.network.{name}"
         if not isinstance(tensor, torch.Tensor) or tensor.dtype is torch.bfloat16:
             raise ValueError(f"{path} cannot be saved: it is no tensor of a type numpy knows.")
         weights[name] = encoder.encode(tensor.detach().cpu().numpy(), path)
-    return {
-        "n_times": model._n_times,
-        "batch_size": model.net_.batch_size,
-        "weights": weights,
-    }
+    return {"n_times": model._n_times, "weights": weights}
 
 
 def record_network(attributes):
@@ -72,9 +71,9 @@ def record_network(attributes):
     Returns
     -------
     attributes : dict
-        Without the net, the history as a list of its epochs, without the batches in them.
+        Without the nets, the history as a list of its epochs, without the batches in them.
     """
-    kept = {name: value for name, value in attributes.items() if name != "net_"}
+    kept = {name: v for name, v in attributes.items() if name not in ("net_", "network_")}
     if "history_" in kept:
         kept["history_"] = [
             {name: value for name, value in epoch.items() if name != "batches"}
@@ -102,10 +101,10 @@ def add_network(model, tree, decoder):
     """
     if tree is None:
         return
-    n_times, batch_size, weights = (tree.get(k) for k in ("n_times", "batch_size", "weights"))
-    if not isinstance(weights, dict) or not _is_size(n_times) or not _is_size(batch_size):
-        raise ModelFileError("it describes a network without window, batch size and weights")
-    for name in model.skorch_params or {}:
+    n_times, weights = tree.get("n_times"), tree.get("weights")
+    if not isinstance(weights, dict) or not _is_size(n_times):
+        raise ModelFileError("it describes a network without window and weights")
+    for name in _skorch_params(model):
         if not _is_of_the_optimizer(name):
             raise ModelFileError(f"it sets {name!r} of the net, which no saved model does")
     build = _builder(model, n_times, n_weights=len(weights))
@@ -123,34 +122,85 @@ def add_network(model, tree, decoder):
             )
     # What the constructor draws is replaced, and must not move the caller's random numbers.
     with PrivateRandomNumbers().drawn():
-        module = AtVolumes(build())
-        module.network.load_state_dict(
+        network = build()
+        network.load_state_dict(
             {name: torch.from_numpy(decoder.decode(w).copy()) for name, w in weights.items()}
         )
-        if not isinstance(model.device_, str) or not computes(model.device_):
-            # That of the training is not here; a fit takes what there is.
-            model.device, model.device_ = "auto", "cpu"
-        history = History()
-        history.extend(_check_history(model.history_))
-        loss = WeightedLoss(parse_loss(model.loss))
-        model.net_ = make_net(model, module, loss, batch_size)
-        model.net_.initialize()
-    model.history_ = model.net_.history_ = history
+    if not isinstance(model.device_, str) or not computes(model.device_):
+        # That of the training is not here; a fit takes what there is.
+        model.device, model.device_ = "auto", "cpu"
+    model.network_ = network.to(model.device_).eval()
+    if "history_" in vars(model):
+        epochs = _check_history(model.history_)
+        model.history_ = History()
+        model.history_.extend(epochs)
 
 
 def _builder(model, n_times, n_weights):
     """Make what builds the network that the parameters of a model describe."""
-    network = network_class(model)
-    if not issubclass(network, torch.nn.Module):
-        raise ModelFileError(f"{network.__name__} is no network")
-    sizes = network_sizes(model, n_times)
+    architecture = model.architecture_
+    if not isinstance(architecture, Architecture):
+        raise ModelFileError(f"its architecture is a {type(architecture).__name__}")
+    architecture._check()
     n_channels, n_rois = model.n_features_in_, len(model.target_mean_)
     if model.target_mean_.shape != (n_rois,) or model.target_scale_.shape != (n_rois,):
         raise ModelFileError("its regions have no mean and standard deviation each")
-    _check_sizes([n_channels, n_rois, *sizes.values()])
+    sizes = architecture.get_params(deep=False)
+    _check_sizes([n_channels, n_rois, *sizes.values(), *(sizes.get("params") or {}).values()])
     if sizes.get("n_blocks", 0) > n_weights:
         raise ModelFileError("its network has more blocks than weights")
-    return lambda: network(n_channels, n_rois, **sizes)
+    return lambda: architecture.make_network(n_channels, n_rois, n_times)
+
+
+# Parameters of a BEIRARegressor in files of before architectures and trainings, under new names.
+_RENAMED = {"net_params": "skorch_params", "start_": "closed_form_"}
+FLAT_PARAMETERS = (
+    *("architecture", "network_params", "n_branches", "n_taps", "bands", "rectifier", "segment"),
+    *("encoder_width", "decoder_width", "kernel_sizes", "pool_sizes", "dropout", "mode", "stride"),
+    *("loss", "max_epochs", "batch_size", "lr", "weight_decay", "validation_fraction"),
+    *("validation_gap", "patience", "device", "skorch_params", "net_params"),
+    *("checkpoint", "verbose", "random_state"),
+)
+
+
+def modernize(params, attributes):
+    """Read the parameters and attributes of a model saved before architectures had parameters.
+
+    Parameters
+    ----------
+    params, attributes : dict
+        As saved, with all sizes and settings as parameters of BEIRARegressor.
+
+    Returns
+    -------
+    params, attributes : dict
+        As of BEIRARegressor today.
+    """
+    params = {_RENAMED.get(name, name): value for name, value in params.items()}
+    attributes = {_RENAMED.get(name, name): value for name, value in attributes.items()}
+    given = params.pop("architecture")
+    inner = params.pop("network_params", None) or {}
+    if isinstance(given, str):
+        kind = ARCHITECTURES[given]
+        sizes = {**params, **inner}
+        names = set(kind().get_params()) & set(sizes)
+        architecture = kind(**{name: sizes[name] for name in names})
+    else:
+        names = list(inspect.signature(given).parameters)[2:]
+        inner = {name: params[name] for name in names if name in params} | inner
+        architecture = CustomNetwork(given, inner, mode=params["mode"], stride=params["stride"])
+    attributes["architecture_"] = architecture
+    training = None
+    if params["max_epochs"]:
+        training = Training(**{name: params[name] for name in Training().get_params()})
+    else:
+        attributes.pop("history_", None)
+    own = {name: params[name] for name in ("device", "verbose", "random_state")}
+    return {"architecture": clone(architecture), "training": training, **own}, attributes
+
+
+def _skorch_params(model):
+    return (model.training and model.training.skorch_params) or {}
 
 
 def _check_sizes(values):

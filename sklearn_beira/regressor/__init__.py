@@ -1,5 +1,19 @@
 """BEIRARegressor: branches of each region, read by delay kernels or by a network."""
 
+from .architectures import Autoencoder, BrainWaveLinker, Compact, CustomNetwork, EEGNet
 from .estimator import BEIRARegressor, make_paper_beira
+from .nets.losses import LOSSES, WeightedLoss
+from .training import Training
 
-__all__ = ["BEIRARegressor", "make_paper_beira"]
+__all__ = [
+    "LOSSES",
+    "Autoencoder",
+    "BEIRARegressor",
+    "BrainWaveLinker",
+    "Compact",
+    "CustomNetwork",
+    "EEGNet",
+    "Training",
+    "WeightedLoss",
+    "make_paper_beira",
+]

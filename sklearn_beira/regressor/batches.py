@@ -92,7 +92,7 @@ class DeviceWindows:
         done = 0
         for piece in cut_pieces(X):
             span = slice(done, done + piece.eeg.shape[1])
-            self.eeg[:, span] = piece.scaled_eeg(scale, self.eeg)
+            self.eeg[:, span] = piece.scaled_eeg(scale, device)
             self.starts[piece.rows] = done + piece.stops - n_times
             done = span.stop
         self.window = torch.arange(n_times, device=device)
@@ -129,6 +129,34 @@ def place_eeg(X, scale, device):
     return windows(X, scale, device)
 
 
+def make_batches(X, windows, y=None, *, mode, stride):
+    """Lay out what a network reads and estimates.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Windows.
+    windows : HostWindows or DeviceWindows
+        The same, where batches are cut from.
+    y : ndarray of shape (n_volumes, n_rois) or None
+        BOLD, scaled; None in prediction.
+    mode : {"many_to_many", "many_to_one"}
+        Volumes that a window estimates.
+    stride : {"volume", "window"}
+        Windows that are read: all, or as few as hold all volumes.
+
+    Returns
+    -------
+    batches : VolumeBatches
+        Batches of windows.
+    """
+    rows, samples = volumes_in_windows(X, mode)
+    if stride == "window":
+        some = tile(X)
+        windows, rows, samples = windows.at(some), rows[some], samples[some]
+    return VolumeBatches(windows, rows, samples, y)
+
+
 def count_samples(X):
     """Samples that the pieces of :func:`cut_pieces` hold in all."""
     return sum(piece.eeg.shape[1] for piece in cut_pieces(X))
@@ -151,9 +179,10 @@ class Piece(NamedTuple):
     stops: np.ndarray
     rows: np.ndarray
 
-    def scaled_eeg(self, scale, like):
-        """EEG divided by a scale, as a tensor of the kind and on the device of another one."""
-        return torch.from_numpy(np.array(self.eeg, dtype=np.float32) / np.float32(scale)).to(like)
+    def scaled_eeg(self, scale, device):
+        """EEG divided by a scale, as a tensor of float32 on a device."""
+        scaled = np.array(self.eeg, dtype=np.float32) / np.float32(scale)
+        return torch.from_numpy(scaled).to(device)
 
 
 def cut_pieces(X, max_times=2**15):
@@ -290,28 +319,6 @@ class Tiles(Sampler):
         if len(windows) % self.batch_size == 1 and len(windows) > 1:
             windows = windows[:-1]
         return iter(windows.tolist())
-
-
-def average_overlaps(estimates, rows, n_volumes):
-    """Average the estimates of each volume over the windows that hold it.
-
-    Parameters
-    ----------
-    estimates : ndarray, shape (n_estimates, n_rois)
-        Output of the network at the volumes.
-    rows : ndarray of int, shape (n_estimates,)
-        Volume of each.
-    n_volumes : int
-        Number of volumes.
-
-    Returns
-    -------
-    y : ndarray of float64, shape (n_volumes, n_rois)
-        Mean estimate of every volume.
-    """
-    total = np.zeros((n_volumes, estimates.shape[-1]))
-    np.add.at(total, rows, estimates)
-    return total / np.bincount(rows, minlength=n_volumes)[:, None]
 
 
 def eeg_scale(X):

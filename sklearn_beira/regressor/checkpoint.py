@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that a killed fit goes on where it was."""
+"""The state of a training on disk, so that a killed fit continues where it was."""
 
 import copy
 import io
@@ -15,10 +15,10 @@ from .._utils.files import atomic_write, one_line, writable_folder
 from .._utils.hashing import digest, versions
 from .._utils.warn import warn_user
 
-# Seconds between two states on disk; a kill costs no more than that.
+# Seconds between two states on disk: a kill costs no more than that.
 EVERY = 10.0
 
-# What a state is, and what is remembered of early stopping.
+# Entries of a state, and what is saved of early stopping.
 _STATE = {
     "module": dict,
     "optimizer": dict,
@@ -38,62 +38,64 @@ _DIGEST_SIZE = 16
 
 
 class Checkpoint(Callback):
-    """Keep the state of a training on disk after an epoch, and go on from it.
+    """Save the state of a training after epochs, and continue from it.
 
-    Weights, optimizer, random numbers, history and what early stopping remembers are all that a
-    training depends on, so that it ends with the same weights, interrupted or not. It has to be the
-    last of the callbacks.
+    Weights, optimizer, random numbers, history and the memory of early stopping are all that a
+    training depends on: interrupted or not, it ends with the same weights. This has to be the last
+    of the callbacks.
 
     Parameters
     ----------
-    path : Path
-        The file.
-    state : dict or None
-        What was found there by :func:`find_state`.
-
-    Attributes
-    ----------
-    n_epochs : int
-        Epochs done before.
-    finished : bool
-        Whether none is left to do.
+    folder : path-like
+        Folder of the states, one file per fit; it is made if need be.
+    *parts : object
+        What the fit depends on: only a state of the same is continued.
     """
 
-    def __init__(self, path, state):
-        self.path = path
-        self._take(state)
+    def __init__(self, folder, *parts):
+        name = f"{digest(versions(), *parts)}.pt"
+        self.path = writable_folder(folder, "checkpoint") / name
+        self.state, self.finished = None, False
         self._written = time.monotonic()
 
-    def _take(self, state):
-        self.state = state
-        self.n_epochs = len(json.loads(state["history"])) if state else 0
-        self.finished = bool(state and state["finished"])
-
-    def rehearse(self, net):
-        """Try the state on a copy of what is to be trained; what does not fit is given up.
+    def restore(self, net):
+        """Give an initialized net the weights, optimizer and history on disk, where there are some.
 
         Parameters
         ----------
         net : skorch.NeuralNet
-            Initialized; it stays as it is.
+            Initialized; it stays as it is where the file is missing, damaged or of another fit.
+
+        Returns
+        -------
+        n_epochs : int
+            Epochs that are left.
         """
-        if self.state is None:
-            return
+        initial = copy.deepcopy(net.module_.state_dict())
         try:
-            _rehearse(self.state, net)
+            state = _read(self.path)
+            _load(net, state)
+            _take_a_step(net)
+            _load(net, state)
+        except FileNotFoundError:
+            return net.max_epochs
         except Exception as error:  # torch, skorch and the optimizer each have their own
-            _warn_unreadable(self.path, error)
-            self._take(None)
+            net.module_.load_state_dict(initial)
+            net.initialize()
+            warn_user(
+                # What torch says at length is how to read it in an unsafe way.
+                f"the state of the training in {self.path} cannot be read "
+                f"({type(error).__name__}); training begins anew."
+            )
+            return net.max_epochs
+        self.state, self.finished = state, state["finished"]
+        return 0 if self.finished else net.max_epochs - len(net.history_)
 
     def on_train_begin(self, net, **kwargs):
-        """Put everything back where it was."""
+        """Restore what the beginning of a training resets."""
         state, self.state = self.state, None
         if state is None:
             return
-        net.module_.load_state_dict(state["module"])
-        net.optimizer_.load_state_dict(state["optimizer"])
-        net.history_ = History()
-        net.history_.extend(json.loads(state["history"]))
         stop = _early_stopping(net)
         if stop is not None:
             vars(stop).update(state["stop"])
@@ -119,11 +121,13 @@ class Checkpoint(Callback):
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "history": json.dumps(net.history_.to_list()),
-            "stop": None if stop is None else _memory_of(stop),
+            "stop": stop and {name: getattr(stop, name) for name in _STOP},
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "finished": finished,
         }
+        if stop:  # skorch begins with an infinity of numpy's
+            state["stop"]["dynamic_threshold_"] = float(stop.dynamic_threshold_)
         try:
             content = io.BytesIO()
             torch.save(state, content)
@@ -138,33 +142,6 @@ class Checkpoint(Callback):
                 f"training goes on, but a kill would cost all since the last state written."
             )
         self._written = time.monotonic()
-
-
-def find_state(folder, *parts):
-    """Look for the state of a fit.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where the states are, one file per fit; it is made if need be.
-    *parts : object
-        What the fit depends on: only a state of the same is found.
-
-    Returns
-    -------
-    path : Path
-        The file, which need not be there.
-    state : dict or None
-        What is in it.
-    """
-    path = writable_folder(folder, "checkpoint") / f"{digest(versions(), *parts)}.pt"
-    try:
-        return path, _read(path)
-    except FileNotFoundError:
-        pass
-    except Exception as error:  # what torch raises on a damaged file is of all kinds
-        _warn_unreadable(path, error)
-    return path, None
 
 
 def _read(path):
@@ -195,31 +172,28 @@ def _check_entries(found, expected):
             raise TypeError(name)
 
 
-def _rehearse(state, net):
-    # Copied together, so that the optimizer's copy holds the parameters of the module's copy.
-    module, optimizer = copy.deepcopy((net.module_, net.optimizer_))
-    module.load_state_dict(state["module"])
-    # Copied, as an optimizer works on the moments that it was given.
-    optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-    for parameter in module.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step(lambda: torch.zeros(()))  # some ask for the loss
-    if len(json.loads(state["history"])) > net.max_epochs:
-        raise ValueError("more epochs than there are")
+def _load(net, state):
+    """Give a net what a state holds, and check what is needed later."""
     if (state["stop"] is None) != (_early_stopping(net) is None):
         raise ValueError("early stopping")
     best = state["stop"] and state["stop"]["best_model_weights_"]
     if best is not None:
-        module.load_state_dict(best)
+        net.module_.load_state_dict(best)
     torch.Generator().set_state(state["random"])
+    net.module_.load_state_dict(state["module"])
+    # Copied, as an optimizer works on the moments that it was given.
+    net.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
+    net.history_ = History()
+    net.history_.extend(json.loads(state["history"]))
+    if len(net.history_) > net.max_epochs:
+        raise ValueError("more epochs than there are")
 
 
-def _warn_unreadable(path, error):
-    warn_user(
-        # What torch says at length is how to read it in an unsafe way.
-        f"the state of the training in {path} cannot be read ({type(error).__name__}); "
-        f"training begins anew."
-    )
+def _take_a_step(net):
+    """Fail if the optimizer cannot go on: it checks its state only when it is used."""
+    for parameter in net.module_.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    net.optimizer_.step(lambda: torch.zeros(()))  # some ask for the loss
 
 
 def _digest(content):
@@ -228,13 +202,3 @@ def _digest(content):
 
 def _early_stopping(net):
     return next((c for name, c in net.callbacks_ if name == "keep_best"), None)
-
-
-def _memory_of(stop):
-    """What skorch's EarlyStopping knows beside its parameters."""
-    return {
-        "misses_": stop.misses_,
-        "dynamic_threshold_": float(stop.dynamic_threshold_),
-        "best_model_weights_": stop.best_model_weights_,
-        "best_epoch_": stop.best_epoch_,
-    }

@@ -15,21 +15,12 @@ from scipy.signal import firwin
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
+from ..features.bands import BRANCH_BANDS, bands_within
 from ..features.covariance import principal_axes
 from ..features.hrf import response_basis
+from .batches import cut_pieces
 from .nets.branches import fir_filter, segment_means
 from .reml import fit_readout
-
-# Bands that a model starts from by default, edges in Hz.
-BANDS = {
-    "delta": (1.0, 4.0),
-    "theta": (4.0, 8.0),
-    "alpha": (8.0, 12.0),
-    "low beta": (12.0, 16.0),
-    "beta": (16.0, 24.0),
-    "high beta": (24.0, 32.0),
-    "gamma": (32.0, 45.0),
-}
 
 # Segments whose total power is above this many times the median are turned down to it.
 _LOUD = 3.0
@@ -135,42 +126,43 @@ def time_of_volumes(X, rows):
 # Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits
 # long on a busy machine.
 @threadpool_limits.wrap(limits=1)
-def start_from_data(network, pieces, scale, y, elapsed, constants, *, sfreq, bands, known=None):
-    """Set the weights of a compact network by what the training data say.
+def fit_closed_form(network, X, y, scale, bands, known=None):
+    """Set the weights of a compact network from the training data, in closed form.
 
     Parameters
     ----------
-    network : CompactNet
+    network : CompactNetwork
         Changed in place.
-    pieces : list of Piece
-        Training EEG; their windows, one after another, are the rows of y.
-    scale : float
-        What the EEG is divided by.
+    X : EEGWindows
+        Training EEG in V.
     y : ndarray, shape (n_volumes, n_rois)
         Standardized BOLD.
-    elapsed : ndarray, shape (n_volumes,)
-        Time since the volume before, in volumes; infinite where a recording begins.
-    constants : ndarray, shape (n_volumes, n_constants)
-        What is fitted beside the EEG, such as the mean of each recording.
-    sfreq : float or None
-        Sampling rate in Hz; not needed for windows of one sample.
-    bands : dict of str to tuple of float or None
-        Edges in Hz of the bands to start from; not read where there is nothing to filter with.
-    known : CompactNet or None
-        A network of other recordings, for EEG of this scale. How much its prediction is worth here
-        is weighed like a band; what it does not explain is read from the bank.
+    scale : float
+        What the EEG is divided by.
+    bands : dict of str to tuple of float, or "default"
+        Edges in Hz of the bands to read; not used where there is nothing to filter.
+    known : CompactNetwork or None
+        A network fitted to other recordings, for EEG of this scale. Its prediction is weighed like
+        a band; what it does not explain is read from the bands.
 
     Returns
     -------
-    start : Bunch
-        ``bands`` (list of str), ``shares`` (n_rois, n_bands), the share of each band in the
-        variance of the prediction, ``known`` (n_rois,), the weight of the known network,
-        ``autocorrelation`` (n_rois,) of the noise, and ``kept`` (n_rois,), the correlation over
-        training volumes of the prediction by the branches with that by the whole bank.
+    found : Bunch
+        ``bands`` (list of str); ``shares`` (n_rois, n_bands), the share of each band in the
+        variance of the prediction; ``known`` (n_rois,), the weight of the known network;
+        ``autocorrelation`` (n_rois,) of the noise; ``kept`` (n_rois,), the correlation over
+        training volumes of the prediction by the branches with that by all bands and channels.
     """
-    branches, n_rois = network.branches, y.shape[1]
-    if branches.bandpass.shape[1] == 1:
+    sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
+    if network.branches.bandpass.shape[1] == 1:
         bands = {"all": None}
+    else:
+        bands = bands_within(bands, sfreq, BRANCH_BANDS)
+    pieces = cut_pieces(X)
+    rows = np.concatenate([piece.rows for piece in pieces])
+    y = y[rows]
+    elapsed, constants = time_of_volumes(X, rows)
+    branches, n_rois = network.branches, y.shape[1]
     branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
     bank = _filter_bank(network, pieces, scale, sfreq, bands)
     others = None if known is None else _known_features(known, branches.power_limit, pieces, scale)
@@ -241,7 +233,7 @@ def _known_features(known, power_limit, pieces, scale):
     added = []
     with torch.no_grad():
         for piece in pieces:
-            eeg = piece.scaled_eeg(scale, known.kernel)
+            eeg = piece.scaled_eeg(scale, known.kernel.device)
             stops = known.segment_stops(torch.from_numpy(piece.stops).to(known.kernel.device))
             power = known.branches.at(eeg, stops) + 1.0
             power = power.unflatten(1, (known.n_rois, -1))
@@ -271,7 +263,7 @@ def _median_power(network, pieces, scale):
     """Median over segments of the total power; silent ones do not count."""
     segment, powers = network.branches.segment, []
     for piece in pieces:
-        eeg = piece.scaled_eeg(scale, network.kernel)
+        eeg = piece.scaled_eeg(scale, network.kernel.device)
         total = network.branches.total_power(eeg).cpu().numpy()
         n_segments = len(total) // segment
         powers.append(total[len(total) - n_segments * segment :].reshape(-1, segment).mean(axis=1))
@@ -330,7 +322,7 @@ def _filtered(network, taps, piece, scale):
 
     Samples within half an FIR filter of the ends are cut off.
     """
-    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel)
+    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel.device)
     stop = eeg.shape[1] - margin
     total = network.branches.total_power(eeg)
     for h in torch.as_tensor(taps).to(eeg):

@@ -1,9 +1,7 @@
-"""What a BEIRARegressor is composed of: its network, and the skorch net that trains it."""
+"""Training by gradients: the skorch net, and one function that trains a network with it."""
 
-import inspect
 import multiprocessing
 
-import numpy as np
 import skorch
 import torch
 from skorch.callbacks import Callback, EarlyStopping
@@ -11,84 +9,13 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 from tqdm import tqdm
 
-from .batches import keep_batch
-from .nets import ARCHITECTURES, estimates_own_volume_only
+from .batches import Tiles, keep_batch, make_batches, place_eeg
+from .nets import AtVolumes
+from .nets.calibration import calibrating
+from .nets.losses import WeightedLoss, parse_loss
 
-
-def network_class(model):
-    """Find the class of a model's network.
-
-    Parameters
-    ----------
-    model : BEIRARegressor
-        Only its parameters are read.
-
-    Returns
-    -------
-    network : type
-        The class.
-    """
-    if isinstance(model.architecture, str):
-        return ARCHITECTURES[model.architecture]
-    return model.architecture
-
-
-def network_sizes(model, n_times):
-    """Collect what the constructor of a model's network gets beside channels and regions.
-
-    Parameters
-    ----------
-    model : BEIRARegressor
-        Only its parameters are read.
-    n_times : int
-        Samples of a window.
-
-    Returns
-    -------
-    sizes : dict
-        Those parameters of the model that the signature names, and its ``network_params``.
-    """
-    given = {**model.get_params(deep=False), "n_times": n_times}
-    names = list(inspect.signature(network_class(model)).parameters)[2:]
-    return {name: given[name] for name in names if name in given} | (model.network_params or {})
-
-
-def build_network(model, X, n_rois):
-    """Build the network of a model, and make sure that it gives what it should.
-
-    Parameters
-    ----------
-    model : BEIRARegressor
-        Its parameters and ``eeg_scale_``.
-    X : EEGWindows
-        Training EEG in V.
-    n_rois : int
-        Regions.
-
-    Returns
-    -------
-    network : nn.Module
-        With its first weights.
-
-    Raises
-    ------
-    TypeError
-        If it cannot be built from the parameters there are.
-    ValueError
-        If its output has another shape than it should.
-    """
-    network, sizes = network_class(model), network_sizes(model, X.shape[2])
-    try:
-        inspect.signature(network).bind(X.shape[1], n_rois, **sizes)
-    except TypeError as error:
-        raise TypeError(
-            f"{network.__name__} cannot be built as {network.__name__}(n_channels, n_rois, "
-            f"{', '.join(f'{name}=...' for name in sizes)}): {error}; what a network needs "
-            f"beside the parameters of BEIRARegressor and n_times goes into network_params."
-        ) from None
-    network = network(X.shape[1], n_rois, **sizes)
-    _check_output(network, np.array(X[:2], dtype=np.float32) / model.eeg_scale_, n_rois)
-    return network
+# Seconds before a progress bar is shown.
+DELAY = 5.0
 
 
 class Net(skorch.NeuralNet):
@@ -113,17 +40,84 @@ class Net(skorch.NeuralNet):
         self.history_.record(f"{prefix}_batch_count", len(found))
 
 
-def make_net(model, module, criterion, batch_size, validation=None, tiles=None, checkpoint=None):
-    """Compose the skorch net of a BEIRARegressor.
+def train_network(
+    network, X, y, scale, training, *, validation, mode, stride, checkpoint, random, verbose
+):
+    """Train a network by gradients.
 
     Parameters
     ----------
-    model : BEIRARegressor
-        Its parameters and ``device_``.
+    network : nn.Module
+        With its initial weights, on the device to train on; changed in place.
+    X : EEGWindows
+        Training EEG in V.
+    y : ndarray, shape (n_volumes, n_rois)
+        Standardized BOLD.
+    scale : float
+        What the EEG is divided by.
+    training : Training
+        Settings.
+    validation : tuple of (EEGWindows, ndarray) or None
+        EEG and BOLD that decide which epoch's weights are kept.
+    mode, stride : str
+        Volumes that a window estimates, and windows that are read.
+    checkpoint : Checkpoint or None
+        Saves the state of the training.
+    random : PrivateRandomNumbers
+        What order of windows and dropout draw from; has the device.
+    verbose : bool or int
+        As of BEIRARegressor.
+
+    Returns
+    -------
+    net : Net
+        Trained; ``net.module_.network`` is the network.
+    """
+    device = random.device
+    # What loads batches in other processes cannot reach the device.
+    workers = any(name.endswith("__num_workers") for name in training.skorch_params or {})
+    windows = place_eeg(X, scale, "cpu" if workers else device)
+    held_out = None
+    if validation is not None:
+        place = place_eeg(validation[0], scale, "cpu" if workers else device)
+        held_out = make_batches(validation[0], place, validation[1], mode=mode, stride=stride)
+    batches = make_batches(X, windows, y, mode=mode, stride="volume")
+    tiles = Tiles(X, training.batch_size) if stride == "window" else None
+    with random.drawn():
+        net = make_net(
+            AtVolumes(network),
+            training,
+            batch_size=training.batch_size if tiles else even_batches(len(X), training.batch_size),
+            validation=held_out,
+            tiles=tiles,
+            checkpoint=checkpoint,
+            device=device,
+            verbose=verbose,
+        ).initialize()
+        n_epochs = training.max_epochs if checkpoint is None else checkpoint.restore(net)
+        net.partial_fit(batches, None, epochs=n_epochs)
+        read = make_batches(X, windows, mode=mode, stride=stride)
+        with calibrating(net.module_), torch.no_grad():
+            for batch, _ in net.get_iterator(read):
+                net.infer(batch)
+    # These hold EEG, which no saved model should.
+    net.train_split = None
+    if tiles is not None:
+        net.iterator_train__sampler = None
+    return net
+
+
+def make_net(
+    module, training, *, batch_size, validation=None, tiles=None, checkpoint=None, device, verbose
+):
+    """Make the skorch net that trains a network.
+
+    Parameters
+    ----------
     module : AtVolumes
         What is trained.
-    criterion : nn.Module
-        Loss.
+    training : Training
+        Settings.
     batch_size : int
         Windows per step.
     validation : VolumeBatches or None
@@ -131,49 +125,50 @@ def make_net(model, module, criterion, batch_size, validation=None, tiles=None, 
     tiles : Tiles or None
         Which windows an epoch reads, where not all of them.
     checkpoint : Checkpoint or None
-        Keeps the state of the training.
+        Saves the state of the training.
+    device : str
+        Device.
+    verbose : bool or int
+        As of BEIRARegressor.
 
     Returns
     -------
     net : Net
         Not initialized.
     """
-    callbacks = list((model.skorch_params or {}).get("callbacks") or [])
+    given = dict(training.skorch_params or {})
+    callbacks = list(given.pop("callbacks", None) or [])
     if validation is not None:
         stop = EarlyStopping(
-            patience=model.patience or model.max_epochs + 1,
+            patience=training.patience or training.max_epochs + 1,
             threshold=0.0,
             threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
             load_best=True,
             sink=noop,
         )
         callbacks.append(("keep_best", stop))
-    if model.verbose:
-        callbacks.append(("progress", EpochProgress(model.max_epochs)))
+    if verbose:
+        callbacks.append(("progress", EpochProgress(training.max_epochs)))
     if checkpoint is not None:
         callbacks.append(("checkpoint", checkpoint))
-    order = {"iterator_train__shuffle": True}
-    if tiles is not None:
+    if tiles is None:
+        order = {"iterator_train__shuffle": True}
+    else:
         order = {"iterator_train__sampler": tiles}
-    params = {
-        "optimizer": torch.optim.AdamW,
-        **order,
-        **(model.skorch_params or {}),
-        "callbacks": callbacks,
-    }
     return Net(
         module,
-        criterion,
-        lr=model.lr,
-        optimizer__weight_decay=model.weight_decay,
-        max_epochs=model.max_epochs,
+        WeightedLoss(parse_loss(training.loss)),
+        lr=training.lr,
+        optimizer__weight_decay=training.weight_decay,
+        max_epochs=training.max_epochs,
         batch_size=batch_size,
         train_split=None if validation is None else predefined_split(validation),
         iterator_train__collate_fn=keep_batch,
         iterator_valid__collate_fn=keep_batch,
-        device=model.device_,
-        verbose=max(int(model.verbose) - 1, 0),
-        **params,
+        device=device,
+        verbose=max(int(verbose) - 1, 0),
+        callbacks=callbacks,
+        **{"optimizer": torch.optim.AdamW, **order, **given},
     )
 
 
@@ -199,79 +194,8 @@ def even_batches(n_windows, batch_size):
     return batch_size
 
 
-def resolve_device(device):
-    """Find the device to compute on.
-
-    Parameters
-    ----------
-    device : str
-        As given.
-
-    Returns
-    -------
-    device : str
-        As torch names it.
-
-    Raises
-    ------
-    ValueError
-        If it is not available here.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not computes(device):
-        raise ValueError(
-            f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
-            f"one, 'cpu', or the name of a GPU that torch finds, 'cuda' or 'cuda:1'."
-        )
-    return device
-
-
-def computes(device):
-    """Tell whether there is a device of this name here, by getting a number from it.
-
-    Parameters
-    ----------
-    device : str
-        As torch names it.
-
-    Returns
-    -------
-    there : bool
-        False as well for "meta", which has no numbers, and for what names no device.
-    """
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
-        return False
-    return True
-
-
-def _check_output(network, eeg, n_rois):
-    eeg = torch.from_numpy(eeg)
-    expected, axes = (len(eeg), n_rois, eeg.shape[2]), "(n_windows, n_rois, n_times)"
-    if estimates_own_volume_only(network):
-        expected, axes = expected[:2], "(n_windows, n_rois)"
-    # As in prediction: nothing is drawn, no norm learns. Lazy layers get their sizes here.
-    network.eval()
-    with torch.no_grad():
-        found = tuple(network(eeg).shape)
-    network.train()
-    if found != expected:
-        raise ValueError(
-            f"{type(network).__name__} maps EEG of shape {tuple(eeg.shape)} to {found}, "
-            f"expected {expected}, that is {axes}; a network that estimates only the volume of "
-            f"the window has the class attribute own_volume_only = True and returns "
-            f"(n_windows, n_rois)."
-        )
-
-
-# Time in s before a bar is shown.
-DELAY = 5.0
-
-
 class EpochProgress(Callback):
-    """A bar over epochs, shown only when training lasts longer than a moment.
+    """A bar over epochs, shown only if training lasts longer than a moment.
 
     Parameters
     ----------
@@ -299,4 +223,3 @@ class EpochProgress(Callback):
     def on_train_end(self, net, **kwargs):
         """Remove the bar."""
         self.bar_.close()
-        del self.bar_  # a bar holds an open stream, which cannot be pickled with the net

@@ -48,13 +48,13 @@ def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn_beira import BEIRARegressor, EEGWindows
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
     >>> from sklearn_beira.inspection import read_branches
     >>> from sklearn_beira.viz import plot_branch
     >>> rng = np.random.default_rng(0)
     >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 1))
     >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
-    >>> model = BEIRARegressor(n_branches=2).fit(X, y)
+    >>> model = BEIRARegressor(Compact(n_branches=2)).fit(X, y)
     >>> ax_map, ax_spectrum, ax_kernel = plot_branch(read_branches(model, X), 0)
     >>> ax_kernel.get_xlabel()
     'BOLD after EEG (s)'

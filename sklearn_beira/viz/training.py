@@ -57,7 +57,7 @@ def _draw_losses(regressor, ax):
         ax.plot(epochs, losses, color=COLORS[5], ls="--", lw=1.5, label="validation volumes")
         used, why = epochs[np.nanargmin(losses)], "lowest validation loss"
     ax.axvline(used, color="0.3", lw=1, ls=":", label=f"used: epoch {used}\n({why})")
-    loss = regressor.loss
+    loss = regressor.get_training().loss
     if isinstance(loss, dict):
         loss = " + ".join(f"{weight:g} {name}" for name, weight in loss.items())
     ax.set(xlabel="epoch", ylabel=f"loss: {loss}\n(BOLD in SD)")

@@ -1,53 +1,40 @@
-"""Torch modules. A network is one file here and one line in ``ARCHITECTURES``.
+"""Torch modules of the architectures.
 
-A network is built as ``Net(n_channels, n_rois, **sizes)``, where ``sizes`` are those parameters of
-``BEIRARegressor`` (and ``n_times``) that its signature names, and what the regressor's
-``network_params`` hold. Its ``forward`` maps EEG of shape ``(n_windows, n_channels, n_times)`` to
-BOLD of shape ``(n_windows, n_rois, n_times)``: the estimate at sample t is that of the BOLD one
-delay later. A network that estimates only the volume of the window says so by the class attribute
-``own_volume_only = True``, and returns ``(n_windows, n_rois)``.
+A network is made as ``Network(n_channels, n_rois, **sizes)``, by its class in ``architectures.py``.
+Its ``forward`` maps EEG of shape ``(n_windows, n_channels, n_times)`` to BOLD of shape
+``(n_windows, n_rois, n_times)``: the estimate at sample t is that of the BOLD one delay later. A
+network that estimates only the volume of the window has the class attribute
+``own_volume_only = True`` and returns ``(n_windows, n_rois)``.
 
-A network that has a method ``at(eeg, stops)``, which maps a continuous stretch ``(n_channels,
-n_times)`` to the volumes whose windows end before the samples ``stops``, predicts whole recordings
-by it. One with the class attribute ``starts_from_data = True`` gets its weights from
-``_start.start_from_data`` before any training by gradients.
-
-To be readable by ``inspection`` it has a module ``branches``, with the weights ``spatial`` and
-``bandpass``, that maps EEG to envelopes, and a method ``decode(envelopes, n_times)`` for the rest.
-
-Users' networks keep to the same rules and need no line here: ``BEIRARegressor`` takes the class.
+Two methods are optional. ``at(eeg, stops)`` maps a continuous stretch ``(n_channels, n_times)`` to
+the volumes whose windows end before the samples ``stops``: prediction then reads whole recordings
+in one pass. For ``inspection``, a network has a module ``branches``, with the weights ``spatial``
+and ``bandpass``, that maps EEG to envelopes, and a method ``decode(envelopes, n_times)`` for the
+rest.
 """
 
+import torch
 from torch import nn
 
-from .autoencoder import BEIRANet
-from .brainwavelinker import BrainWaveLinkerNet
-from .compact import CompactNet
-from .eegnet import EEGNet
-
-#: Network classes by the name that ``BEIRARegressor(architecture=...)`` takes.
-ARCHITECTURES = {
-    "autoencoder": BEIRANet,
-    "compact": CompactNet,
-    "brainwavelinker": BrainWaveLinkerNet,
-    "eegnet": EEGNet,
-}
+__all__ = ["AtVolumes", "estimates_own_volume_only"]
 
 
 class AtVolumes(nn.Module):
-    """A network read at the volumes only.
+    """A network whose output is read at the volumes only.
 
     Parameters
     ----------
     network : nn.Module
-        One of ``ARCHITECTURES``, or a network by the same rules.
+        A network by the rules above.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, eeg, window, sample):
+    def forward(
+        self, eeg: torch.Tensor, window: torch.Tensor, sample: torch.Tensor
+    ) -> torch.Tensor:
         """Map EEG to the BOLD (n_estimates, n_rois) of volumes.
 
         Parameters
@@ -64,8 +51,8 @@ class AtVolumes(nn.Module):
         return bold[window, :, sample]
 
 
-def estimates_own_volume_only(network):
-    """Tell whether a network, or its class, gives no BOLD but that of the window's own volume.
+def estimates_own_volume_only(network: nn.Module | type) -> bool:
+    """Whether a network, or its class, estimates only the volume of the window.
 
     Parameters
     ----------
@@ -78,19 +65,3 @@ def estimates_own_volume_only(network):
         True for output of shape (n_windows, n_rois), False for (n_windows, n_rois, n_times).
     """
     return bool(getattr(network, "own_volume_only", False))
-
-
-def starts_from_data(network):
-    """Tell whether a network, or its class, gets its first weights from the data.
-
-    Parameters
-    ----------
-    network : nn.Module or type
-        Network or its class.
-
-    Returns
-    -------
-    starts_from_data : bool
-        True for a network that ``_start.start_from_data`` knows.
-    """
-    return bool(getattr(network, "starts_from_data", False))

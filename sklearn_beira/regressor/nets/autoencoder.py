@@ -19,7 +19,7 @@ from .chunks import run_in_chunks
 from .convolution import convolve, transform_kernel
 
 
-class BEIRANet(nn.Module):
+class AutoencoderNetwork(nn.Module):
     """One regression autoencoder per region.
 
     Parameters

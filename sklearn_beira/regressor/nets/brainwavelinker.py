@@ -7,7 +7,7 @@ from .augmentation import vary_windows
 from .branches import make_parameter
 
 
-class BrainWaveLinkerNet(nn.Module):
+class BrainWaveLinkerNetwork(nn.Module):
     """Spatial filter, blocks of strided convolution, and a temporal convolution to the regions.
 
     The published description gives the 1x1 convolution over channels, three blocks of [convolution
@@ -37,9 +37,9 @@ class BrainWaveLinkerNet(nn.Module):
     dropout : float
         Dropout in every block.
     max_shift : int
-        In training every window gets a random sign, and all are moved by a random time of fewer
-        samples than this, see :func:`~sklearn_beira.regressor.nets.augmentation.vary_windows`; 0 trains on
-        the windows as they are. It is not part of the published description.
+        In training every window gets a random sign, and all windows are shifted by a random number
+        of samples below this (:mod:`~sklearn_beira.regressor.nets.augmentation`); 0 trains on the
+        windows as they are. Not part of the published description.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from torch import nn
 from .branches import PowerBranches
 
 
-class CompactNet(nn.Module):
+class CompactNetwork(nn.Module):
     r"""Branches of every region, their power read by one delay kernel each.
 
     .. math:: \hat y_r(t) = b_r + \sum_k \sum_l h_{r,k}(l)\, e_{r,k}(t - l)
@@ -16,7 +16,7 @@ class CompactNet(nn.Module):
     :math:`h_{r,k}`, which covers the window, plays the part of the hemodynamic response.
 
     The network is convolutional: :meth:`at` reads all volumes of a stretch of recording in one
-    pass. Its weights are set from the data by :func:`sklearn_beira.regressor.closed_form.start_from_data`.
+    pass. :func:`~sklearn_beira.regressor.closed_form.fit_closed_form` sets its weights.
 
     Parameters
     ----------
@@ -38,7 +38,6 @@ class CompactNet(nn.Module):
     """
 
     own_volume_only = True
-    starts_from_data = True
 
     def __init__(self, n_channels, n_rois, n_times, *, n_branches=16, n_taps=101, segment=50):
         super().__init__()

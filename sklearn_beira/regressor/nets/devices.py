@@ -47,3 +47,51 @@ def has_room(device, n_bytes):
         return False
     free, _ = torch.cuda.mem_get_info(device)
     return n_bytes <= free // 2
+
+
+def resolve_device(device):
+    """Find the device to compute on.
+
+    Parameters
+    ----------
+    device : str
+        As given.
+
+    Returns
+    -------
+    device : str
+        As torch names it.
+
+    Raises
+    ------
+    ValueError
+        If it is not available here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not computes(device):
+        raise ValueError(
+            f"device={device!r} is not available here; use 'auto', which takes CUDA where there is "
+            f"one, 'cpu', or the name of a GPU that torch finds, 'cuda' or 'cuda:1'."
+        )
+    return device
+
+
+def computes(device):
+    """Whether there is a device of this name here, found out by getting a number from it.
+
+    Parameters
+    ----------
+    device : str
+        As torch names it.
+
+    Returns
+    -------
+    there : bool
+        False as well for "meta", which has no numbers, and for what names no device.
+    """
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
+        return False
+    return True

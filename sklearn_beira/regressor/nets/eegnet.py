@@ -7,7 +7,7 @@ from .augmentation import vary_windows
 from .branches import fir_filter, make_parameter
 
 
-class EEGNet(nn.Module):
+class EEGNetNetwork(nn.Module):
     """Temporal and spatial filters, a separable convolution, pools, and a read-out per region.
 
     The layers of EEGNet-``n_temporal``,``depth`` [1]_ with a linear read-out of every region:
@@ -35,9 +35,9 @@ class EEGNet(nn.Module):
     dropout : float
         Dropout behind each pool.
     max_shift : int
-        In training every window gets a random sign, and all are moved by a random time of fewer
-        samples than this, see :func:`~sklearn_beira.regressor.nets.augmentation.vary_windows`; 0 trains on
-        the windows as they are. It is not part of the published description.
+        In training every window gets a random sign, and all windows are shifted by a random number
+        of samples below this (:mod:`~sklearn_beira.regressor.nets.augmentation`); 0 trains on the
+        windows as they are. Not part of the published description.
 
     Raises
     ------

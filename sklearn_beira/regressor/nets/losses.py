@@ -108,7 +108,9 @@ class WeightedLoss(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from sklearn_beira.regressor.nets.losses import WeightedLoss
+    >>> from sklearn_beira import LOSSES, WeightedLoss
+    >>> list(LOSSES)
+    ['mse', 'mae', 'correlation', 'riemannian']
     >>> y_true = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
     >>> WeightedLoss({"mse": 0.5, "mae": 1.0})(y_true + 1.0, y_true).item()
     1.5

@@ -1,0 +1,77 @@
+"""From a network and EEG to standardized BOLD: plain functions on arrays."""
+
+import numpy as np
+import torch
+
+from .batches import cut_pieces, make_batches, place_eeg
+from .nets import AtVolumes
+
+# Windows that go through a network at a time.
+_BATCH = 32
+
+
+@torch.no_grad()
+def estimate_bold(network, X, scale, *, mode, stride, device):
+    """Estimate standardized BOLD from EEG.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained network.
+    X : EEGWindows
+        EEG in V.
+    scale : float
+        What the EEG is divided by.
+    mode, stride : str
+        Volumes that a window estimates, and windows that are read.
+    device : str
+        Device of the network.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_volumes, n_rois)
+        Estimates.
+    """
+    network.eval()
+    if hasattr(network, "at"):
+        return _estimate_stretches(network, X, scale, device)
+    batches = make_batches(X, place_eeg(X, scale, device), mode=mode, stride=stride)
+    at_volumes, estimates = AtVolumes(network), []
+    for start in range(0, len(batches), _BATCH):
+        batch, _ = batches.__getitems__(np.arange(start, min(start + _BATCH, len(batches))))
+        estimates.append(at_volumes(**batch).cpu().numpy())
+    return average_overlaps(np.concatenate(estimates), batches.rows[batches.rows >= 0], len(X))
+
+
+def _estimate_stretches(network, X, scale, device):
+    """Estimate whole stretches of EEG in one pass, so that no sample is filtered twice."""
+    estimates, rows = [], []
+    for piece in cut_pieces(X):
+        eeg = piece.scaled_eeg(scale, device)
+        stops = torch.from_numpy(piece.stops).to(device)
+        estimates.append(network.at(eeg, stops).cpu().numpy())
+        rows.append(piece.rows)
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(estimates)[order].astype(np.float64)
+
+
+def average_overlaps(estimates, rows, n_volumes):
+    """Average the estimates of each volume over the windows that hold it.
+
+    Parameters
+    ----------
+    estimates : ndarray, shape (n_estimates, n_rois)
+        Output of the network at the volumes.
+    rows : ndarray of int, shape (n_estimates,)
+        Volume of each estimate.
+    n_volumes : int
+        Number of volumes.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_volumes, n_rois)
+        Mean estimate of every volume.
+    """
+    total = np.zeros((n_volumes, estimates.shape[-1]))
+    np.add.at(total, rows, estimates)
+    return total / np.bincount(rows, minlength=n_volumes)[:, None]
