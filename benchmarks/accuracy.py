@@ -301,8 +301,8 @@ def print_world(rows):
         for cell in columns.values():
             one = cell[cell["model"] == model]
             line.append(describe(one["mean_r"], one["best_r"]))
-        for part in lengths.values():
-            line.append(f"{part.loc[part['model'] == model, 'processor_s'].mean():.1f}")
+        of_model = (part.loc[part["model"] == model] for part in lengths.values())
+        line.extend(f"{part['processor_s'].mean():.1f}" for part in of_model)
         body.append(line)
     differences = [difference(by_seed(cell), cell["world"].iloc[0]) for cell in columns.values()]
     body.append([f"{OURS} − best rival", *differences, *("" for _ in lengths)])

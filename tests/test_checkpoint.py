@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,7 +260,7 @@ print(status)
 def kill_and_go_on(folder, n_kills):
     """Run a fit in processes that are killed at random moments, then one that is left alone."""
     command = [sys.executable, "-c", SCRIPT, str(folder), str(n_kills)]
-    env = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, env=env, text=True, check=True)
     assert done.stdout == "0\n"
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import joblib
 import mne
@@ -134,7 +135,7 @@ def describe(X):
     base = X.recordings[0]
     while not isinstance(base, np.memmap):
         base = base.base
-    return os.path.abspath(base.filename), np.asarray(X[:2])
+    return Path(base.filename).resolve(), np.asarray(X[:2])
 
 
 def test_a_worker_reads_the_file_itself_and_not_a_copy(study, tmp_path):
@@ -142,7 +143,7 @@ def test_a_worker_reads_the_file_itself_and_not_a_copy(study, tmp_path):
     # Below 1 byte everything would be copied to a file of joblib's own.
     found = joblib.Parallel(n_jobs=2, max_nbytes=1)(joblib.delayed(describe)(X) for _ in range(2))
     for path, eeg in found:
-        assert os.path.dirname(path) == str(tmp_path)
+        assert path.parent == tmp_path.resolve()
         np.testing.assert_array_equal(eeg, study[0][:2])
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import joblib
 import matplotlib as mpl
@@ -57,7 +58,7 @@ def process_state():
         "Matplotlib": dict(mpl.rcParams),
         "figures": plt.get_fignums(),
         "environment": dict(os.environ),
-        "folder": os.getcwd(),
+        "folder": Path.cwd(),
         "threads": {t.name for t in threading.enumerate() if t.name.startswith("region")},
     }
 

@@ -1,6 +1,5 @@
 """Recordings in files, which every process opens itself."""
 
-import contextlib
 import math
 import os
 import tempfile
@@ -34,7 +33,7 @@ class RecordingFile:
     """
 
     def __init__(self, path, offset, shape, dtype, strides):
-        self.path = os.path.abspath(path)
+        self.path = os.path.abspath(path)  # noqa: PTH100 (links stay, ".." goes)
         self.offset, self.shape, self.strides = int(offset), tuple(shape), tuple(strides)
         self._dtype = np.dtype(dtype).str
         self._stamp = _stamp(self.path)
@@ -42,10 +41,12 @@ class RecordingFile:
 
     @property
     def dtype(self):
+        """Type of the numbers."""
         return np.dtype(self._dtype)
 
     @property
     def nbytes(self):
+        """Size of the array in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
@@ -202,10 +203,9 @@ def write_recording(folder, shape, dtype, pieces, name):
             os.link(temporary, path)
         except OSError:
             if find_recording(path) is None:  # damaged, or the disk has no links
-                os.replace(temporary, path)
+                Path(temporary).replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -240,5 +240,5 @@ def _unwritable(folder, error):
 
 
 def _stamp(path):
-    status = os.stat(path)
+    status = Path(path).stat()
     return status.st_size, status.st_mtime_ns

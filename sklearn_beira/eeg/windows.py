@@ -248,6 +248,7 @@ class EEGWindows:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Shape (n_windows, n_channels, n_times) of the array that it looks like."""
         held_arrays = self._recordings if self.epoched else self._recordings[0]
         return len(self.times), held_arrays.shape[-2], self._n_times
 
@@ -277,12 +278,14 @@ class EEGWindows:
 
     @property
     def dtype(self) -> np.dtype:
+        """Type of the numbers."""
         if self.epoched:
             return self._recordings.dtype
         return np.result_type(*{r.dtype for r in self._recordings})
 
     @property
     def subjects(self) -> np.ndarray | None:
+        """Subject of each window, or None."""
         return None if self._subjects is None else np.asarray(self._subjects)[self.groups]
 
     @property
