@@ -66,6 +66,7 @@ class HostWindows:
         self.X, self.scale, self.device = X, scale, device
 
     def __call__(self, indices):
+        """Return windows, scaled and on the device."""
         eeg = np.array(self.X[indices], dtype=np.float32)
         eeg /= self.scale
         return send(eeg, self.device)
@@ -98,6 +99,7 @@ class DeviceWindows:
         self.window = torch.arange(n_times, device=device)
 
     def __call__(self, indices):
+        """Return windows, scaled and on the device."""
         at = send(self.starts[indices], self.device)[:, None] + self.window
         return self.eeg[:, at].transpose(0, 1).contiguous()
 
