@@ -2,39 +2,39 @@
 A network of your own
 =====================
 
-:class:`~sklearn_beira.CustomNetwork` takes your torch module. Filters, windows, scaling, folds,
-search and nulls stay what they are. :doc:`/user_guide/your_own_network` has the rules, this page a
-small network that reads log power, beside a ridge and the default model.
+:class:`~sklearn_beira.BEIRARegressor` trains any torch module. Filters, windows, scaling, folds,
+search and nulls stay the same. :doc:`/user_guide/your_own_network` has the rules. This example
+compares a small network of log power with a ridge and the default model.
 
-The recording is **simulated** and short: which model wins here says nothing about your data.
+The recording is **simulated** and short: which model wins says nothing about your data.
 """
 
 # %%
 # The module
 # ----------
-# It maps EEG ``(n_windows, n_channels, n_times)``, scaled to a standard deviation of 1, to BOLD
-# ``(n_windows, n_rois)``, scaled as well. ``own_volume_only`` says that a window estimates the
-# volume at its end and no other. ``n_times`` is given because the signature asks for it.
+# It maps EEG ``(n_windows, n_channels, n_times)``, scaled to a standard deviation of 1, to scaled
+# BOLD ``(n_windows, n_rois)``. ``own_volume_only`` says that a window estimates only the volume at
+# its end.
 
 import matplotlib.pyplot as plt
 import torch
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from sklearn_beira import (
     BEIRARegressor,
+    BlockedKFold,
     CustomNetwork,
     EEGFilter,
     Training,
     Windower,
     align,
     compare,
+    make_band_power_ridge,
+    make_eeg_fmri,
+    plot_training,
 )
-from sklearn_beira.baselines.makers import make_band_power_ridge
-from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.viz import plot_training
 
 
 class LogPowerNet(nn.Module):
@@ -60,51 +60,51 @@ class LogPowerNet(nn.Module):
 # %%
 # In the regressor
 # ----------------
-# :class:`~sklearn_beira.CustomNetwork` holds the class and its parameters,
-# :class:`~sklearn_beira.Training` says how it is trained: with strong weight decay, as there are
-# few volumes.
+# ``CustomNetwork`` holds the class and its parameters, ``Training`` how it is trained: here with
+# strong weight decay, because there are few volumes. The last fifth of the training volumes
+# selects the epoch.
 
 HISTORY = 16.0  # seconds of EEG that predict a volume
 run = make_eeg_fmri(duration=480.0, n_channels=8, n_rois=2, random_state=0)
 X, y = align(run.raws, run.bolds, trigger="mri", tmin=-HISTORY, tmax=0.0, verbose="error")
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
-training = Training(
-    max_epochs=60, batch_size=64, lr=1e-2, weight_decay=0.3, validation_fraction=0.2, patience=15
-)
 net = BEIRARegressor(
-    CustomNetwork(LogPowerNet, {"n_filters": 8, "segment": 100, "dropout": 0.3}),
-    training=training,
+    CustomNetwork(LogPowerNet, {"n_filters": 8, "segment": 100}),
+    training=Training(
+        max_epochs=60,
+        batch_size=64,
+        lr=1e-2,
+        weight_decay=0.3,
+        validation_fraction=0.2,
+        patience=15,
+    ),
     random_state=0,
     verbose=False,
 )
-model = Pipeline([("window", Windower(HISTORY)), ("net", net)])
+model = make_pipeline(Windower(HISTORY), net)
 model
 
 # %%
 # Does it learn?
 # --------------
-# The last fifth of the training volumes decides which epoch's weights are kept, with a gap between
-# it and the rest. The loss is the squared error of BOLD scaled to SD 1: at 1 the network is as good
-# as the mean.
+# The loss is the squared error of BOLD scaled to SD 1. At 1 the network is as good as the mean.
 
 fitted = clone(model).fit(X, y)
 ax = plot_training(fitted)
 
 # %%
-# Against its rivals
-# ------------------
-# The same folds, the same volumes, the same null. Each fold trains the network anew and keeps its
-# own part of the training volumes apart.
+# Against baselines
+# -----------------
+# The same folds, volumes and null. Each fold trains the network anew.
 
 models = {
     "LogPowerNet": model,
-    "BEIRA": Pipeline([("window", Windower(HISTORY)), ("beira", BEIRARegressor(verbose=False))]),
-    "ridge": make_band_power_ridge(HISTORY),
+    "BEIRA": make_pipeline(Windower(HISTORY), BEIRARegressor(verbose=False)),
+    "ridge": make_band_power_ridge(),
 }
 comparison = compare(
     models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False
 )
-print(f"Pearson's r over {len(y)} volumes, predicted out of fold")
 comparison.summary(ceiling=run.truth.noise_ceiling)
 
 # %%
@@ -113,9 +113,6 @@ fig = plt.figure(figsize=(8, 2.4), layout="constrained")
 _ = comparison.plot(ceiling=run.truth.noise_ceiling, fig=fig)
 
 # %%
-# Parameters can be searched like any other: ``net__training__lr``, ``net__training__max_epochs``,
-# or ``net__architecture__params`` as a whole, ``[{"n_filters": 4}, {"n_filters": 8}]``.
-#
-# For workers (``n_jobs``) and for saving, the class has to live in a module that they can import;
-# a class written in a notebook cell cannot be found there. Scalp maps need a network with branches:
-# see :doc:`/user_guide/your_own_network`.
+# Search parameters like any other, by nested names: ``training__lr``, ``architecture__params``.
+# For workers (``n_jobs``) and for saving, put the class into a module that can be imported. Scalp
+# maps need a network with branches: :doc:`/user_guide/your_own_network`.
