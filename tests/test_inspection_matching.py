@@ -138,21 +138,21 @@ def test_fits_that_cannot_be_matched_are_refused(branches):
     def changed(**entries):
         return Bunch(**{**branches, **entries})
 
-    with pytest.raises(ValueError, match="between two fits or more, got 1"):
+    with pytest.raises(ValueError, match="two or more fits, got 1"):
         match_branches([branches], 0)
-    with pytest.raises(TypeError, match="fit 1 must be what read_branches returns, got ndarray"):
+    with pytest.raises(TypeError, match="fit 1 must be a result of read_branches, got ndarray"):
         match_branches([branches, branches.patterns], 0)
     with pytest.raises(ValueError, match=r"fit 1 has other channels than fit 0 \(\['a'"):
         match_branches([branches, changed(ch_names=[*"abcdefghijklmnop"])], 0)
     with pytest.raises(ValueError, match="fit 1 has other frequencies than fit 0; read"):
         match_branches([branches, changed(frequencies=branches.frequencies * 2)], 0)
-    with pytest.raises(ValueError, match="fit 0 has no region 'Thalamus', but Left Caudate, Right"):
+    with pytest.raises(ValueError, match=r"fit 0 has no region 'Thalamus'; .* Left Caudate, Right"):
         match_branches([branches, branches], "Thalamus")
     with pytest.raises(ValueError, match="a name or a number from 0 to 1, got 2"):
         match_branches([branches, branches], 2)
     with pytest.raises(ValueError, match="n_branches=7, but the region has 6 in fit 0"):
         match_branches([branches, branches], 0, n_branches=7)
-    with pytest.raises(ValueError, match="n_branches must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_branches must be an integer of at least 1, got 0"):
         match_branches([branches, branches], 0, n_branches=0)
 
 
@@ -187,7 +187,7 @@ def test_random_weights_lose_the_maps(model, branches, study):
 
 def test_random_copies_of_nothing_are_refused(model, study):
     with pytest.raises(
-        ValueError, match="n_surrogates must be a whole number of at least 1, got 0"
+        ValueError, match="n_surrogates must be an integer of at least 1, got 0"
     ):
         maps_of_random_weights(model, study[0], n_surrogates=0)
     with pytest.raises(TypeError, match="search over these, got EEGFilter"):

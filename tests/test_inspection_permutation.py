@@ -187,9 +187,9 @@ def test_bad_input_is_refused(two_recordings):
         ValueError, match=r"cover 55.0 s of recording 0, less than two blocks of 30"
     ):
         channel_importance(model, X, y)
-    with pytest.raises(ValueError, match="n_repeats must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_repeats must be an integer of at least 1, got 0"):
         channel_importance(model, X, y, n_repeats=0)
-    with pytest.raises(ValueError, match="block must be a length above 0, in s, got -3"):
+    with pytest.raises(ValueError, match="block must be a positive length in s, got -3"):
         channel_importance(model, X, y, block=-3)
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[52, 40\]"):
         channel_importance(model, X, y[:40])
@@ -197,7 +197,7 @@ def test_bad_input_is_refused(two_recordings):
         channel_importance(model, X, np.full_like(y, np.nan))
     with pytest.raises(ValueError, match=r"\(n_volumes, n_channels, n_times\), got 2 dimensions"):
         channel_importance(model, y, y)
-    with pytest.raises(ValueError, match="X has one window, which has none to change places with"):
+    with pytest.raises(ValueError, match="X has one epoch, but permutation needs at least two"):
         channel_importance(model, np.asarray(X[:1]), y[:1])
     with pytest.raises(NotFittedError):
         channel_importance(Witness(), X, y)

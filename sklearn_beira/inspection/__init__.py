@@ -1,10 +1,9 @@
-"""What a fitted model has learned, read from its branches: arrays in, arrays out.
+"""Read what a fitted model has learned from its branches, as arrays.
 
-``reading`` puts together what the other modules compute: maps and spectra (``patterns``), what
-moves the prediction (``importance``), and how BOLD follows a branch in time (``responses``).
-``envelopes`` follows the branches over a recording, ``permutation`` asks which channels and bands
-a model needs, ``matching`` compares the branches of several fits, and ``randomisation`` those of a
-model with copies that have learned nothing.
+``reading`` combines the maps and spectra of ``patterns``, the importances of ``importance`` and the
+delay kernels of ``responses``. ``envelopes`` computes the envelopes over a recording,
+``permutation`` measures which channels and bands a model needs, ``matching`` compares the branches
+of several fits, and ``randomization`` compares a model with copies whose weights are shuffled.
 """
 
 from .envelopes import branch_envelopes

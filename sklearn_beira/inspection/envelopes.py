@@ -1,33 +1,37 @@
-"""The envelopes of the branches over a recording."""
+"""Envelopes of the branches over a recording."""
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from .network import at_regressor
 from .responses import steps_of
 
 
-def branch_envelopes(model, X):
-    """Follow the envelope of every branch over the EEG.
+def branch_envelopes(model: BaseEstimator, X) -> Bunch:
+    """Compute the envelope of every branch over the recordings.
 
-    Stretches of a recording are read in one pass, so that no window has edges of its own: the
-    values are those that the windows give, away from the half FIR filter at their ends.
+    Each continuous stretch of a recording is filtered as a whole. The values equal those in the
+    windows, except within half a FIR filter of the ends of a window.
 
     Parameters
     ----------
     model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+    X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
         EEG that the model can predict from.
 
     Returns
     -------
     envelopes : Bunch
-        Lists with an entry per continuous stretch: ``envelopes`` (n_filters, n_values), of
-        "compact" the power relative to its mean in training, minus 1; ``times`` (n_values,), the
-        center of what each value stands for, in s from the start of its recording; ``groups``,
-        the number of the recording. Every epoch of an epoched array is a recording.
+        Lists with one entry per continuous stretch:
+
+        - ``envelopes`` (n_filters, n_values); for "compact" the power relative to its mean in
+          training, minus 1;
+        - ``times`` (n_values,), the center of the segment of each value, in s from the start of the
+          recording;
+        - ``groups``, the number of the recording. Each epoch of an epoched array is a recording.
 
     Examples
     --------
@@ -51,7 +55,7 @@ def branch_envelopes(model, X):
         eeg = np.array(recordings[k][:, start:stop], dtype=np.float32) / regressor.eeg_scale_
         with torch.no_grad():
             values = network.branches(torch.from_numpy(eeg)[None].to(regressor.device_))[0]
-        # Counted from the end, as in windows.
+        # Segments are counted from the end, as in windows.
         ago = margin + (np.arange(values.shape[1])[::-1] + 0.5) * step
         found.envelopes.append(values.cpu().numpy().astype(float))
         found.times.append((stop - ago) / X.sfreq)

@@ -1,14 +1,16 @@
-"""How much each branch matters to each region."""
+"""Importance of each branch for each region."""
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import normalize
 
-from .network import at_regressor, envelope_batches, estimate, owners, to_one
+from .network import at_regressor, envelope_batches, estimate, owners
 from .responses import differentiate
 
 
-def branch_importance(model, X, *, method="gradient"):
-    r"""Compute how much each branch moves the prediction of each region.
+def branch_importance(model: BaseEstimator, X, *, method: str = "gradient") -> np.ndarray:
+    r"""Compute how strongly each branch affects the prediction of each region.
 
     "gradient" is the mean of gradient times activation [1]_,
 
@@ -16,29 +18,29 @@ def branch_importance(model, X, *, method="gradient"):
               \frac{\partial \hat y_r}{\partial e_k(t)}\, e_k(t) \right|
 
     over windows and times, where :math:`e_k` is the envelope of branch k and :math:`\hat y_r` the
-    estimate of the window's own volume. "leave_out" holds the envelope at its mean,
+    prediction for the volume of the window. "leave_out" replaces the envelope by its mean,
 
     .. math:: \mathrm{importance}_{r,k} = \frac{
               \operatorname{SD}(\hat y_r - \hat y_r^{(e_k = \bar e_k)})}
               {\operatorname{SD}(\hat y_r)}
 
-    over windows: 0 says that the branch is not needed, 1 that the prediction changes as much
-    without it as it varies at all. Two branches that say the same may both have more than 1, when
-    they cancel; where they add, the values of all branches sum to more than 1.
+    over windows. It is 0 if the prediction does not depend on the branch, and 1 if the prediction
+    changes as much as it varies. If two similar branches cancel each other, both can exceed 1.
 
     Parameters
     ----------
     model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        EEG that the model can predict from, best the training EEG.
+    X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
+        EEG that the model can predict from, preferably the training EEG.
     method : {"gradient", "leave_out"}
-        Which of the two.
+        Kind of importance.
 
     Returns
     -------
     importance : ndarray, shape (n_rois, n_filters)
-        "gradient": relative to the region's largest. 0 for the branches of other regions.
+        Importance; 0 for the branches of other regions. With "gradient", it is relative to the
+        largest value of the region.
 
     References
     ----------
@@ -60,7 +62,7 @@ def branch_importance(model, X, *, method="gradient"):
         raise ValueError(f"method must be 'gradient' or 'leave_out', got {method!r}.")
     regressor, X = at_regressor(model, X)
     if method == "gradient":
-        return to_one(differentiate(regressor, X).activation)
+        return normalize(differentiate(regressor, X).activation, norm="max")
     return _leave_out(regressor, X)
 
 
@@ -71,7 +73,7 @@ def _leave_out(regressor, X):
         envelopes.mean(dim=-1).double().sum(dim=0) for envelopes in envelope_batches(regressor, X)
     )
     means = (means / len(X)).float()[:, None]
-    # What is left out at a time: one branch, or one of every region, which reads no other's.
+    # Regions that share no branches can leave out one branch each at the same time.
     sets = np.arange(len(owner))[:, None]
     if (owner >= 0).all():
         sets = sets.reshape(n_rois, -1).T

@@ -1,41 +1,41 @@
-"""Branches of several fits beside each other: their order and sign are arbitrary."""
+"""Match the branches of several fits, whose order and signs are arbitrary."""
 
 from itertools import combinations
 from numbers import Integral
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
-from .network import to_one
-from .patterns import abs_cosines, overlaps, share_rows, unit_rows
+from .patterns import abs_cosines, overlaps
 
-# Average and assign in turn; the assignment settles after a few.
+# Averaging and assignment alternate; usually the assignment is stable after a few rounds.
 _MAX_ROUNDS = 20
 
 
-def match_branches(runs, region, *, n_branches=3):
+def match_branches(runs: list[Bunch], region: str | int, *, n_branches: int = 3) -> Bunch:
     r"""Match the branches of a region across fits, and average them.
 
-    Branches i and j of two fits are as similar as their scalp maps and their spectra,
+    The similarity of branches i and j of two fits is that of their scalp maps and spectra,
 
     .. math:: s_{ij} = |\cos(a_i, a_j)| \sum_f \min(\tilde g_i(f), \tilde g_j(f))
 
-    with the spatial patterns a and the frequency patterns :math:`\tilde g`, scaled to a sum of 1:
-    1 for the same branch, whatever its sign. The fit whose most important branches resemble those
-    of the others most is the first template. Every fit's branches are assigned to it, one to one,
-    so that the similarities sum to the most [1]_; the averages are the next template, until the
-    assignment stays.
+    with the spatial patterns a and the frequency patterns :math:`\tilde g`, scaled to a sum of 1.
+    It is 1 for the same branch, whatever its sign. The first template consists of the most
+    important branches of the fit that is most similar to the others. The branches of every fit are
+    assigned to the template, one to one, with the largest sum of similarities [1]_. The averages of
+    matched branches are the next template, until the assignment no longer changes.
 
     Parameters
     ----------
     runs : list of Bunch
-        What :func:`read_branches` returns for each fold or subject: the same channels, the same
+        Results of :func:`read_branches` for each fold or subject, with the same channels and
         frequencies.
     region : str or int
         Name or number of the region. Names are looked up in each fit.
     n_branches : int
-        How many to match: the most important ones of the first template.
+        Number of branches to match, the most important ones of the first template.
 
     Returns
     -------
@@ -46,11 +46,11 @@ def match_branches(runs, region, *, n_branches=3):
           n_frequencies), averages scaled to a maximum of 1, and ``frequencies``;
         - ``importance`` (n_branches,), the mean;
         - ``stability`` (n_branches,), the mean similarity over all pairs of fits;
-        - ``delay_kernels`` (n_branches, n_lags), averages over ``lags``, and ``kernel_stability``
-          (n_branches,), the mean cosine of the kernels of two fits, from 1 for the same response
-          to -1 for the opposite one; all three None where fits have different lags;
-        - by fit: ``indices`` (n_runs, n_branches), the number of each branch in its fit, ``signs``
-          (n_runs, n_branches), and ``aligned_patterns`` (n_runs, n_branches, n_channels);
+        - ``delay_kernels`` (n_branches, n_lags), the averages, their ``lags``, and
+          ``kernel_stability`` (n_branches,), the mean cosine of the kernels of two fits, from 1 for
+          the same response to -1 for the opposite one; all None if the fits have different lags;
+        - for each fit, ``indices`` (n_runs, n_branches), the number of each branch in the fit,
+          ``signs`` (n_runs, n_branches), and ``aligned_patterns`` (n_runs, n_branches, n_channels);
         - ``ch_names`` and ``info``.
 
     Raises
@@ -58,14 +58,13 @@ def match_branches(runs, region, *, n_branches=3):
     ValueError
         If there are fewer than two fits, or their channels, frequencies or regions differ.
     TypeError
-        If a fit is not what :func:`read_branches` returns.
+        If a fit is not a result of :func:`read_branches`.
 
     Notes
     -----
-    Stability says that fits agree, not that they are right. The folds of a cross-validation share
-    most of their data. Maps that have nothing to do with BOLD agree as well, where the EEG has few
-    strong sources: compare with regions that cannot be predicted. Their kernels may well be
-    opposite in two fits.
+    Stable branches agree between fits, but need not be right. The folds of a cross-validation
+    share most of their data, and if the EEG has few strong sources, even maps that are unrelated to
+    BOLD agree. Compare with regions that cannot be predicted.
 
     References
     ----------
@@ -93,9 +92,9 @@ def match_branches(runs, region, *, n_branches=3):
         own = np.flatnonzero((run.regions == row) | (run.regions == -1))
         own = own[np.argsort(-run.importance[row, own], kind="stable")]
         numbers.append(own)
-        # Each fit has the same say: maps of length 1, spectra with a sum of 1.
-        patterns.append(unit_rows(run.patterns[own]))
-        spectra.append(share_rows(run.frequency_patterns[own]))
+        # Scaled, so that each fit has the same weight in averages.
+        patterns.append(normalize(run.patterns[own]))
+        spectra.append(normalize(run.frequency_patterns[own], norm="l1"))
 
     def assign(template, spectrum):
         orders = []
@@ -120,8 +119,8 @@ def match_branches(runs, region, *, n_branches=3):
     importance = np.mean([run.importance[row, i] for run, row, i in taken], axis=0)
     rank = np.argsort(-importance, kind="stable")
     return Bunch(
-        patterns=to_one(template)[rank],
-        frequency_patterns=to_one(shapes.mean(axis=0))[rank],
+        patterns=normalize(template, norm="max")[rank],
+        frequency_patterns=normalize(shapes.mean(axis=0), norm="max")[rank],
         importance=importance[rank],
         stability=_stability(maps, shapes)[rank],
         indices=indices[:, rank],
@@ -139,13 +138,13 @@ def _kernels(taken):
     if any(not np.array_equal(run.lags, lags) for run, _, _ in taken):
         return {"delay_kernels": None, "lags": None, "kernel_stability": None}
     kernels = np.array([run.delay_kernels[row, i] for run, row, i in taken])
-    pairs = combinations(unit_rows(kernels), 2)
+    pairs = combinations(map(normalize, kernels), 2)
     stability = np.mean([(one * other).sum(axis=1) for one, other in pairs], axis=0)
     return {"delay_kernels": kernels.mean(axis=0), "lags": lags, "kernel_stability": stability}
 
 
 def _medoid(patterns, spectra, n_branches):
-    """The fit whose most important branches find the most similar ones in the others."""
+    """Find the fit whose most important branches are most similar to those of the others."""
     totals = []
     for maps, shapes in zip(patterns, spectra, strict=True):
         similar = (
@@ -157,16 +156,13 @@ def _medoid(patterns, spectra, n_branches):
 
 
 def _average(maps):
-    """Mean maps (n_branches, n_channels) of unit maps by fit, and the sign each takes there."""
-    # The first singular vector does not depend on the signs that the maps come with.
+    """Average maps (n_runs, n_branches, n_channels) of unit length, and find their signs."""
+    # The first singular vector does not depend on the signs of the maps.
     template = np.array([np.linalg.svd(branch)[2][0] for branch in maps.transpose(1, 0, 2)])
-    template *= np.sign(np.take_along_axis(template, _largest(template), axis=1))
+    largest = np.abs(template).argmax(axis=1)[:, None]
+    template *= np.sign(np.take_along_axis(template, largest, axis=1))
     signs = np.where(np.einsum("rkc,kc->rk", maps, template) < 0, -1.0, 1.0)
     return (signs[:, :, None] * maps).mean(axis=0), signs
-
-
-def _largest(maps):
-    return np.abs(maps).argmax(axis=1)[:, None]
 
 
 def _stability(maps, shapes):
@@ -181,31 +177,31 @@ def _similarity(maps, spectra, other_maps, other_spectra):
 
 
 def _check_runs(runs, region, n_branches):
-    """Row of the region in each fit."""
+    """Check the fits, and find the row of the region in each."""
     if len(runs) < 2:
-        raise ValueError(f"branches are matched between two fits or more, got {len(runs)}.")
+        raise ValueError(f"branches can be matched between two or more fits, got {len(runs)}.")
     if not isinstance(n_branches, Integral) or n_branches < 1:
-        raise ValueError(f"n_branches must be a whole number of at least 1, got {n_branches!r}.")
+        raise ValueError(f"n_branches must be an integer of at least 1, got {n_branches!r}.")
     rows = []
     for i, run in enumerate(runs):
         if not hasattr(run, "delay_kernels"):
-            raise TypeError(
-                f"fit {i} must be what read_branches returns, got {type(run).__name__}."
-            )
+            raise TypeError(f"fit {i} must be a result of read_branches, got {type(run).__name__}.")
         if run.patterns.shape[1] != runs[0].patterns.shape[1] or run.ch_names != runs[0].ch_names:
             raise ValueError(
                 f"fit {i} has other channels than fit 0 ({run.ch_names} against "
-                f"{runs[0].ch_names}); pick those that all recordings have before fitting."
+                f"{runs[0].ch_names}); before fitting, pick the channels that all recordings share."
             )
         if not np.array_equal(run.frequencies, runs[0].frequencies):
             raise ValueError(
-                f"fit {i} has other frequencies than fit 0; read the branches of EEG of the same "
-                f"sampling rate, in windows of the same length."
+                f"fit {i} has other frequencies than fit 0; read branches of EEG with the same "
+                f"sampling rate and windows of the same length."
             )
         names = list(run.region_names)
         if isinstance(region, str):
             if region not in names:
-                raise ValueError(f"fit {i} has no region {region!r}, but {', '.join(names)}.")
+                raise ValueError(
+                    f"fit {i} has no region {region!r}; its regions are {', '.join(names)}."
+                )
             rows.append(names.index(region))
         elif isinstance(region, Integral) and 0 <= region < len(names):
             rows.append(int(region))

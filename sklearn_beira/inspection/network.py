@@ -1,38 +1,42 @@
-"""From a fitted model to its network, and from EEG to the network's envelopes and estimates."""
+"""The network of a fitted model, and its envelopes and estimates."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
 from ..eeg.checks import check_eeg
+from ..eeg.windows import EEGWindows
 from ..regressor.estimator import BEIRARegressor
 from ..regressor.nets import estimates_own_volume_only
 
-# Windows that are decoded, and differentiated, at a time.
+# Windows that are decoded or differentiated at a time.
 _BATCH = 16
 
 
-def regressor_of(model):
-    """The fitted regressor with branches that a model is, or ends in."""
+def regressor_of(model: BaseEstimator) -> BEIRARegressor:
+    """Return the regressor with branches in a fitted model."""
     regressor = last_step(chosen(model))
     if not isinstance(regressor, BEIRARegressor):
         raise TypeError(
-            f"branches are read from a BEIRARegressor, a Pipeline that ends in one or a fitted "
-            f"search over these, got {type(regressor).__name__}."
+            f"model must be a BEIRARegressor, a Pipeline that ends in one or a fitted search over "
+            f"these, got {type(regressor).__name__}."
         )
     check_is_fitted(regressor)
     network = regressor.network_
     if not hasattr(network, "branches"):
         raise TypeError(
-            f"{type(regressor.architecture_).__name__} has no branches to read; maps and spectra "
-            f"need a network like 'compact' or 'autoencoder'."
+            f"{type(regressor.architecture_).__name__} has no branches to read; use Compact, "
+            f"Autoencoder or a network with branches."
         )
     return regressor
 
 
-def at_regressor(model, X):
-    """The regressor, and X as it arrives there, checked as in prediction."""
+def at_regressor(model: BaseEstimator, X) -> tuple[BEIRARegressor, EEGWindows]:
+    """Return the regressor in a fitted model, and X as it arrives there."""
     regressor, model = regressor_of(model), chosen(model)
     if hasattr(model, "steps") and len(model) > 1:
         X = model[:-1].transform(X)
@@ -41,8 +45,8 @@ def at_regressor(model, X):
     return regressor, X
 
 
-def owners(network):
-    """Region that owns each branch (n_filters,); -1 for all where regions share them."""
+def owners(network: torch.nn.Module) -> np.ndarray:
+    """Return the region of each branch (n_filters,), or -1 if regions share branches."""
     n_filters = len(network.branches.spatial)
     n_rois, n_branches = getattr(network, "n_rois", 0), getattr(network, "n_branches", 0)
     if n_rois * n_branches != n_filters:
@@ -50,20 +54,20 @@ def owners(network):
     return np.repeat(np.arange(n_rois), n_branches)
 
 
-def weights_of(network):
-    """Spatial filters (n_filters, n_channels) and FIR taps (n_filters, n_taps) as arrays."""
+def weights_of(network: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Return spatial filters (n_filters, n_channels) and FIR filters (n_filters, n_taps)."""
     return tuple(
         w.detach().cpu().numpy().astype(float)
         for w in (network.branches.spatial, network.branches.bandpass)
     )
 
 
-def region_names(regressor):
-    """Names of the regions, made up where fit saw none."""
+def region_names(regressor: BEIRARegressor) -> list[str]:
+    """Return the names of the regions, or numbered names if the BOLD had none."""
     return regressor.region_names_ or [f"ROI {i}" for i in range(len(regressor.target_mean_))]
 
 
-def envelope_batches(regressor, X):
+def envelope_batches(regressor: BEIRARegressor, X: EEGWindows) -> Iterator[torch.Tensor]:
     """Yield envelopes (n_windows, n_filters, n_values) of a few windows at a time."""
     network = regressor.network_.eval()
     for start in range(0, len(X), _BATCH):
@@ -73,13 +77,7 @@ def envelope_batches(regressor, X):
         yield envelopes
 
 
-def estimate(network, envelopes, n_times):
-    """Standardized BOLD (n_windows, n_rois) of the windows' own volumes."""
+def estimate(network: torch.nn.Module, envelopes: torch.Tensor, n_times: int) -> torch.Tensor:
+    """Compute the standardized BOLD (n_windows, n_rois) of the volumes of windows."""
     bold = network.decode(envelopes, n_times)
     return bold if estimates_own_volume_only(network) else bold[..., -1]
-
-
-def to_one(rows):
-    """Scale each row to a largest absolute value of 1."""
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    return rows / np.where(largest > 0, largest, 1.0)

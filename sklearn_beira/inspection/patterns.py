@@ -2,13 +2,22 @@
 
 import numpy as np
 from scipy.signal import stft
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
 from ..eeg.windows import as_windows
-from .network import to_one
 
 
-def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"):
+def branch_patterns(
+    filters: np.ndarray,
+    taps: np.ndarray,
+    spectrum: np.ndarray,
+    frequencies: np.ndarray,
+    sfreq: float,
+    *,
+    method: str = "psd",
+) -> Bunch:
     r"""Compute what activates each branch, from its weights and the spectrum of the EEG.
 
     .. math:: a_k = \sum_f |H_k(f)|^2\, \mathrm{Re}\, S(f)\, w_k, \qquad
@@ -32,8 +41,8 @@ def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"
     sfreq : float
         Sampling rate in Hz.
     method : {"psd", "amplitude"}
-        Frequency pattern from the power spectrum, as the theory has it, or from its root, the
-        amplitude spectrum, as the BEIRA authors plotted it [3]_.
+        Frequency pattern computed from the power spectrum, as in theory, or from its square root,
+        the amplitude spectrum, as the BEIRA authors plotted it [3]_.
 
     Returns
     -------
@@ -92,28 +101,28 @@ def branch_patterns(filters, taps, spectrum, frequencies, sfreq, *, method="psd"
         power = np.sqrt(np.maximum(power, 0))
     return Bunch(
         filters=filters,
-        patterns=to_one(patterns),
+        patterns=normalize(patterns, norm="max"),
         frequencies=frequencies,
-        frequency_responses=to_one(response),
-        frequency_patterns=to_one(power * response),
+        frequency_responses=normalize(response, norm="max"),
+        frequency_patterns=normalize(power * response, norm="max"),
     )
 
 
-def frequency_responses(taps, frequencies, sfreq):
-    """Magnitude (n_filters, n_frequencies) of what FIR filters (n_filters, n_taps) let pass."""
+def frequency_responses(taps: np.ndarray, frequencies: np.ndarray, sfreq: float) -> np.ndarray:
+    """Compute the magnitude responses (n_filters, n_frequencies) of FIR filters."""
     times = np.arange(taps.shape[1]) / sfreq
     return np.abs(taps @ np.exp(-2j * np.pi * np.outer(times, frequencies)))
 
 
-def cross_spectrum(X, duration=2.0):
+def cross_spectrum(X, duration: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Estimate the cross-spectral density of EEG by Welch's method.
 
     Parameters
     ----------
     X : EEGWindows
-        EEG in V; each sample of the recordings counts once.
+        EEG in V. Samples that several windows share count once.
     duration : float
-        Length in s of the segments, whose inverse is the frequency resolution.
+        Length of the segments in s. Its inverse is the frequency resolution.
 
     Returns
     -------
@@ -139,14 +148,14 @@ def cross_spectrum(X, duration=2.0):
     """
     X = as_windows(X)
     if not len(X):
-        raise ValueError("X has no samples; give at least one.")
+        raise ValueError("X has no volumes; pass at least one.")
     sfreq, recordings = X.sfreq, X.recordings
     pieces = [recordings[k][:, start:stop] for k, start, stop in X.stretches()]
     n_fft = min(round(duration * sfreq), min(piece.shape[1] for piece in pieces))
     if n_fft < 2:
         raise ValueError(
             f"segments of {n_fft} sample(s) have no spectrum: windows have {X.shape[2]} sample(s) "
-            f"at {sfreq:g} Hz, and segments last {duration:g} s; give longer ones."
+            f"at {sfreq:g} Hz, and duration is {duration:g} s; use longer ones."
         )
     total, n_segments = 0.0, 0
     for piece in pieces:
@@ -159,8 +168,7 @@ def cross_spectrum(X, duration=2.0):
             detrend="constant",
             scaling="psd",
         )
-        # (n_channels, n_frequencies, n_segments): channels against channels, per frequency
-        segments = segments.transpose(1, 0, 2)
+        segments = segments.transpose(1, 0, 2)  # (n_frequencies, n_channels, n_segments)
         total = total + segments @ segments.conj().transpose(0, 2, 1)
         n_segments += segments.shape[2]
     spectrum = total / n_segments
@@ -168,24 +176,12 @@ def cross_spectrum(X, duration=2.0):
     return frequencies, spectrum
 
 
-def abs_cosines(maps, others):
-    """Absolute cosine (n_maps, n_others) between maps (n_maps, n_channels) and others."""
-    return np.abs(unit_rows(maps) @ unit_rows(others).T)
+def abs_cosines(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute absolute cosines (n_maps, n_others) between maps (n_maps, n_channels)."""
+    return np.abs(cosine_similarity(maps, others))
 
 
-def overlaps(spectra, others):
-    """What spectra (n_spectra, n_frequencies) and others share, (n_spectra, n_others), up to 1."""
-    shares, other_shares = share_rows(spectra), share_rows(others)
-    return np.minimum(shares[:, None], other_shares[None]).sum(axis=2)
-
-
-def unit_rows(rows):
-    """Scale rows (..., n) to a length of 1."""
-    size = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return rows / np.where(size > 0, size, 1.0)
-
-
-def share_rows(rows):
-    """Scale each row to a sum of 1."""
-    total = rows.sum(axis=1, keepdims=True)
-    return rows / np.where(total > 0, total, 1.0)
+def overlaps(spectra: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute overlaps (n_spectra, n_others), at most 1, of spectra (n_spectra, n_frequencies)."""
+    spectra, others = normalize(spectra, norm="l1"), normalize(others, norm="l1")
+    return np.minimum(spectra[:, None], others[None]).sum(axis=2)

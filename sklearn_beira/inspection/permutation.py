@@ -1,9 +1,10 @@
-"""Which channels and bands a model needs: permutation in blocks of time."""
+"""Importance of channels and bands by permutation of blocks of time."""
 
 import uuid
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -15,36 +16,43 @@ from ..evaluation.metrics import pearson_r
 from ..features.bands import bands_within, check_filters, filter_bands
 
 
-def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, random_state=None):
-    r"""Compute how much worse a model predicts when a channel tells of another time.
+def channel_importance(
+    model: BaseEstimator,
+    X,
+    y,
+    *,
+    blocks=None,
+    n_repeats: int = 10,
+    block: float = 30.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    r"""Compute how much correlation is lost if the time course of one channel is permuted.
 
     .. math:: \mathrm{importance}_{r,c} = \rho(y_r, \hat y_r(X)) -
               \operatorname{mean}_\pi \rho(y_r, \hat y_r(X^{c \to \pi}))
 
-    with the correlation :math:`\rho` over volumes. In :math:`X^{c \to \pi}` blocks of the
-    continuous signal of channel c have changed places, so that it keeps its spectrum and its
-    amplitude, and loses its relation with BOLD and with the other channels. Windows keep their
-    places in time.
+    with the correlation :math:`\rho` over volumes. In :math:`X^{c \to \pi}`, blocks of the
+    continuous signal of channel c are permuted. The channel keeps its spectrum and amplitude, but
+    is no longer related to BOLD and to the other channels. Windows are cut afterwards.
 
     Parameters
     ----------
     model : estimator
-        Fitted model of EEG, this package's or any other with its input, such as a rival of
-        ``baselines``. In a Pipeline, the EEG is permuted behind the last step whose output still
-        is EEG: as the model reads it, filtered and re-referenced.
-    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
-        EEG. That of the training says what the model relies on, other EEG what serves it there.
+        Fitted model with EEG as input. In a Pipeline, the output of the last step that returns EEG
+        is permuted, such as EEG that is filtered and re-referenced.
+    X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
+        EEG. The training EEG shows what the model relies on, other EEG what its predictions there
+        depend on.
     y : array-like of shape (n_volumes,) or (n_volumes, n_rois)
         BOLD.
     blocks : array-like of shape (n_volumes,) or None
-        Label of each volume's block, within which the correlation is taken, as in
+        Labels of blocks of volumes. Correlations are computed within blocks, as in
         :func:`~sklearn_beira.evaluation.pearson_r`.
     n_repeats : int
-        Permutations of each channel; all channels have the same ones.
+        Number of permutations. They are the same for all channels.
     block : float
-        Length of the blocks that change places, in s. Every block moves, within its recording.
-        Of plain arrays, which do not know how their windows follow each other, whole windows
-        change places.
+        Length of the permuted blocks in s. Every block moves to another place in its recording. In
+        epoched arrays, whole windows are permuted instead.
     random_state : int, RandomState instance or None
         Seed of the permutations.
 
@@ -53,24 +61,24 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
     importance : Bunch
         ``importances_mean`` and ``importances_std`` (n_rois, n_channels) and ``importances``
         (n_rois, n_channels, n_repeats), the loss of correlation; ``score`` (n_rois,), the
-        correlation before; ``region_names`` and ``ch_names`` (None for arrays).
+        correlation without permutation; ``region_names`` and ``ch_names`` (None for arrays).
 
     Raises
     ------
     ValueError
-        If X and y do not fit together, or a recording is shorter than two blocks.
+        If X and y have different volumes, or a recording is shorter than two blocks.
 
     Notes
     -----
-    Neighboring electrodes see much the same: a channel whose place others can take has little
-    importance, and no sum over channels is meant. A channel that a spatial filter needs to cancel
-    noise has importance without any signal of its own; patterns (:func:`read_branches`) say where
-    the signal is.
+    Neighboring electrodes record similar signals, so a channel that others can replace has little
+    importance, and importances do not add up over channels. A channel that only serves a spatial
+    filter to cancel noise is important, too; the patterns of :func:`read_branches` show where the
+    signal comes from.
 
     References
     ----------
-    Breiman (2001), Random forests, Machine Learning 45, for permutation importance. Here blocks
-    replace samples, which are not independent in time.
+    Breiman (2001), Random forests, Machine Learning 45. Here, blocks of time are permuted instead
+    of samples, which are not independent.
 
     Examples
     --------
@@ -88,48 +96,47 @@ def channel_importance(model, X, y, *, blocks=None, n_repeats=10, block=30.0, ra
     permuted = _Permutations(check.X, block, n_repeats, random_state)
     channels = [slice(c, c + 1) for c in range(check.X.shape[1])]
     parts = ((channel, [eeg[channel] for eeg in permuted.eeg]) for channel in channels)
-    ch_names = check.X.ch_names
-    return Bunch(**_losses(check, permuted, parts, blocks), ch_names=ch_names)
+    return Bunch(**_losses(check, permuted, parts, blocks), ch_names=check.X.ch_names)
 
 
 def band_importance(
-    model,
+    model: BaseEstimator,
     X,
     y,
     *,
-    bands="default",
+    bands: dict[str, tuple[float, float]] | str = "default",
     blocks=None,
-    n_repeats=10,
-    block=30.0,
-    random_state=None,
-):
-    r"""Compute how much worse a model predicts when a frequency band tells of another time.
+    n_repeats: int = 10,
+    block: float = 30.0,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    r"""Compute how much correlation is lost if the time course of one band is permuted.
 
-    As :func:`channel_importance`, but what changes places is the part of the EEG in a band, of all
+    This is :func:`channel_importance` for the part of the EEG in a frequency band, permuted in all
     channels alike,
 
     .. math:: X^{b \to \pi} = X - X_b + \pi(X_b)
 
-    with :math:`X_b` the EEG behind a zero-phase FIR filter. The relations between channels within
-    the band stay as they are.
+    where :math:`X_b` is the EEG after a zero-phase FIR filter. Relations between channels within
+    the band are preserved.
 
     Parameters
     ----------
     model : estimator
         Fitted model of EEG, as in :func:`channel_importance`.
-    X : EEGWindows or ndarray of shape (n_volumes, n_channels, n_times)
+    X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
         EEG.
     y : array-like of shape (n_volumes,) or (n_volumes, n_rois)
         BOLD.
     bands : dict of str to tuple of float, or "default"
-        Edges of the bands in Hz. The default is that of ``features.BANDS``, as far as the sampling
-        rate reaches.
+        Edges of the bands in Hz. The default is :data:`~sklearn_beira.features.BANDS`, as far as
+        the sampling rate allows.
     blocks : array-like of shape (n_volumes,) or None
-        Label of each volume's block, within which the correlation is taken.
+        Labels of blocks of volumes. Correlations are computed within blocks.
     n_repeats : int
-        Permutations of each band; all bands have the same ones.
+        Number of permutations. They are the same for all bands.
     block : float
-        Length of the blocks that change places, in s; of plain arrays, whole windows do.
+        Length of the permuted blocks in s. In epoched arrays, whole windows are permuted.
     random_state : int, RandomState instance or None
         Seed of the permutations.
 
@@ -138,17 +145,18 @@ def band_importance(
     importance : Bunch
         ``importances_mean`` and ``importances_std`` (n_rois, n_bands) and ``importances``
         (n_rois, n_bands, n_repeats), the loss of correlation; ``score`` (n_rois,), the
-        correlation before; ``bands``, the edges in Hz by name; and ``region_names``.
+        correlation without permutation; ``bands``, the edges in Hz by name; and ``region_names``.
 
     Raises
     ------
     ValueError
-        If X and y do not fit together, a recording is shorter than two blocks or than a filter, or
-        a band is beyond the sampling rate.
+        If X and y have different volumes, a recording is shorter than two blocks or than a filter,
+        or a band exceeds the Nyquist frequency.
 
     Notes
     -----
-    Bands whose powers wax and wane together can take each other's place, as channels can.
+    If the powers of two bands fluctuate together, one band can replace the other, and both have
+    little importance.
 
     Examples
     --------
@@ -177,12 +185,12 @@ def band_importance(
 
 
 class _Permutations:
-    """EEG in which blocks of time change places, drawn several times.
+    """Copies of EEG in which blocks of time are permuted.
 
     Attributes
     ----------
     eeg : list of ndarray, each of shape (n_channels, n_times)
-        Recordings, or the windows of a plain array.
+        Recordings; each epoch of an epoched array is a recording.
     """
 
     def __init__(self, X, block, n_repeats, random_state):
@@ -192,18 +200,17 @@ class _Permutations:
             self.eeg = list(X.recordings)
             blocks = _blocks_in_time(X, block)
             self._moves = [
-                {k: (np.concatenate(own), np.concatenate(own[_cycle(len(own), rng)]))
-                 for k, own in blocks.items()}
+                {k: (own.ravel(), own[_cycle(len(own), rng)].ravel()) for k, own in blocks.items()}
                 for _ in range(n_repeats)
-            ]  # fmt: skip
+            ]
             return
         self.eeg = X.recordings
         if len(X) < 2:
-            raise ValueError("X has one window, which has none to change places with; give more.")
+            raise ValueError("X has one epoch, but permutation needs at least two; pass more.")
         self._moves = [_cycle(len(X), rng) for _ in range(n_repeats)]
 
     def draws(self, channels, parts):
-        """Yield X with a part (n_channels, n_times) of each piece of EEG moved, draw by draw."""
+        """Yield X with a part (n_channels, n_times) of each recording permuted."""
         for move in self._moves:
             if not self.X.epoched:
                 yield self._move_blocks(move, channels, parts)
@@ -217,17 +224,17 @@ class _Permutations:
         for k, (here, there) in move.items():
             recordings[k] = recordings[k].copy()
             recordings[k][channels][:, here] += parts[k][:, there] - parts[k][:, here]
-        # What is computed for a recording is remembered by its name: these need names of their own.
+        # Results are cached by the token of a recording, so permuted ones need tokens of their own.
         tokens = [f"{token} {uuid.uuid4().hex}" for token in self.X.tokens]
         return self.X.with_recordings(recordings, self.X.info, tokens)
 
 
 def _check(model, X, y, n_repeats, block):
-    """The part of a model behind the EEG, X as it arrives there, and the targets."""
+    """Return the steps of a model behind the last one that returns EEG, their X, and y."""
     if not isinstance(n_repeats, Integral) or n_repeats < 1:
-        raise ValueError(f"n_repeats must be a whole number of at least 1, got {n_repeats!r}.")
+        raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
     if not isinstance(block, Real) or not 0 < block < np.inf:
-        raise ValueError(f"block must be a length above 0, in s, got {block!r}.")
+        raise ValueError(f"block must be a positive length in s, got {block!r}.")
     if not hasattr(model, "predict"):
         raise TypeError(f"model must be a fitted estimator with predict, got {model!r}.")
     check_is_fitted(model)
@@ -253,7 +260,7 @@ def _check(model, X, y, n_repeats, block):
 
 
 def _losses(check, permuted, parts, blocks):
-    """Correlation lost by each part (channels, list of signals), over all draws."""
+    """Compute the correlation lost with each part (channels, list of signals)."""
 
     def correlate(X):
         X = np.asarray(X) if check.plain else X  # models of other packages read what was given
@@ -275,9 +282,10 @@ def _losses(check, permuted, parts, blocks):
 
 
 def _blocks_in_time(X, block):
-    """Samples of blocks (n_blocks, n_samples) of equal length, of what windows cover, by recording.
+    """Return the samples of blocks (n_blocks, n_samples) of equal length, by recording.
 
-    What is left over at the end of a recording, less than a sample per block, stays.
+    Only samples in windows are used. The last few samples of a recording, fewer than one per block,
+    stay in place.
     """
     covered = {}
     for k, start, stop in X.stretches():
@@ -289,7 +297,7 @@ def _blocks_in_time(X, block):
         if n_blocks < 2:
             raise ValueError(
                 f"the windows cover {len(samples) / X.sfreq:.1f} s of recording {k}, less than two "
-                f"blocks of {block:g} s; take shorter blocks."
+                f"blocks of {block:g} s; use a smaller block."
             )
         length = len(samples) // n_blocks
         blocks[k] = samples[: n_blocks * length].reshape(n_blocks, length)
@@ -297,7 +305,7 @@ def _blocks_in_time(X, block):
 
 
 def _cycle(n, rng):
-    """A random order in which nothing keeps its place."""
+    """Draw a random order in which every item moves."""
     order = rng.permutation(n)
     moved = np.empty(n, dtype=int)
     moved[order] = np.roll(order, 1)

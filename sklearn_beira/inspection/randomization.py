@@ -1,10 +1,11 @@
-"""Sanity check: maps of a model whose weights are random must differ from what was learned."""
+"""Sanity check: compare the maps of a model with those of copies with shuffled weights."""
 
-import copy
+from copy import deepcopy
 from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch, check_random_state
 
 from .importance import branch_importance
@@ -12,27 +13,29 @@ from .network import at_regressor, region_names, regressor_of, weights_of
 from .patterns import abs_cosines, branch_patterns, cross_spectrum, overlaps
 
 
-def randomize_branches(model, *, random_state=None):
-    """Copy a fitted model and put the weights of its network in random order.
+def randomize_branches(
+    model: BaseEstimator, *, random_state: int | np.random.RandomState | None = None
+) -> BaseEstimator:
+    """Copy a fitted model and shuffle the weights of its network.
 
-    Every array of weights (spatial filters, FIR filters, kernels, layers behind them) keeps its
-    values and loses their places, as in the model randomisation test of Adebayo et al. [1]_.
+    The values in each array of weights are shuffled (spatial filters, FIR filters, kernels and
+    later layers), as in the model randomization test of Adebayo et al. [1]_.
 
     Parameters
     ----------
     model : BEIRARegressor, Pipeline that ends in one, or search over these
-        Fitted model; it stays as it is.
+        Fitted model; it is not changed.
     random_state : int, RandomState instance or None
-        Seed of the order.
+        Seed.
 
     Returns
     -------
     model : BEIRARegressor or Pipeline
-        A copy that has learned nothing.
+        Copy with shuffled weights.
 
     See Also
     --------
-    maps_of_random_weights : Compares maps of the model with those of such copies.
+    maps_of_random_weights : Compare the maps of a model with those of such copies.
 
     References
     ----------
@@ -53,7 +56,7 @@ def randomize_branches(model, *, random_state=None):
     """
     regressor_of(model)
     rng = check_random_state(random_state)
-    model = copy.deepcopy(model)
+    model = deepcopy(model)
     network = regressor_of(model).network_
     with torch.no_grad():
         for weights in network.parameters():
@@ -62,42 +65,51 @@ def randomize_branches(model, *, random_state=None):
     return model
 
 
-def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_state=None):
-    r"""Compare the maps of a model with those of copies whose weights are random.
+def maps_of_random_weights(
+    model: BaseEstimator,
+    X,
+    *,
+    n_surrogates: int = 10,
+    method: str = "psd",
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch:
+    r"""Compare the maps of a model with those of copies with shuffled weights.
 
-    Patterns are made of weights and of the EEG, and EEG alone makes maps that look like brains. A
-    map shows what was learned as far as it is lost with the weights [1]_. Of each region's most
-    important branch, before (a, g) and after,
+    Patterns depend on weights and on the EEG, and the EEG alone can produce plausible maps. A map
+    reflects what was learned only if it changes when the weights are shuffled [1]_. For the most
+    important branch of each region, the similarities of pattern and spectrum before and after are
 
     .. math:: |\cos(a, a')|, \qquad \sum_f \min(\tilde g(f), \tilde g'(f))
 
-    with the spatial pattern a and the frequency pattern :math:`\tilde g`, scaled to a sum of 1.
+    with the spatial pattern a and the frequency pattern :math:`\tilde g`, which is scaled to a sum
+    of 1.
 
     Parameters
     ----------
     model : BEIRARegressor, Pipeline that ends in one, or search over these
         Fitted model.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        EEG that the model can predict from, best the training EEG.
+    X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
+        EEG that the model can predict from, preferably the training EEG.
     n_surrogates : int
-        Copies, each with its own random order of weights.
+        Number of copies with shuffled weights.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     random_state : int, RandomState instance or None
-        Seed of the orders.
+        Seed.
 
     Returns
     -------
     similarity : Bunch
-        ``spatial`` and ``spectral`` (n_surrogates, n_rois), between 0 and 1, where 1 is the same map;
-        ``branches`` (n_rois,), the numbers of the branches compared; ``patterns`` (n_surrogates, n_rois,
-        n_channels) and ``frequency_patterns`` (n_surrogates, n_rois, n_frequencies) of the copies, with
-        ``frequencies``; and ``region_names``.
+        - ``spatial`` and ``spectral`` (n_surrogates, n_rois), similarities from 0 to 1;
+        - ``branches`` (n_rois,), the numbers of the branches compared;
+        - ``patterns`` (n_surrogates, n_rois, n_channels) and ``frequency_patterns`` (n_surrogates,
+          n_rois, n_frequencies) of the copies, and ``frequencies``;
+        - ``region_names``.
 
     Notes
     -----
-    Similarities near those between fits to different data (``stability`` of
-    :func:`match_branches`) say that the map shows the EEG, not the model.
+    If the similarities are as large as those between fits to different data (``stability`` of
+    :func:`match_branches`), the maps show the EEG and not the model.
 
     References
     ----------
@@ -117,9 +129,7 @@ def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_st
     (5, 2)
     """
     if not isinstance(n_surrogates, Integral) or n_surrogates < 1:
-        raise ValueError(
-            f"n_surrogates must be a whole number of at least 1, got {n_surrogates!r}."
-        )
+        raise ValueError(f"n_surrogates must be an integer of at least 1, got {n_surrogates!r}.")
     regressor, X = at_regressor(model, X)
     rng = check_random_state(random_state)
     best = branch_importance(regressor, X).argmax(axis=1)
@@ -131,19 +141,14 @@ def maps_of_random_weights(model, X, *, n_surrogates=10, method="psd", random_st
 
     learned = read(regressor)
     copies = [read(randomize_branches(regressor, random_state=rng)) for _ in range(n_surrogates)]
+    maps = np.array([copy.patterns for copy in copies])
+    spectra = np.array([copy.frequency_patterns for copy in copies])
     return Bunch(
-        spatial=np.array(
-            [np.diag(abs_cosines(learned.patterns, drawn.patterns)) for drawn in copies]
-        ),
-        spectral=np.array(
-            [
-                np.diag(overlaps(learned.frequency_patterns, drawn.frequency_patterns))
-                for drawn in copies
-            ]
-        ),
+        spatial=np.array([np.diag(abs_cosines(learned.patterns, m)) for m in maps]),
+        spectral=np.array([np.diag(overlaps(learned.frequency_patterns, s)) for s in spectra]),
         branches=best,
-        patterns=np.array([drawn.patterns for drawn in copies]),
-        frequency_patterns=np.array([drawn.frequency_patterns for drawn in copies]),
+        patterns=maps,
+        frequency_patterns=spectra,
         frequencies=frequencies,
         region_names=region_names(regressor),
     )

@@ -1,20 +1,23 @@
-"""How the prediction responds to the envelopes: the gradients of a network."""
+"""Response of the prediction to the envelopes, from gradients of the network."""
 
 import numpy as np
 import torch
 from sklearn.utils import Bunch
+from torch import nn
 
+from ..eeg.windows import EEGWindows
+from ..regressor import BEIRARegressor
 from .network import envelope_batches, estimate, owners
 
 
-def differentiate(regressor, X):
-    """Differentiate the estimates of the windows' own volumes by the envelopes.
+def differentiate(regressor: BEIRARegressor, X: EEGWindows) -> Bunch:
+    """Differentiate the estimates for the volumes of windows by the envelopes.
 
     Parameters
     ----------
     regressor : BEIRARegressor
         Fitted regressor.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
+    X : EEGWindows
         Windows as the regressor reads them.
 
     Returns
@@ -22,7 +25,8 @@ def differentiate(regressor, X):
     found : Bunch
         ``activation`` (n_rois, n_filters), the mean absolute gradient times envelope;
         ``gradient`` (n_rois, n_filters, n_values), the mean over windows, in order of time;
-        ``level`` (n_filters,), the mean of the envelopes. Zeros for branches of other regions.
+        ``level`` (n_filters,), the mean of the envelopes. Activation and gradient are 0 for the
+        branches of other regions.
     """
     network = regressor.network_
     owner = owners(network)
@@ -30,7 +34,7 @@ def differentiate(regressor, X):
     for envelopes in envelope_batches(regressor, X):
         envelopes.requires_grad_()
         estimates = estimate(network, envelopes, X.shape[2]).sum(dim=0)
-        # Where no region reads the branches of another, one pass back serves all regions.
+        # If regions share no branches, one backward pass is enough for all of them.
         targets = estimates if (owner < 0).any() else [estimates.sum()]
         moved, slopes = [], []
         for target in targets:
@@ -48,15 +52,17 @@ def differentiate(regressor, X):
     return Bunch(**{name: total / len(X) for name, total in found.items()})
 
 
-def delay_kernels(network, gradient, level, sfreq, delay):
-    r"""Turn gradients by envelopes into kernels over the time by which BOLD follows the EEG.
+def delay_kernels(
+    network: nn.Module, gradient: np.ndarray, level: np.ndarray, sfreq: float, delay: float
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Convert gradients by envelopes to kernels over the delay of BOLD.
 
     .. math:: h_{r,k}(\tau) = \frac{u_k}{\Delta} \operatorname{mean}
               \frac{\partial \hat y_r(t)}{\partial e_k(t - \tau)}
 
-    with values of the envelope every :math:`\Delta` seconds. The unit :math:`u_k` is a doubling:
-    of the power of a branch of "compact", whose envelope is relative to its mean, and of the mean
-    rectified signal of one of "autoencoder". Of other networks it is the envelope's own.
+    where :math:`\Delta` is the interval between values of the envelope. The unit :math:`u_k` is a
+    doubling of the power ("compact") or of the mean rectified signal ("autoencoder"), and that of
+    the envelope in other networks.
 
     Parameters
     ----------
@@ -74,9 +80,9 @@ def delay_kernels(network, gradient, level, sfreq, delay):
     Returns
     -------
     lags : ndarray, shape (n_lags,)
-        Middle of the time that each value stands for, in s before the volume.
+        Center of the segment of each value, in s before the volume.
     kernels : ndarray, shape (n_rois, n_filters, n_lags)
-        Change of the standardized prediction per second of a unit change.
+        Change of the standardized prediction per second in which the envelope is one unit larger.
     """
     step, margin = steps_of(network.branches)
     lags = delay + (margin + (np.arange(gradient.shape[2]) + 0.5) * step) / sfreq
@@ -86,8 +92,8 @@ def delay_kernels(network, gradient, level, sfreq, delay):
     return lags, gradient[:, :, ::-1] * unit[:, None] * sfreq / step
 
 
-def steps_of(branches):
-    """Samples per value of the envelopes, and samples lost at either end of the EEG."""
+def steps_of(branches: nn.Module) -> tuple[int, int]:
+    """Return samples per value of the envelopes, and samples lost at each end of the EEG."""
     return getattr(branches, "segment", 1), getattr(branches, "margin", 0)
 
 
