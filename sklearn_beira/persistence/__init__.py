@@ -1,7 +1,12 @@
-"""Saving and loading fitted models, without pickle."""
+"""Save and load fitted models in files that are safe to share, and export networks."""
 
-from ..exceptions import ModelFileError
-from .export import export_network
-from .saving import load_model, read_metadata, save_model
+import lazy_loader
 
-__all__ = ["ModelFileError", "export_network", "load_model", "read_metadata", "save_model"]
+# Lazy, so that models without a network are saved and loaded without importing torch.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "export": ["export_network"],
+        "saving": ["load_model", "read_metadata", "save_model"],
+    },
+)

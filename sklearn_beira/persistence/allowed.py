@@ -1,78 +1,59 @@
-"""What a model file may name: the classes and functions that loading looks up, and no others."""
+"""The classes and functions that a model file may name; no other name is looked up."""
 
+import sys
 from importlib import import_module
 
-import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
 
-# Module by class. A name from a file is looked up here; it is never imported as it stands.
-CLASSES = {
-    **dict.fromkeys(
-        ("Autoencoder", "BEIRARegressor", "BrainWaveLinker", "Compact", "CustomNetwork", "EEGNet"),
-        "sklearn_beira.regressor",
+_CLASSES_BY_MODULE = {
+    "sklearn_beira.baselines": (
+        "BandedRidgeCV BlockedRidgeCV FingerprintRidgeCV SPoCRidgeCV SparseGroupLassoCV"
     ),
-    "Training": "sklearn_beira.regressor",
-    "BandCovariance": "sklearn_beira.features",
-    "BandPower": "sklearn_beira.features",
-    "BandTangentSpace": "sklearn_beira.features",
-    "BandedRidgeCV": "sklearn_beira.baselines",
-    "BlockedKFold": "sklearn_beira.evaluation",
-    "BlockedRidgeCV": "sklearn_beira.baselines",
-    "EEGFilter": "sklearn_beira.eeg",
-    "FingerprintRidgeCV": "sklearn_beira.baselines",
-    "HRFBandPower": "sklearn_beira.features",
-    "SPoCRidgeCV": "sklearn_beira.baselines",
-    "SparseGroupLassoCV": "sklearn_beira.baselines",
-    "TimePolynomial": "sklearn_beira.features",
-    "Windower": "sklearn_beira.eeg",
-    "TangentSpace": "pyriemann.tangentspace",
-    "PLSRegression": "sklearn.cross_decomposition",
-    "TransformedTargetRegressor": "sklearn.compose",
-    "PCA": "sklearn.decomposition",
-    "DummyRegressor": "sklearn.dummy",
-    "SelectKBest": "sklearn.feature_selection",
-    "VarianceThreshold": "sklearn.feature_selection",
-    "BayesianRidge": "sklearn.linear_model",
-    "ElasticNet": "sklearn.linear_model",
-    "ElasticNetCV": "sklearn.linear_model",
-    "Lasso": "sklearn.linear_model",
-    "LassoCV": "sklearn.linear_model",
-    "LinearRegression": "sklearn.linear_model",
-    "MultiTaskElasticNetCV": "sklearn.linear_model",
-    "MultiTaskLassoCV": "sklearn.linear_model",
-    "Ridge": "sklearn.linear_model",
-    "RidgeCV": "sklearn.linear_model",
-    "GridSearchCV": "sklearn.model_selection",
-    "GroupKFold": "sklearn.model_selection",
-    "KFold": "sklearn.model_selection",
-    "LeaveOneGroupOut": "sklearn.model_selection",
-    "TimeSeriesSplit": "sklearn.model_selection",
-    "MultiOutputRegressor": "sklearn.multioutput",
-    "FeatureUnion": "sklearn.pipeline",
-    "Pipeline": "sklearn.pipeline",
-    "FunctionTransformer": "sklearn.preprocessing",
-    "MaxAbsScaler": "sklearn.preprocessing",
-    "MinMaxScaler": "sklearn.preprocessing",
-    "Normalizer": "sklearn.preprocessing",
-    "PowerTransformer": "sklearn.preprocessing",
-    "QuantileTransformer": "sklearn.preprocessing",
-    "RobustScaler": "sklearn.preprocessing",
-    "StandardScaler": "sklearn.preprocessing",
+    "sklearn_beira.eeg": "EEGFilter Windower",
+    "sklearn_beira.evaluation": "BlockedKFold",
+    "sklearn_beira.features": (
+        "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
+    ),
+    "sklearn_beira.regressor": (
+        "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training"
+    ),
+    "pyriemann.tangentspace": "TangentSpace",
+    "sklearn.compose": "TransformedTargetRegressor",
+    "sklearn.cross_decomposition": "PLSRegression",
+    "sklearn.decomposition": "PCA",
+    "sklearn.dummy": "DummyRegressor",
+    "sklearn.feature_selection": "SelectKBest VarianceThreshold",
+    "sklearn.linear_model": (
+        "BayesianRidge ElasticNet ElasticNetCV Lasso LassoCV LinearRegression "
+        "MultiTaskElasticNetCV MultiTaskLassoCV Ridge RidgeCV"
+    ),
+    "sklearn.model_selection": "GridSearchCV GroupKFold KFold LeaveOneGroupOut TimeSeriesSplit",
+    "sklearn.multioutput": "MultiOutputRegressor",
+    "sklearn.pipeline": "FeatureUnion Pipeline",
+    "sklearn.preprocessing": (
+        "FunctionTransformer MaxAbsScaler MinMaxScaler Normalizer PowerTransformer "
+        "QuantileTransformer RobustScaler StandardScaler"
+    ),
+}
+_FUNCTIONS_BY_MODULE = {
+    "numpy": "exp expm1 log log1p sqrt square",
+    "sklearn.feature_selection": "f_regression r_regression",
+    "torch.optim": "Adam AdamW NAdam SGD",
 }
 
+# Module by class. Class names are unique, and files hold them without the module, which may move.
+CLASSES = {name: module for module, names in _CLASSES_BY_MODULE.items() for name in names.split()}
+# Module by function.
 _FUNCTIONS = {
-    **{f"numpy.{f.__name__}": f for f in (np.exp, np.expm1, np.log, np.log1p, np.sqrt, np.square)},
-    **{
-        f"torch.optim.{c.__name__}": c
-        for c in (torch.optim.Adam, torch.optim.AdamW, torch.optim.NAdam, torch.optim.SGD)
-    },
+    f"{module}.{name}": module
+    for module, names in _FUNCTIONS_BY_MODULE.items()
+    for name in names.split()
 }
 
 
-def check_classes(classes):
-    """Check what the caller allows beside this list.
+def check_classes(classes: dict[str, type] | None) -> dict[str, type]:
+    """Check the classes that the caller allows in addition to the list.
 
     Parameters
     ----------
@@ -82,17 +63,19 @@ def check_classes(classes):
     Returns
     -------
     classes : dict of str to type
-        The same, {} for None.
+        The same dict, empty for None.
 
     Raises
     ------
     TypeError
-        If it is no dict of names to classes of networks or estimators.
+        If it is not a dict of names to classes of networks or estimators.
     ValueError
-        If a name is that of a class in this list.
+        If a name is that of a class in the list.
     """
     classes = {} if classes is None else classes
-    kinds = (torch.nn.Module, BaseEstimator, BaseCrossValidator)
+    kinds = (BaseEstimator, BaseCrossValidator)
+    if "torch" in sys.modules:  # without it, no class can be a torch module
+        kinds += (sys.modules["torch"].nn.Module,)
     if not isinstance(classes, dict) or not all(
         isinstance(name, str) and isinstance(c, type) and issubclass(c, kinds)
         for name, c in classes.items()
@@ -104,25 +87,26 @@ def check_classes(classes):
     taken = sorted(set(classes) & set(CLASSES))
     if taken:
         raise ValueError(
-            f"classes may not hold {', '.join(taken)}: a class of that name is known; rename yours."
+            f"classes may not hold {', '.join(taken)}, the name of a class in the list; use "
+            f"another name."
         )
     return classes
 
 
-def name_class(cls, classes):
-    """Find the name of a class; None for one that is not allowed.
+def name_class(cls: type, classes: dict[str, type]) -> str | None:
+    """Return the name by which a file refers to a class, or None if it is not allowed.
 
     Parameters
     ----------
     cls : type
         Class.
     classes : dict of str to type
-        What the caller allows.
+        Classes that the caller allows.
 
     Returns
     -------
     name : str or None
-        Its name in the list or with the caller.
+        Name in the list or in ``classes``.
     """
     name = cls.__name__
     if name in CLASSES and cls.__module__.partition(".")[0] == CLASSES[name].partition(".")[0]:
@@ -130,17 +114,17 @@ def name_class(cls, classes):
     return next((name for name, c in classes.items() if c is cls), None)
 
 
-def find_class(name, classes, known=CLASSES):
-    """Find a class by its name in a file.
+def find_class(name: str, classes: dict[str, type], known=CLASSES) -> type:
+    """Return the class that a file refers to.
 
     Parameters
     ----------
     name : str
-        Name.
+        Name in the file.
     classes : dict of str to type
-        What the caller allows.
+        Classes that the caller allows.
     known : container of str
-        Names in the list that may be meant.
+        Names in the list that are allowed here.
 
     Returns
     -------
@@ -150,64 +134,59 @@ def find_class(name, classes, known=CLASSES):
     Raises
     ------
     LookupError
-        If the name is neither in the list nor with the caller.
+        If the class is not allowed.
     ImportError
-        If the class is in a package that is not installed.
+        If the class belongs to a package that is not installed.
     """
     if name in known:
         return getattr(import_module(CLASSES[name]), name)
     if name not in classes:
         raise LookupError(
             f"it names the class {name!r}, which is not on the list of classes that may be loaded; "
-            f"if it is yours, and you trust it, give classes={{{name!r}: ...}}"
+            f"if it is your own class, and you trust the file, pass classes={{{name!r}: ...}}"
         )
     return classes[name]
 
 
-def name_function(function):
-    """Find the name of a function or an optimizer; None for one that is not allowed.
+def name_function(function: object) -> str | None:
+    """Return the name by which a file refers to a function, or None if it is not allowed.
 
     Parameters
     ----------
     function : callable
-        Function.
+        Function or class of an optimizer.
 
     Returns
     -------
     name : str or None
-        Its name in the list.
+        Name in the list.
     """
-    return next((name for name, f in _functions().items() if f is function), None)
+    ending = f".{getattr(function, '__name__', '')}"
+    names = [name for name in _FUNCTIONS if name.endswith(ending)]
+    return next((name for name in names if find_function(name) is function), None)
 
 
-def find_function(name):
-    """Find a function or an optimizer by its name in a file.
+def find_function(name: str) -> object:
+    """Return the function that a file refers to.
 
     Parameters
     ----------
     name : str
-        Name.
+        Name in the file.
 
     Returns
     -------
     function : callable
-        The function.
+        Function or class of an optimizer.
 
     Raises
     ------
     LookupError
-        If the name is not in the list.
+        If the function is not in the list.
     """
-    if name not in _functions():
+    if name not in _FUNCTIONS:
         raise LookupError(
             f"it names the function {name!r}, which is not on the list of functions that may be "
             f"loaded"
         )
-    return _functions()[name]
-
-
-def _functions():
-    from sklearn.feature_selection import f_regression, r_regression
-
-    scores = {f"sklearn.feature_selection.{f.__name__}": f for f in (f_regression, r_regression)}
-    return {**_FUNCTIONS, **scores}
+    return getattr(import_module(_FUNCTIONS[name]), name.rpartition(".")[2])

@@ -1,4 +1,4 @@
-"""JSON trees of strangers back to fitted models: the other side of ``_encode.py``."""
+"""Fitted models from JSON trees of untrusted files; ``encode.py`` describes the trees."""
 
 import math
 
@@ -8,10 +8,12 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import Bunch
 
 from ..exceptions import ModelFileError
-from ..regressor.estimator import BEIRARegressor
 from .allowed import find_class, find_function
 from .encode import MAX_DEPTH, OF_THE_MACHINE, parameters
-from .network import FLAT_PARAMETERS, add_network, modernize
+from .file import ModelFile, require
+from .schema import SCHEMA, upgrade
+
+_SCALARS = [np.dtype(kind).name for kind in "?bBhHiIqQefd"]
 
 
 class Decoder:
@@ -23,15 +25,18 @@ class Decoder:
         The arrays.
     classes : dict of str to type
         Classes that the caller allows.
+    schema : int
+        Version of the format that the trees have.
     """
 
-    def __init__(self, file, classes):
+    def __init__(self, file: ModelFile, classes: dict[str, type], schema: int = SCHEMA):
         self.file = file
         self.classes = classes
+        self.schema = schema
         self._unused = set(file.arrays)
 
-    def decode_model(self, tree):
-        """Decode a tree that stands for a model, which uses all arrays.
+    def decode_model(self, tree: object) -> BaseEstimator:
+        """Decode the tree of a model, which has to use all arrays.
 
         Parameters
         ----------
@@ -41,21 +46,19 @@ class Decoder:
         Returns
         -------
         model : estimator
-            Fitted.
+            Fitted model.
 
         Raises
         ------
         ModelFileError
-            If the tree stands for anything else.
+            If the tree is not that of a model.
         """
         model = self.decode(tree)
-        if not isinstance(model, BaseEstimator):
-            raise ModelFileError(f"it holds a {type(model).__name__}, not a model")
-        if self._unused:
-            raise ModelFileError("it holds arrays that are not part of the model")
+        require(isinstance(model, BaseEstimator), f"it holds a {type(model).__name__}, not a model")
+        require(not self._unused, "it holds arrays that are not part of the model")
         return model
 
-    def decode(self, tree, depth=0):
+    def decode(self, tree: object, depth: int = 0) -> object:
         """Decode a tree.
 
         Parameters
@@ -63,20 +66,19 @@ class Decoder:
         tree : object
             Parsed JSON.
         depth : int
-            Levels above it.
+            Number of levels above it.
 
         Returns
         -------
         value : object
-            What was encoded.
+            The value that was encoded.
 
         Raises
         ------
         ModelFileError
-            If the tree is none that ``Encoder`` makes.
+            If :class:`Encoder` makes no such tree.
         """
-        if depth > MAX_DEPTH:
-            raise ModelFileError("its values are nested too deeply")
+        require(depth <= MAX_DEPTH, "its values are nested too deeply")
         if isinstance(tree, list):
             return [self.decode(value, depth + 1) for value in tree]
         if not isinstance(tree, dict):
@@ -84,64 +86,56 @@ class Decoder:
         tags = [key for key in tree if key.startswith("$")]
         if not tags:
             return {key: self.decode(value, depth + 1) for key, value in tree.items()}
-        read = getattr(self, f"_read_{tags[0][1:]}", None) if tags[0] in _TAGS else None
-        if read is None or len(tree) > 1:
-            raise ModelFileError(f"it holds a value of unknown kind {tags[0][:40]!r}")
-        return read(tree[tags[0]], depth + 1)
+        read = _READERS.get(tags[0])
+        require(read and len(tree) == 1, f"it holds a value of unknown kind {tags[0][:40]!r}")
+        return read(self, tree[tags[0]], depth + 1)
 
-    def kind_of(self, tree):
-        """Type and shape of an array that a tree refers to, before it is read."""
+    def kind_of(self, tree: object) -> tuple:
+        """Return type and shape of the array that a tree refers to, without reading it."""
+        require(isinstance(tree, dict), "it refers to an array that it does not hold")
         return self.file.arrays[self._array_of(tree.get("$array"))[0]]
 
     def _array_of(self, content):
         name, axes = _items(content, 2)
         known = self.file.arrays.get(name) if isinstance(name, str) else None
-        if (
-            known is None
-            or not isinstance(axes, list)
-            or sorted(map(str, axes)) != sorted(map(str, range(len(known[1]))))
-        ):
-            raise ModelFileError("it refers to an array that it does not hold")
-        return name, [int(axis) for axis in axes]
+        valid = known is not None and isinstance(axes, list) and all(type(a) is int for a in axes)
+        valid = valid and sorted(axes) == list(range(len(known[1])))
+        require(valid, "it refers to an array that it does not hold")
+        return name, axes
 
     def _read_array(self, content, depth):
         name, axes = self._array_of(content)
-        if name not in self._unused:
-            raise ModelFileError(f"it refers to the array {name!r} twice")
+        require(name in self._unused, f"it refers to the array {name!r} twice")
         self._unused.remove(name)
         return self.file.read(name).transpose(np.argsort(axes).tolist())
 
     def _read_scalar(self, content, depth):
         name, value = _items(content, 2)
         value = self.decode(value, depth)
+        problem = "it holds a number of no type that is saved"
+        require(name in _SCALARS and type(value) in (bool, int, float), problem)
         try:
-            dtype = np.dtype(name if name in _SCALARS else None)
             with np.errstate(all="ignore"):
-                scalar = dtype.type(value)
-            if name in _SCALARS and type(value) in (bool, int, float):
-                return scalar
-        except (OverflowError, ValueError, TypeError):
-            pass
-        raise ModelFileError("it holds a number of no type that is saved")
+                return np.dtype(name).type(value)
+        except (OverflowError, ValueError):
+            raise ModelFileError(problem) from None
 
     def _read_strings(self, content, depth):
         shape, width, values = _items(content, 3)
-        if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-            raise ModelFileError("it holds an array of texts that are none")
-        if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-            raise ModelFileError("it holds an array of texts without a shape")
-        if math.prod(shape) != len(values) or len(shape) > 8 or max(shape, default=0) > 2**32:
-            raise ModelFileError("it holds an array of texts of another shape than it says")
+        valid = isinstance(values, list) and all(isinstance(v, str) for v in values)
+        require(valid, "it holds an array of strings with other values")
+        valid = isinstance(shape, list) and all(type(n) is int and 0 <= n <= 2**32 for n in shape)
+        valid = valid and len(shape) <= 8 and math.prod(shape) == len(values)
+        require(valid, "it holds an array of strings of another shape than it says")
         if width is None:
             return np.array(values, dtype=object).reshape(shape)
-        longest = max(map(len, values), default=0)
-        if type(width) is not int or not longest <= width <= 2**26 // max(len(values), 1):
-            raise ModelFileError("it holds an array of texts of another width than it says")
+        longest, most = max(map(len, values), default=0), 2**26 // max(len(values), 1)
+        valid = type(width) is int and longest <= width <= most
+        require(valid, "it holds an array of strings of another width than it says")
         return np.array(values, dtype=f"<U{width}").reshape(shape)
 
     def _read_float(self, content, depth):
-        if content not in ("nan", "inf", "-inf"):
-            raise ModelFileError("it holds a number that is none")
+        require(content in ("nan", "inf", "-inf"), "it holds an invalid number")
         return float(content)
 
     def _read_tuple(self, content, depth):
@@ -149,13 +143,11 @@ class Decoder:
 
     def _read_slice(self, content, depth):
         values = self.decode(_items(content, 3), depth)
-        if not all(v is None or type(v) is int for v in values):
-            raise ModelFileError("it holds a slice that is none")
+        require(all(v is None or type(v) is int for v in values), "it holds an invalid slice")
         return slice(*values)
 
     def _read_bunch(self, content, depth):
-        if not isinstance(content, dict):
-            raise ModelFileError("it holds a Bunch that is none")
+        require(isinstance(content, dict), "it holds an invalid Bunch")
         return Bunch(**{key: self.decode(value, depth) for key, value in content.items()})
 
     def _read_function(self, content, depth):
@@ -165,38 +157,36 @@ class Decoder:
         return self._find(find_class, content, self.classes, ())
 
     def _read_object(self, content, depth):
-        if not isinstance(content, dict) or not {"class", "params", "attributes"} <= set(content):
-            raise ModelFileError("it holds an object without class, parameters and attributes")
-        cls = self._find(find_class, content["class"], self.classes)
-        if not issubclass(cls, (BaseEstimator, BaseCrossValidator)):
-            raise ModelFileError(f"{cls.__name__} is no estimator")
+        valid = isinstance(content, dict)
+        valid = valid and all(isinstance(content.get(k), dict) for k in ("params", "attributes"))
+        require(valid, "it holds an object without parameters and attributes")
+        cls = self._find(find_class, content.get("class"), self.classes)
+        valid = issubclass(cls, (BaseEstimator, BaseCrossValidator))
+        require(valid, f"{cls.__name__} is no estimator")
+        content = upgrade(content, self.schema, self.classes)
         params, attributes = content["params"], content["attributes"]
-        if not isinstance(params, dict) or not isinstance(attributes, dict):
-            raise ModelFileError(f"{cls.__name__} has no parameters and attributes by name")
-        params.pop("array_sfreq", None)  # of files from before X knew its own rate
-        flat = cls is BEIRARegressor and "n_branches" in params
-        for name in set(params) - set(FLAT_PARAMETERS if flat else parameters(cls)):
+        for name in set(params) - set(parameters(cls)):
             raise ModelFileError(f"{cls.__name__} has no parameter {name[:40]!r}")
         for name in OF_THE_MACHINE:
-            if params.get(name) is not None:
-                raise ModelFileError(f"it sets {name} of {cls.__name__}, which no saved model does")
+            problem = f"it sets {name} of {cls.__name__}, which no saved model does"
+            require(params.get(name) is None, problem)
         for name in attributes:
-            # Data may not take the place of a method.
-            if not name.isidentifier() or name.startswith("__") or hasattr(cls, name):
-                raise ModelFileError(f"{cls.__name__} has no attribute {name[:40]!r} to set")
+            # An attribute may not replace a method.
+            valid = name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+            require(valid, f"{cls.__name__} has no attribute {name[:40]!r} to set")
         params = {k: self.decode(v, depth + 1) for k, v in params.items()}
         attributes = {k: self.decode(v, depth + 1) for k, v in attributes.items()}
-        # Constructors and checks run on what a stranger may have written: they may say anything.
+        # Given values of a stranger, constructors and checks may raise errors of any kind.
         try:
-            if flat:
-                params, attributes = modernize(params, attributes)
             value = cls(**params)
             vars(value).update(attributes)
             if hasattr(value, "_parameter_constraints"):
                 value._validate_params()
             if cls.__name__ in ("Pipeline", "FeatureUnion"):
                 _check_steps(value)
-            if isinstance(value, BEIRARegressor):
+            if content["class"] == "BEIRARegressor":
+                from .network import add_network
+
                 add_network(value, content.get("network"), self)
         except ModelFileError:
             raise
@@ -205,35 +195,39 @@ class Decoder:
         return value
 
     def _find(self, find, name, *args):
-        if not isinstance(name, str):
-            raise ModelFileError("it names a class or function by something that is no text")
+        require(isinstance(name, str), "it names a class or function by another type than a string")
         try:
             return find(name[:200], *args)
         except LookupError as error:
             raise ModelFileError(str(error.args[0])) from None
         except ImportError as error:
             raise ModelFileError(
-                f"{name[:40]} is in a package that is not installed ({error}): pip install "
+                f"{name[:40]} belongs to a package that is not installed ({error}): pip install "
                 f'"sklearn-beira[baselines]"'
             ) from error
 
 
-_TAGS = {f"${name.removeprefix('_read_')}" for name in vars(Decoder) if name.startswith("_read_")}
-_SCALARS = {np.dtype(kind).name for kind in "?bBhHiIqQefd"}
+_READERS = {
+    f"${name.removeprefix('_read_')}": read
+    for name, read in vars(Decoder).items()
+    if name.startswith("_read_")
+}
 
 
 def _items(content, n=None):
-    if not isinstance(content, list) or (n is not None and len(content) != n):
-        raise ModelFileError("it holds a list of another length than it should")
+    valid = isinstance(content, list) and n in (None, len(content))
+    require(valid, "it holds a list of another length than it should")
     return content
 
 
 def _check_steps(value):
-    """Names and estimators: a Pipeline looks at its steps only when it is used."""
+    """Check names and estimators, which a Pipeline itself checks only when it is used."""
     steps = value.steps if hasattr(value, "steps") else value.transformer_list
-    names = [name for name, _ in steps]
-    plain = all(isinstance(s, BaseEstimator) or s in (None, "passthrough") for _, s in steps)
-    if not names or not plain or not all(isinstance(name, str) for name in names):
-        raise ModelFileError(f"{type(value).__name__} has steps that are none")
-    if len(set(names)) < len(names):
-        raise ModelFileError(f"{type(value).__name__} has two steps of one name")
+    kinds = (BaseEstimator, type(None))
+    valid = steps and all(
+        isinstance(name, str) and (isinstance(step, kinds) or step == "passthrough")
+        for name, step in steps
+    )
+    require(valid, f"{type(value).__name__} has invalid steps")
+    names = {name for name, _ in steps}
+    require(len(names) == len(steps), f"{type(value).__name__} has two steps of one name")

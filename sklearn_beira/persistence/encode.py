@@ -1,25 +1,24 @@
 """Fitted models as JSON trees that refer to arrays.
 
-None, booleans, numbers, texts, lists and dicts stand for themselves. All else is a dict of one key
-with a dollar sign:
+None, booleans, numbers, strings, lists and dicts stand for themselves. Anything else is a dict with
+one key that begins with a dollar sign:
 
 =============  ==================================================================================
 ``$array``     name of an array, and the order of its axes in memory
-``$scalar``    numpy scalar: type and value
-``$strings``   array of texts: shape, width (None for Python's), values
+``$scalar``    NumPy scalar: type and value
+``$strings``   array of strings: shape, width (None for Python objects), values
 ``$float``     "nan", "inf" or "-inf"
 ``$tuple``     list of values
 ``$slice``     start, stop, step
 ``$bunch``     dict
-``$function``  name of a function or an optimizer, out of a list
-``$class``     name of a network class that the caller gives
-``$object``    class out of a list, parameters of its constructor, attributes set by ``fit``
+``$function``  name of a function or an optimizer in the list
+``$class``     name of a network class that the caller allows
+``$object``    name of a class, parameters of its constructor, attributes set by ``fit``
 =============  ==================================================================================
 """
 
 import inspect
 import math
-import types
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -27,13 +26,11 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import Bunch
 
 from .._utils.estimators import is_search
-from ..regressor.estimator import BEIRARegressor
 from .allowed import name_class, name_function
 from .file import storable
-from .network import describe_network, record_network
 
 MAX_DEPTH = 60
-# They say how one machine computes. From a file, they could fill another one's disk or processes.
+# They describe how one machine computes. From a file, they could fill disks or start processes.
 OF_THE_MACHINE = ("checkpoint", "memory", "n_jobs")
 
 
@@ -48,14 +45,14 @@ class Encoder:
     Attributes
     ----------
     arrays : dict of str to ndarray
-        What the trees refer to.
+        Arrays that the trees refer to.
     """
 
-    def __init__(self, classes):
+    def __init__(self, classes: dict[str, type]):
         self.classes = classes
         self.arrays = {}
 
-    def encode(self, value, where="model", depth=0):
+    def encode(self, value: object, where: str = "model", depth: int = 0) -> object:
         """Encode a value.
 
         Parameters
@@ -63,19 +60,19 @@ class Encoder:
         value : object
             Value.
         where : str
-            What it is, for messages and as the name of an array.
+            Its place in the model, for messages and as the name of an array.
         depth : int
-            Levels above it.
+            Number of levels above it.
 
         Returns
         -------
         tree : object
-            What JSON can hold.
+            Value that JSON can hold.
 
         Raises
         ------
         ValueError
-            If it is nothing that can be saved.
+            If the value cannot be saved.
         """
         if depth > MAX_DEPTH:
             raise ValueError(f"{where[:200]} cannot be saved: it is nested too deeply.")
@@ -98,16 +95,13 @@ class Encoder:
         if type(value) in (dict, Bunch):
             return self._dict(value, where, depth)
         if isinstance(value, np.generic) and storable(value.dtype):
-            item = self.encode(value.item(), where, depth + 1)
-            return {"$scalar": [value.dtype.name, item]}
+            return {"$scalar": [value.dtype.name, self.encode(value.item(), where, depth + 1)]}
         if type(value) in (np.ndarray, np.memmap):
             return self._array(np.asarray(value), where)
         if is_search(value) and hasattr(value, "best_estimator_"):
             return self.encode(value.best_estimator_, where, depth)
-        if isinstance(value, type):
-            name = next((n for n, c in self.classes.items() if c is value), None)
-            if name is not None:
-                return {"$class": name}
+        if isinstance(value, type) and value in self.classes.values():
+            return {"$class": name_class(value, self.classes)}
         if callable(value) and name_function(value) is not None:
             return {"$function": name_function(value)}
         if isinstance(value, (BaseEstimator, BaseCrossValidator)):
@@ -116,8 +110,8 @@ class Encoder:
                 return self._object(value, name, where, depth)
         raise ValueError(_refusal(value, where))
 
-    def array(self, array, where):
-        """Keep an array and return a name for it."""
+    def array(self, array: np.ndarray, where: str) -> str:
+        """Keep an array and return its name."""
         where = where.encode("ascii", "backslashreplace").decode()
         name, n = where, 1
         while name in self.arrays:  # keys may hold dots
@@ -127,7 +121,7 @@ class Encoder:
 
     def _dict(self, value, where, depth):
         if not all(type(key) is str for key in value):
-            raise ValueError(f"{where} cannot be saved: it has keys that are no texts.")
+            raise ValueError(f"{where} cannot be saved: it has keys that are not strings.")
         found = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
         if type(value) is Bunch:
             return {"$bunch": found}
@@ -144,7 +138,7 @@ class Encoder:
             return {"$strings": [list(value.shape), width, values]}
         if not storable(value.dtype):
             raise ValueError(f"{where} cannot be saved: it is an array of type {value.dtype}.")
-        # A product of matrices rounds by their layout in memory: keep it.
+        # Matrix products round differently in another memory layout, so the layout is kept.
         axes = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
         kept = np.ascontiguousarray(value.transpose(axes), value.dtype.newbyteorder("<"))
         return {"$array": [self.array(kept.reshape([value.shape[a] for a in axes]), where), axes]}
@@ -154,45 +148,32 @@ class Encoder:
         params |= {p: None for p in OF_THE_MACHINE if p in params}
         attributes = {a: v for a, v in vars(value).items() if a not in params}
         tree = {"class": name}
-        if isinstance(value, BEIRARegressor):
-            tree["network"] = describe_network(value, attributes, self, where)
-            attributes = record_network(attributes)
+        if name == "BEIRARegressor":
+            from .network import describe_network, plain_attributes
+
+            tree["network"] = describe_network(value, self, where)
+            attributes = plain_attributes(attributes)
         for kind, values in (("params", params), ("attributes", attributes)):
             tree[kind] = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in values.items()}
         return {"$object": tree}
 
 
-def parameters(cls):
-    """Name the parameters of a constructor.
-
-    Parameters
-    ----------
-    cls : type
-        Class.
-
-    Returns
-    -------
-    names : list of str
-        In their order.
-    """
+def parameters(cls: type) -> list[str]:
+    """Return the names of the parameters of a constructor, in their order."""
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     return [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
 
 
 def _refusal(value, where):
-    kind = type(value)
+    cls = value if isinstance(value, type) else type(value)
+    hint = "only numbers, strings, arrays, lists, dicts and classes on the list can be saved"
     if isinstance(value, np.random.RandomState):
-        hint = "give a whole number as random_state, and fit again"
+        hint = "use an integer as random_state, and fit again"
     elif isinstance(value, (type, BaseEstimator)):
-        name = (value if isinstance(value, type) else kind).__name__
-        kind = f"the class {name}"
         hint = (
-            f"it is not on the list of classes that can be loaded; if it is yours, give "
-            f'classes={{"{name}": {name}}} here and when loading'
+            f"it is not on the list of classes that can be loaded; if it is your own class, pass "
+            f'classes={{"{cls.__name__}": {cls.__name__}}} here and when loading'
         )
-    elif isinstance(value, (types.FunctionType, types.BuiltinFunctionType, np.ufunc)):
+    elif callable(value):
         hint = "it is not on the list of functions that can be loaded"
-    else:
-        hint = "only numbers, texts, arrays, lists, dicts and estimators on the list can be"
-    kind = kind if isinstance(kind, str) else f"a {kind.__module__}.{kind.__name__}"
-    return f"{where} cannot be saved: it is {kind}; {hint}."
+    return f"{where} cannot be saved: it is a {cls.__module__}.{cls.__name__}; {hint}."

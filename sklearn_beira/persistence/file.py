@@ -1,19 +1,22 @@
-"""The file: safetensors, with a JSON text in its metadata; read with every claim checked.
+"""The file: safetensors with a JSON text in its metadata. Reading checks every claim.
 
-The reader is our own: the one of safetensors maps the file into memory and takes the last of two
-equal keys. Here one open file is read front to back, and nothing is allocated on its word alone.
+The reader is our own, because the one of safetensors maps the file into memory and accepts a key
+twice. This one reads one open file from front to back, and no size in the file is trusted before
+the file is known to be that long.
 """
 
 import hashlib
 import json
 import math
 import os
-import secrets
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
 
+from .._utils.files import atomic_write
 from ..exceptions import ModelFileError
 
 MAX_HEADER = 32 * 2**20  # bytes
@@ -28,7 +31,7 @@ _DTYPES = {
 
 
 class ModelFile:
-    """An open file whose header is checked and whose content is what was saved.
+    """An open file with a checked header and a verified checksum.
 
     Parameters
     ----------
@@ -42,58 +45,49 @@ class ModelFile:
     text : str
         The JSON text.
     arrays : dict of str to tuple, (dtype, shape)
-        What arrays there are.
+        Type and shape of each array.
     """
 
-    def __init__(self, file, max_bytes):
+    def __init__(self, file: BinaryIO, max_bytes: int):
         self._file = file
         n_bytes = file.seek(0, os.SEEK_END)
-        if n_bytes > max_bytes:
-            raise ModelFileError(
-                f"it has {n_bytes} bytes, more than max_bytes={max_bytes}; if you trust it, give a "
-                f"larger max_bytes"
-            )
+        problem = f"it has {n_bytes} bytes, more than max_bytes={max_bytes}; if you trust it, "
+        require(n_bytes <= max_bytes, f"{problem}pass a larger max_bytes")
         file.seek(0)
         n_header = int.from_bytes(file.read(8), "little")
-        if n_bytes < 8 or not 0 < n_header <= min(MAX_HEADER, n_bytes - 8):
-            raise ModelFileError(
-                "it is no safetensors file, or truncated: its header does not fit in it"
-            )
+        problem = "it is no safetensors file, or truncated: its header does not fit in it"
+        require(n_bytes >= 8 and 0 < n_header <= min(MAX_HEADER, n_bytes - 8), problem)
         header = parse_json(file.read(n_header), "header")
         metadata = header.pop("__metadata__", None) if isinstance(header, dict) else None
-        if not isinstance(metadata, dict) or not isinstance(metadata.get(_TEXT), str):
-            raise ModelFileError("it holds no model of sklearn_beira")
+        valid = isinstance(metadata, dict) and isinstance(metadata.get(_TEXT), str)
+        require(valid, "it holds no model of sklearn_beira")
         self.text = metadata[_TEXT]
         self.arrays, self._starts = {}, {}
         stop = 0
-        for name, entry in sorted(header.items(), key=_start_of):
-            dtype, shape, start, next_stop = _check_entry(name, entry)
-            if start != stop or next_stop - start != dtype.itemsize * math.prod(shape):
-                raise ModelFileError(
-                    f"the array {name!r} does not lie where its size says: it overlaps another, or "
-                    f"leaves a hole"
-                )
+        for name, entry in sorted(header.items(), key=_offsets):
+            dtype, shape = _check_entry(name, entry)
+            start, next_stop = entry["data_offsets"]
+            valid = start == stop and next_stop - start == dtype.itemsize * math.prod(shape)
+            problem = "is not where its size says: it overlaps another array, or leaves a hole"
+            require(valid, f"the array {name!r} {problem}")
             stop = next_stop
             self.arrays[name] = dtype, shape
             self._starts[name] = 8 + n_header + start
-        if 8 + n_header + stop != n_bytes:
-            raise ModelFileError(
-                f"it is truncated or has something appended: its arrays end at byte "
-                f"{8 + n_header + stop}, the file at {n_bytes}"
-            )
-        if metadata.get(_DIGEST) != digest(self.text, self.arrays, self._chunks):
-            raise ModelFileError("its content is not what was saved: the checksum differs")
+        stop += 8 + n_header
+        problem = f"its arrays end at byte {stop}, the file at {n_bytes}"
+        require(stop == n_bytes, f"it is truncated or has something appended: {problem}")
+        valid = metadata.get(_DIGEST) == digest(self.text, self.arrays, self._chunks)
+        require(valid, "its content is not what was saved: the checksum differs")
 
-    def read(self, name):
+    def read(self, name: str) -> np.ndarray:
         """Read an array."""
         dtype, shape = self.arrays[name]
         self._file.seek(self._starts[name])
         array = np.empty(shape, dtype)
         content = array.reshape(-1).view(np.uint8)
-        if self._file.readinto(content) != array.nbytes:
-            raise ModelFileError("it became shorter while it was read")
-        if dtype.kind == "b" and (content > 1).any():
-            raise ModelFileError(f"the array {name!r} holds truth values that are none")
+        require(self._file.readinto(content) == array.nbytes, "it was shortened while it was read")
+        valid = dtype.kind != "b" or not (content > 1).any()
+        require(valid, f"the array {name!r} holds invalid truth values")
         return array
 
     def _chunks(self, name):
@@ -102,21 +96,39 @@ class ModelFile:
         self._file.seek(self._starts[name])
         while left:
             chunk = self._file.read(min(left, _CHUNK))
-            if not chunk:
-                raise ModelFileError("it became shorter while it was read")
+            require(chunk, "it was shortened while it was read")
             left -= len(chunk)
             yield chunk
 
 
-def to_bytes(text, arrays):
-    """Write a text and arrays as the bytes of a file.
+def require(condition: object, problem: str) -> None:
+    """Refuse a file unless a condition holds.
+
+    Parameters
+    ----------
+    condition : object
+        Anything with a truth value.
+    problem : str
+        What is wrong with the file otherwise.
+
+    Raises
+    ------
+    ModelFileError
+        If the condition is false.
+    """
+    if not condition:
+        raise ModelFileError(problem)
+
+
+def to_bytes(text: str, arrays: dict[str, np.ndarray]) -> bytes:
+    """Make the content of a file.
 
     Parameters
     ----------
     text : str
         JSON.
     arrays : dict of str to ndarray
-        C-contiguous arrays of a type in ``_DTYPES``.
+        C-contiguous arrays of types that :func:`storable` accepts.
 
     Returns
     -------
@@ -128,17 +140,19 @@ def to_bytes(text, arrays):
     return save(arrays, {_TEXT: text, _DIGEST: found})
 
 
-def digest(text, arrays, chunks):
-    """Checksum of a text and arrays. It finds damage; whoever edits a file can renew it.
+def digest(text: str, arrays: dict[str, tuple], chunks: Callable[[str], Iterable[bytes]]) -> str:
+    """Compute the checksum of a text and arrays.
+
+    It detects damage, not forgery: whoever edits a file can renew it.
 
     Parameters
     ----------
     text : str
         JSON.
     arrays : dict of str to tuple, (dtype, shape)
-        What arrays there are.
+        Type and shape of each array.
     chunks : callable
-        Gives the bytes of an array, by name, in pieces.
+        Returns the bytes of an array in pieces, by its name.
 
     Returns
     -------
@@ -155,24 +169,13 @@ def digest(text, arrays, chunks):
     return hashed.hexdigest()
 
 
-def storable(dtype):
-    """Tell whether arrays of a type can be stored.
-
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        Type, in any byte order.
-
-    Returns
-    -------
-    storable : bool
-        True for booleans and the usual integers and floats.
-    """
+def storable(dtype: np.dtype) -> bool:
+    """Tell whether arrays of a type can be stored: booleans and the usual integers and floats."""
     return dtype.newbyteorder("<") in _DTYPES.values()
 
 
-def parse_json(text, what):
-    """Parse JSON of strangers: no key twice, no NaN, no number that overflows, nothing huge.
+def parse_json(text: str | bytes, what: str) -> object:
+    """Parse JSON from an untrusted file.
 
     Parameters
     ----------
@@ -189,85 +192,70 @@ def parse_json(text, what):
     Raises
     ------
     ModelFileError
-        If it is anything else.
+        If the text is not JSON, repeats a key, is nested too deeply, or holds NaN, numbers that do
+        not fit into 64 bits, or too many values.
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
-        # Every value but the first stands behind one of these: a bound on what is allocated.
+        # Each value but the first follows one of these characters, so this bounds the memory.
         if sum(map(text.count, ",[{")) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES} values")
         return json.loads(
             text,
-            object_pairs_hook=_no_key_twice,
+            object_pairs_hook=_unique_keys,
             parse_int=_bounded_int,
             parse_float=_finite_float,
             parse_constant=_no_constant,
         )
     except RecursionError:
         raise ModelFileError(f"its {what} is nested too deeply") from None
-    except ValueError as error:  # of the decoder and of the parser, too
+    except ValueError as error:  # also of the decoder and the parser
         raise ModelFileError(f"its {what} is not the JSON that was saved ({error})") from None
 
 
-def write_atomically(path, write):
-    """Write a file under a temporary name beside it, then give it its own.
-
-    Whenever this is interrupted, the old file is there, whole.
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, which is complete or not there at all.
 
     Parameters
     ----------
     path : Path
-        Where.
-    write : callable
-        Writes to the open binary file that it gets.
+        The file.
+    content : bytes
+        Content.
 
     Raises
     ------
     ValueError
-        If the folder is not there or cannot be written to.
+        If it cannot be written.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        if os.name == "posix":  # where a folder can be synced: the new name is on disk as well
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        with atomic_write(path) as file:
+            file.write(content)
     except OSError as error:
         raise ValueError(
             f"the model cannot be written to {path} ({error.strerror}); check the folder."
         ) from error
 
 
-def check_path(path):
-    """Check a path given by the user.
+def check_path(path: str | os.PathLike) -> Path:
+    """Check the path of a file.
 
     Parameters
     ----------
     path : path-like
-        As given.
+        Path given by the user.
 
     Returns
     -------
     path : Path
-        The path, the home folder expanded.
+        The path, with the home folder expanded.
 
     Raises
     ------
     TypeError
-        If it is no path.
+        If it is not a path.
     ValueError
-        If it names no file.
+        If it has no file name.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a path, got {type(path).__name__}.")
@@ -277,28 +265,27 @@ def check_path(path):
     return path
 
 
-def _start_of(item):
-    offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
-    if isinstance(offsets, list) and len(offsets) == 2 and all(type(o) is int for o in offsets):
-        return offsets
-    raise ModelFileError(f"the array {item[0]!r} has no place in it")
+def _offsets(item):
+    name, entry = item
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    valid = isinstance(offsets, list) and [type(o) for o in offsets] == [int, int]
+    require(valid, f"the array {name!r} has no place in it")
+    return offsets
 
 
 def _check_entry(name, entry):
     dtype, shape = entry.get("dtype"), entry.get("shape")
-    if len(entry) != 3 or not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise ModelFileError(f"the array {name!r} is of no type that is saved")
-    if not isinstance(shape, list) or len(shape) > 8 or any(type(n) is not int for n in shape):
-        raise ModelFileError(f"the array {name!r} has no usable shape")
-    if any(n < 0 for n in shape):
-        raise ModelFileError(f"the array {name!r} has a negative size")
-    # An empty array may claim any other size; numpy could not make it.
-    if math.prod(n for n in shape if n) >= 2**60:
-        raise ModelFileError(f"the array {name!r} is too large")
-    return _DTYPES[dtype], tuple(shape), *entry["data_offsets"]
+    valid = len(entry) == 3 and isinstance(dtype, str) and dtype in _DTYPES
+    require(valid, f"the array {name!r} is of no type that is saved")
+    valid = isinstance(shape, list) and len(shape) <= 8 and all(type(n) is int for n in shape)
+    require(valid, f"the array {name!r} has no usable shape")
+    require(all(n >= 0 for n in shape), f"the array {name!r} has a negative size")
+    # Of an empty array, the other sizes can be anything, but NumPy has a limit.
+    require(math.prod(n for n in shape if n) < 2**60, f"the array {name!r} is too large")
+    return _DTYPES[dtype], tuple(shape)
 
 
-def _no_key_twice(pairs):
+def _unique_keys(pairs):
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands there twice")

@@ -1,77 +1,73 @@
-"""The network of a BEIRARegressor: sizes and weights instead of a pickled module."""
-
-import inspect
+"""The network of a BEIRARegressor in a model file: its architecture and its weights."""
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from skorch.history import History
 
-from ..exceptions import ModelFileError
-from ..regressor.architectures import ARCHITECTURES, Architecture, CustomNetwork
+from ..regressor import BEIRARegressor
+from ..regressor.architectures import Architecture, check_architecture
 from ..regressor.nets.devices import computes
 from ..regressor.random_numbers import PrivateRandomNumbers
-from ..regressor.training import Training
+from .decode import Decoder
+from .encode import Encoder
+from .file import require
 
-# Far above any size that makes sense, far below what takes long to compute with.
+# Far above any useful size, far below sizes that take long to compute with.
 _MAX_SIZE = 10**7
 _MAX_LENGTH = 10**4
 
 
-def describe_network(model, attributes, encoder, where):
-    """Describe the network of a fitted model, its weights as arrays.
+def describe_network(model: BEIRARegressor, encoder: Encoder, where: str) -> dict | None:
+    """Describe the network of a model, with its weights as arrays.
 
     Parameters
     ----------
     model : BEIRARegressor
         Fitted or not.
-    attributes : dict
-        Its fitted attributes.
     encoder : Encoder
         Keeps the weights.
     where : str
-        Name of the model.
+        Place of the model, for messages and as the name of arrays.
 
     Returns
     -------
     tree : dict or None
-        ``n_times`` and ``weights``; None for a model not fitted.
+        ``n_times`` and ``weights``; None for a model that is not fitted.
 
     Raises
     ------
     ValueError
-        If something of the model cannot be saved.
+        If weights or parameters of the training cannot be saved.
     """
-    if "network_" not in attributes:
+    if "network_" not in vars(model):
         return None
     for name in _skorch_params(model):
         if not _is_of_the_optimizer(name):
             raise ValueError(
-                f"{where}.training.skorch_params[{name!r}] cannot be saved; it belongs to the "
-                f"training, so set_params(training__skorch_params=None) leaves the predictions as "
-                f"they are."
+                f"{where}.training.skorch_params[{name!r}] cannot be saved; it has no effect on "
+                f"predictions, so remove it by set_params(training__skorch_params=None)."
             )
     weights = {}
     for name, tensor in model.network_.state_dict().items():
         path = f"{where}.network.{name}"
         if not isinstance(tensor, torch.Tensor) or tensor.dtype is torch.bfloat16:
-            raise ValueError(f"{path} cannot be saved: it is no tensor of a type numpy knows.")
+            raise ValueError(f"{path} cannot be saved: it is not a tensor of a NumPy type.")
         weights[name] = encoder.encode(tensor.detach().cpu().numpy(), path)
     return {"n_times": model._n_times, "weights": weights}
 
 
-def record_network(attributes):
-    """Fitted attributes of a model as values that can be encoded.
+def plain_attributes(attributes: dict) -> dict:
+    """Return the attributes of a fitted model that can be encoded.
 
     Parameters
     ----------
     attributes : dict
-        As they are.
+        All attributes.
 
     Returns
     -------
     attributes : dict
-        Without the nets, the history as a list of its epochs, without the batches in them.
+        Without the networks, and with the history as a list of epochs without their batches.
     """
     kept = {name: v for name, v in attributes.items() if name not in ("net_", "network_")}
     if "history_" in kept:
@@ -82,154 +78,93 @@ def record_network(attributes):
     return kept
 
 
-def add_network(model, tree, decoder):
-    """Build the network of a model, check the weights, and put them in.
+def add_network(model: BEIRARegressor, tree: dict | None, decoder: Decoder) -> None:
+    """Make the network of a model, and give it its weights once they are checked.
 
     Parameters
     ----------
     model : BEIRARegressor
-        With its parameters and attributes, but without net.
+        With its parameters and attributes, but without its network.
     tree : dict or None
-        As from ``describe_network``.
+        As :func:`describe_network` returns it.
     decoder : Decoder
         Reads the weights.
 
     Raises
     ------
     ModelFileError
-        If the weights are not those of the network that the parameters describe.
+        If the weights are not those of the network that the architecture describes.
     """
     if tree is None:
         return
     n_times, weights = tree.get("n_times"), tree.get("weights")
-    if not isinstance(weights, dict) or not _is_size(n_times):
-        raise ModelFileError("it describes a network without window and weights")
+    valid = isinstance(weights, dict) and type(n_times) is int and 1 <= n_times <= _MAX_SIZE
+    require(valid, "it describes a network without window and weights")
     for name in _skorch_params(model):
-        if not _is_of_the_optimizer(name):
-            raise ModelFileError(f"it sets {name!r} of the net, which no saved model does")
-    build = _builder(model, n_times, n_weights=len(weights))
-    # Without memory first: the sizes are a stranger's until the weights have them as well.
+        problem = f"it sets {name!r} of the net, which no saved model does"
+        require(_is_of_the_optimizer(name), problem)
+    if "architecture_" not in vars(model):  # schema 1
+        model.architecture_ = check_architecture(model.architecture)
+    sizes = _sizes(model, n_weights=len(weights))
+    # Without memory first: until the weights are known to have these sizes, they are a claim.
     with torch.device("meta"):
-        expected = build().state_dict()
+        expected = model.architecture_.make_network(*sizes, n_times).state_dict()
     found = {name: decoder.kind_of(weight) for name, weight in weights.items()}
     wanted = {name: _kind_of(tensor) for name, tensor in expected.items()}
-    for name in sorted(set(found) ^ set(wanted)):
-        raise ModelFileError(f"the weights {name[:80]!r} are too many or missing")
-    for name, kind in wanted.items():
-        if kind is not None and kind != found[name]:
-            raise ModelFileError(
-                f"the weights {name!r} are {found[name]}, but the parameters ask for {kind}"
-            )
-    # What the constructor draws is replaced, and must not move the caller's random numbers.
+    for name in sorted({*found, *wanted}):
+        valid = name in found and name in wanted
+        require(valid, f"the weights {name[:80]!r} are too many or missing")
+        problem = f"are {found[name]}, but the parameters ask for {wanted[name]}"
+        require(wanted[name] in (None, found[name]), f"the weights {name!r} {problem}")
+    # The constructor draws weights that are replaced; this must not change the caller's numbers.
     with PrivateRandomNumbers().drawn():
-        network = build()
+        network = model.architecture_.make_network(*sizes, n_times)
         network.load_state_dict(
             {name: torch.from_numpy(decoder.decode(w).copy()) for name, w in weights.items()}
         )
     if not isinstance(model.device_, str) or not computes(model.device_):
-        # That of the training is not here; a fit takes what there is.
+        # The device of the training does not exist here; a new fit takes the one there is.
         model.device, model.device_ = "auto", "cpu"
     model.network_ = network.to(model.device_).eval()
     if "history_" in vars(model):
-        epochs = _check_history(model.history_)
-        model.history_ = History()
+        epochs, model.history_ = model.history_, History()
+        valid = isinstance(epochs, list) and all(isinstance(epoch, dict) for epoch in epochs)
+        require(valid, "its history is not a list of epochs")
         model.history_.extend(epochs)
 
 
-def _builder(model, n_times, n_weights):
-    """Make what builds the network that the parameters of a model describe."""
-    architecture = model.architecture_
-    if not isinstance(architecture, Architecture):
-        raise ModelFileError(f"its architecture is a {type(architecture).__name__}")
-    architecture._check()
+def _sizes(model, n_weights):
+    """Return the numbers of channels and regions, once all sizes of the network are bounded."""
+    kind = type(model.architecture_)
+    require(issubclass(kind, Architecture), f"its architecture is a {kind.__name__}")
+    params = check_architecture(model.architecture_).get_params(deep=False)
     n_channels, n_rois = model.n_features_in_, len(model.target_mean_)
-    if model.target_mean_.shape != (n_rois,) or model.target_scale_.shape != (n_rois,):
-        raise ModelFileError("its regions have no mean and standard deviation each")
-    sizes = architecture.get_params(deep=False)
-    _check_sizes([n_channels, n_rois, *sizes.values(), *(sizes.get("params") or {}).values()])
-    if sizes.get("n_blocks", 0) > n_weights:
-        raise ModelFileError("its network has more blocks than weights")
-    return lambda: architecture.make_network(n_channels, n_rois, n_times)
+    valid = model.target_mean_.shape == model.target_scale_.shape == (n_rois,)
+    require(valid, "its regions have no mean and standard deviation each")
+    _check_sizes([n_channels, n_rois, *params.values(), *(params.get("params") or {}).values()])
+    require(params.get("n_blocks", 0) <= n_weights, "its network has more blocks than weights")
+    return n_channels, n_rois
 
 
-# Parameters of a BEIRARegressor in files of before architectures and trainings, under new names.
-_RENAMED = {"net_params": "skorch_params", "start_": "closed_form_"}
-FLAT_PARAMETERS = (
-    *("architecture", "network_params", "n_branches", "n_taps", "bands", "rectifier", "segment"),
-    *("encoder_width", "decoder_width", "kernel_sizes", "pool_sizes", "dropout", "mode", "stride"),
-    *("loss", "max_epochs", "batch_size", "lr", "weight_decay", "validation_fraction"),
-    *("validation_gap", "patience", "device", "skorch_params", "net_params"),
-    *("checkpoint", "verbose", "random_state"),
-)
+def _check_sizes(values):
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            require(len(value) <= _MAX_LENGTH, "its network has too many layers")
+            _check_sizes(value)
+        elif isinstance(value, (int, float)):
+            require(abs(value) <= _MAX_SIZE, f"its network has a size of {value}")
 
 
-def modernize(params, attributes):
-    """Read the parameters and attributes of a model saved before architectures had parameters.
-
-    Parameters
-    ----------
-    params, attributes : dict
-        As saved, with all sizes and settings as parameters of BEIRARegressor.
-
-    Returns
-    -------
-    params, attributes : dict
-        As of BEIRARegressor today.
-    """
-    params = {_RENAMED.get(name, name): value for name, value in params.items()}
-    attributes = {_RENAMED.get(name, name): value for name, value in attributes.items()}
-    given = params.pop("architecture")
-    inner = params.pop("network_params", None) or {}
-    if isinstance(given, str):
-        kind = ARCHITECTURES[given]
-        sizes = {**params, **inner}
-        names = set(kind().get_params()) & set(sizes)
-        architecture = kind(**{name: sizes[name] for name in names})
-    else:
-        names = list(inspect.signature(given).parameters)[2:]
-        inner = {name: params[name] for name in names if name in params} | inner
-        architecture = CustomNetwork(given, inner, mode=params["mode"], stride=params["stride"])
-    attributes["architecture_"] = architecture
-    training = None
-    if params["max_epochs"]:
-        training = Training(**{name: params[name] for name in Training().get_params()})
-    else:
-        attributes.pop("history_", None)
-    own = {name: params[name] for name in ("device", "verbose", "random_state")}
-    return {"architecture": clone(architecture), "training": training, **own}, attributes
+def _kind_of(tensor):
+    """Return type and shape, or None for a layer that takes its sizes from its weights."""
+    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        return None
+    return np.dtype(str(tensor.dtype).removeprefix("torch.")), tuple(tensor.shape)
 
 
 def _skorch_params(model):
     return (model.training and model.training.skorch_params) or {}
 
 
-def _check_sizes(values):
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            if len(value) > _MAX_LENGTH:
-                raise ModelFileError("its network has too many layers")
-            _check_sizes(value)
-        elif isinstance(value, (int, float)) and abs(value) > _MAX_SIZE:
-            raise ModelFileError(f"its network has a size of {value}")
-
-
-def _kind_of(tensor):
-    """Type and shape; None for a layer that takes its sizes from its weights."""
-    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
-        return None
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return np.dtype(dtype), tuple(tensor.shape)
-
-
-def _check_history(epochs):
-    if not isinstance(epochs, list) or not all(isinstance(epoch, dict) for epoch in epochs):
-        raise ModelFileError("its history is no list of epochs")
-    return epochs
-
-
 def _is_of_the_optimizer(name):
     return name == "optimizer" or name.startswith("optimizer__")
-
-
-def _is_size(value):
-    return type(value) is int and 1 <= value <= _MAX_SIZE

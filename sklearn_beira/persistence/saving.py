@@ -1,14 +1,15 @@
-"""Saving and loading fitted models, without pickle.
+"""Save and load fitted models, without pickle.
 
-One file holds a model: safetensors, that is a JSON header and the bytes of the arrays, with a JSON
-text in its metadata that says how the arrays make a model. ``_encode.py`` makes that text,
-``_decode.py`` reads it, ``_file.py`` writes and reads the file, ``_allowed.py`` lists what a file
-may name. ``_network.py`` holds the network of a BEIRARegressor, ``_export.py`` its export as a
-program of torch.
+One safetensors file holds a model: a JSON header, the bytes of the arrays, and in the metadata of
+the header a JSON text that says how the arrays make a model. ``encode.py`` makes this text,
+``decode.py`` reads it, ``schema.py`` translates those of older versions, ``file.py`` writes and
+reads the file, ``allowed.py`` lists what a file may name, ``network.py`` handles the network of a
+BEIRARegressor. ``export.py`` is independent: it exports that network as a program of torch.
 """
 
 import io
 import json
+import os
 import platform
 
 from sklearn.base import BaseEstimator
@@ -16,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import is_search
+from .._utils.estimators import chosen, is_search
 from .._utils.files import one_line
 from .._utils.hashing import versions
 from .._utils.warn import warn_user
@@ -24,50 +25,47 @@ from ..exceptions import ModelFileError
 from .allowed import check_classes
 from .decode import Decoder
 from .encode import Encoder
-from .export import export_network
-from .file import ModelFile, check_path, parse_json, to_bytes, write_atomically
+from .file import ModelFile, check_path, parse_json, require, to_bytes, write_file
+from .schema import SCHEMA
 
-__all__ = ["ModelFileError", "export_network", "load_model", "read_metadata", "save_model"]
-
-#: Version of the format. A change that older versions of this package would misread raises it.
-SCHEMA = 1
-
-# Loading sets attributes whose meaning is theirs to change.
+# Packages whose fitted attributes the file holds, and whose new versions may read them differently.
 _OWNERS_OF_ATTRIBUTES = ("scikit-learn", "sklearn-beira")
 
 
-def save_model(model, path, *, classes=None):
+def save_model(
+    model: BaseEstimator, path: str | os.PathLike, *, classes: dict[str, type] | None = None
+) -> None:
     """Save a fitted model in one file that is safe to share.
 
-    The file holds weights and numbers, names of channels and regions, parameters, the history of
-    the training and the versions of packages, but no code and no EEG or BOLD.
+    The file holds weights and other numbers, names of channels and regions, parameters, the history
+    of the training, and versions of packages. It holds no code, no EEG and no BOLD.
 
     Parameters
     ----------
     model : BEIRARegressor, Pipeline or another fitted estimator
-        Model. Of a fitted search its best estimator is saved. What it is made of has to be on the
-        list in the user guide.
+        Fitted model. Of a search, the best estimator is saved. The user guide lists the estimators
+        that can be saved.
     path : path-like
-        The file. An old one is replaced when the new one is complete.
+        File to write. An existing file is replaced once the new one is complete.
     classes : dict of str to type, or None
-        Your own networks and estimators in the model, by a name that :func:`load_model` gets, too.
+        Your own networks and estimators in the model, by name. :func:`load_model` needs them, too.
 
     Raises
     ------
     ValueError
-        If the model is not fitted, if something in it cannot be saved, or if the file cannot be
+        If the model is not fitted, if a part of it cannot be saved, or if the file cannot be
         written. Nothing is written then.
     TypeError
-        If the model is no estimator, or ``path`` and ``classes`` are not what they should be.
+        If the model is not an estimator, or ``path`` or ``classes`` has the wrong type.
 
     See Also
     --------
-    load_model : Load it.
-    read_metadata : Read what it is without loading it.
+    load_model : Load a saved model.
+    read_metadata : Read the metadata of a saved model.
 
     Notes
     -----
-    ``memory``, ``checkpoint`` and ``n_jobs`` are not saved, as they say how one machine computes.
+    ``memory``, ``checkpoint`` and ``n_jobs`` are not saved, because they belong to one machine.
 
     Examples
     --------
@@ -94,100 +92,102 @@ def save_model(model, path, *, classes=None):
         raise ValueError(f"{type(model).__name__} is not fitted; fit it, then save it.") from None
     encoder = Encoder(classes)
     tree = encoder.encode(model)
-    content = {"schema": SCHEMA, "facts": _facts(model), "model": tree}
+    content = {"schema": SCHEMA, "facts": _metadata(model), "model": tree}
     content = to_bytes(json.dumps(content, allow_nan=False), encoder.arrays)
     try:
         _load(io.BytesIO(content), len(content), classes)
     except ModelFileError as error:
         raise ValueError(
-            f"the model cannot be saved, because it could not be loaded ({error}); parameters that "
-            f"were changed after the fit are a usual reason: fit again."
+            f"the model cannot be saved, because it could not be loaded ({error}); if parameters "
+            f"were changed after fit, fit again."
         ) from error
-    write_atomically(path, lambda file: file.write(content))
+    write_file(path, content)
 
 
-def load_model(path, *, classes=None, max_bytes=2**31):
-    """Load a model that :func:`save_model` saved.
+def load_model(
+    path: str | os.PathLike, *, classes: dict[str, type] | None = None, max_bytes: int = 2**31
+) -> BaseEstimator:
+    """Load a model saved by :func:`save_model`.
 
-    Nothing in the file is executed, and classes are looked up in a list. Still, what a model
-    predicts is up to who made the file.
+    Loading executes nothing in the file, and looks up classes in a list. The predictions are still
+    those of whoever made the file.
 
     Parameters
     ----------
     path : path-like
-        The file.
+        File to read.
     classes : dict of str to type, or None
-        Your own networks and estimators in the model, by the names that it was saved with.
+        Your own networks and estimators in the model, by the names used in :func:`save_model`.
     max_bytes : int
         Largest file to read.
 
     Returns
     -------
     model : estimator
-        Fitted, on the device it was trained on where there is one, else on the CPU. Its
-        predictions are those of the saved one to the last bit, on the same machine.
+        Fitted model, on the device it was trained on if it exists, else on the CPU. On the same
+        machine, its predictions are exactly those of the saved model.
 
     Raises
     ------
     ModelFileError
-        A ValueError, if the file is missing, damaged, no model, of a newer version of the format,
-        larger than ``max_bytes``, or names anything that is not on the list.
+        A ValueError, if the file is missing, damaged, not a model, in a newer version of the
+        format, larger than ``max_bytes``, or names a class that is not allowed.
     TypeError
-        If ``path`` or ``classes`` are not what they should be.
+        If ``path`` or ``classes`` has the wrong type.
 
     Warns
     -----
     UserWarning
-        If another version of scikit-learn or sklearn-beira saved the model.
+        If the model was saved with another version of scikit-learn or sklearn-beira.
 
     See Also
     --------
-    save_model : Save it.
+    save_model : Save a model.
     """
     path, classes = check_path(path), check_classes(classes)
-    model, facts = _read(path, lambda file: _load(file, max_bytes, classes))
+    model, metadata = _read(path, lambda file: _load(file, max_bytes, classes))
     for name in _OWNERS_OF_ATTRIBUTES:
-        saved, here = facts.get("versions", {}).get(name), versions()[name]
+        saved, here = metadata.get("versions", {}).get(name), versions()[name]
         if saved != here:
             warn_user(
-                f"the model was saved with {name} {str(saved)[:40]}, this is {here}: compare its "
-                f"predictions with known ones before you rely on them."
+                f"the model was saved with {name} {str(saved)[:40]}, but this is {here}; compare "
+                f"its predictions with known ones before you use it."
             )
     return model
 
 
-def read_metadata(path):
-    """Read what a saved model is, without loading it.
+def read_metadata(path: str | os.PathLike) -> dict:
+    """Read the metadata of a saved model, without loading the model.
 
     Parameters
     ----------
     path : path-like
-        The file.
+        File to read.
 
     Returns
     -------
-    facts : dict
+    metadata : dict
         ``channels`` and ``regions`` (names, or None), ``steps`` (name and text of every step of a
         pipeline), ``seeds`` (random states by parameter), ``search`` (best parameters and score of
-        a search, or None), ``versions`` of the packages and ``python``.
+        a search, or None), and ``versions`` (of packages and ``python``).
 
     Raises
     ------
     ModelFileError
-        A ValueError, if the file is missing, damaged, no model or of a newer version of the format.
+        A ValueError, if the file is missing, damaged, not a model, or in a newer version of the
+        format.
     """
     return _read(check_path(path), lambda file: _parse(ModelFile(file, 2**63))["facts"])
 
 
 def _read(path, read):
-    if not path.is_file():  # a pipe would never end
-        raise ModelFileError(f"{path} does not exist, or is no file; check the path.")
+    if not path.is_file():  # reading a pipe would never end
+        raise ModelFileError(f"{path} does not exist or is not a file; check the path.")
     try:
         with open(path, "rb") as file:
             return read(file)
     except ModelFileError as error:
-        # What is quoted from the file may be as long as it likes.
-        reason = one_line(error)[:500]
+        reason = one_line(error)[:500]  # it may quote the file at any length
         raise ModelFileError(f"{path} cannot be loaded: {reason}.") from error
     except OSError as error:
         raise ModelFileError(
@@ -198,10 +198,10 @@ def _read(path, read):
 def _load(file, max_bytes, classes):
     file = ModelFile(file, max_bytes)
     content = _parse(file)
-    model = Decoder(file, classes).decode_model(content["model"])
+    model = Decoder(file, classes, content["schema"]).decode_model(content["model"])
     try:
         check_is_fitted(model)
-    except Exception as error:  # a pipeline asks its last step, whatever that is
+    except Exception as error:  # a pipeline asks its last step, which may raise anything
         raise ModelFileError(f"it holds a model that is not fitted ({error})") from error
     return model, content["facts"]
 
@@ -209,32 +209,31 @@ def _load(file, max_bytes, classes):
 def _parse(file):
     content = parse_json(file.text, "text")
     schema = content.get("schema") if isinstance(content, dict) else None
-    if type(schema) is not int or schema < 1:
-        raise ModelFileError("it does not say which version of the format it has")
-    if schema > SCHEMA:
-        raise ModelFileError(
-            f"it has version {schema} of the format, this sklearn_beira reads up to {SCHEMA}; "
-            f"install a newer sklearn_beira"
-        )
-    if "model" not in content or not isinstance(content.get("facts"), dict):
-        raise ModelFileError("it holds no model and facts")
-    if not isinstance(content["facts"].get("versions", {}), dict):
-        raise ModelFileError("it has versions that are none")
+    require(type(schema) is int and schema >= 1, "it does not say its version of the format")
+    require(
+        schema <= SCHEMA,
+        f"it has version {schema} of the format, this sklearn_beira reads up to {SCHEMA}; install "
+        f"a newer sklearn_beira",
+    )
+    require(
+        "model" in content and isinstance(content.get("facts"), dict),
+        "it holds no model and metadata",
+    )
+    require(isinstance(content["facts"].get("versions", {}), dict), "it has invalid versions")
     return content
 
 
-def _facts(model):
+def _metadata(model):
     search = None
     if is_search(model):
         search = {"best_params": repr(model.best_params_), "best_score": repr(model.best_score_)}
-        model = model.best_estimator_
+    model = chosen(model)
     steps = model.steps if isinstance(model, Pipeline) else [("model", model)]
-    found = [step for _, step in steps]
     seeds = {n: v for n, v in model.get_params().items() if n.split("__")[-1] == "random_state"}
     return {
-        "channels": _first(found, "ch_names_in_"),
-        "regions": _first(found, "region_names_"),
-        "steps": {name: " ".join(repr(step).split()) for name, step in steps},
+        "channels": _first(steps, "ch_names_in_"),
+        "regions": _first(steps, "region_names_"),
+        "steps": {name: one_line(repr(step)) for name, step in steps},
         "seeds": {name: repr(seed) for name, seed in seeds.items()},
         "search": search,
         "versions": {**versions(), "python": platform.python_version()},
@@ -242,5 +241,5 @@ def _facts(model):
 
 
 def _first(steps, name):
-    values = (getattr(step, name, None) for step in steps)
+    values = (getattr(step, name, None) for _, step in steps)
     return next((list(map(str, v)) for v in values if v is not None), None)
