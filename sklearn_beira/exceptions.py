@@ -4,12 +4,12 @@ __all__ = ["GapWarning", "ModelFileError", "StationarityWarning"]
 
 
 class GapWarning(UserWarning):
-    """Test and training volumes are so close that they may share EEG, or BOLD that is alike."""
+    """Test and training volumes are close enough to share EEG or autocorrelated BOLD."""
 
 
 class StationarityWarning(UserWarning):
-    """BOLD is not what a null assumes: it drifts, has bursts, or differs between recordings."""
+    """BOLD violates an assumption of the null: it drifts, has bursts or differs between runs."""
 
 
 class ModelFileError(ValueError):
-    """A file that is not a model of this package, or not one that can be read safely."""
+    """A file does not hold a model of this package, or cannot be read safely."""

@@ -186,9 +186,7 @@ def test_random_weights_lose_the_maps(model, branches, study):
 
 
 def test_random_copies_of_nothing_are_refused(model, study):
-    with pytest.raises(
-        ValueError, match="n_surrogates must be an integer of at least 1, got 0"
-    ):
+    with pytest.raises(ValueError, match="n_surrogates must be an integer of at least 1, got 0"):
         maps_of_random_weights(model, study[0], n_surrogates=0)
     with pytest.raises(TypeError, match="search over these, got EEGFilter"):
         randomize_branches(EEGFilter())
