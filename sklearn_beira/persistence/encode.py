@@ -52,7 +52,8 @@ class Encoder:
         self.classes = classes
         self.arrays = {}
 
-    def encode(self, value: object, where: str = "model", depth: int = 0) -> object:
+    # A flat list of cases, one per type.
+    def encode(self, value: object, where: str = "model", depth: int = 0) -> object:  # noqa: C901
         """Encode a value.
 
         Parameters
