@@ -69,6 +69,7 @@ def public_names():
 # Names without an example of their own, with the reason.
 SHOWN_ELSEWHERE = {
     "sklearn_beira.exceptions.ModelFileError": "docs/user_guide/saving.rst",
+    "sklearn_beira.persistence.ModelFileError": "docs/user_guide/saving.rst",
     "sklearn_beira.persistence.export_network": "docs/user_guide/saving.rst, whose code is tested",
     "sklearn_beira.evaluation.NullTest": "what null_test returns, which the example of it shows",
 }
