@@ -8,8 +8,6 @@ from ..regressor import BEIRARegressor
 from ..regressor.architectures import Architecture, check_architecture
 from ..regressor.nets.devices import computes
 from ..regressor.random_numbers import PrivateRandomNumbers
-from .decode import Decoder
-from .encode import Encoder
 from .file import require
 
 # Far above any useful size, far below sizes that take long to compute with.
@@ -17,7 +15,7 @@ _MAX_SIZE = 10**7
 _MAX_LENGTH = 10**4
 
 
-def describe_network(model: BEIRARegressor, encoder: Encoder, where: str) -> dict | None:
+def describe_network(model: BEIRARegressor, encoder, where: str) -> dict | None:
     """Describe the network of a model, with its weights as arrays.
 
     Parameters
@@ -78,7 +76,7 @@ def plain_attributes(attributes: dict) -> dict:
     return kept
 
 
-def add_network(model: BEIRARegressor, tree: dict | None, decoder: Decoder) -> None:
+def add_network(model: BEIRARegressor, tree: dict | None, decoder) -> None:
     """Make the network of a model, and give it its weights once they are checked.
 
     Parameters
