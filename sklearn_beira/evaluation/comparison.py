@@ -169,9 +169,9 @@ class Comparison:
         fig : matplotlib.figure.Figure
             The figure.
         """
-        from .. import viz
+        from .. import plot_comparison, plot_delay_curve
 
-        plot = viz.plot_delay_curve if "delay" in self.table else viz.plot_comparison
+        plot = plot_delay_curve if "delay" in self.table else plot_comparison
         return plot(self, **options)
 
     def to_csv(self, path) -> None:
