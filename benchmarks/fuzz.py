@@ -145,12 +145,12 @@ class Readers:
         from sklearn.preprocessing import StandardScaler
 
         from sklearn_beira import BEIRARegressor, Compact, EEGWindows, Training
-        from sklearn_beira.alignment import align as alignment
+        from sklearn_beira.alignment import triggers
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
         from sklearn_beira.cli import data as _job_data, options as command_line
         from sklearn_beira.datasets import cwl
-        from sklearn_beira.evaluation import store as _store
+        from sklearn_beira.evaluation import cross_validation as _store
         from sklearn_beira.exceptions import ModelFileError
         from sklearn_beira.persistence import file as _file
         from sklearn_beira.persistence.saving import load_model, save_model
@@ -158,7 +158,7 @@ class Readers:
 
         self.path = folder / "file"
         self.main, self.job_data = command_line, _job_data
-        self.alignment, self.atlas = alignment, _atlas
+        self.alignment, self.atlas = triggers, _atlas
         self.confounds, self.store, self.cwl, self.file = _confounds, _store, cwl, _file
         self.load_model, self.documented = load_model, ModelFileError
         rng = np.random.default_rng(0)
@@ -316,7 +316,7 @@ class Readers:
         names = [choose.choice(["mri", "MRI", "bad", "", "R  1", "\ud800"]) for _ in onsets]
         with contextlib.suppress(ValueError):
             self.raw.set_annotations(self.annotations(onsets, 0.0, names), verbose="error")
-            self.alignment._volume_times(
+            self.alignment.find_onsets(
                 self.raw,
                 choose.randrange(6),
                 None,

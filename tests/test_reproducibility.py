@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from small_networks import make_beira
 from threadpoolctl import threadpool_limits
 
-from sklearn_beira import EEGFilter, Windower, align, compare
+from sklearn_beira import EEGFilter, Windower, __version__, align, compare
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.evaluation.splitters import BlockedKFold
 
@@ -116,14 +116,15 @@ def test_pipelines_with_memory_and_recordings_in_files_give_the_same(study, pred
 def test_a_table_names_the_versions_and_seeds_that_it_needs_to_be_made_again(study):
     X, y = study
     models = make_models(seed=7)
-    models["search"] = GridSearchCV(models["network"], {"beira__lr": [1e-3]}, cv=BlockedKFold(2))
+    models["search"] = GridSearchCV(models["network"], {"beira__training__lr": [1e-3]}, cv=BlockedKFold(2))
     options = {**OPTIONS, "random_state": 3}
     comparison = compare({"ridge": models["ridge"]}, X, y, **options)
     settings = comparison.settings
     assert settings["random_state"] == "3"
     assert settings["n_surrogates"] == 5
     assert settings["seeds"] == {"ridge": {}}
-    for name in ("sklearn-beira", "scikit-learn", "numpy", "scipy", "torch", "skorch", "mne"):
+    assert comparison.versions["sklearn-beira"] == __version__
+    for name in ("scikit-learn", "numpy", "scipy", "torch", "skorch", "mne"):
         assert comparison.versions[name] == version(name)
     found = compare(models, X, y, **{**options, "null": None}).settings
     assert found["seeds"]["network"] == {"beira__random_state": "7"}
