@@ -116,7 +116,9 @@ def test_pipelines_with_memory_and_recordings_in_files_give_the_same(study, pred
 def test_a_table_names_the_versions_and_seeds_that_it_needs_to_be_made_again(study):
     X, y = study
     models = make_models(seed=7)
-    models["search"] = GridSearchCV(models["network"], {"beira__training__lr": [1e-3]}, cv=BlockedKFold(2))
+    models["search"] = GridSearchCV(
+        models["network"], {"beira__training__lr": [1e-3]}, cv=BlockedKFold(2)
+    )
     options = {**OPTIONS, "random_state": 3}
     comparison = compare({"ridge": models["ridge"]}, X, y, **options)
     settings = comparison.settings
