@@ -391,6 +391,7 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path, monkeypatch):
     assert CountingRidge.fits == 19
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_whole_files_only(tmp_path):
     script = textwrap.dedent("""
         import sys, time
