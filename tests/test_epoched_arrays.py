@@ -288,3 +288,12 @@ def test_epochs_go_where_arrays_go(epochs):
     # scikit-learn takes rows of Epochs as a list of Epochs
     expected = cross_val_predict(model, X, y, cv=KFold(3))
     np.testing.assert_allclose(cross_val_predict(model, epochs, y, cv=KFold(3)), expected)
+
+
+def test_folds_of_timed_arrays_need_no_sampling_rate():
+    X = EEGWindows.from_array(
+        np.random.default_rng(0).standard_normal((8, 3, 5)), times=np.arange(8) * 2.0
+    )
+    train, test = next(iter(BlockedKFold(2, gap=4.0).split(X)))
+    assert test.tolist() == [0, 1, 2, 3]
+    assert train.tolist() == [5, 6, 7]

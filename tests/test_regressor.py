@@ -732,7 +732,7 @@ def test_a_network_of_a_user_may_estimate_every_sample(windows):
         (
             CustomNetwork(LogPower, {"width": 3}),
             TypeError,
-            r"LogPower\(n_channels, n_rois, width=...\) cannot be called: .*unexpected keyword",
+            r"LogPower\(n_channels, n_rois, width\) cannot be called: .*unexpected keyword",
         ),
         (CustomNetwork(NeedsWidth), TypeError, "missing a required argument: 'width'; .* params"),
         (
@@ -791,6 +791,11 @@ def test_without_a_training_the_default_of_the_architecture_counts(name, windows
         given.set_params(random_state=0, verbose=False)
         model.set_params(random_state=0, verbose=False)
         np.testing.assert_array_equal(model.fit(X, y).predict(X), given.fit(X, y).predict(X))
+
+
+def test_an_unknown_architecture_is_refused_before_fit_as_well():
+    with pytest.raises(ValueError, match="architecture must be one of .*compact.*, got 'compcat'"):
+        BEIRARegressor("compcat").get_training()
 
 
 def test_a_model_predicts_by_the_architecture_that_it_was_fitted_with(windows):

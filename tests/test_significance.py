@@ -978,6 +978,7 @@ def test_no_draw_counts_twice():
     ("options", "message"),
     [
         ({"null": "swap"}, "needs several recordings, or BOLD of others"),
+        ({"null": None}, r"null must be 'auto' or one of swap, .*, got None"),
         ({"null": "shuffle"}, "null must be 'auto' or one of swap, shift, circular, phase"),
         ({"null": "phase", "other_bold": [np.zeros((99, 4))]}, "other_bold is for null='swap'"),
         (

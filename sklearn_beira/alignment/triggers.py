@@ -69,8 +69,7 @@ def find_onsets(
 def _trigger_times(raw, trigger, k):
     name, number = (trigger, None) if isinstance(trigger, str) else trigger
     if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
-        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
-        events = _with_first(events, raw, name)
+        events = _find_events(raw, name)
         codes = np.unique(events[:, 2]).tolist()
         if number is None and len(codes) > 1:
             raise ValueError(
@@ -104,12 +103,13 @@ def _trigger_times(raw, trigger, k):
     return annotation_onsets(raw)[here]
 
 
-def _with_first(events, raw, name):
-    """Add a trigger at the first sample, which MNE does not find.
+def _find_events(raw, name):
+    """Find the events of a stim channel, and one at the first sample, which MNE does not find.
 
     The value of the first sample is a trigger if the same value is a trigger later on. The start of
     a pulse may lie before the recording.
     """
+    events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
     values = raw.get_data(picks=[name])[0]
     onsets = events[events[:, 2] == int(values[0]), 0] - raw.first_samp
     if not values[0] or not len(onsets):
@@ -149,7 +149,7 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
         for name in set(raw.annotations.description)
     }
     for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
-        events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
+        events = _find_events(raw, name)
         for code in np.unique(events[:, 2]).tolist():
             at = events[events[:, 2] == code, 0] - raw.first_samp
             markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]

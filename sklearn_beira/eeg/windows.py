@@ -1,4 +1,4 @@
-"""EEGWindows: EEG that scikit-learn takes for an array, with one sample per BOLD volume."""
+"""EEGWindows: array-like container of EEG windows, one per BOLD volume."""
 
 from collections.abc import Sequence
 from html import escape
@@ -701,7 +701,7 @@ def _odd_unit(data, info):
     elif sd > 1e-3:
         yield sd, "like mV taken for V, or EEG with gradient artifacts"
     elif sd < 5e-8:
-        yield sd, "as if it had been scaled to V twice"
+        yield sd, "possibly converted to V twice"
 
 
 def _sd_within_seconds(data, channels, sfreq, n_most=200):
@@ -713,7 +713,7 @@ def _sd_within_seconds(data, channels, sfreq, n_most=200):
 
 
 def check_epochs(X: np.ndarray) -> None:
-    """Refuse arrays that are no epochs, or no EEG."""
+    """Raise an error if X is not a valid array of epochs."""
     if X.ndim not in (2, 3):
         raise ValueError(
             f"X must be EEGWindows or an array (n_samples, n_channels, n_times), got {X.ndim} "

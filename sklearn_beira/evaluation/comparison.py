@@ -56,8 +56,8 @@ class Comparison:
           two.
         - ``neighbor_r``: the r that autocorrelated BOLD of neighboring training volumes alone
           could give, whatever the EEG; NaN if folds mix training and test volumes in time.
-        - ``null_scatter``: for null "swap", variance of r of unrelated BOLD relative to surrogates.
-          p is too low above 1, if recordings are not equally smooth.
+        - ``null_scatter``: for null "swap", ratio of the variance of r for unrelated BOLD to that
+          for surrogates. Above 1, recordings are not equally smooth and p is too low.
         - ``r2``, ``mse``: as in scikit-learn.
         - ``n_train``: training volumes; in scope "subject" those of other subjects.
         - ``fit_time``: in s.
@@ -114,7 +114,7 @@ class Comparison:
         return self.summary().to_html(border=0) + paragraphs
 
     def summary(self, *, model=None, ceiling=None, alpha=0.05) -> pd.DataFrame:
-        """Lay out the pooled scores as text: one model in full, the others beside it.
+        """Return the pooled scores as a formatted table: one model in full, r of the others.
 
         Parameters
         ----------
@@ -221,7 +221,7 @@ class Comparison:
         with atomic_write(folder / "table.csv") as file:
             self.table.to_csv(file, index=False)
         with atomic_write(folder / "arrays.npz") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez(file, **arrays)
         with atomic_write(folder / "comparison.json") as file:
             file.write(json.dumps(facts, indent=1).encode())
 

@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
 from .._utils.warn import warn_user
-from ..exceptions import StationarityWarning
 from .assumptions import (
     check_alike,
     check_findings,
@@ -35,7 +34,7 @@ from .metrics import ALPHA, block_correlation, check_confidence_level
 from .study import make_study
 from .surrogates import NULLS, slow_trend
 
-__all__ = ["NullTest", "StationarityWarning", "kpss", "null_test"]
+__all__ = ["NullTest", "kpss", "null_test"]
 
 # With so many recordings, swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
@@ -105,7 +104,7 @@ def null_test(
     random_state=0,
     verbose=True,
 ) -> NullTest:
-    """Test a whole procedure against BOLD that is unrelated to the EEG.
+    """Test a model against a null distribution from surrogate BOLD, whole procedure included.
 
     The model is cross-validated on the measured BOLD, and again on every surrogate: scaling, inner
     selection, fitting and scoring. p is the share of surrogates whose r is at least as high, with
@@ -209,6 +208,8 @@ def null_test(
             "null_test takes one model, got a dict; give its models one by one, or all of them to "
             "compare."
         )
+    if null is None:
+        raise ValueError(f"null must be 'auto' or one of {', '.join(NULLS)}, got None.")
     models = {type(model).__name__: model}
     check_confidence_level(confidence_level)
     check_models(models)

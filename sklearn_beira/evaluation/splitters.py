@@ -130,7 +130,7 @@ class BlockedKFold(BaseCrossValidator):
             return X.reach
         if not (isinstance(self.gap, Real) and self.gap >= 0):
             raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
-        if windows and self.gap < -X.tmin - 1e-6:
+        if windows and X.has_sfreq and self.gap < -X.tmin - 1e-6:
             warnings.warn(
                 f"the gap of {self.gap:g} s is shorter than the {-X.tmin:g} s of history in the "
                 f"windows of X: training and test share EEG if the model reads all of it. Use "

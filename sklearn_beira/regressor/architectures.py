@@ -40,7 +40,7 @@ _STRIDE = [StrOptions({"volume", "window"})]
 class Architecture(BaseEstimator):
     """Base class of architectures.
 
-    A subclass names its network as the class attribute ``network``. Parameters of the constructor
+    Subclasses set the class attribute ``network``. Parameters of the constructor
     that the network's constructor names as well are passed on.
 
     Attributes
@@ -467,7 +467,7 @@ class BrainWaveLinker(Architecture):
 
 
 class CustomNetwork(Architecture):
-    """A network of your own: any class derived from :class:`torch.nn.Module`.
+    """User-defined network: any class derived from :class:`torch.nn.Module`.
 
     The class is called as ``network(n_channels, n_rois, **params)``, with ``n_times`` as well if
     its constructor names it. It maps EEG ``(n_windows, n_channels, n_times)`` to BOLD
@@ -545,8 +545,8 @@ class CustomNetwork(Architecture):
         except TypeError as error:
             name = self.network.__name__
             raise TypeError(
-                f"{name}(n_channels, n_rois, {', '.join(f'{size}=...' for size in sizes)}) cannot "
-                f"be called: {error}; give what the network needs as params of CustomNetwork."
+                f"{name}({', '.join(['n_channels', 'n_rois', *sizes])}) cannot be called: {error}; "
+                f"give what the network needs as params of CustomNetwork."
             ) from None
         return self.network(n_channels, n_rois, **sizes)
 
@@ -614,6 +614,11 @@ def check_architecture(architecture: str | Architecture) -> Architecture:
         If a network of the user is no torch module.
     """
     if isinstance(architecture, str):
+        if architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"architecture must be one of {', '.join(ARCHITECTURES)} or an Architecture, got "
+                f"{architecture!r}."
+            )
         return ARCHITECTURES[architecture]()
     architecture = clone(architecture)
     architecture._check()

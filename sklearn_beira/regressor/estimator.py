@@ -27,7 +27,7 @@ __all__ = ["BEIRARegressor", "make_paper_beira"]
 
 
 class BEIRARegressor(RegressorMixin, BaseEstimator):
-    r"""Predict the BOLD of brain regions from windows of EEG, with branches that can be read.
+    r"""Predict the BOLD of brain regions from windows of EEG, with interpretable branches.
 
     BOLD from EEG Interpretable Regression Autoencoder [1]_. Every region has branches (spatial
     filter, band-pass filter, envelope) that can be read as scalp maps and spectra, and a decoder
@@ -46,7 +46,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         not trained beyond its closed form; the others say in their documentation how they are
         trained.
     device : str
-        "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1" or any other device of torch.
+        "auto" (CUDA if available), "cpu", "cuda", "cuda:1" or any other device of torch.
         Used by ``fit``; ``predict`` uses the same device.
     verbose : bool or int
         True shows a progress bar if training takes more than 5 s; 2 or more also prints the losses

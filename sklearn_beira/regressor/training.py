@@ -29,7 +29,7 @@ _SET_HERE = {
 
 
 class Training(BaseEstimator):
-    """How the network of a BEIRARegressor is trained by gradients.
+    """Parameters of gradient-based training.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Training(BaseEstimator):
         takes the duration of the window plus its delay, so that no EEG is shared.
     patience : int or None
         Training stops after this many epochs without a better validation loss. None never stops
-        early.
+        early. Ignored if ``validation_fraction`` is 0.
     checkpoint : path-like or None
         Folder where the state of the training is saved, at most every ten seconds. If a fit is
         killed, calling ``fit`` again with the same data, parameters and package versions continues
