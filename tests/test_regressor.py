@@ -794,7 +794,7 @@ def test_without_a_training_the_default_of_the_architecture_counts(name, windows
 
 
 def test_an_unknown_architecture_is_refused_before_fit_as_well():
-    with pytest.raises(ValueError, match="architecture must be one of .*compact.*, got 'compcat'"):
+    with pytest.raises(ValueError, match=r"architecture must be one of .*compact.*, got 'compcat'"):
         BEIRARegressor("compcat").get_training()
 
 
