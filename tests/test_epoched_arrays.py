@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, BlockedKFold, EEGFilter, EEGWindows, Windower
+from sklearn_beira import BEIRARegressor, BlockedKFold, Compact, EEGFilter, EEGWindows, Windower
 from sklearn_beira.features import BandPower
 
 RNG = np.random.default_rng(0)
@@ -241,8 +241,8 @@ def test_folds_know_recordings_and_times(X):
         for k in np.unique(RUNS):
             mine, theirs = TIMES[train][RUNS[train] == k], TIMES[test][RUNS[test] == k]
             assert np.abs(mine[:, None] - theirs).min() >= X.reach
-    found = cross_val_predict(BEIRARegressor(n_taps=21, verbose=False), X, Y, cv=GroupKFold(2),
-                              groups=X.groups)  # fmt: skip
+    model = BEIRARegressor(Compact(n_taps=21), verbose=False)
+    found = cross_val_predict(model, X, Y, cv=GroupKFold(2), groups=X.groups)
     assert found.shape == Y.shape
     with pytest.raises(ValueError, match="give gap"):
         next(BlockedKFold(3).split(EEGWindows.from_array(EEG, sfreq=100.0)))

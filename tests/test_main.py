@@ -187,8 +187,9 @@ def test_the_demo_prints_its_table_and_few_words(tmp_path):
 def test_the_published_network_is_trained_on_request(files, monkeypatch):
     _study, eeg, bold, report = files
     made, make = [], job.make_paper_beira
-    cheap = {"n_branches": 2, "encoder_width": 4, "decoder_width": 4, "max_epochs": 2}
-    cheap |= {"validation_fraction": 0.0}
+    cheap = {f"architecture__{size}": 4 for size in ("encoder_width", "decoder_width")}
+    cheap |= {"architecture__n_branches": 2, "training__max_epochs": 2}
+    cheap |= {"training__validation_fraction": 0.0}
 
     def make_cheap(**params):
         made.append(make(**params))
@@ -197,7 +198,7 @@ def test_the_published_network_is_trained_on_request(files, monkeypatch):
     monkeypatch.setattr(job, "make_paper_beira", make_cheap)
     arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--folds", "2", "--paper"]
     assert main([str(a) for a in [*arguments, "--output", report]]) == 0
-    assert [model.architecture for model in made] == ["autoencoder"]
+    assert [type(model.architecture).__name__ for model in made] == ["Autoencoder"]
     page = report.read_text(encoding="utf-8")
     assert "20.48 s of EEG that end 6 s before a volume" in page
 
