@@ -15,7 +15,7 @@ from sklearn_beira.regressor.reml import (
     _LIMITS,
     _START,
     _Whitened,
-    fit_readout,
+    fit_reml,
 )
 
 N, SIZES = 60, (5, 8)
@@ -66,7 +66,7 @@ def dense_weights(blocks, y, elapsed, constants, theta, rho):
 @pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
 def test_weights_are_the_posterior_mean_of_the_dense_model(sizes):
     blocks, y, elapsed, constants = problem(sizes=sizes)
-    fit = fit_readout(blocks, y, elapsed, constants)
+    fit = fit_reml(blocks, y, elapsed, constants)
     assert fit.coef.shape == (sum(sizes), 2)
     assert np.abs(fit.coef).max() > 0.1
     for target in range(2):
@@ -124,19 +124,19 @@ def test_tall_features_read_in_batches_are_those_read_at_once(monkeypatch, rows)
 @pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
 def test_kernels_made_again_and_again_change_nothing(monkeypatch, sizes):
     data = problem(sizes=sizes, n_targets=4)
-    kept = fit_readout(*data)
+    kept = fit_reml(*data)
     monkeypatch.setattr(_evidence, "_KERNELS", 0)
-    again = fit_readout(*data)
+    again = fit_reml(*data)
     for name in ("coef", "autocorrelation", "log_variance"):
         np.testing.assert_array_equal(again[name], kept[name])
 
 
 def test_a_target_goes_its_own_way_beside_others():
     blocks, y, elapsed, constants = problem(n_targets=6)
-    together = fit_readout(blocks, y, elapsed, constants)
+    together = fit_reml(blocks, y, elapsed, constants)
     assert len(set(together.autocorrelation)) > 1
     for target in range(6):
-        alone = fit_readout(blocks, y[:, [target]], elapsed, constants)
+        alone = fit_reml(blocks, y[:, [target]], elapsed, constants)
         assert alone.autocorrelation[0] == together.autocorrelation[target]
         np.testing.assert_allclose(alone.coef[:, 0], together.coef[:, target], rtol=1e-4, atol=1e-7)
 
@@ -148,7 +148,7 @@ def test_the_memory_of_a_long_study_does_not_hold_its_features_again():
     y = ar_noise(rng, n, 0.5, 1) + blocks[0][:, :1]
     size = sum(block.nbytes for block in blocks)
     tracemalloc.start()
-    fit = fit_readout(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
+    fit = fit_reml(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert fit.coef[0, 0] == pytest.approx(1.0, abs=0.05)
@@ -160,7 +160,7 @@ def test_the_kernels_of_one_autocorrelation_are_held_at_a_time_where_they_are_la
     kernels = 8 * 4 * 240**2
     monkeypatch.setattr(_evidence, "_KERNELS", kernels)
     tracemalloc.start()
-    fit_readout(blocks, y, elapsed, constants)
+    fit_reml(blocks, y, elapsed, constants)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # Beside them nine times the features of 240 directions, and what a cost needs.
@@ -196,7 +196,7 @@ def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant(sizes):
 
 def test_no_other_variances_nearby_are_more_likely():
     blocks, y, elapsed, constants = problem()
-    fit = fit_readout(blocks, y, elapsed, constants)
+    fit = fit_reml(blocks, y, elapsed, constants)
     found = fit.log_variance[:, 0]
     model = _Whitened(blocks, y, elapsed, constants, fit.autocorrelation[0])
     for step in np.random.default_rng(0).normal(scale=0.5, size=(50, 2)):
@@ -210,7 +210,7 @@ def test_the_autocorrelation_of_the_noise_is_found(rho):
     n = 400
     block = rng.standard_normal((n, 10)) / np.sqrt(10)
     y = block @ rng.standard_normal((10, 6)) + ar_noise(rng, n, rho, 6)
-    fit = fit_readout([block], y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
+    fit = fit_reml([block], y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
     assert set(fit.autocorrelation) <= set(_AUTOCORRELATIONS)
     assert fit.autocorrelation.mean() == pytest.approx(rho, abs=0.1)
 
@@ -221,9 +221,9 @@ def test_missing_volumes_do_not_lower_the_autocorrelation():
     y = ar_noise(rng, 900, 0.88, 6)[kept]
     block = rng.standard_normal((300, 4)) / 2
     gaps = np.r_[np.inf, np.diff(kept)]
-    fit = fit_readout([block], y, gaps, np.ones((300, 1)))
+    fit = fit_reml([block], y, gaps, np.ones((300, 1)))
     assert fit.autocorrelation.mean() == pytest.approx(0.88, abs=0.07)
-    blind = fit_readout([block], y, np.minimum(gaps, 1e9) * 0 + 1.0, np.ones((300, 1)))
+    blind = fit_reml([block], y, np.minimum(gaps, 1e9) * 0 + 1.0, np.ones((300, 1)))
     assert blind.autocorrelation.mean() < 0.8
 
 
@@ -233,7 +233,7 @@ def test_only_the_block_that_carries_the_target_gets_a_variance():
     blocks = [rng.standard_normal((n, 20)) / np.sqrt(20) for _ in range(3)]
     weights = rng.standard_normal((20, 5))
     y = blocks[1] @ weights + ar_noise(rng, n, 0.5, 5)
-    fit = fit_readout(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
+    fit = fit_reml(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
     # Planted: weights of variance 1, noise of variance 1.
     assert np.abs(fit.log_variance[1]).max() < 1.0
     assert fit.log_variance[[0, 2]].max() < -2.0
@@ -249,7 +249,7 @@ def test_a_target_that_nothing_predicts_is_left_alone():
     n = 150
     blocks = [rng.standard_normal((n, 200)) / np.sqrt(200) for _ in range(4)]
     y = ar_noise(rng, n, 0.8, 20)
-    fit = fit_readout(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
+    fit = fit_reml(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
     predicted = np.concatenate(blocks, axis=1) @ fit.coef
     assert np.median(predicted.var(axis=0)) < 0.1
 
@@ -272,15 +272,15 @@ def test_noise_ends_with_its_recording():
 
 def test_constants_of_a_recording_are_no_matter():
     blocks, y, elapsed, constants = problem()
-    before = fit_readout(blocks, y, elapsed, constants)
-    after = fit_readout(blocks, y + constants @ [[100.0], [-40.0]], elapsed, constants)
+    before = fit_reml(blocks, y, elapsed, constants)
+    after = fit_reml(blocks, y + constants @ [[100.0], [-40.0]], elapsed, constants)
     np.testing.assert_allclose(after.coef, before.coef, atol=1e-6)
     np.testing.assert_array_equal(after.autocorrelation, before.autocorrelation)
 
 
 def test_the_unit_of_the_target_is_no_matter():
     blocks, y, elapsed, constants = problem()
-    one, other = (fit_readout(blocks, s * y, elapsed, constants) for s in (1.0, 1e-4))
+    one, other = (fit_reml(blocks, s * y, elapsed, constants) for s in (1.0, 1e-4))
     np.testing.assert_allclose(1e4 * other.coef, one.coef, rtol=1e-4, atol=1e-6)
 
 
@@ -289,8 +289,8 @@ def test_a_sample_given_twice_counts_twice():
     twice = np.sort(np.r_[np.arange(N), 3, 20, 41])
     again = np.r_[elapsed[twice]]
     again[np.flatnonzero(np.diff(twice) == 0) + 1] = 0.0
-    fit = fit_readout([b[twice] for b in blocks], y[twice], again, constants[twice])
-    once = fit_readout(blocks, y, elapsed, constants)
+    fit = fit_reml([b[twice] for b in blocks], y[twice], again, constants[twice])
+    once = fit_reml(blocks, y, elapsed, constants)
     assert np.isfinite(fit.coef).all()
     assert np.corrcoef(fit.coef.ravel(), once.coef.ravel())[0, 1] > 0.95
     assert np.abs(fit.autocorrelation - once.autocorrelation).mean() < 0.15
@@ -298,9 +298,9 @@ def test_a_sample_given_twice_counts_twice():
 
 def test_a_constant_target_gets_no_weights_and_changes_no_other():
     blocks, y, elapsed, constants = problem()
-    alone = fit_readout(blocks, y, elapsed, constants)
+    alone = fit_reml(blocks, y, elapsed, constants)
     y = np.column_stack([y, np.full(N, 0.1)])
-    fit = fit_readout(blocks, y, elapsed, constants)
+    fit = fit_reml(blocks, y, elapsed, constants)
     np.testing.assert_array_equal(fit.coef[:, 2], 0.0)
     np.testing.assert_array_equal(fit.coef[:, :2], alone.coef)
 
@@ -310,7 +310,7 @@ def test_too_few_samples_give_no_weights(n, n_constants):
     rng = np.random.default_rng(6)
     blocks = [rng.standard_normal((n, 4))]
     elapsed = np.r_[np.inf, np.ones(n - 1)]
-    fit = fit_readout(blocks, rng.standard_normal((n, 2)), elapsed, np.ones((n, n_constants)))
+    fit = fit_reml(blocks, rng.standard_normal((n, 2)), elapsed, np.ones((n, n_constants)))
     np.testing.assert_array_equal(fit.coef, np.zeros((4, 2)))
     np.testing.assert_array_equal(fit.log_variance, np.full((1, 2), _LIMITS[0]))
 
@@ -320,11 +320,11 @@ def test_features_without_variance_give_no_weights(n):
     rng = np.random.default_rng(7)
     elapsed = np.r_[np.inf, np.ones(n - 1)]
     y = rng.standard_normal((n, 2))
-    fit = fit_readout([np.zeros((n, 5))], y, elapsed, np.ones((n, 1)))
+    fit = fit_reml([np.zeros((n, 5))], y, elapsed, np.ones((n, 1)))
     np.testing.assert_array_equal(fit.coef, 0.0)
     # One block of two is enough.
     blocks = [np.zeros((n, 5)), y[:, :1] + 0.3 * rng.standard_normal((n, 1))]
-    fit = fit_readout(blocks, y, elapsed, np.ones((n, 1)))
+    fit = fit_reml(blocks, y, elapsed, np.ones((n, 1)))
     np.testing.assert_array_equal(fit.coef[:5], 0.0)
     assert np.isfinite(fit.coef).all()
     assert n < 10 or fit.coef[5, 0] > 0.5
@@ -334,11 +334,11 @@ def test_a_target_that_the_features_explain_to_the_last_digit_is_explained():
     rng = np.random.default_rng(8)
     block = rng.standard_normal((50, 3)) / np.sqrt(3)
     weights = np.array([[1.0], [-2.0], [0.5]])
-    fit = fit_readout([block], block @ weights + 4.0, np.r_[np.inf, np.ones(49)], np.ones((50, 1)))
+    fit = fit_reml([block], block @ weights + 4.0, np.r_[np.inf, np.ones(49)], np.ones((50, 1)))
     np.testing.assert_allclose(fit.coef, weights, rtol=0.05, atol=0.05)
 
 
 def test_a_target_that_only_recordings_tell_apart_gets_no_weights():
     blocks, _, elapsed, constants = problem()
-    fit = fit_readout(blocks, constants @ [[0.1], [-3.7]], elapsed, constants)
+    fit = fit_reml(blocks, constants @ [[0.1], [-3.7]], elapsed, constants)
     np.testing.assert_array_equal(fit.coef, 0.0)

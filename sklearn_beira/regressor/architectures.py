@@ -5,6 +5,7 @@ a class here, and a line in ``ARCHITECTURES``.
 """
 
 import inspect
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -53,7 +54,7 @@ class Architecture(BaseEstimator):
         Volumes that a window estimates, and windows that are read; see :class:`Autoencoder`.
     """
 
-    network: ClassVar[type] = None
+    network: ClassVar[type]
     closed_form: ClassVar[bool] = False
     mode = "many_to_one"
     stride = "volume"
@@ -100,6 +101,7 @@ class Architecture(BaseEstimator):
         """Check that the network maps EEG to BOLD."""
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Compact(Architecture):
     r"""Spatial filters whose band power is read by delay kernels; weights in closed form.
 
@@ -137,24 +139,14 @@ class Compact(Architecture):
     network = CompactNetwork
     closed_form = True
     _parameter_constraints: ClassVar[dict] = {
-        "n_branches": _COUNT,
-        "n_taps": _COUNT,
+        **dict.fromkeys(("n_branches", "n_taps", "segment"), _COUNT),
         "bands": [dict, StrOptions({"default"})],
-        "segment": _COUNT,
     }
 
-    def __init__(
-        self,
-        *,
-        n_branches: int = 16,
-        n_taps: int = 101,
-        bands: dict | str = "default",
-        segment: int = 50,
-    ):
-        self.n_branches = n_branches
-        self.n_taps = n_taps
-        self.bands = bands
-        self.segment = segment
+    n_branches: int = 16
+    n_taps: int = 101
+    bands: dict | str = "default"
+    segment: int = 50
 
     def default_training(self) -> None:
         """Make the training that ``training=None`` stands for: none.
@@ -183,6 +175,7 @@ class Compact(Architecture):
             )
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Autoencoder(Architecture):
     """The published network: a convolutional autoencoder behind the branches of each region [1]_.
 
@@ -235,42 +228,25 @@ class Autoencoder(Architecture):
 
     network = AutoencoderNetwork
     _parameter_constraints: ClassVar[dict] = {
-        "n_branches": _COUNT,
-        "n_taps": _COUNT,
-        "rectifier": [StrOptions({"relu", "abs"})],
-        "encoder_width": _COUNT,
-        "decoder_width": _COUNT,
+        **dict.fromkeys(("n_branches", "n_taps", "encoder_width", "decoder_width"), _COUNT),
         "kernel_sizes": ["array-like"],
         "pool_sizes": ["array-like"],
+        "rectifier": [StrOptions({"relu", "abs"})],
         "dropout": _SHARE,
         "mode": _MODE,
         "stride": _STRIDE,
     }
 
-    def __init__(
-        self,
-        *,
-        n_branches: int = 16,
-        n_taps: int = 51,
-        rectifier: str = "relu",
-        encoder_width: int = 128,
-        decoder_width: int = 32,
-        kernel_sizes: tuple = (3, 5, 5, 3),
-        pool_sizes: tuple = (8, 8, 4),
-        dropout: float = 0.3,
-        mode: str = "many_to_many",
-        stride: str = "volume",
-    ):
-        self.n_branches = n_branches
-        self.n_taps = n_taps
-        self.rectifier = rectifier
-        self.encoder_width = encoder_width
-        self.decoder_width = decoder_width
-        self.kernel_sizes = kernel_sizes
-        self.pool_sizes = pool_sizes
-        self.dropout = dropout
-        self.mode = mode
-        self.stride = stride
+    n_branches: int = 16
+    n_taps: int = 51
+    rectifier: str = "relu"
+    encoder_width: int = 128
+    decoder_width: int = 32
+    kernel_sizes: tuple = (3, 5, 5, 3)
+    pool_sizes: tuple = (8, 8, 4)
+    dropout: float = 0.3
+    mode: str = "many_to_many"
+    stride: str = "volume"
 
     def default_training(self) -> Training:
         """Make the published training.
@@ -294,6 +270,7 @@ class Autoencoder(Architecture):
         _check_odd(self, "n_taps", "kernel_sizes")
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class EEGNet(Architecture):
     """EEGNet with a linear read-out of every region [1]_; estimates the volume of the window.
 
@@ -338,36 +315,21 @@ class EEGNet(Architecture):
 
     network = EEGNetNetwork
     _parameter_constraints: ClassVar[dict] = {
-        "n_taps": _COUNT,
-        "n_temporal": _COUNT,
-        "depth": _COUNT,
-        "n_separable": _COUNT,
+        **dict.fromkeys(("n_taps", "n_temporal", "depth", "n_separable"), _COUNT),
         "separable_size": _COUNT,
         "pools": ["array-like"],
         "dropout": _SHARE,
         "max_shift": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(
-        self,
-        *,
-        n_taps: int = 51,
-        n_temporal: int = 8,
-        depth: int = 2,
-        n_separable: int = 16,
-        separable_size: int = 15,
-        pools: tuple = (4, 8),
-        dropout: float = 0.5,
-        max_shift: int = 64,
-    ):
-        self.n_taps = n_taps
-        self.n_temporal = n_temporal
-        self.depth = depth
-        self.n_separable = n_separable
-        self.separable_size = separable_size
-        self.pools = pools
-        self.dropout = dropout
-        self.max_shift = max_shift
+    n_taps: int = 51
+    n_temporal: int = 8
+    depth: int = 2
+    n_separable: int = 16
+    separable_size: int = 15
+    pools: tuple = (4, 8)
+    dropout: float = 0.5
+    max_shift: int = 64
 
     def default_training(self) -> Training:
         """Make the training that ``training=None`` stands for.
@@ -387,6 +349,7 @@ class EEGNet(Architecture):
         _check_odd(self, "n_taps", "separable_size")
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class BrainWaveLinker(Architecture):
     """Convolutional network of BrainWaveLinker [1]_; estimates the volume of the window.
 
@@ -428,30 +391,17 @@ class BrainWaveLinker(Architecture):
 
     network = BrainWaveLinkerNetwork
     _parameter_constraints: ClassVar[dict] = {
-        "n_features": _COUNT,
-        "kernel_size": _COUNT,
-        "n_blocks": _COUNT,
-        "readout_size": _COUNT,
+        **dict.fromkeys(("n_features", "kernel_size", "n_blocks", "readout_size"), _COUNT),
         "dropout": _SHARE,
         "max_shift": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(
-        self,
-        *,
-        n_features: int = 16,
-        kernel_size: int = 5,
-        n_blocks: int = 3,
-        readout_size: int = 21,
-        dropout: float = 0.25,
-        max_shift: int = 64,
-    ):
-        self.n_features = n_features
-        self.kernel_size = kernel_size
-        self.n_blocks = n_blocks
-        self.readout_size = readout_size
-        self.dropout = dropout
-        self.max_shift = max_shift
+    n_features: int = 16
+    kernel_size: int = 5
+    n_blocks: int = 3
+    readout_size: int = 21
+    dropout: float = 0.25
+    max_shift: int = 64
 
     def default_training(self) -> Training:
         """Make the training that ``training=None`` stands for.
@@ -466,6 +416,7 @@ class BrainWaveLinker(Architecture):
         )
 
 
+@dataclass(repr=False, eq=False)
 class CustomNetwork(Architecture):
     """User-defined network: any class derived from :class:`torch.nn.Module`.
 
@@ -506,18 +457,11 @@ class CustomNetwork(Architecture):
         "stride": _STRIDE,
     }
 
-    def __init__(
-        self,
-        network: type,
-        params: dict | None = None,
-        *,
-        mode: str = "many_to_one",
-        stride: str = "volume",
-    ):
-        self.network = network
-        self.params = params
-        self.mode = mode
-        self.stride = stride
+    network: type
+    params: dict | None = None
+    _: KW_ONLY
+    mode: str = "many_to_one"
+    stride: str = "volume"
 
     def make_network(self, n_channels: int, n_rois: int, n_times: int) -> nn.Module:
         """Make the network with its initial weights.

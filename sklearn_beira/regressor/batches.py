@@ -1,6 +1,5 @@
-"""Windows of EEG and the volumes they are answerable for, as batches of tensors."""
+"""Batches of windows of EEG and of the volumes that they estimate, as tensors."""
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -11,21 +10,24 @@ from .nets.devices import has_room, send
 
 
 class VolumeBatches(Dataset):
-    """Batches of windows, cut when asked for, and the BOLD of the volumes that they estimate.
+    """Batches of windows and the BOLD of the volumes that they estimate.
 
     Parameters
     ----------
     eeg : HostWindows or DeviceWindows
-        Windows of EEG.
+        EEG of the windows.
     rows, samples : ndarray of int, shape (n_windows, n_slots)
-        The volumes of each window and the output samples they are read at, as
-        :func:`volumes_in_windows` gives them; -1 marks an empty slot.
+        Volumes that each window estimates, and output samples of the estimates, as given by
+        :func:`volumes_in_windows`; -1 marks an empty slot.
     y : ndarray of shape (n_volumes, n_rois) or None
-        BOLD, scaled; None in prediction.
+        Standardized BOLD; None in prediction.
+    windows : ndarray of int, shape (n_windows,) or None
+        Index of each window in ``eeg``; None stands for all windows.
     """
 
-    def __init__(self, eeg, rows, samples, y=None):
+    def __init__(self, eeg, rows, samples, y=None, windows=None):
         self.eeg, self.rows, self.samples = eeg, rows, samples
+        self.windows = np.arange(len(rows)) if windows is None else windows
         self.y = None if y is None else torch.from_numpy(y.astype(np.float32)).to(eeg.device)
 
     def __len__(self):
@@ -40,7 +42,7 @@ class VolumeBatches(Dataset):
         rows = self.rows[indices]
         filled = rows >= 0
         batch = {
-            "eeg": self.eeg(indices),
+            "eeg": self.eeg(self.windows[indices]),
             "window": send(np.nonzero(filled)[0], self.eeg.device),
             "sample": send(self.samples[indices][filled], self.eeg.device),
         }
@@ -50,16 +52,16 @@ class VolumeBatches(Dataset):
 
 
 class HostWindows:
-    """Windows cut from the recordings and sent to the device, a batch at a time.
+    """Windows that are cut on the host and sent to the device, a batch at a time.
 
     Parameters
     ----------
     X : EEGWindows
         Windows.
     scale : float
-        What the EEG is divided by.
+        The EEG is divided by this number.
     device : str
-        Where batches go.
+        Device of the batches.
     """
 
     def __init__(self, X, scale, device):
@@ -71,13 +73,9 @@ class HostWindows:
         eeg /= self.scale
         return send(eeg, self.device)
 
-    def at(self, rows):
-        """The same of some rows of X."""
-        return HostWindows(self.X[rows], self.scale, self.device)
-
 
 class DeviceWindows:
-    """Recordings that lie on the device, where windows are cut from them.
+    """Windows that are cut on the device, which holds the recordings.
 
     Parameters
     ----------
@@ -103,15 +101,9 @@ class DeviceWindows:
         at = send(self.starts[indices], self.device)[:, None] + self.window
         return self.eeg[:, at].transpose(0, 1).contiguous()
 
-    def at(self, rows):
-        """The same of some rows of X."""
-        some = copy.copy(self)
-        some.starts = self.starts[rows]
-        return some
-
 
 def place_eeg(X, scale, device):
-    """Keep EEG on the device where it has room for it, else on the host.
+    """Keep EEG on the device if there is room for it, else on the host.
 
     Parameters
     ----------
@@ -121,31 +113,31 @@ def place_eeg(X, scale, device):
     Returns
     -------
     eeg : HostWindows or DeviceWindows
-        Called with numbers of rows, it gives (n_rows, n_channels, n_times) in float32 on the
+        A call with row indices returns a float32 tensor (n_rows, n_channels, n_times) on the
         device.
     """
-    if torch.device(device).type == "cpu":  # nothing to gain, so that nothing is counted
+    if torch.device(device).type == "cpu":
         return HostWindows(X, scale, device)
     n_bytes = 4 * X.shape[1] * count_samples(X)
     windows = DeviceWindows if has_room(device, n_bytes) else HostWindows
     return windows(X, scale, device)
 
 
-def make_batches(X, windows, y=None, *, mode, stride):
-    """Lay out what a network reads and estimates.
+def make_batches(X, eeg, y=None, *, mode, stride):
+    """Make the batches of an estimate or of an epoch.
 
     Parameters
     ----------
     X : EEGWindows
         Windows.
-    windows : HostWindows or DeviceWindows
-        The same, where batches are cut from.
+    eeg : HostWindows or DeviceWindows
+        EEG of the windows.
     y : ndarray of shape (n_volumes, n_rois) or None
-        BOLD, scaled; None in prediction.
+        Standardized BOLD; None in prediction.
     mode : {"many_to_many", "many_to_one"}
         Volumes that a window estimates.
     stride : {"volume", "window"}
-        Windows that are read: all, or as few as hold all volumes.
+        Windows that are read: all windows, or as few as hold all volumes.
 
     Returns
     -------
@@ -153,14 +145,12 @@ def make_batches(X, windows, y=None, *, mode, stride):
         Batches of windows.
     """
     rows, samples = volumes_in_windows(X, mode)
-    if stride == "window":
-        some = tile(X)
-        windows, rows, samples = windows.at(some), rows[some], samples[some]
-    return VolumeBatches(windows, rows, samples, y)
+    windows = tile(X) if stride == "window" else np.arange(len(X))
+    return VolumeBatches(eeg, rows[windows], samples[windows], y, windows)
 
 
 def count_samples(X):
-    """Samples that the pieces of :func:`cut_pieces` hold in all."""
+    """Count the samples in all pieces of :func:`cut_pieces`."""
     return sum(piece.eeg.shape[1] for piece in cut_pieces(X))
 
 
@@ -172,7 +162,7 @@ class Piece(NamedTuple):
     eeg : ndarray, shape (n_channels, n_times)
         EEG in V, a view.
     stops : ndarray of int, shape (n_volumes,)
-        Sample behind the last of each window.
+        Sample after the last of each window.
     rows : ndarray of int, shape (n_volumes,)
         Rows of X.
     """
@@ -182,25 +172,25 @@ class Piece(NamedTuple):
     rows: np.ndarray
 
     def scaled_eeg(self, scale, device):
-        """EEG divided by a scale, as a tensor of float32 on a device."""
+        """Return the EEG divided by a scale, as a float32 tensor on a device."""
         scaled = np.array(self.eeg, dtype=np.float32) / np.float32(scale)
         return torch.from_numpy(scaled).to(device)
 
 
 def cut_pieces(X, max_times=2**15):
-    """Cut EEG into continuous pieces, so that overlapping windows are not read one by one.
+    """Cut EEG into continuous pieces, so that samples in overlapping windows are read once.
 
     Parameters
     ----------
     X : EEGWindows
         Windows; each epoch of an epoched array is a piece of its own.
     max_times : int
-        Longest piece in samples, where a window is not longer.
+        Longest piece in samples, unless a window is longer.
 
     Returns
     -------
     pieces : list of Piece
-        In order of recording and time; they overlap by less than a window.
+        Pieces in order of recording and time, which overlap by less than a window.
     """
     pieces, n_times, recordings = [], X.shape[2], X.recordings
     source, starts = X.source, X.starts
@@ -217,28 +207,28 @@ def cut_pieces(X, max_times=2**15):
 
 
 def keep_batch(batch):
-    """Collate what already is a batch."""
+    """Return a batch as it is; a collate function for :class:`VolumeBatches`."""
     return batch
 
 
 def volumes_in_windows(X, mode):
-    """Find the volumes that each window estimates, and where in its output.
+    """Find the volumes that each window estimates, and the output samples of the estimates.
 
-    The last output sample of a window stands for the window's own volume. With
-    ``mode="many_to_many"``, earlier samples stand for the earlier volumes of X that lie in the
-    delayed window.
+    The last output sample of a window belongs to the window's own volume. With
+    ``mode="many_to_many"``, earlier samples belong to the earlier volumes of X inside the delayed
+    window.
 
     Parameters
     ----------
     X : EEGWindows
-        Windows; where times are unknown, they know of no volume but their own.
+        Windows. If times are unknown, each window estimates its own volume only.
     mode : {"many_to_many", "many_to_one"}
-        Which volumes.
+        All volumes inside the delayed window, or the own volume only.
 
     Returns
     -------
     rows, samples : ndarray of int, shape (n_windows, n_slots)
-        Index of the volume in X and of the output sample; -1 marks an empty slot.
+        Indices of the volumes in X and of the output samples; -1 marks an empty slot.
     """
     n, _, n_times = X.shape
     own = np.arange(n)
@@ -259,15 +249,17 @@ def volumes_in_windows(X, mode):
 
 
 def tile(X, generator=None):
-    """Find few windows that hold all volumes: going back from the last, one where another begins.
+    """Choose as few windows as hold all volumes, without overlap.
+
+    Windows are chosen backward from the end of each recording.
 
     Parameters
     ----------
     X : EEGWindows
-        Windows; where times are unknown, all are taken.
+        Windows. If times are unknown, all are chosen.
     generator : torch.Generator or None
-        With one, the last window of each recording ends at a random volume among those that the
-        very last window holds, and the few volumes behind it are left out.
+        If given, the last chosen window ends at a random volume inside the last window of the
+        recording, and later volumes are left out.
 
     Returns
     -------
@@ -283,7 +275,7 @@ def tile(X, generator=None):
         times = X.times[rows]
 
         def n_before(i, times=times):
-            """Volumes that the window of the i-th does not hold, nor any later one."""
+            """Count the volumes before the window of volume i."""
             return np.count_nonzero(_samples_between(times, times[i], X.sfreq) >= n_times)
 
         n_left = len(rows)
@@ -297,14 +289,14 @@ def tile(X, generator=None):
 
 
 class Tiles(Sampler):
-    """Windows of an epoch that do not overlap, in random order and at random places.
+    """Sampler of windows that do not overlap, at random places and in random order.
 
     Parameters
     ----------
     X : EEGWindows
         Windows to choose from.
     batch_size : int
-        Windows of a step; an epoch that would end with a single one does without it.
+        Windows per step. A last batch of a single window is left out.
     """
 
     def __init__(self, X, batch_size):
@@ -314,7 +306,7 @@ class Tiles(Sampler):
         return len(tile(self.X))
 
     def __iter__(self):
-        # Seeded by the global generator, as the order of other windows is.
+        # Seeded by the global generator, as the shuffling of a DataLoader is.
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         windows = tile(self.X, generator)
         windows = windows[torch.randperm(len(windows), generator=generator).numpy()]
@@ -324,7 +316,9 @@ class Tiles(Sampler):
 
 
 def eeg_scale(X):
-    """Standard deviation of all EEG that the windows cover, in V; each sample counts once.
+    """Compute the standard deviation of the EEG that the windows cover, in V.
+
+    A sample that lies in several windows counts once.
 
     Parameters
     ----------
@@ -334,7 +328,7 @@ def eeg_scale(X):
     Returns
     -------
     scale : float
-        Standard deviation around zero, or 1 where the EEG is zero throughout.
+        Root mean square, or 1 if all EEG is zero.
     """
     total, count, recordings = 0.0, 0, X.recordings
     for k, start, stop in X.stretches():

@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that a killed fit continues where it was."""
+"""State of a training on disk, from which a killed fit continues."""
 
 import copy
 import io
@@ -15,10 +15,10 @@ from .._utils.files import atomic_write, one_line, writable_folder
 from .._utils.hashing import digest, versions
 from .._utils.warn import warn_user
 
-# Seconds between two states on disk: a kill costs no more than that.
+# Seconds between two states on disk, the most that a kill costs.
 EVERY = 10.0
 
-# Entries of a state, and what is saved of early stopping.
+# Entries of a state, and of early stopping inside it.
 _STATE = {
     "module": dict,
     "optimizer": dict,
@@ -38,18 +38,17 @@ _DIGEST_SIZE = 16
 
 
 class Checkpoint(Callback):
-    """Save the state of a training after epochs, and continue from it.
+    """Callback that saves the state of a training after epochs, and continues from it.
 
-    Weights, optimizer, random numbers, history and the memory of early stopping are all that a
-    training depends on: interrupted or not, it ends with the same weights. This has to be the last
-    of the callbacks.
+    A training depends on weights, optimizer, random numbers, history and early stopping only.
+    Interrupted or not, it therefore ends with the same weights. This must be the last callback.
 
     Parameters
     ----------
     folder : path-like
-        Folder of the states, one file per fit; it is made if need be.
+        Folder of the states, one file per fit. It is made if it does not exist.
     *parts : object
-        What the fit depends on: only a state of the same is continued.
+        Everything that the fit depends on; the name of the file is their digest.
     """
 
     def __init__(self, folder, *parts):
@@ -59,17 +58,17 @@ class Checkpoint(Callback):
         self._written = time.monotonic()
 
     def restore(self, net):
-        """Give an initialized net the weights, optimizer and history on disk, where there are some.
+        """Load weights, optimizer and history from disk into a net.
 
         Parameters
         ----------
         net : skorch.NeuralNet
-            Initialized; it stays as it is where the file is missing, damaged or of another fit.
+            Initialized. It is not changed if the file is missing, damaged or of another fit.
 
         Returns
         -------
         n_epochs : int
-            Epochs that are left.
+            Epochs left to train.
         """
         initial = copy.deepcopy(net.module_.state_dict())
         try:
@@ -79,11 +78,11 @@ class Checkpoint(Callback):
             _load(net, state)
         except FileNotFoundError:
             return net.max_epochs
-        except Exception as error:  # torch, skorch and the optimizer each have their own
+        except Exception as error:  # torch, skorch and optimizers raise errors of many types
             net.module_.load_state_dict(initial)
             net.initialize()
             warn_user(
-                # What torch says at length is how to read it in an unsafe way.
+                # Without torch's message, which suggests to load the file in an unsafe way.
                 f"the state of the training in {self.path} cannot be read "
                 f"({type(error).__name__}); training begins anew."
             )
@@ -92,7 +91,7 @@ class Checkpoint(Callback):
         return 0 if self.finished else net.max_epochs - len(net.history_)
 
     def on_train_begin(self, net, **kwargs):
-        """Restore what the beginning of a training resets."""
+        """Restore early stopping and random numbers, which the begin of a training resets."""
         state, self.state = self.state, None
         if state is None:
             return
@@ -104,12 +103,12 @@ class Checkpoint(Callback):
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
     def on_epoch_end(self, net, **kwargs):
-        """Write the state, unless that was done a moment ago."""
+        """Save the state, at most every few seconds."""
         if time.monotonic() - self._written >= EVERY:
             self._write(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        """Write the last state, unless the training was interrupted by hand."""
+        """Save the last state, unless Ctrl-C ended the training."""
         stop = _early_stopping(net)
         stopped = stop is not None and stop.misses_ == stop.patience
         if not self.finished and (stopped or len(net.history_) >= net.max_epochs):
@@ -126,7 +125,7 @@ class Checkpoint(Callback):
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "finished": finished,
         }
-        if stop:  # skorch begins with an infinity of numpy's
+        if stop:  # a number of numpy's at first
             state["stop"]["dynamic_threshold_"] = float(stop.dynamic_threshold_)
         try:
             content = io.BytesIO()
@@ -136,10 +135,9 @@ class Checkpoint(Callback):
                 file.write(_digest(content.getbuffer()))
                 file.write(content.getbuffer())
         except (OSError, RuntimeError) as error:  # torch wraps those of its writer
-            # What is trained is worth more than the record of it.
             warn_user(
                 f"the state of the training cannot be written to {self.path} ({one_line(error)}); "
-                f"training goes on, but a kill would cost all since the last state written."
+                f"training goes on, but a kill would lose the epochs since the last state."
             )
         self._written = time.monotonic()
 
@@ -158,7 +156,7 @@ def _read(path):
         raise ValueError("no history")
     losses = {"train_loss"} if state["stop"] is None else {"train_loss", "valid_loss"}
     for n, row in enumerate(history, 1):
-        # Losses may be NaN: a training that has diverged is continued, too.
+        # Losses may be NaN: a training that has diverged continues, too.
         if row["epoch"] != n or not all(isinstance(row[loss], Real) for loss in losses):
             raise ValueError("no history")
     return state
@@ -173,7 +171,7 @@ def _check_entries(found, expected):
 
 
 def _load(net, state):
-    """Give a net what a state holds, and check what is needed later."""
+    """Load a state into a net, and check the entries that are needed later."""
     if (state["stop"] is None) != (_early_stopping(net) is None):
         raise ValueError("early stopping")
     best = state["stop"] and state["stop"]["best_model_weights_"]
@@ -181,7 +179,7 @@ def _load(net, state):
         net.module_.load_state_dict(best)
     torch.Generator().set_state(state["random"])
     net.module_.load_state_dict(state["module"])
-    # Copied, as an optimizer works on the moments that it was given.
+    # A copy, as an optimizer changes the loaded moments in place.
     net.optimizer_.load_state_dict(copy.deepcopy(state["optimizer"]))
     net.history_ = History()
     net.history_.extend(json.loads(state["history"]))
@@ -190,7 +188,7 @@ def _load(net, state):
 
 
 def _take_a_step(net):
-    """Fail if the optimizer cannot go on: it checks its state only when it is used."""
+    """Take a step without gradients; it fails if the optimizer cannot use its state."""
     for parameter in net.module_.parameters():
         parameter.grad = torch.zeros_like(parameter)
     net.optimizer_.step(lambda: torch.zeros(()))  # some ask for the loss

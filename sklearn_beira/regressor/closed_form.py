@@ -1,10 +1,10 @@
-"""Where the default network starts: a read-out of a filter bank, rewritten as branches.
+"""Closed form of the compact network: a linear model of band powers, rewritten as branches.
 
-Channels filtered to a few bands are read by delay kernels, and the variances of bands and noise
-come from the evidence (:mod:`sklearn_beira.regressor.reml`). That read-out is a sum of powers of
-channels. For each region and band it is a quadratic form in the EEG, whose eigenvectors, relative
-to the covariance of the band, are spatial filters with uncorrelated outputs. The few that carry the
-prediction become the region's branches.
+BOLD is a linear function of the powers of all channels in a few bands behind a few delay kernels,
+whose weights come from :mod:`sklearn_beira.regressor.reml`. For each region and band, the weighted
+sum of powers is a quadratic form in the EEG. Its eigenvectors, relative to the covariance of the
+EEG in the band, are spatial filters with uncorrelated outputs. The filters that carry most of the
+prediction become the branches of the region.
 """
 
 from typing import NamedTuple
@@ -20,43 +20,43 @@ from ..features.covariance import principal_axes
 from ..features.hrf import response_basis
 from .batches import cut_pieces
 from .nets.branches import fir_filter, segment_means
-from .reml import fit_readout
+from .reml import fit_reml
 
-# Segments whose total power is above this many times the median are turned down to it.
+# Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
 
-# Delay kernels per band, volumes that branches are compared on, and values of their covariances.
+# Delay kernels per band; volumes on which branches are compared; values of their covariances.
 _MAX_RANK, _MAX_VOLUMES, _MAX_VALUES = 2, 500, 20_000_000
 
-# Bands with less than this share of a region's prediction give no branches; relative eigenvalues
-# below this belong to directions that the EEG does not have, such as that of the reference.
+# Bands with a smaller share of a region's prediction get no branches. Smaller relative eigenvalues
+# belong to directions without EEG, such as that of the reference.
 _NO_SHARE, _RANK_TOLERANCE = 1e-3, 1e-6
 
-# Log of the variance of a band, relative to the noise, that is expected beside a known network.
+# Expected log variance of a band, relative to the noise, if there is a pretrained network.
 _LITTLE = -6.0
 
-# Volumes per branch with which new branches may take the place of known ones.
+# With fewer volumes per branch, branches of the pretrained network come first.
 _FEW = 4
 
-# How firmly kernels are held where the first estimate has them when branches are left out.
+# Ridge penalty on changes of the kernels that make up for branches that are left out.
 _FIRM = 1e-2
 
 _TINY = np.finfo(float).tiny
 
 
 class _Bank(NamedTuple):
-    """What the filter bank makes of the training EEG.
+    """Power of the training EEG in all bands and channels.
 
     Attributes
     ----------
     taps : ndarray, shape (n_bands, n_taps)
         FIR filters.
     basis : ndarray, shape (n_lags, n_kernels)
-        Delay kernels that weights are given to, newest lag first.
+        Delay kernels, newest lag first.
     blocks : list of ndarray, shape (n_volumes, n_channels * n_kernels)
         Power of the channels in each band behind each kernel, centered and scaled.
     scales : ndarray, shape (n_bands, n_channels)
-        What the powers were divided by.
+        The powers were divided by these numbers.
     covariances : ndarray, shape (n_bands, n_channels, n_channels)
         Mean covariance of the EEG in each band.
     """
@@ -98,19 +98,19 @@ class _Branch(NamedTuple):
 
 
 def time_of_volumes(X, rows):
-    """Lay out in time the volumes that a network starts from.
+    """Compute the times between volumes, and the constants of their recordings.
 
     Parameters
     ----------
     X : EEGWindows
-        Training EEG. Where times are unknown, rows are volumes one after another.
+        Training EEG. If times are unknown, rows are successive volumes.
     rows : ndarray of int, shape (n_volumes,)
         Order of the volumes.
 
     Returns
     -------
     elapsed : ndarray, shape (n_volumes,)
-        Time since the volume before, in volumes; infinite where a recording begins.
+        Time since the volume before, in repetition times; infinite at the start of a recording.
     constants : ndarray, shape (n_volumes, n_recordings)
         1 in the column of the volume's recording, else 0.
     """
@@ -123,8 +123,7 @@ def time_of_volumes(X, rows):
     return elapsed, (recording[:, None] == np.unique(recording)).astype(float)
 
 
-# Thousands of small products: a second thread, of BLAS or torch, gains next to nothing, and waits
-# long on a busy machine.
+# Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
 @threadpool_limits.wrap(limits=1)
 def fit_closed_form(network, X, y, scale, bands, known=None):
     """Set the weights of a compact network from the training data, in closed form.
@@ -138,12 +137,12 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     y : ndarray, shape (n_volumes, n_rois)
         Standardized BOLD.
     scale : float
-        What the EEG is divided by.
+        The EEG is divided by this number.
     bands : dict of str to tuple of float, or "default"
-        Edges in Hz of the bands to read; not used where there is nothing to filter.
+        Edges in Hz of the bands; not used for filters of one tap.
     known : CompactNetwork or None
-        A network fitted to other recordings, for EEG of this scale. Its prediction is weighed like
-        a band; what it does not explain is read from the bands.
+        A network fitted to other recordings, for EEG of this scale. Its prediction gets a weight
+        like that of a band, and the bands explain the rest.
 
     Returns
     -------
@@ -162,13 +161,12 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     rows = np.concatenate([piece.rows for piece in pieces])
     y = y[rows]
     elapsed, constants = time_of_volumes(X, rows)
-    branches, n_rois = network.branches, y.shape[1]
+    branches = network.branches
     branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
     bank = _filter_bank(network, pieces, scale, sfreq, bands)
     others = None if known is None else _known_features(known, branches.power_limit, pieces, scale)
-    fit = _read_bank(bank, y, elapsed, constants, others)
-    n_bands = len(bank.blocks)
-    coef = np.split(fit.coef, n_bands)
+    fit = _fit_bank(bank, y, elapsed, constants, others)
+    coef = np.split(fit.coef, len(bank.blocks))
     parts = np.array([block @ w for block, w in zip(bank.blocks, coef, strict=True)])
     predictions = parts.sum(axis=0)
     if known is not None:
@@ -179,23 +177,15 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     most = max(_MAX_VALUES // (bank.basis.shape[1] * branches.spatial.shape[1] ** 2), 2)
     n_some = min(len(y), _MAX_VOLUMES, most)
     some = np.unique(np.linspace(0, len(y) - 1, n_some).astype(int))
-    candidates = [[] for _ in range(n_rois)]
-    for b in np.flatnonzero((shares > _NO_SHARE).any(axis=0)):
-        moments = _moments(network, bank, b, pieces, scale, some)
-        weights = coef[b].reshape(len(bank.scales[b]), -1, n_rois) / bank.scales[b][:, None, None]
-        for roi in np.flatnonzero(shares[:, b] > _NO_SHARE):
-            candidates[roi] += _eigen_branches(
-                weights[:, :, roi], bank, b, moments, network.n_branches
-            )
-    kept = np.zeros(n_rois)
+    candidates = _find_candidates(network, bank, coef, shares, pieces, scale, some)
+    kept = np.zeros(y.shape[1])
     for roi, found in enumerate(candidates):
         if known is not None:
             found = found + _known_branches(known, roi, fit.known[roi], others[some, roi])
-        # The sort is stable: a few volumes say too little to put new branches before known ones.
-        chosen = sorted(found, key=lambda branch: -branch.share)
+        found.sort(key=lambda branch: -branch.share)
         if known is not None and len(y) < _FEW * network.n_branches:
-            chosen.sort(key=lambda branch: branch.basis is bank.basis)
-        chosen = chosen[: network.n_branches]
+            found.sort(key=lambda branch: branch.basis is bank.basis)  # a stable sort
+        chosen = found[: network.n_branches]
         kept[roi] = _set_region(network, roi, chosen, bank.taps[0], predictions[some, roi])
     return Bunch(
         bands=list(bands),
@@ -206,27 +196,44 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     )
 
 
-def _read_bank(bank, y, elapsed, constants, others):
-    """Read every region from the bank, and from what is known of it, where something is."""
+def _find_candidates(network, bank, coef, shares, pieces, scale, rows):
+    """Write the weights of each region as branches, which are compared on some rows."""
+    n_rois, n_bands = shares.shape
+    candidates = [[] for _ in range(n_rois)]
+    for b in range(n_bands):
+        rois = np.flatnonzero(shares[:, b] > _NO_SHARE)
+        if not len(rois):
+            continue
+        moments = _moments(network, bank, b, pieces, scale, rows)
+        weights = coef[b].reshape(len(bank.scales[b]), -1, n_rois) / bank.scales[b][:, None, None]
+        for roi in rois:
+            candidates[roi] += _eigen_branches(
+                weights[:, :, roi], bank, b, moments, network.n_branches
+            )
+    return candidates
+
+
+def _fit_bank(bank, y, elapsed, constants, others):
+    """Fit every region to the powers, and to the prediction of the known network."""
     if others is None:
-        fit = fit_readout(bank.blocks, y, elapsed, constants)
+        fit = fit_reml(bank.blocks, y, elapsed, constants)
         return Bunch(known=np.zeros(y.shape[1]), **fit)
     fits = []
     for roi, target in enumerate(y.T):
         feature = others[:, roi].sum(axis=1, keepdims=True)
         blocks = [*bank.blocks, feature - feature.mean()]
-        # What is known is taken at its word until the data speak against it.
+        # The expected weight of the known network is 1.
         left = target[:, None] - feature
-        fits.append(fit_readout(blocks, left, elapsed, constants, _LITTLE))
+        fits.append(fit_reml(blocks, left, elapsed, constants, _LITTLE))
     coef = np.concatenate([fit.coef for fit in fits], axis=1)
     rho = np.concatenate([fit.autocorrelation for fit in fits])
     return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho)
 
 
 def _known_features(known, power_limit, pieces, scale):
-    """What the branches of a known network add to its prediction (n_volumes, n_rois, n_branches).
+    """Compute the terms of a known network's prediction (n_volumes, n_rois, n_branches).
 
-    The gain is that of the network in the making.
+    Loud segments are scaled down as in the network that is fitted.
     """
     limit = known.branches.power_limit.clone()
     known.branches.power_limit.copy_(power_limit)
@@ -243,7 +250,7 @@ def _known_features(known, power_limit, pieces, scale):
 
 
 def _known_branches(known, roi, weight, features):
-    """The branches of a known network, with their kernels as they are."""
+    """Return the branches of a known network, whose kernels are kept in shape."""
     own = slice(roi * known.n_branches, (roi + 1) * known.n_branches)
     spatial, bandpass, power = (
         a[own].detach().cpu().numpy().astype(float)
@@ -260,7 +267,7 @@ def _known_branches(known, roi, weight, features):
 
 
 def _median_power(network, pieces, scale):
-    """Median over segments of the total power; silent ones do not count."""
+    """Compute the median total power of the segments that are not silent."""
     segment, powers = network.branches.segment, []
     for piece in pieces:
         eeg = piece.scaled_eeg(scale, network.kernel.device)
@@ -272,6 +279,7 @@ def _median_power(network, pieces, scale):
 
 
 def _filter_bank(network, pieces, scale, sfreq, bands):
+    """Compute the power in all bands and channels behind the delay kernels."""
     branches, n_lags = network.branches, network.n_lags
     (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
     if n_taps == 1:  # nothing to filter with
@@ -284,7 +292,7 @@ def _filter_bank(network, pieces, scale, sfreq, bands):
     else:
         ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
         basis = response_basis(ago / sfreq)
-    # Filled in and scaled in place: of a long study, one copy is what fits.
+    # Filled in and scaled in place: the powers of a long study fit in memory once.
     shape = sum(len(piece.stops) for piece in pieces), n_channels, basis.shape[1]
     behind, filled = [np.empty(shape) for _ in taps], 0
     totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
@@ -303,7 +311,7 @@ def _filter_bank(network, pieces, scale, sfreq, bands):
         n_times += len(x) * branches.segment
     covariances = totals / n_times
     power = np.diagonal(covariances, axis1=1, axis2=2)
-    # A silent channel stays silent, instead of rounding errors over nothing.
+    # The power of a silent channel stays 0 instead of a ratio of rounding errors.
     least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
     blocks, scales = [], np.maximum(power, least)
     for b, power in enumerate(behind):
@@ -318,9 +326,9 @@ def _filter_bank(network, pieces, scale, sfreq, bands):
 
 
 def _filtered(network, taps, piece, scale):
-    """Yield the EEG of a piece in each band (n_channels, n_times), and its total power (n_times,).
+    """Yield the EEG of a piece in each band (n_channels, n_times) and its total power (n_times,).
 
-    Samples within half an FIR filter of the ends are cut off.
+    Half an FIR filter is cut off at both ends.
     """
     margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel.device)
     stop = eeg.shape[1] - margin
@@ -330,7 +338,7 @@ def _filtered(network, taps, piece, scale):
 
 
 def _segments(network, signal, total):
-    """Cut a signal, from its end, into (n_segments, n_channels, segment); and their gains."""
+    """Cut a signal into segments (n_segments, n_channels, segment), and compute their gains."""
     segment = network.branches.segment
     n_segments = len(total) // segment
     first = len(total) - n_segments * segment
@@ -340,7 +348,7 @@ def _segments(network, signal, total):
 
 
 def _moments(network, bank, b, pieces, scale, rows):
-    """Covariances in a band behind the delay kernels (rows, kernels, channels, channels)."""
+    """Compute covariances behind the delay kernels (n_rows, n_kernels, n_channels, n_channels)."""
     segment, n_lags = network.branches.segment, network.n_lags
     moments, before = [], 0
     basis = torch.as_tensor(bank.basis[::-1].copy()).to(network.kernel)
@@ -366,9 +374,9 @@ def _eigen_branches(form, bank, b, moments, n_branches):
     form : ndarray, shape (n_channels, n_kernels)
         Weights of the channels' powers behind each delay kernel.
     bank : _Bank
-        The bank.
+        Powers.
     b : int
-        The band.
+        Index of the band.
     moments : ndarray, shape (n_volumes, n_kernels, n_channels, n_channels)
         Covariances behind each kernel.
     n_branches : int
@@ -377,7 +385,7 @@ def _eigen_branches(form, bank, b, moments, n_branches):
     Returns
     -------
     branches : list of _Branch
-        Not sorted.
+        Candidates, in no order.
     """
     values, vectors = principal_axes(bank.covariances[b], _RANK_TOLERANCE)
     color, whiten = vectors * np.sqrt(values), vectors / np.sqrt(values)
@@ -397,7 +405,7 @@ def _eigen_branches(form, bank, b, moments, n_branches):
 
 
 def _set_region(network, roi, branches, no_taps, prediction):
-    """Give a region its branches; returns how well they follow the whole prediction."""
+    """Set the branches of a region; return their correlation with the whole prediction."""
     first = roi * network.n_branches
     own = slice(first, first + network.n_branches)
     spatial, bandpass = network.branches.spatial.data, network.branches.bandpass.data
@@ -410,7 +418,7 @@ def _set_region(network, roi, branches, no_taps, prediction):
     mean = features.mean(axis=0)
     features = features - mean
     weights = np.concatenate([branch.weights for branch in branches])
-    # What the branches left out would have added, as far as kernels close to the first ones can.
+    # Kernels change a little to make up for the branches that are left out.
     gram = features.T @ features
     gram.flat[:: len(gram) + 1] += _FIRM * np.trace(gram) / len(gram) + _TINY
     missing = prediction - prediction.mean() - features @ weights
@@ -423,7 +431,7 @@ def _set_region(network, roi, branches, no_taps, prediction):
         spatial[first + i] = torch.as_tensor(branch.spatial).to(spatial)
         bandpass[first + i] = torch.as_tensor(branch.taps).to(bandpass)
         network.kernel.data[roi, i] = torch.as_tensor(kernel).to(spatial)
-    # Envelopes are relative to a mean power of 1; the mean prediction over the volumes is 0.
+    # Envelopes are relative to a mean power of 1, and the mean prediction over the volumes is 0.
     network.bias.data[roi] = float(np.sum(kernels) - mean @ weights)
     spread = (features @ weights).std() * prediction.std()
     if not spread:

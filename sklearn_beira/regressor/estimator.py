@@ -1,9 +1,10 @@
 """BEIRARegressor: fit and prediction."""
 
 import copy
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
@@ -13,6 +14,7 @@ from .._utils.numbers import check_bold
 from .._utils.warn import warn_user
 from ..eeg.checks import check_eeg
 from ..eeg.rows import tail_split
+from ..eeg.windows import EEGWindows
 from .architectures import ARCHITECTURES, Architecture, Autoencoder, check_architecture
 from .batches import eeg_scale
 from .checkpoint import Checkpoint
@@ -155,7 +157,13 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X, y, *, pretrained: "BEIRARegressor | None" = None) -> "BEIRARegressor":
+    def fit(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike,
+        *,
+        pretrained: "BEIRARegressor | None" = None,
+    ) -> Self:
         """Fit the network to windows of EEG and the BOLD of their volumes.
 
         Parameters
@@ -241,7 +249,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         return self
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Predict BOLD.
 
         Parameters
@@ -374,7 +382,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         return Checkpoint(folder, *fit, X, y, weights)
 
 
-def make_regressor(architecture: Architecture, **params) -> BEIRARegressor:
+def make_regressor(architecture: Architecture, **params: Any) -> BEIRARegressor:
     """Make a regressor with the default training of its architecture.
 
     Parameters
@@ -394,7 +402,7 @@ def make_regressor(architecture: Architecture, **params) -> BEIRARegressor:
     return model.set_params(**{nested.get(name, name): value for name, value in params.items()})
 
 
-def make_paper_beira(**params) -> BEIRARegressor:
+def make_paper_beira(**params: Any) -> BEIRARegressor:
     """Make the published network with the published training.
 
     The autoencoder in the paper's sizes, trained by AdamW at a learning rate and weight decay of

@@ -1,4 +1,4 @@
-"""From a network and EEG to standardized BOLD: plain functions on arrays."""
+"""Estimate standardized BOLD from EEG by a network."""
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ def estimate_bold(network, X, scale, *, mode, stride, device):
     X : EEGWindows
         EEG in V.
     scale : float
-        What the EEG is divided by.
+        The EEG is divided by this number.
     mode, stride : str
         Volumes that a window estimates, and windows that are read.
     device : str
@@ -44,7 +44,7 @@ def estimate_bold(network, X, scale, *, mode, stride, device):
 
 
 def _estimate_stretches(network, X, scale, device):
-    """Estimate whole stretches of EEG in one pass, so that no sample is filtered twice."""
+    """Estimate from whole stretches of EEG, so that no sample is filtered twice."""
     estimates, rows = [], []
     for piece in cut_pieces(X):
         eeg = piece.scaled_eeg(scale, device)

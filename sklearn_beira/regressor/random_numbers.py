@@ -1,4 +1,4 @@
-"""Random numbers of torch, drawn without moving those of the caller."""
+"""Random numbers of torch that leave the generators of the caller unchanged."""
 
 import threading
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ _LOCK = threading.RLock()
 
 
 class PrivateRandomNumbers:
-    """Draw from the generators of torch, and restore them afterwards.
+    """Draw from torch's generators, and restore their states afterwards.
 
     Parameters
     ----------
     device : str
-        Device that is drawn on, beside the CPU.
+        Device whose generators are used, beside the CPU's.
     seed : int or None
         Seed; None continues from the state of the generators.
     """
@@ -28,9 +28,9 @@ class PrivateRandomNumbers:
 
     @contextmanager
     def drawn(self):
-        """Draw inside this context; a context that is entered again continues where it ended.
+        """Draw inside this context; entered again, it continues with the next numbers.
 
-        Threads of one process take turns, so that none draws what another has seeded.
+        Threads of a process take turns, because they share torch's generators.
         """
         with _LOCK, torch.random.fork_rng(devices=self.devices):
             if self._states is not None:

@@ -1,4 +1,4 @@
-"""Empirical Bayes for linear read-outs of autocorrelated targets: arrays in, arrays out."""
+"""Restricted maximum likelihood of linear models with autocorrelated noise."""
 
 from contextlib import contextmanager
 from functools import cached_property
@@ -7,43 +7,44 @@ import numpy as np
 from scipy import linalg, optimize
 from sklearn.utils import Bunch, gen_batches
 
-# First-order autocorrelations of the noise that are tried.
+# Candidates for the first-order autocorrelation of the noise.
 _AUTOCORRELATIONS = (0.0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94)
 
-# Log of a block's variance relative to the noise: where the search starts, how firmly it is held
-# there (a precision: half a block is free to vanish), and how far it may go.
+# Log of a block's variance relative to the noise: expected value, precision of that expectation,
+# and limits.
 _START, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
 
-# A first look at one autocorrelation, then rounds of choosing it and the variances in turn.
+# Steps of the first look at one autocorrelation; then steps and rounds of choosing the
+# autocorrelation and the variances in turn.
 _LOOK, _STEPS, _ROUNDS = 12, 30, 2
 
-# What is smaller than this, relative to the target, is rounding.
+# Smaller numbers, relative to the target, are rounding errors.
 _ROUNDING = 1e-12
 
-# Squared length of the features along a direction, relative to that of white noise of variance 1,
-# below which the direction is left out. At the variances found it adds less than the noise does.
+# Directions along which the features have a smaller squared length, relative to that of white noise
+# of variance 1, are left out. They explain less than the noise does.
 _BURIED = 0.05
 
-# Rows whitened at the same time: of a long study, the features fit in memory once.
+# Rows whitened at the same time, as the features of a long study fit in memory once.
 _ROWS = 2048
 
-# Bytes that the kernels of all autocorrelations may take together. Where they are larger, those of
-# one are kept, and made again when it is their turn again.
+# Most bytes of the kernels of all autocorrelations together. If they are larger, the kernels of one
+# autocorrelation are kept at a time.
 _KERNELS = 2**29
 
 
-def fit_readout(blocks, y, elapsed, constants, expected=_START):
-    r"""Estimate the weights of blocks of features, with their variances found by evidence.
+def fit_reml(blocks, y, elapsed, constants, expected=_START):
+    r"""Estimate the weights of blocks of features, with one variance per block.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
               w_j \sim N(0, \sigma^2 e^{\theta_j} I), \qquad
               \varepsilon \sim N(0, \sigma^2 R_\rho)
 
-    :math:`R_\rho` is the correlation of a first-order autoregressive process. For every target the
+    :math:`R_\rho` is the correlation of a first-order autoregressive process. For every target, the
     restricted likelihood [1]_ (constants and weights integrated out, scale profiled) chooses
-    :math:`\theta` and :math:`\rho`; the weights are then their posterior mean. No sample is set
-    apart: where cross-validation has a dozen independent values to choose on, the evidence has the
-    whole series.
+    :math:`\theta` and :math:`\rho`; the weights are their posterior mean. No sample is set apart:
+    cross-validation would choose on a dozen independent values, the likelihood uses the whole
+    series.
 
     Parameters
     ----------
@@ -52,17 +53,17 @@ def fit_readout(blocks, y, elapsed, constants, expected=_START):
     y : ndarray, shape (n_samples, n_targets)
         Targets.
     elapsed : ndarray, shape (n_samples,)
-        Time since the sample before, in samples; infinite where a recording begins, 0 for a
-        sample given again.
+        Time since the sample before, in samples; infinite at the start of a recording, 0 for a
+        repeated sample.
     constants : ndarray, shape (n_samples, n_constants)
-        What is fitted without a penalty, such as a one per recording.
+        Features without a penalty, such as an intercept per recording.
     expected : float
-        Log of the variance, relative to the noise, that a block is expected to have.
+        Expected log variance of a block, relative to the noise.
 
     Returns
     -------
     fit : Bunch
-        ``coef`` (n_features, n_targets), blocks one after another; ``autocorrelation``
+        ``coef`` (n_features, n_targets), in the order of the blocks; ``autocorrelation``
         (n_targets,); ``log_variance`` (n_blocks, n_targets), :math:`\theta`.
 
     References
@@ -80,7 +81,7 @@ def fit_readout(blocks, y, elapsed, constants, expected=_START):
     if len(y) < constants.shape[1] + 2:
         return fit
     left = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
-    # What rounding leaves of a constant is no target.
+    # A constant target has nothing to explain.
     active = np.flatnonzero(np.abs(left).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0))
     if not len(active):
         return fit
@@ -96,7 +97,7 @@ def fit_readout(blocks, y, elapsed, constants, expected=_START):
         if not keep:
             del models[rho].kernels
 
-    # Targets do not know of each other: each goes its own way through the autocorrelations.
+    # Targets are independent: each chooses its own autocorrelation.
     rho, theta = np.full(n_targets, 0.5), np.full((n_targets, len(blocks)), expected)
     with model(0.5) as at:
         for target in active:
@@ -121,19 +122,19 @@ def fit_readout(blocks, y, elapsed, constants, expected=_START):
 
 
 class _Whitened:
-    """The model at one autocorrelation, for all targets: noise white, constants projected out."""
+    """The model at one autocorrelation, with white noise and constants projected out."""
 
     def __init__(self, blocks, y, elapsed, constants, rho, expected=_START):
         self.expected = expected
         self.cuts = np.cumsum([0, *(block.shape[1] for block in blocks)])
-        # A row given twice, as a bootstrap does, counts twice: its noise cannot be its own sequel.
+        # Rows that a bootstrap repeats have independent noise.
         follows = np.isfinite(elapsed) & (elapsed > 0)
         decay = np.where(follows, rho ** np.where(follows, elapsed, 1), 0)
         innovation = np.sqrt(1 - decay**2)
         everything = slice(0, len(y))
 
         def whiten(arrays, rows):
-            # With the row before, which is then left out: it does not know what it follows.
+            # Whitening needs the row before, which is then left out.
             first = max(rows.start - 1, 0)
             white = np.concatenate([a[first : rows.stop] for a in arrays], axis=1)
             white[1:] -= decay[first + 1 : rows.stop, None] * white[:-1]
@@ -141,13 +142,13 @@ class _Whitened:
             return white[rows.start - first :]
 
         axes, triangle = np.linalg.qr(whiten([constants], everything))
-        # What depends on the autocorrelation alone: the determinants of noise and constants.
+        # Determinants of noise and constants, which depend on the autocorrelation only.
         self.offset = np.log(innovation).sum() + np.log(np.abs(np.diag(triangle))).sum()
         y = whiten([y], everything)
         y -= axes @ (axes.T @ y)
         self.dof = len(y) - constants.shape[1]
         total = np.square(y).sum(axis=0)
-        # The degrees of freedom over the least stay a number.
+        # Keeps the ratio of the degrees of freedom to the least sum of squares finite.
         self.least = np.maximum(_ROUNDING**2 * total, 1e-250)
         n_features = self.cuts[-1]
         if n_features > len(y):
@@ -172,7 +173,7 @@ class _Whitened:
 
     @cached_property
     def kernels(self):
-        """Inner products of what is left of each block, (n_blocks, n_directions**2)."""
+        """Inner products of each block along the directions, (n_blocks, n_directions**2)."""
         n = len(self.y)
         kernels = np.empty((len(self.cuts) - 1, n, n))
         for kernel, start, stop in zip(kernels, self.cuts[:-1], self.cuts[1:], strict=True):
@@ -180,17 +181,17 @@ class _Whitened:
         return kernels.reshape(len(kernels), -1)
 
     def cost(self, target, theta):
-        """Minus the log restricted likelihood and log prior, its gradient, and the dual weights."""
+        """Return minus the log posterior of ``theta``, its gradient, and the dual weights."""
         y, n = self.y[:, target], len(self.y)
         scale = np.exp(theta)
         covariance = (scale @ self.kernels).reshape(n, n)
         covariance.flat[:: n + 1] += 1.0
         factor = linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-        # LAPACK complains of a matrix of nothing, which flat EEG leads to.
+        # LAPACK refuses an empty matrix, which flat EEG leads to.
         inverse = linalg.lapack.dpotri(factor, lower=1)[0] if n else factor
         inverse += np.tril(inverse, -1).T
         dual = inverse @ y
-        # A target that the features explain to the last digit has no noise to speak of.
+        # A target that the features explain exactly has no noise.
         squares = max(y @ dual + self.rest[target], self.least[target])
         held = theta - self.expected
         cost = (
@@ -202,7 +203,7 @@ class _Whitened:
         return cost, 0.5 * scale * (self.kernels @ slope) + _HOLD * held, dual
 
     def maximize(self, target, theta, n_steps):
-        """Find the log variances of highest evidence from a start."""
+        """Find the log variances of highest posterior density."""
         found = optimize.minimize(
             lambda at: self.cost(target, at)[:2],
             theta,
@@ -214,17 +215,14 @@ class _Whitened:
         return found.x
 
     def weights(self, target, theta):
-        """Posterior mean of the weights of all blocks."""
+        """Return the posterior mean of the weights of all blocks."""
         dual = self.cost(target, theta)[2]
         variances = np.repeat(np.exp(theta), np.diff(self.cuts))
         return variances * (self.features.T @ dual)
 
 
 def _directions(gram):
-    """Eigenvalues and eigenvectors along which the features rise above the noise.
-
-    The features are smooth: in most directions they do not.
-    """
+    """Return eigenvalues and eigenvectors along which the features exceed the noise."""
     values, vectors = np.linalg.eigh(gram)
     keep = values > min(_BURIED, max(values[-1], np.finfo(float).tiny) / 2)
     return values[keep], vectors[:, keep]

@@ -1,4 +1,4 @@
-"""Training by gradients: the skorch net, and one function that trains a network with it."""
+"""Training by gradients: the skorch net, and the function that trains a network with it."""
 
 import multiprocessing
 
@@ -19,10 +19,10 @@ DELAY = 5.0
 
 
 class Net(skorch.NeuralNet):
-    """The net of skorch, with epochs that do not wait for the device after every step."""
+    """Net of skorch that reads losses from the device once per epoch, not once per batch."""
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train or validate for an epoch; losses are read from the device when it is over."""
+        """Train or validate for an epoch, and record the losses at its end."""
         if iterator is None:
             return
         found = []  # (record of the batch, loss)
@@ -33,7 +33,7 @@ class Net(skorch.NeuralNet):
                 found.append((self.history_[-1]["batches"][-1], step["loss"].detach()))
                 self.history_.record_batch(f"{prefix}_batch_size", len(batch[0]["eeg"]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
-        finally:  # an epoch that is interrupted has losses, too
+        finally:  # an interrupted epoch has losses, too
             losses = torch.stack([loss for _, loss in found]).cpu().tolist() if found else []
             for (record, _), loss in zip(found, losses, strict=True):
                 record[f"{prefix}_loss"] = loss
@@ -54,17 +54,17 @@ def train_network(
     y : ndarray, shape (n_volumes, n_rois)
         Standardized BOLD.
     scale : float
-        What the EEG is divided by.
+        The EEG is divided by this number.
     training : Training
         Settings.
     validation : tuple of (EEGWindows, ndarray) or None
-        EEG and BOLD that decide which epoch's weights are kept.
+        EEG and BOLD that choose the epoch whose weights are kept.
     mode, stride : str
         Volumes that a window estimates, and windows that are read.
     checkpoint : Checkpoint or None
         Saves the state of the training.
     random : PrivateRandomNumbers
-        What order of windows and dropout draw from; has the device.
+        Random numbers for dropout and the order of windows, on the device of the network.
     verbose : bool or int
         As of BEIRARegressor.
 
@@ -74,21 +74,23 @@ def train_network(
         Trained; ``net.module_.network`` is the network.
     """
     device = random.device
-    # What loads batches in other processes cannot reach the device.
+    # Processes that load batches cannot reach the device.
     workers = any(name.endswith("__num_workers") for name in training.skorch_params or {})
-    windows = place_eeg(X, scale, "cpu" if workers else device)
-    held_out = None
+    place = "cpu" if workers else device
+    eeg = place_eeg(X, scale, place)
+    batches = make_batches(X, eeg, y, mode=mode, stride="volume")
     if validation is not None:
-        place = place_eeg(validation[0], scale, "cpu" if workers else device)
-        held_out = make_batches(validation[0], place, validation[1], mode=mode, stride=stride)
-    batches = make_batches(X, windows, y, mode=mode, stride="volume")
+        held_out, y_held_out = validation
+        validation = make_batches(
+            held_out, place_eeg(held_out, scale, place), y_held_out, mode=mode, stride=stride
+        )
     tiles = Tiles(X, training.batch_size) if stride == "window" else None
     with random.drawn():
         net = make_net(
             AtVolumes(network),
             training,
             batch_size=training.batch_size if tiles else even_batches(len(X), training.batch_size),
-            validation=held_out,
+            validation=validation,
             tiles=tiles,
             checkpoint=checkpoint,
             device=device,
@@ -96,11 +98,11 @@ def train_network(
         ).initialize()
         n_epochs = training.max_epochs if checkpoint is None else checkpoint.restore(net)
         net.partial_fit(batches, None, epochs=n_epochs)
-        read = make_batches(X, windows, mode=mode, stride=stride)
+        unshuffled = make_batches(X, eeg, mode=mode, stride=stride)
         with calibrating(net.module_), torch.no_grad():
-            for batch, _ in net.get_iterator(read):
+            for batch, _ in net.get_iterator(unshuffled):
                 net.infer(batch)
-    # These hold EEG, which no saved model should.
+    # These hold EEG, which a pickled model should not.
     net.train_split = None
     if tiles is not None:
         net.iterator_train__sampler = None
@@ -115,15 +117,15 @@ def make_net(
     Parameters
     ----------
     module : AtVolumes
-        What is trained.
+        The network at volumes.
     training : Training
         Settings.
     batch_size : int
         Windows per step.
     validation : VolumeBatches or None
-        What decides which epoch's weights are kept.
+        Volumes that choose the epoch whose weights are kept.
     tiles : Tiles or None
-        Which windows an epoch reads, where not all of them.
+        Windows of an epoch; None reads all windows.
     checkpoint : Checkpoint or None
         Saves the state of the training.
     device : str
@@ -142,7 +144,7 @@ def make_net(
         stop = EarlyStopping(
             patience=training.patience or training.max_epochs + 1,
             threshold=0.0,
-            threshold_mode="abs",  # "rel" takes a worse value of a negative loss for better
+            threshold_mode="abs",  # "rel" accepts worse values of a negative loss
             load_best=True,
             sink=noop,
         )
@@ -173,16 +175,16 @@ def make_net(
 
 
 def even_batches(n_windows, batch_size):
-    """Find the least batch size, from the one asked for, that leaves no window alone in the last.
+    """Increase the batch size until the last batch has more than one window.
 
-    A batch norm cannot be trained on one window of one time point, nor well on one window.
+    Batch norms cannot be trained on a single window of one time point, nor well on one window.
 
     Parameters
     ----------
     n_windows : int
         Windows of an epoch.
     batch_size : int
-        Least windows per step.
+        Smallest number of windows per step.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def even_batches(n_windows, batch_size):
 
 
 class EpochProgress(Callback):
-    """A bar over epochs, shown only if training lasts longer than a moment.
+    """Progress bar over epochs, shown if training takes more than a few seconds.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ class EpochProgress(Callback):
         self.max_epochs = max_epochs
 
     def on_train_begin(self, net, **kwargs):
-        """Start the bar, silent in worker processes, whose bars would write over each other."""
+        """Start the bar; worker processes show none, as their bars would overwrite each other."""
         silent = multiprocessing.current_process().name != "MainProcess"
         self.bar_ = tqdm(
             total=self.max_epochs, delay=DELAY, leave=False, unit="epoch", disable=silent

@@ -1,5 +1,6 @@
 """Training: the parameters of training by gradients, and their checks."""
 
+from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
@@ -28,6 +29,7 @@ _SET_HERE = {
 }
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class Training(BaseEstimator):
     """Parameters of gradient-based training.
 
@@ -91,30 +93,16 @@ class Training(BaseEstimator):
         "skorch_params": [dict, None],
     }
 
-    def __init__(
-        self,
-        *,
-        max_epochs: int = 100,
-        batch_size: int = 16,
-        lr: float = 3e-4,
-        weight_decay: float = 3e-4,
-        loss: str | dict = "mse",
-        validation_fraction: float = 0.0,
-        validation_gap: float | None = None,
-        patience: int | None = 20,
-        checkpoint: str | PathLike | None = None,
-        skorch_params: dict | None = None,
-    ):
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.loss = loss
-        self.validation_fraction = validation_fraction
-        self.validation_gap = validation_gap
-        self.patience = patience
-        self.checkpoint = checkpoint
-        self.skorch_params = skorch_params
+    max_epochs: int = 100
+    batch_size: int = 16
+    lr: float = 3e-4
+    weight_decay: float = 3e-4
+    loss: str | dict = "mse"
+    validation_fraction: float = 0.0
+    validation_gap: float | None = None
+    patience: int | None = 20
+    checkpoint: str | PathLike | None = None
+    skorch_params: dict | None = None
 
 
 def check_training(training: Training) -> None:

@@ -1,10 +1,10 @@
-"""BEIRA: a regression autoencoder behind readable branches, all regions in one network.
+"""The published network: a regression autoencoder behind the branches of every region.
 
-Every region has a network of its own. Their weights are stacked along a first axis, and behind the
-branches the layout is ``(n_rois, n_windows, n_times, n_features)``: features last, as the matrix
-products and the layer norm want them.
+Every region has a network of its own. Their weights are stacked along a first axis, and after the
+branches the layout is ``(n_rois, n_windows, n_times, n_features)``, with features last for fast
+matrix products and layer norms.
 
-On a CPU blocks run on a region and a few windows at a time (``chunks.py``), and convolutions
+On a CPU, blocks run on a region and a few windows at a time (``chunks.py``), and convolutions
 between wide layers need less than half of the products (``convolution.py``).
 """
 
@@ -37,10 +37,10 @@ class AutoencoderNetwork(nn.Module):
     kernel_sizes : tuple of int
         Kernels of the encoder's blocks, odd. The decoder mirrors all but the first.
     pool_sizes : tuple of int
-        Max-pool behind each encoder block but the first; upsampling in the decoder, reversed.
+        Max-pool after each encoder block but the first; the decoder upsamples in reverse order.
     dropout : float
-        Dropout in every block. What is dropped differs between windows, samples and features. All
-        regions drop the same: to a region, which sees no other, it makes no difference.
+        Dropout in every block. Windows, samples and features have different masks. Regions share
+        them, which makes no difference, as regions do not interact.
 
     References
     ----------
@@ -75,7 +75,7 @@ class AutoencoderNetwork(nn.Module):
             )
         )
         widths = [encoder_width] + [decoder_width] * len(pool_sizes)
-        # Interpolation in time and a 1x1 convolution commute: to one feature first, then up.
+        # Interpolation and a 1x1 convolution commute: one feature is upsampled instead of many.
         *factors, self.last_factor = pool_sizes[::-1]
         self.decoder = nn.ModuleList(
             ConvBlock(n_rois, n_in, n_out, size, dropout, factor=factor)
@@ -93,18 +93,18 @@ class AutoencoderNetwork(nn.Module):
     def decode(self, envelopes, n_times, masks=None):
         """Map envelopes (n_windows, n_filters, n_times) to BOLD (n_windows, n_rois, n_times).
 
-        ``masks`` replaces what dropout draws in training: for every block what to keep, uint8 of
-        shape (n_windows, n_times of the block, n_features), or None.
+        ``masks`` replaces the masks that dropout draws in training: for every block a uint8 tensor
+        (n_windows, n_times of the block, n_features), or None.
         """
         x = envelopes.unflatten(1, (self.n_rois, self.n_branches)).permute(1, 0, 3, 2)
-        # Zeros before the window make its length a multiple of what is pooled.
+        # Zeros before the window make its length a multiple of the pools.
         padding = -n_times % self.hop
         x = nn.functional.pad(x, (0, 0, padding, 0))
         blocks = [*self.encoder, *self.decoder]
         if masks is None:
             masks = self._draw_masks(x.shape[1], x.shape[2])
-        # The first stage is the work at the full rate. The others have fewer samples, so that more
-        # windows make a chunk.
+        # The first stage runs at the full rate. Later blocks have fewer samples, so more
+        # windows fit into a chunk.
         n_full_rate = 1 + next((i for i, block in enumerate(blocks) if block.pool > 1), 0)
         for stage in (slice(n_full_rate), slice(n_full_rate, None)):
             x = run_in_chunks(x, blocks[stage], masks[stage])
@@ -149,15 +149,15 @@ class ConvBlock(nn.Module):
         self.shift = nn.Parameter(torch.zeros(n_rois, 1, 1, n_out))
 
     def prepare(self):
-        """Return what ``run`` takes as weights, each of shape (n_rois, ...)."""
+        """Return the weights that ``run`` takes, each of shape (n_rois, ...)."""
         return transform_kernel(self.weight), self.scale, self.shift
 
     def run(self, x, weights, mask=None, product=None):
         """Map (n_rois, n_windows, n_times, n_in) to (n_rois, n_windows, new n_times, n_out).
 
-        ``weights`` are those of ``prepare``, or of the regions in x. ``mask`` (n_windows, n_times,
-        n_out) says what dropout keeps. Also returned is the output of the convolution, which is
-        not computed when it is given as ``product``.
+        ``weights`` come from ``prepare``, for the regions in x. ``mask`` marks what dropout keeps,
+        (n_windows, n_times, n_out). The output of the convolution is returned as well; if it is
+        given as ``product``, it is not computed again.
         """
         kernel, scale, shift = weights
         product = convolve(x, kernel, self.weight.shape[1], product)
@@ -167,31 +167,31 @@ class ConvBlock(nn.Module):
             x.mul_(mask)
         if self.pool > 1:
             n_rois, n_windows, n_times, n_features = x.shape
-            # Images of one column with the features last are what torch pools fastest.
+            # torch pools images of one column with channels last fastest.
             x = x.reshape(-1, n_times, 1, n_features).permute(0, 3, 1, 2)
             x = nn.functional.max_pool2d(x, (self.pool, 1))
             x = x.permute(0, 2, 3, 1).reshape(n_rois, n_windows, -1, n_features)
         if mask is not None:
-            x = x / (1 - self.dropout)  # behind the pooling, where less is left
+            x = x / (1 - self.dropout)  # after the pooling, which leaves fewer values
         return upsample(x, self.factor), product
 
 
 def draw_mask(shape, dropout, device):
-    """Draw what dropout keeps.
+    """Draw a mask of dropout.
 
     Parameters
     ----------
     shape : tuple of int
         Shape.
     dropout : float
-        Share to drop, realized in steps of 1/65,536.
+        Share to drop, in steps of 1/65,536.
     device : torch.device
         Device.
 
     Returns
     -------
     mask : tensor of uint8, shape ``shape``
-        1 for what is kept.
+        1 for values that are kept.
     """
     # Four numbers of 16 bits at a time: ``bernoulli_`` takes several times as long on a CPU.
     n = math.prod(shape)
@@ -217,8 +217,8 @@ def upsample(x, factor):
     """
     if factor == 1:
         return x
-    # ``factor`` samples between each two neighbors, the first and the last repeated at the ends.
-    # By slices and not by an index, whose gradient a GPU would sum in no fixed order.
+    # ``factor`` samples between neighbors, with the first and last sample repeated at the ends.
+    # Slices instead of an index, whose gradient a GPU would sum in no fixed order.
     x = torch.cat([x[..., :1, :], x, x[..., -1:, :]], dim=-2)[..., None, :]
     weight = (torch.arange(factor, device=x.device, dtype=x.dtype) + (1 - factor % 2) / 2) / factor
     y = torch.lerp(x[..., :-1, :, :], x[..., 1:, :, :], weight[:, None]).flatten(-3, -2)

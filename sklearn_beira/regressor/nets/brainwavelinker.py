@@ -1,4 +1,4 @@
-"""BrainWaveLinker's convolution: a spatial filter, strided blocks, a kernel over what is left."""
+"""BrainWaveLinker: a spatial filter, blocks of strided convolution, a temporal convolution."""
 
 import torch
 from torch import nn
@@ -10,12 +10,11 @@ from .branches import make_parameter
 class BrainWaveLinkerNetwork(nn.Module):
     """Spatial filter, blocks of strided convolution, and a temporal convolution to the regions.
 
-    The published description gives the 1x1 convolution over channels, three blocks of [convolution
-    of kernel 5 and stride 5, GELU, dropout 0.25] and a temporal convolution of kernel 21 to the
-    regions. It does not give the number of features nor what happens to short windows. Here all
-    layers have ``n_features``; the temporal convolution looks back, and only its newest output is
-    read, that of the window's own volume. So its kernel covers the last ``readout_size`` steps, or
-    all steps of a window that has fewer; older steps are not read.
+    The published description has a 1x1 convolution over channels, three blocks of [convolution of
+    kernel 5 and stride 5, GELU, dropout 0.25] and a temporal convolution of kernel 21 to the
+    regions. It does not give the number of features, nor the handling of short windows. Here all
+    layers have ``n_features``. The temporal convolution covers the last ``readout_size`` steps of
+    the window, or all steps of a shorter window, and estimates the window's own volume.
 
     A step is ``kernel_size ** n_blocks`` samples, 125 by default, counted from the end of the
     window.
@@ -89,7 +88,7 @@ class BrainWaveLinkerNetwork(nn.Module):
         """Map EEG (n_windows, n_channels, n_times) to BOLD (n_windows, n_rois)."""
         if self.training and self.max_shift:
             eeg = vary_windows(eeg, self.max_shift)
-        # What lies before the steps that are read cannot reach the output.
+        # Earlier samples cannot reach the output.
         eeg = eeg[..., eeg.shape[-1] - self.n_read * self.step :]
         x = (self.spatial @ eeg + self.spatial_bias[:, None]).transpose(1, 2)
         return self.blocks(x).flatten(1) @ self.readout + self.readout_bias
@@ -118,9 +117,9 @@ class StridedBlock(nn.Module):
 
     def forward(self, x):
         """Map (n_windows, n_times, n_features) to (n_windows, n_times / kernel, n_features)."""
-        # Kernels do not overlap: a reshape makes the convolution one matrix product.
+        # Kernels do not overlap, so the convolution is a matrix product.
         x = x.reshape(len(x), x.shape[1] // self.kernel_size, -1)
-        # A product per window, summed: the gradient of one long product would be summed in an
-        # order that depends on the number of threads.
+        # A product per window: the gradient of one long product would be summed in an order that
+        # depends on the number of threads.
         x = torch.bmm(x, self.weight.expand(len(x), -1, -1)) + self.bias
         return self.dropout(nn.functional.gelu(x))

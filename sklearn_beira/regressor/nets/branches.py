@@ -1,11 +1,12 @@
-"""The part of a network that can be read: spatial filter, band-pass, envelope."""
+"""Branches, the readable part of a network: spatial filter, band-pass filter, envelope."""
 
 import math
 
 import torch
+from scipy.fft import next_fast_len
 from torch import nn
 
-_ROWS = 16  # matrix products get a multiple of so many rows
+_ROWS = 16  # the number of rows in matrix products is a multiple of this
 _GROUP_SIZE = 2**20  # samples of filtered EEG computed at a time
 
 RECTIFIERS = {"relu": torch.relu, "abs": torch.abs}
@@ -14,8 +15,8 @@ RECTIFIERS = {"relu": torch.relu, "abs": torch.abs}
 class BandFilters(nn.Module):
     """Spatially and spectrally filtered EEG: the linear part of a branch.
 
-    Spatial filter, batch norm, FIR band-pass, batch norm. Branches do not mix; the batch norms
-    have no weights of their own.
+    Spatial filter, batch norm, FIR band-pass, batch norm. Branches do not mix, and the batch norms
+    have no weights.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class BandFilters(nn.Module):
 
 
 class RectifiedBranches(BandFilters):
-    """Branches of the paper: the envelope is the rectified signal behind a FIR low-pass.
+    """Branches of the paper, whose envelope is the rectified signal after a FIR low-pass.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class RectifiedBranches(BandFilters):
     n_taps : int
         Taps of both FIR filters, odd.
     rectifier : {"relu", "abs"}
-        What turns an oscillation into its envelope.
+        Nonlinearity that turns an oscillation into its envelope.
     """
 
     def __init__(self, n_channels, n_filters, n_taps, rectifier):
@@ -74,12 +75,12 @@ class PowerBranches(nn.Module):
     .. math:: e_k(t) = \frac{g(t)}{p_k}\, \overline{(h_k * w_k^\top x)^2}(t) - 1
 
     with spatial filter :math:`w_k`, FIR band-pass :math:`h_k`, the mean over a segment, and the
-    mean power in training :math:`p_k`. The gain :math:`g \le 1` turns segments down whose total
+    mean power in training :math:`p_k`. The gain :math:`g \le 1` scales segments down whose total
     power exceeds ``power_limit``, so that artifacts weigh no more than strong EEG.
 
-    Only samples with whole FIR filters behind them are read: the same EEG has the same envelopes,
-    cut into windows or not. Power is quadratic in the EEG, hence a sum of powers of channels is as
-    well a sum of powers of spatial filters.
+    Samples within half an FIR filter of the ends are not used, so that EEG has the same envelopes
+    in windows as in a whole recording. Power is quadratic in the EEG: a weighted sum of powers of
+    channels is also a weighted sum of powers of spatial filters.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class PowerBranches(nn.Module):
 
     @property
     def margin(self):
-        """Samples lost to the FIR filters at either end."""
+        """Samples that the FIR filters lose at each end."""
         return self.bandpass.shape[-1] // 2
 
     def forward(self, eeg):
@@ -127,12 +128,12 @@ class PowerBranches(nn.Module):
         eeg : tensor, shape (n_channels, n_times)
             Continuous EEG.
         stops : tensor of int, shape (n_volumes, n_segments)
-            Sample behind the last that each segment uses, its margin included.
+            Sample after the last that each segment uses, margin included.
 
         Returns
         -------
         envelopes : tensor, shape (n_volumes, n_filters, n_segments)
-            As of windows that end there.
+            Envelopes of windows that end there.
         """
         stops = stops - 2 * self.margin
 
@@ -142,14 +143,14 @@ class PowerBranches(nn.Module):
         return self._envelopes(eeg, means)
 
     def gain(self, total):
-        """Factor of segments by their total power, the mean square over channels."""
+        """Return the gain of segments of a given total power, the mean square over channels."""
         return (self.power_limit / total.clamp_min(torch.finfo(total.dtype).tiny)).clamp_max(1.0)
 
     def total_power(self, eeg):
-        """Total power that a filtered sample can come from (..., n_times - 2 * margin).
+        """Compute the total power behind each filtered sample (..., n_times - 2 * margin).
 
-        The mean square over channels, at the sample or over its FIR filter, whichever is larger:
-        an artifact reaches the segments beside its own.
+        This is the mean square over channels at the sample or over its FIR filter, whichever is
+        larger, as an artifact reaches the segments beside its own.
         """
         n_taps, n_times = self.bandpass.shape[-1], eeg.shape[-1]
         power = eeg.square().mean(dim=-2)
@@ -159,8 +160,8 @@ class PowerBranches(nn.Module):
         return torch.maximum(own, around.to(power.dtype))
 
     def _envelopes(self, eeg, means):
-        """Relative powers, where ``means`` averages signals (..., n_times) over segments."""
-        # A few filters at a time: arrays of many megabytes cost more to get than to fill.
+        """Compute relative powers; ``means`` averages signals (..., n_times) over segments."""
+        # A few filters at a time, as allocating large arrays takes longer than filling them.
         n_filters, size = len(self.spatial), eeg[..., 0, :].numel()
         step = max(_ROWS, _GROUP_SIZE // size // _ROWS * _ROWS)
         groups = [slice(first, first + step) for first in range(0, n_filters, step)]
@@ -169,9 +170,9 @@ class PowerBranches(nn.Module):
         return power * gain / self.mean_power[:, None] - 1.0
 
     def _power(self, eeg, filters):
-        """Power of some filters (..., n_filters, n_times - 2 * margin)."""
+        """Compute the power of some filters (..., n_filters, n_times - 2 * margin)."""
         spatial, margin = self.spatial[filters], self.margin
-        # Products of a few rows are rounded differently by different numbers of threads.
+        # With few rows, rounding depends on the number of threads.
         rows = nn.functional.pad(spatial, (0, 0, 0, -len(spatial) % _ROWS))
         signals = (rows @ eeg)[..., : len(spatial), :]
         filtered = fir_filter(signals, self.bandpass[filters])
@@ -179,14 +180,14 @@ class PowerBranches(nn.Module):
 
 
 def segment_means(signal, stops, length):
-    """Average a signal over the samples before given ones.
+    """Average a signal over segments.
 
     Parameters
     ----------
     signal : tensor, shape (..., n_times)
         Signals.
     stops : tensor of int, shape (n_volumes, n_segments)
-        Sample behind the last of each segment.
+        Sample after the last of each segment.
     length : int
         Samples of a segment.
 
@@ -195,7 +196,7 @@ def segment_means(signal, stops, length):
     means : tensor, shape (..., n_volumes, n_segments)
         Mean of each segment.
     """
-    # Differences of a running sum; in single precision a long one would lose the small segments.
+    # Differences of a cumulative sum, in double precision as long sums lose small segments.
     total = nn.functional.pad(signal.cumsum(dim=-1, dtype=torch.float64), (1, 0))
     means = (total[..., stops] - total[..., stops - length]) / length
     return means.to(signal.dtype)
@@ -204,8 +205,8 @@ def segment_means(signal, stops, length):
 def fir_filter(x, taps):
     """Filter each row with its own FIR, keeping the length.
 
-    A depthwise convolution, computed through the FFT: on a CPU the depthwise ``nn.Conv1d`` is far
-    slower, its backward pass above all.
+    This is a depthwise convolution by FFT. On a CPU, the depthwise ``nn.Conv1d`` is far slower,
+    especially its backward pass.
 
     Parameters
     ----------
@@ -220,33 +221,11 @@ def fir_filter(x, taps):
         Filtered signals; zeros are assumed outside.
     """
     n_times, n_taps = x.shape[-1], taps.shape[-1]
-    n_fft = fast_length(n_times + n_taps - 1)
+    # Even, as real FFTs of odd lengths are slow.
+    n_fft = 2 * next_fast_len(-(-(n_times + n_taps - 1) // 2), real=True)
     spectrum = torch.fft.rfft(x, n_fft) * torch.fft.rfft(taps.flip(-1), n_fft)
     start = (n_taps - 1) // 2
     return torch.fft.irfft(spectrum, n_fft)[..., start : start + n_times]
-
-
-def fast_length(n):
-    """Find the smallest even number of at least n that has no prime factor above 5.
-
-    Parameters
-    ----------
-    n : int
-        Least length.
-
-    Returns
-    -------
-    length : int
-        A length that FFTs are fast at.
-    """
-    while True:
-        rest = n
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1 and n % 2 == 0:
-            return n
-        n += 1
 
 
 def make_parameter(*shape, fan_in):

@@ -1,4 +1,4 @@
-"""Batch norms as the final weights see the training data."""
+"""Statistics of batch norms under the final weights."""
 
 from contextlib import contextmanager
 
@@ -7,11 +7,11 @@ from torch import nn
 
 @contextmanager
 def calibrating(module):
-    """Set the batch norms of a module to the data that pass it inside the context.
+    """Compute the statistics of batch norms from the data that pass inside the context.
 
-    The running averages of training lag behind the weights; with few steps an epoch, predictions
-    would be off by a constant. Here each norm takes the plain average over all batches, while
-    everything else, dropout above all, works as in prediction.
+    The running averages of training lag behind the weights; with few steps per epoch, predictions
+    would be off by a constant. Here each norm takes the average over all batches, while other
+    layers, such as dropout, work as in prediction.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def calibrating(module):
     module.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's word for the plain average
+        norm.momentum = None  # the average over all batches
         norm.train()
     yield
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -1,9 +1,9 @@
 """Blocks of layers on a CPU, a region and a few windows at a time.
 
-The time goes to memory rather than to arithmetic when layer after layer runs over all regions and
-windows. So a few windows of a region at a time go through several layers while their activations
-are in the cache; what is cheap is computed again in the backward pass. A thread has regions of its
-own, rather than a share of every operation.
+If every layer runs over all regions and windows, memory access takes more time than arithmetic.
+Here a few windows of a region go through several layers while their activations are in the cache,
+and cheap activations are computed again in the backward pass. Each thread works on regions of its
+own, not on a share of every operation.
 """
 
 import math
@@ -16,14 +16,14 @@ CHUNK_SIZE = 2048
 
 
 def run_in_chunks(x, blocks, masks):
-    """Run a stage of blocks, on a CPU one region and a few windows at a time.
+    """Run a stage of blocks; on a CPU, on one region and a few windows at a time.
 
     Parameters
     ----------
     x : tensor, shape (n_rois, n_windows, n_times, n_in)
         Input.
     blocks : list of ConvBlock
-        Blocks, one behind the other.
+        Successive blocks.
     masks : list of (tensor or None)
         Dropout mask of each block.
 
@@ -44,8 +44,7 @@ def each_region(work, n_rois):
     Parameters
     ----------
     work : callable
-        What to do with a region. Other threads start with gradients recorded, and need it said
-        whether they want them.
+        Function of a region. New threads record gradients, so it must switch that off itself.
     n_rois : int
         Regions.
 
@@ -60,7 +59,7 @@ def each_region(work, n_rois):
     if n_workers == 1:
         return [work(region) for region in regions]
     try:
-        # The number of threads is one per thread of Python, and the default of new ones.
+        # Every thread of Python has a number of torch threads of its own, the default of new ones.
         with ThreadPoolExecutor(
             n_workers, "region", torch.set_num_threads, (n_threads // n_workers,)
         ) as pool:
@@ -72,8 +71,8 @@ def each_region(work, n_rois):
 class _InChunks(torch.autograd.Function):
     """Blocks on chunks of the input, with little kept for the backward pass.
 
-    Only the convolutions' outputs are kept. In the backward pass a chunk goes through its blocks
-    again, from those outputs, this time recorded by autograd.
+    Only the outputs of the convolutions are kept. In the backward pass a chunk goes through its
+    blocks again from these outputs, and autograd records it.
     """
 
     @staticmethod
@@ -122,7 +121,7 @@ class _InChunks(torch.autograd.Function):
 
 
 def _windows(x):
-    """Windows of each chunk, as slices."""
+    """Return the windows of each chunk as slices."""
     _, n_windows, n_times, _ = x.shape
     step = max(1, CHUNK_SIZE // n_times)
     return [slice(first, first + step) for first in range(0, n_windows, step)]
@@ -133,12 +132,12 @@ def _cut(masks, windows):
 
 
 def _run(x, blocks, weights, masks, products=None):
-    """Run blocks on weights of the same regions; also return the products of the convolutions."""
+    """Run blocks with given weights; also return the products of the convolutions."""
     found = []
     for i, block in enumerate(blocks):
         known = None if products is None else products[i]
         x, product = block.run(x, weights[3 * i : 3 * i + 3], masks[i], known)
-        # Few features in: computed again sooner than written and read.
+        # With few features, computing again is faster than memory access.
         found.append(product if _is_costly(block) else None)
     return x, found
 

@@ -1,4 +1,4 @@
-"""The default network: branches of each region, read by delay kernels, that start from the data."""
+"""The default network: branches whose power is read by delay kernels."""
 
 import torch
 from torch import nn
@@ -7,15 +7,15 @@ from .branches import PowerBranches
 
 
 class CompactNetwork(nn.Module):
-    r"""Branches of every region, their power read by one delay kernel each.
+    r"""Branches of every region, with a delay kernel per branch.
 
     .. math:: \hat y_r(t) = b_r + \sum_k \sum_l h_{r,k}(l)\, e_{r,k}(t - l)
 
     where :math:`e_{r,k}` is the envelope of branch k of region r in segments of ``segment``
     samples (:class:`~sklearn_beira.regressor.nets.branches.PowerBranches`), and the delay kernel
-    :math:`h_{r,k}`, which covers the window, plays the part of the hemodynamic response.
+    :math:`h_{r,k}`, which covers the window, acts as a hemodynamic response.
 
-    The network is convolutional: :meth:`at` reads all volumes of a stretch of recording in one
+    The network is convolutional: :meth:`at` estimates all volumes of a stretch of EEG in one
     pass. :func:`~sklearn_beira.regressor.closed_form.fit_closed_form` sets its weights.
 
     Parameters
@@ -52,7 +52,7 @@ class CompactNetwork(nn.Module):
             )
         self.n_rois, self.n_branches = n_rois, n_branches
         self.branches = PowerBranches(n_channels, n_rois * n_branches, n_taps, segment)
-        # Zero: without a start from the data, training begins with the prediction of the mean.
+        # Zero: before the closed form, the network predicts the mean.
         self.kernel = nn.Parameter(torch.zeros(n_rois, n_branches, self.n_lags))
         self.bias = nn.Parameter(torch.zeros(n_rois))
 
@@ -68,18 +68,18 @@ class CompactNetwork(nn.Module):
         eeg : tensor, shape (n_channels, n_times)
             Continuous EEG.
         stops : tensor of int, shape (n_volumes,)
-            Sample behind the last of each volume's window.
+            Sample after the last of each volume's window.
         """
         return self.decode(self.branches.at(eeg, self.segment_stops(stops)), None)
 
     def segment_stops(self, stops):
-        """Samples behind the segments (n_volumes, n_lags) of windows that end at ``stops``."""
+        """Return the ends of the segments (n_volumes, n_lags) of windows that end at ``stops``."""
         ago = torch.arange(self.n_lags - 1, -1, -1, device=stops.device) * self.branches.segment
         return stops[:, None] - ago
 
     def decode(self, envelopes, n_times):
         """Map envelopes (n_windows, n_filters, n_segments) to BOLD (n_windows, n_rois)."""
         recent = envelopes[..., envelopes.shape[-1] - self.n_lags :]
-        # Kernels are written from the newest lag on; segments come in order of time.
+        # Kernels begin with the newest lag, segments with the oldest.
         weighted = recent.unflatten(1, (self.n_rois, -1)) * self.kernel.flip(-1)
         return weighted.flatten(2).sum(dim=-1) + self.bias

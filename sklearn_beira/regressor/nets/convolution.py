@@ -6,8 +6,8 @@ four outputs at a time are found from 8 products instead of 20,
     y = out_map @ ((kernel_map @ kernel) * (in_map @ x)),
 
 where x is a tile of eight inputs, and ``*`` the matrix product over features at each of eight
-points. Other kernels, and all on a GPU, whose products are cheap beside the maps, are one matrix
-product on a copy of the input in which every row holds its neighbors.
+points. Other kernels are applied by one matrix product, on a copy of the input in which every row
+holds its neighbors. So are all kernels on a GPU, where products are cheap compared with the maps.
 
 References
 ----------
@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import nn
 
-TAPS, TILE = 5, 4  # of the kernels that are applied by tiles, and the outputs of a tile
+TAPS, TILE = 5, 4  # taps of the kernels that are applied by tiles; outputs of a tile
 N_POINTS = TAPS + TILE - 1
-MIN_FEATURES = 32  # with fewer, the maps cost what the products save
+MIN_FEATURES = 32  # with fewer features, the maps take the time that the products save
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 
 def transform_kernel(weight):
-    """Bring kernels to the form that ``convolve`` takes.
+    """Transform kernels to the form that ``convolve`` takes.
 
     Parameters
     ----------
@@ -42,8 +42,7 @@ def transform_kernel(weight):
     size, n_in, _ = weight.shape[1:]
     if weight.device.type == "cpu" and size == TAPS and n_in >= MIN_FEATURES:
         kernel_map = maps(weight.dtype, weight.device)[1]
-        # Eight rows, three of them zeros: on products with five rows the gradient depended on the
-        # number of threads.
+        # Padded with zeros: with five rows, gradients depended on the number of threads.
         taps = nn.functional.pad(weight.flatten(2), (0, 0, 0, N_POINTS - TAPS))
         kernel_map = nn.functional.pad(kernel_map, (0, N_POINTS - TAPS))
         return (kernel_map @ taps).unflatten(2, weight.shape[2:])
@@ -111,8 +110,8 @@ def maps(dtype, device):
 class _ConvolveTiles(torch.autograd.Function):
     """Convolution by tiles.
 
-    The windows lie in one long row, each behind and before at least two zeros, so that
-    tiles are a fixed step apart; a tile that straddles two windows is computed for nothing.
+    The windows lie in one long row, with at least two zeros between them, so that tiles are a fixed
+    step apart. Tiles that straddle two windows are not used.
     """
 
     @staticmethod

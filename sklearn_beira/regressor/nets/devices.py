@@ -1,34 +1,34 @@
-"""Data on the device, and copies to it that nobody waits for."""
+"""Devices: which there are, what fits, and copies that the host does not wait for."""
 
 import torch
 
 
 def send(values, device):
-    """Send numbers to a device, without waiting for what the device has to do before.
+    """Send numbers to a device without waiting for its pending work.
 
     Parameters
     ----------
     values : ndarray or tensor
-        On the host.
+        Numbers on the host.
     device : str or torch.device
-        Where to.
+        Target.
 
     Returns
     -------
     tensor : tensor
-        On the device.
+        Numbers on the device.
     """
     tensor, kind = torch.as_tensor(values), torch.device(device).type
     if kind == "cpu":
         return tensor
     if kind == "cuda":
-        # Only from pinned memory does a copy run while the host goes on.
+        # Only copies from pinned memory run while the host goes on.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def has_room(device, n_bytes):
-    """Tell whether a device with memory of its own can keep data beside a network.
+    """Whether a device with memory of its own can hold data beside a network.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def has_room(device, n_bytes):
     Returns
     -------
     room : bool
-        True if they take at most half of the free memory; False on the CPU, where a copy of the
-        data is no use.
+        True if the data take at most half of the free memory; False on the CPU, where a copy is of
+        no use.
     """
     if torch.device(device).type != "cuda":
         return False
@@ -55,7 +55,7 @@ def resolve_device(device):
     Parameters
     ----------
     device : str
-        As given.
+        Parameter of BEIRARegressor.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def resolve_device(device):
 
 
 def computes(device):
-    """Whether there is a device of this name here, found out by getting a number from it.
+    """Whether torch can compute on a device of this name.
 
     Parameters
     ----------
@@ -88,10 +88,10 @@ def computes(device):
     Returns
     -------
     there : bool
-        False as well for "meta", which has no numbers, and for what names no device.
+        False also for "meta", which has no numbers, and for names of no device.
     """
     try:
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError):  # torch has a class for every kind
+    except (RuntimeError, AssertionError, ImportError):  # depends on the kind of device
         return False
     return True

@@ -27,13 +27,13 @@ class EEGNetNetwork(nn.Module):
     depth : int
         Spatial filters of each temporal filter (D).
     n_separable : int
-        Features behind the separable convolution (F2).
+        Features after the separable convolution (F2).
     separable_size : int
-        Kernel of the separable convolution behind the first pool, odd (the original: 16).
+        Kernel of the separable convolution after the first pool, odd (16 in the original).
     pools : tuple of int
-        Average pools behind the two stages, counted from the end of the window.
+        Average pools after the two stages, counted from the end of the window.
     dropout : float
-        Dropout behind each pool.
+        Dropout after each pool.
     max_shift : int
         In training every window gets a random sign, and all windows are shifted by a random number
         of samples below this (:mod:`~sklearn_beira.regressor.nets.augmentation`); 0 trains on the
@@ -46,10 +46,10 @@ class EEGNetNetwork(nn.Module):
 
     Notes
     -----
-    Temporal and spatial filters are linear and change places: the few spatially filtered signals
-    are filtered in time, not every channel. The batch norm that the original has between the two
-    only shifts and scales a filter, which the one behind them undoes, so it is left out. So are the
-    limits on the norms of weights; weight decay takes their part.
+    Temporal and spatial filters are linear, so their order is changed: only the few spatially
+    filtered signals are filtered in time. The batch norm between the two is left out, because the
+    one after them undoes its shift and scale. The limits on the norms of weights are left out, too;
+    weight decay replaces them.
 
     References
     ----------
@@ -94,7 +94,7 @@ class EEGNetNetwork(nn.Module):
         self.pointwise = make_parameter(n_separable, n_filters, fan_in=n_filters)
         self.separable_norm = nn.BatchNorm1d(n_separable)
         self.dropout = nn.Dropout(dropout)
-        # Zero: training starts from the prediction of the mean.
+        # Zero: the network predicts the mean at first.
         self.readout = nn.Parameter(torch.zeros(n_separable * n_steps, n_rois))
         self.readout_bias = nn.Parameter(torch.zeros(n_rois))
 

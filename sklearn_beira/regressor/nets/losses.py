@@ -1,7 +1,7 @@
 """Losses between predicted and measured BOLD, and weighted sums of them.
 
 Each loss takes ``y_pred`` and ``y_true`` of shape ``(n_volumes, n_rois)`` and returns a scalar that
-falls as the prediction gets better.
+is smaller for better predictions.
 """
 
 import torch
@@ -12,7 +12,7 @@ __all__ = ["LOSSES", "WeightedLoss", "correlation", "mae", "mse", "parse_loss", 
 _EPS = 1e-6
 
 
-def mse(y_pred, y_true):
+def mse(y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     """Mean squared error.
 
     Examples
@@ -26,7 +26,7 @@ def mse(y_pred, y_true):
     return nn.functional.mse_loss(y_pred, y_true)
 
 
-def mae(y_pred, y_true):
+def mae(y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     """Mean absolute error.
 
     Examples
@@ -40,7 +40,7 @@ def mae(y_pred, y_true):
     return nn.functional.l1_loss(y_pred, y_true)
 
 
-def correlation(y_pred, y_true):
+def correlation(y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     """Minus the Pearson correlation over volumes, averaged over regions; in [-1, 1].
 
     Examples
@@ -57,12 +57,12 @@ def correlation(y_pred, y_true):
     return -((y_pred * y_true).sum(dim=0) / scale.sqrt()).mean()
 
 
-def riemannian(y_pred, y_true):
+def riemannian(y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
     r"""Affine-invariant distance between the region covariances of prediction and truth.
 
     .. math:: d(A, B) = \| \log(A^{-1/2} B A^{-1/2}) \|_F
 
-    It sees how regions vary together, not which volume is which: use it beside another loss.
+    It depends on how regions vary together, not on single volumes; combine it with another loss.
 
     References
     ----------
@@ -79,7 +79,7 @@ def riemannian(y_pred, y_true):
     1.95
     """
     a, b = _covariance(y_true), _covariance(y_pred)
-    factor = torch.linalg.cholesky_ex(a).L  # positive definite: there is no error to wait for
+    factor = torch.linalg.cholesky_ex(a).L  # positive definite, so no error needs a check
     half = torch.linalg.solve_triangular(factor, b, upper=False)
     whitened = torch.linalg.solve_triangular(factor, half.mT, upper=False)
     eigenvalues = torch.linalg.eigvalsh((whitened + whitened.mT) / 2)
@@ -89,11 +89,11 @@ def riemannian(y_pred, y_true):
 def _covariance(y):
     y = y - y.mean(dim=0)
     n, n_rois = y.shape
-    # A batch may hold fewer volumes than regions: a ridge keeps the matrix positive definite.
+    # The ridge keeps the matrix positive definite if a batch has fewer volumes than regions.
     return y.mT @ y / max(n - 1, 1) + 1e-2 * torch.eye(n_rois, dtype=y.dtype, device=y.device)
 
 
-#: Name of each loss a regressor can be given.
+#: Losses by the name that ``Training(loss=...)`` takes.
 LOSSES = {"mse": mse, "mae": mae, "correlation": correlation, "riemannian": riemannian}
 
 
@@ -116,17 +116,17 @@ class WeightedLoss(nn.Module):
     1.5
     """
 
-    def __init__(self, weights):
+    def __init__(self, weights: dict[str, float]):
         super().__init__()
         self.weights = dict(weights)
 
-    def forward(self, y_pred, y_true):
+    def forward(self, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
         """Compute the loss; both of shape (n_volumes, n_rois)."""
         return sum(weight * LOSSES[name](y_pred, y_true) for name, weight in self.weights.items())
 
 
 def parse_loss(loss):
-    """Read the ``loss`` parameter of a regressor as weights by name.
+    """Read the parameter ``loss`` of a training as weights by name.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def parse_loss(loss):
     """
     weights = {loss: 1.0} if isinstance(loss, str) else loss
     if not isinstance(weights, dict) or not weights:
-        raise TypeError(f"loss must be a name or a dict of name: weight, got {loss!r}.")
+        raise TypeError(f"loss must be a name or a dict of weights by name, got {loss!r}.")
     unknown = [name for name in weights if name not in LOSSES]
     if unknown:
         raise ValueError(f"unknown loss {unknown[0]!r}; known are {', '.join(LOSSES)}.")
