@@ -81,9 +81,9 @@ def test_overlapping_windows_are_not_read_one_by_one():
     assert read < 1.2 * dense.stretches()[0][2] < 0.1 * len(dense) * N_TIMES
 
 
-def test_each_window_of_a_plain_array_is_a_piece():
+def test_each_window_of_an_epoched_array_is_a_piece():
     X = np.random.default_rng(0).standard_normal((5, 2, 30))
-    pieces = cut_pieces(X, max_times=10)
+    pieces = cut_pieces(EEGWindows.from_array(X), max_times=10)
     assert len(pieces) == 5
     for i, piece in enumerate(pieces):
         np.testing.assert_array_equal(piece.eeg, X[i])
@@ -98,7 +98,7 @@ def test_the_scale_of_the_eeg_counts_samples_in_many_windows_once():
     onsets = np.r_[2.0, 4.0, 6.0, 8.0, 10.0, 10.0, 10.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0]
     X = EEGWindows([eeg], np.zeros(13, int), onsets, info, tmin=-2.0, tmax=0.0)
     assert eeg_scale(X) == pytest.approx(np.sqrt(np.mean(eeg**2)))
-    assert eeg_scale(np.zeros((3, 2, 10))) == 1.0
+    assert eeg_scale(EEGWindows.from_array(np.zeros((3, 2, 10)))) == 1.0
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
