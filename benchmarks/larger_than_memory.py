@@ -87,7 +87,7 @@ def run(args, folder):
     X = Windower(DURATION).fit_transform(X)
     print(f"{len(X)} volumes, {sum(r.nbytes for r in X.recordings) / 1e9:.1f} GB once filtered")
     test = X.groups >= n_runs - max(1, n_runs // 10)
-    models = {"ridge": make_band_power_ridge(), "beira": BEIRARegressor(verbose=False)}
+    models = {"ridge": make_band_power_ridge(DURATION), "beira": BEIRARegressor(verbose=False)}
     for name in args.models:
         with step(f"fit {name}"):
             model = models[name].fit(X[~test], y[~test])

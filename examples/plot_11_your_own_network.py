@@ -100,7 +100,7 @@ ax = plot_training(fitted)
 models = {
     "LogPowerNet": model,
     "BEIRA": make_pipeline(Windower(HISTORY), BEIRARegressor(verbose=False)),
-    "ridge": make_band_power_ridge(),
+    "ridge": make_band_power_ridge(HISTORY),
 }
 comparison = compare(
     models, X, y, cv=BlockedKFold(3), null="phase", n_surrogates=500, verbose=False

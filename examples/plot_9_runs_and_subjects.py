@@ -78,7 +78,7 @@ X, y = align(
 )
 X = EEGFilter(1.0, 45.0, sfreq=100.0).fit_transform(X)
 beira = make_pipeline(Windower(HISTORY), BEIRARegressor(verbose=False))
-models = {"BEIRA": beira, "ridge": make_band_power_ridge()}
+models = {"BEIRA": beira, "ridge": make_band_power_ridge(HISTORY)}
 
 # %%
 # One run left out
