@@ -518,7 +518,7 @@ def test_real_recording_and_its_bold(shared_data):
     i = 50
     k = round(X.times[i] * 128)
     start = k - 30 * 128
-    eeg = raw.get_data(X.ch_names, start, start + 32 * 128)
+    eeg = raw.get_data(X.ch_names, start, start + 30 * 128)
     np.testing.assert_allclose(X[i], eeg, atol=1e-12)
     np.testing.assert_array_equal(y.iloc[i], bold.iloc[y.index[i][1]])
 

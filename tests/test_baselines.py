@@ -33,8 +33,8 @@ MODELS = {
         {"tangent__metric": ["riemann", "logeuclid"]},
     ),
     "banded_ridge": ({"bands": BANDS, "n_iter": 3}, {"ridge__n_iter": [1, 3]}),
-    "brainwavelinker": ({"max_epochs": 2, "random_state": 0}, {"net__max_epochs": [1, 2]}),
-    "eegnet": ({"max_epochs": 2, "random_state": 0}, {"net__max_epochs": [1, 2]}),
+    "brainwavelinker": ({"max_epochs": 2, "random_state": 0}, {"net__training__max_epochs": [1, 2]}),
+    "eegnet": ({"max_epochs": 2, "random_state": 0}, {"net__training__max_epochs": [1, 2]}),
 }
 # How long the networks train where they have to find something.
 EPOCHS = {"brainwavelinker": 40, "eegnet": 12}
@@ -63,7 +63,7 @@ def make(name, *, in_earnest=False):
     if name == "sparse_group_lasso":
         model.set_params(lasso__n_alphas=5, lasso__n_splits=3)
     if in_earnest and name in EPOCHS:
-        model.set_params(net__max_epochs=EPOCHS[name])
+        model.set_params(net__training__max_epochs=EPOCHS[name])
     return model
 
 

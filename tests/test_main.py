@@ -273,7 +273,7 @@ def test_times_in_the_table_are_held_against_the_triggers(files, capsys):
     table["time_s"] = np.arange(len(table))
     table.to_csv(bold, index=False)
     assert main([*arguments, "--trigger", "mri"]) == 2
-    assert "puts volumes 0 and 1 1 s apart, but they are taken to be 1.95 s" in (
+    assert "puts volumes 0 and 1 1 s apart, but the onsets are 1.95 s apart" in (
         capsys.readouterr().err
     )
 

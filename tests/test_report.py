@@ -274,14 +274,14 @@ def test_a_report_of_several_recordings_draws_each(make_study, tmp_path):
 
 
 def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):
-    grid = {"beira__n_branches": [2, 3]}
+    grid = {"beira__architecture__n_branches": [2, 3]}
     search = GridSearchCV(parts["model"], grid, cv=BlockedKFold(2), scoring=pearson_r_scorer)
     X, y = parts["X"], parts["comparison"].bold
     search.fit(X, y)
     branches = read_branches(search, X)
     page = page_of(parts | {"model": search, "branches": branches}, tmp_path)
-    n_branches = search.best_params_["beira__n_branches"]
-    chosen = f"<th><code>beira__n_branches</code></th><td><code>{n_branches}</code></td>"
+    n_branches = search.best_params_["beira__architecture__n_branches"]
+    chosen = f"<th><code>beira__architecture__n_branches</code></th><td><code>{n_branches}</code></td>"
     assert chosen in page
     assert "EEGFilter(" in page
     assert "has no steps before the regressor" not in page
