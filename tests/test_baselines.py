@@ -33,7 +33,10 @@ MODELS = {
         {"tangent__metric": ["riemann", "logeuclid"]},
     ),
     "banded_ridge": ({"bands": BANDS, "n_iter": 3}, {"ridge__n_iter": [1, 3]}),
-    "brainwavelinker": ({"max_epochs": 2, "random_state": 0}, {"net__training__max_epochs": [1, 2]}),
+    "brainwavelinker": (
+        {"max_epochs": 2, "random_state": 0},
+        {"net__training__max_epochs": [1, 2]},
+    ),
     "eegnet": ({"max_epochs": 2, "random_state": 0}, {"net__training__max_epochs": [1, 2]}),
 }
 # How long the networks train where they have to find something.

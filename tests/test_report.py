@@ -281,7 +281,9 @@ def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):
     branches = read_branches(search, X)
     page = page_of(parts | {"model": search, "branches": branches}, tmp_path)
     n_branches = search.best_params_["beira__architecture__n_branches"]
-    chosen = f"<th><code>beira__architecture__n_branches</code></th><td><code>{n_branches}</code></td>"
+    chosen = (
+        f"<th><code>beira__architecture__n_branches</code></th><td><code>{n_branches}</code></td>"
+    )
     assert chosen in page
     assert "EEGFilter(" in page
     assert "has no steps before the regressor" not in page
