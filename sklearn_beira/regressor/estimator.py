@@ -330,7 +330,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         if found and not 1e-2 < found / self.eeg_scale_ < 1e2:
             warn_user(
                 f"X has an SD of {found:.3g}, but the training EEG had {self.eeg_scale_:.3g}; "
-                f"check that X is in V and was cleaned like the training EEG."
+                f"check that X has the same unit and was cleaned like the training EEG."
             )
 
     def _check_pretrained(self, pretrained, n_rois):
