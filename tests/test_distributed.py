@@ -308,12 +308,15 @@ def test_a_comparison_killed_at_random_moments_ends_with_the_same_table(
         return subprocess.Popen(command, **pipes)
 
     whole = start("whole", "whole.pkl")
+    assert whole.stdout.readline() == "begins\n"
+    began = time.monotonic()
     assert whole.wait(300) == 0, whole.stderr.read()
+    longest = max(0.5, (time.monotonic() - began) / 10)
     rng, n_files, in_the_middle = np.random.default_rng(n_kills), [], 0
     for _ in range(n_kills):
         run = start("killed", "killed.pkl")
         assert run.stdout.readline() == "begins\n"
-        time.sleep(rng.uniform(0.0, 0.5))  # of about 2 s, or 15 s, that are needed
+        time.sleep(rng.uniform(0.0, longest))
         in_the_middle += run.poll() is None
         run.kill()
         run.communicate()
