@@ -61,6 +61,7 @@ def shuffle(branches, rng, noise=0.0):
             "frequency_patterns": branches.frequency_patterns[order],
             "importance": branches.importance[:, order],
             "delay_kernels": branches.delay_kernels[:, order],
+            "merged_into": np.argsort(order)[branches.merged_into[order]],
         }
     )
 
@@ -150,7 +151,7 @@ def test_fits_that_cannot_be_matched_are_refused(branches):
         match_branches([branches, branches], "Thalamus")
     with pytest.raises(ValueError, match="a name or a number from 0 to 1, got 2"):
         match_branches([branches, branches], 2)
-    with pytest.raises(ValueError, match="n_branches=7, but the region has 6 in fit 0"):
+    with pytest.raises(ValueError, match="n_branches=7, but the region has 5 in fit 0"):
         match_branches([branches, branches], 0, n_branches=7)
     with pytest.raises(ValueError, match="n_branches must be an integer of at least 1, got 0"):
         match_branches([branches, branches], 0, n_branches=0)

@@ -1,10 +1,13 @@
 """Importance of each branch for each region."""
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 
+from ..eeg.windows import EEGWindows
+from ..regressor import BEIRARegressor
 from .network import at_regressor, envelope_batches, estimate, owners
 from .responses import differentiate
 
@@ -63,35 +66,63 @@ def branch_importance(model: BaseEstimator, X, *, method: str = "gradient") -> n
     regressor, X = at_regressor(model, X)
     if method == "gradient":
         return normalize(differentiate(regressor, X).activation, norm="max")
-    return _leave_out(regressor, X)
+    n_filters = len(regressor.network_.branches.spatial)
+    return leave_out(regressor, X, np.arange(n_filters))
 
 
-def _leave_out(regressor, X):
+def leave_out(regressor: BEIRARegressor, X: EEGWindows, into: np.ndarray) -> np.ndarray:
+    """Compute the importance (n_rois, n_filters) of branches that are left out together.
+
+    Parameters are those of :func:`contributions`.
+    """
+    bold, parts = contributions(regressor, X, into)
+    spread = bold.std(axis=0, dtype=float)[:, None]
+    return parts.std(axis=0, dtype=float) / np.where(spread > 0, spread, 1.0)
+
+
+def contributions(
+    regressor: BEIRARegressor, X: EEGWindows, into: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute what branches add to the prediction of each volume.
+
+    Parameters
+    ----------
+    regressor : BEIRARegressor
+        Fitted regressor.
+    X : EEGWindows
+        Windows as the regressor reads them.
+    into : ndarray of int, shape (n_filters,)
+        For each branch, the branch it is left out with.
+
+    Returns
+    -------
+    bold : ndarray, shape (n_volumes, n_rois)
+        Standardized prediction.
+    parts : ndarray, shape (n_volumes, n_rois, n_filters)
+        Prediction minus that with the envelopes of the branch, and of those left out with it, at
+        their means; 0 for other branches and for the branches of other regions.
+    """
     network, n_times = regressor.network_, X.shape[2]
-    owner, n_rois = owners(network), len(regressor.target_mean_)
-    means = sum(
-        envelopes.mean(dim=-1).double().sum(dim=0) for envelopes in envelope_batches(regressor, X)
-    )
+    owner = owners(network)
+    means = sum(e.mean(dim=-1).double().sum(dim=0) for e in envelope_batches(regressor, X))
     means = (means / len(X)).float()[:, None]
+    firsts = np.unique(into)
     # Regions that share no branches can leave out one branch each at the same time.
-    sets = np.arange(len(owner))[:, None]
-    if (owner >= 0).all():
-        sets = sets.reshape(n_rois, -1).T
+    turns = pd.Series(firsts).groupby(owner[firsts]).cumcount() if (owner >= 0).all() else firsts
     whole, changes = [], []
     with torch.no_grad():
         for envelopes in envelope_batches(regressor, X):
             bold = estimate(network, envelopes, n_times)
-            rows = []
-            for out in sets:
+            part = np.zeros((*bold.shape, len(into)), dtype=np.float32)
+            for turn in np.unique(turns):
+                now = firsts[turns == turn]
+                out = np.isin(into, now)
                 held = envelopes.clone()
                 held[:, out] = means[out]
-                rows.append(bold - estimate(network, held, n_times))
+                change = (bold - estimate(network, held, n_times)).cpu().numpy()
+                for first in now:
+                    rois = slice(None) if owner[first] < 0 else owner[first]
+                    part[:, rois, first] = change[:, rois]
             whole.append(bold.cpu().numpy())
-            changes.append(torch.stack(rows, dim=1).cpu().numpy())
-    spread = np.concatenate(whole).std(axis=0, dtype=float)
-    moved = np.concatenate(changes).std(axis=0, dtype=float) / np.where(spread > 0, spread, 1.0)
-    if (owner < 0).any():
-        return moved.T
-    importance = np.zeros((n_rois, len(owner)))
-    importance[owner, np.arange(len(owner))] = moved.T.ravel()
-    return importance
+            changes.append(part)
+    return np.concatenate(whole), np.concatenate(changes)

@@ -89,7 +89,7 @@ def match_branches(runs: list[Bunch], region: str | int, *, n_branches: int = 3)
     rows = _check_runs(runs, region, n_branches)
     patterns, spectra, numbers = [], [], []
     for run, row in zip(runs, rows, strict=True):
-        own = np.flatnonzero((run.regions == row) | (run.regions == -1))
+        own = branches_of(run, row)
         own = own[np.argsort(-run.importance[row, own], kind="stable")]
         numbers.append(own)
         # Scaled, so that each fit has the same weight in averages.
@@ -131,6 +131,12 @@ def match_branches(runs: list[Bunch], region: str | int, *, n_branches: int = 3)
         info=runs[0].info,
         **_kernels([(run, row, i[rank]) for run, row, i in taken]),
     )
+
+
+def branches_of(branches: Bunch, roi: int) -> np.ndarray:
+    """Number the branches of a region that stand for themselves."""
+    own = (branches.regions == roi) | (branches.regions == -1)
+    return np.flatnonzero(own & (branches.merged_into == np.arange(len(own))))
 
 
 def _kernels(taken):
@@ -209,7 +215,7 @@ def _check_runs(runs, region, n_branches):
             raise ValueError(
                 f"region must be a name or a number from 0 to {len(names) - 1}, got {region!r}."
             )
-        n_own = int(np.sum((run.regions == rows[-1]) | (run.regions == -1)))
+        n_own = len(branches_of(run, rows[-1]))
         if n_branches > n_own:
             raise ValueError(
                 f"n_branches={n_branches}, but the region has {n_own} in fit {i}; ask for fewer."

@@ -185,3 +185,10 @@ def overlaps(spectra: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Compute overlaps (n_spectra, n_others), at most 1, of spectra (n_spectra, n_frequencies)."""
     spectra, others = normalize(spectra, norm="l1"), normalize(others, norm="l1")
     return np.minimum(spectra[:, None], others[None]).sum(axis=2)
+
+
+def similarity(branches: Bunch, others: Bunch) -> np.ndarray:
+    """Compute similarities (n_branches, n_others) of maps and spectra, from 0 to 1."""
+    return abs_cosines(branches.patterns, others.patterns) * overlaps(
+        branches.frequency_patterns, others.frequency_patterns
+    )

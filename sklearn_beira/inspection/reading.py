@@ -1,20 +1,36 @@
 """Read maps, spectra, delays and importances of branches together."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
-from .importance import branch_importance
+from .held_out import score_branches
+from .importance import leave_out
 from .network import at_regressor, owners, region_names, weights_of
-from .patterns import branch_patterns, cross_spectrum, frequency_responses
+from .patterns import branch_patterns, cross_spectrum, frequency_responses, similarity
 from .responses import delay_kernels, differentiate
+
+# Branches of a region whose maps and spectra are at least this similar are one.
+_SAME = 0.8
 
 
 def read_branches(
-    model: BaseEstimator, X, *, method: str = "psd", importance: str = "leave_out"
+    model: BaseEstimator,
+    X,
+    y=None,
+    *,
+    cv=None,
+    method: str = "psd",
+    importance: str = "leave_out",
 ) -> Bunch:
     r"""Read the branches of a fitted model: scalp maps, spectra, delays and importance.
+
+    Branches of a region with the same map and spectrum (a similarity of at least .8 as in
+    :func:`match_branches`) are read as one: the most important of them gets the sum of their delay
+    kernels and their joint importance, the others get 0.
 
     Parameters
     ----------
@@ -22,6 +38,12 @@ def read_branches(
         Fitted model.
     X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
         EEG that the model can predict from, preferably the training EEG.
+    y : array-like of shape (n_volumes,) or (n_volumes, n_rois), or None
+        BOLD. If given, the model is fitted again in the folds of ``cv``, and every branch is tested
+        on volumes that did not train it.
+    cv : cross-validation splitter, int or None
+        Folds, as in :func:`~sklearn_beira.compare`; None stands for ``BlockedKFold(5)``. Only used
+        with ``y``.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     importance : {"leave_out", "gradient"}
@@ -33,16 +55,29 @@ def read_branches(
     branches : Bunch
         The entries of :func:`branch_patterns`, and
 
+        - ``merged_into`` (n_filters,), the number of the branch that each one is read with, its own
+          number for most;
         - ``lowpass_responses`` (n_filters, n_frequencies), the frequency response of the filter
           that smooths the envelopes, scaled to a maximum of 1: the low-pass filter of
           "autoencoder", the mean over a segment of "compact", NaN for other networks;
         - ``importance`` (n_rois, n_filters) of :func:`branch_importance`, relative to the largest
           value of the region;
-        - ``delay_kernels`` (n_rois, n_filters, n_lags), the response of the prediction to a
+        - ``delay_kernels`` (n_rois, n_branches, n_lags), the response of the prediction to a
           branch, and ``lags`` (n_lags,), the time in s by which BOLD follows the EEG;
         - ``regions`` (n_filters,), the number of the region of each branch, or -1 if regions share
           branches;
         - ``region_names``, ``ch_names`` and ``info`` (the last two are None for arrays).
+
+        With ``y``, arrays (n_rois, n_filters) tell which branches to interpret. The branches of
+        each fold are assigned to those of the model by similarity.
+
+        - ``held_out``, the part of the out-of-fold r that the branch contributes,
+          :math:`\mathrm{cov}(y, c_k) / (\mathrm{SD}(y)\,\mathrm{SD}(\hat y))` with the change
+          :math:`c_k` of the out-of-fold prediction :math:`\hat y` without the branch;
+        - ``p_held_out``, the one-sided p of the correlation of :math:`c_k` with what the other
+          branches leave of y, by the effective number of volumes;
+        - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
+        - ``supported``, true where p is at most .01 and stability at least .8.
 
     See Also
     --------
@@ -77,26 +112,51 @@ def read_branches(
     >>> branches.patterns.shape, branches.importance.shape, branches.delay_kernels.shape
     ((6, 4), (2, 6), (2, 6, 6))
     """
-    regressor, X = at_regressor(model, X)
-    sfreq = X.sfreq
-    network = regressor.network_
-    frequencies, spectrum = cross_spectrum(X)
+    if importance not in ("leave_out", "gradient"):
+        raise ValueError(f"importance must be 'leave_out' or 'gradient', got {importance!r}.")
+    regressor, at = at_regressor(model, X)
+    network, sfreq = regressor.network_, at.sfreq
+    frequencies, spectrum = cross_spectrum(at)
     branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
     branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)
-    found = differentiate(regressor, X)
-    if importance == "gradient":
-        branches.importance = found.activation
-    else:
-        branches.importance = branch_importance(regressor, X, method=importance)
-    branches.importance = normalize(branches.importance, norm="max")
-    branches.lags, branches.delay_kernels = delay_kernels(
-        network, found.gradient, found.level, sfreq, -X.tmax
-    )
+    found = differentiate(regressor, at)
     branches.regions = owners(network)
+    branches.merged_into = _merge(branches, found.activation.max(axis=0))
+    branches.lags, kernels = delay_kernels(network, found.gradient, found.level, sfreq, -at.tmax)
+    branches.delay_kernels = _sums(kernels, branches.merged_into)
+    if importance == "gradient":
+        size = _sums(found.activation, branches.merged_into)
+    else:
+        size = leave_out(regressor, at, branches.merged_into)
+    branches.importance = normalize(size, norm="max")
     branches.region_names = region_names(regressor)
-    branches.info = X.info
+    branches.info = at.info
     branches.ch_names = regressor.ch_names_in_
+    if y is not None:
+        options = {"method": method, "importance": importance}
+        branches.update(
+            score_branches(branches, model, X, y, cv, partial(read_branches, **options))
+        )
     return branches
+
+
+def _merge(branches, importance):
+    """Return the branch that each branch is read with: the most important one that is the same."""
+    same = (similarity(branches, branches) >= _SAME) & np.equal.outer(*[branches.regions] * 2)
+    into = np.full(len(same), -1)
+    for first in np.argsort(-importance, kind="stable"):
+        if into[first] < 0:
+            into[same[first] & (into < 0)] = first
+            into[first] = first
+    return into
+
+
+def _sums(values, into):
+    """Add up values (n_rois, n_filters, ...) of the branches that are read as one."""
+    sums = np.zeros_like(values)
+    for branch, first in enumerate(into):
+        sums[:, first] += values[:, branch]
+    return sums
 
 
 def _lowpass_responses(branches, frequencies, sfreq):

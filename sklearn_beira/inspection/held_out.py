@@ -1,0 +1,85 @@
+"""What branches add to predictions of held-out volumes, and whether they return in every fold."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.base import clone
+
+from ..evaluation.metrics import effective_n, pearson_r, r_p_value
+from ..evaluation.study import make_study
+from .importance import contributions
+from .matching import branches_of
+from .network import at_regressor
+from .patterns import similarity
+
+# A branch is supported if it adds to held-out predictions with at most this p, and if the folds
+# find it again with at least this mean similarity.
+LARGEST_P, LEAST_STABILITY = 0.01, 0.8
+
+
+def score_branches(branches, model, X, y, cv, read):
+    """Test the branches of a model on volumes that have not trained it.
+
+    Parameters
+    ----------
+    branches : Bunch
+        Branches of the model fitted to all volumes.
+    model : estimator
+        The model; clones are fitted in the folds.
+    X : EEGWindows
+        EEG.
+    y : array-like of shape (n_volumes,) or (n_volumes, n_rois)
+        BOLD.
+    cv : cross-validation splitter, int or None
+        Folds.
+    read : callable
+        Reads the branches of a fitted model, given the model and its training EEG.
+
+    Returns
+    -------
+    found : dict of str to ndarray of shape (n_rois, n_filters)
+        ``held_out``, ``p_held_out``, ``stability`` and ``supported``.
+    """
+    study = make_study(X, y, cv, None, None)
+    shape = branches.importance.shape
+    bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
+    stability = np.zeros(shape)
+    for train, test in study.folds:
+        target = study.y[train] if shape[0] > 1 else study.y[train, 0]
+        fitted = clone(model).fit(study.X[train], target)
+        again = read(fitted, study.X[train])
+        regressor, here = at_regressor(fitted, study.X[test])
+        predicted, added = contributions(regressor, here, again.merged_into)
+        scale = regressor.target_scale_
+        bold[test] = predicted * scale
+        for roi in range(shape[0]):
+            own, other = (branches_of(one, roi) for one in (branches, again))
+            alike = similarity(branches, again)[np.ix_(own, other)]
+            first, second = linear_sum_assignment(alike, maximize=True)
+            parts[np.ix_(test, [roi], own[first])] = (
+                added[:, roi, other[second]][:, None] * scale[roi]
+            )
+            stability[roi, own[first]] += alike[first, second] / len(study.folds)
+    tested = study.blocks >= 0
+    scores = _score(study.y[tested], bold[tested], parts[tested], study.blocks[tested])
+    supported = (scores["p_held_out"] <= LARGEST_P) & (stability >= LEAST_STABILITY)
+    return {**scores, "stability": stability, "supported": supported}
+
+
+def _score(y, bold, parts, blocks):
+    """Split r into the parts of branches, and test each part beside the rest of the prediction."""
+    p = np.ones(parts.shape[1:])
+    for roi, branch in np.argwhere(parts.any(axis=0)):
+        part = parts[:, [roi], branch]
+        rest = y[:, [roi]] - bold[:, [roi]] + part
+        r = pearson_r(rest, part, blocks=blocks, multioutput="raw_values")
+        p[roi, branch] = r_p_value(r, effective_n(rest, part, blocks=blocks))[0]
+    y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
+    size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
+    held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
+    return {"held_out": held_out, "p_held_out": p}
+
+
+def _centered(values, blocks):
+    codes = np.unique(blocks, return_inverse=True)[1]
+    means = np.array([values[codes == k].mean(axis=0) for k in range(codes.max() + 1)])
+    return values - means[codes]
