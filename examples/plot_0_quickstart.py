@@ -71,7 +71,8 @@ models["BEIRA"]
 # :class:`~sklearn_beira.BlockedKFold` drops training volumes that share EEG with a test block.
 # There is one recording, so surrogate BOLD is the measured BOLD with random phases.
 
-comparison = compare(models, X, y, cv=BlockedKFold(3), null="phase", verbose=False)
+cv = BlockedKFold(3)
+comparison = compare(models, X, y, cv=cv, null="phase", verbose=False)
 comparison.summary(ceiling=run.truth.noise_ceiling)
 
 # %%
@@ -92,11 +93,12 @@ fig = plot_predictions(comparison, region, models=["BEIRA", "ridge"])
 # --------------------
 # A branch is a spatial filter, a band-pass and its power, read by a delay kernel.
 # :func:`~sklearn_beira.read_branches` turns weights into patterns: where on the scalp the signal
-# comes from, and at which frequencies. This model is fitted to all volumes.
+# comes from, and at which frequencies. This model is fitted to all volumes, and again in every
+# fold: only branches in color help to predict held-out volumes and return in every fold.
 
 # sphinx_gallery_thumbnail_number = 3
 model = models["BEIRA"].fit(X, y)
-branches = read_branches(model, X)
+branches = read_branches(model, X, y, cv=cv)
 fig = plot_branches(branches, region, n_branches=3)
 
 # %%

@@ -80,7 +80,8 @@ models = {
     "BEIRA": make_pipeline(eeg_filter, Windower(HISTORY), BEIRARegressor(verbose=False)),
     "ridge": make_pipeline(eeg_filter, make_band_power_ridge(HISTORY)),
 }
-comparison = compare(models, X, y, cv=BlockedKFold(5), null="phase", verbose=False)
+cv = BlockedKFold(5)
+comparison = compare(models, X, y, cv=cv, null="phase", verbose=False)
 pooled = comparison.table.query("scope == 'pooled'")
 pooled = pooled.assign(planted=pooled["region"].isin(list(bands)))
 pooled[["model", "region", "planted", "r", "ci_low", "ci_high", "n_eff", "p", "p_max"]].round(3)
@@ -102,7 +103,7 @@ fig = plot_predictions(comparison, region)
 # --------------------------
 
 model = models["BEIRA"].fit(X, y)
-branches = read_branches(model, X)
+branches = read_branches(model, X, y, cv=cv)
 fig = plot_branches(branches, region, n_branches=3)
 
 # %%

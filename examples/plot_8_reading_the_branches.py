@@ -50,18 +50,20 @@ model = make_pipeline(Windower(HISTORY), BEIRARegressor(verbose=False))
 # -------
 # Without a prediction there is nothing to read. Leave one run out:
 
-comparison = compare(model, X, y, cv=LeaveOneGroupOut(), null="phase", verbose=False)
+cv = LeaveOneGroupOut()
+comparison = compare(model, X, y, cv=cv, null="phase", verbose=False)
 pooled = comparison.table.query("scope == 'pooled'")
 pooled[["region", "r", "ci_low", "ci_high", "p_max"]].round(3)
 
 # %%
 # The figure of the paper
 # -----------------------
-# The model to read is fitted to all volumes. Each row is a branch, the most important on top:
-# scalp map, spectrum and delay kernel, which shows how BOLD follows the power of the branch.
+# The model to read is fitted to all volumes. Each row is a branch: scalp map, spectrum and delay
+# kernel, which shows how BOLD follows the power of the branch. The model is fitted again in every
+# fold. Branches in color contribute to the prediction of held-out volumes and return in every fold.
 
 fitted = clone(model).fit(X, y)
-branches = read_branches(fitted, X)
+branches = read_branches(fitted, X, y, cv=cv)
 fig = plot_branches(branches, "Left Caudate", n_branches=3)
 
 # %%

@@ -111,14 +111,17 @@ from .regressor import (
 from .viz import (
     make_report as make_report,
     plot_alignment as plot_alignment,
+    plot_band_importance as plot_band_importance,
     plot_branch as plot_branch,
     plot_branches as plot_branches,
+    plot_channel_importance as plot_channel_importance,
     plot_comparison as plot_comparison,
     plot_delay_curve as plot_delay_curve,
     plot_predictions as plot_predictions,
     plot_rois as plot_rois,
     plot_scores as plot_scores,
     plot_spectrum as plot_spectrum,
+    plot_stability as plot_stability,
     plot_time_course as plot_time_course,
     plot_training as plot_training,
 )

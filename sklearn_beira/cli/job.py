@@ -63,8 +63,10 @@ def run(args) -> None:
     _say(_LEGEND, *notes[n_shown:])
     _say("Fitting BEIRA to all volumes …")
     final = clone(models["BEIRA"]).fit(X, y)
+    tested = {} if args.paper else {"y": y, "cv": cv}  # the published network takes hours in a fold
+    branches = read_branches(final, X, **tested)
     report = make_report(
-        comparison, X, model=final, branches=read_branches(final, X), drawn=["BEIRA", "ridge"],
+        comparison, X, model=final, branches=branches, drawn=["BEIRA", "ridge"],
         extractor=data.extractor, ceiling=data.ceiling, files=data.files,
         data="\n\n".join([data.text, *notes[:n_shown]]), protocol=_protocol(args, window),
         code=script(args, data, eeg_filter, window, HISTORY), command=args.command,

@@ -11,9 +11,10 @@ from .matching import branches_of
 from .network import at_regressor
 from .patterns import similarity
 
-# A branch is supported if it adds to held-out predictions with at most this p, and if the folds
-# find it again with at least this mean similarity.
-LARGEST_P, LEAST_STABILITY = 0.01, 0.8
+# A branch is supported if its region is predicted with at most this p, if it adds to the prediction
+# with at most this p and at least this part of r, and if the folds find it again with at least this
+# mean similarity.
+CRITERIA = {"p_region": 0.05, "p_held_out": 0.01, "held_out": 0.03, "stability": 0.9}
 
 
 def score_branches(branches, model, X, y, cv, read):
@@ -36,8 +37,9 @@ def score_branches(branches, model, X, y, cv, read):
 
     Returns
     -------
-    found : dict of str to ndarray of shape (n_rois, n_filters)
-        ``held_out``, ``p_held_out``, ``stability`` and ``supported``.
+    found : dict
+        Arrays (n_rois, n_filters) ``held_out``, ``p_held_out``, ``stability`` and ``supported``,
+        ``p_region`` (n_rois,), and ``criteria``.
     """
     study = make_study(X, y, cv, None, None)
     shape = branches.importance.shape
@@ -61,22 +63,29 @@ def score_branches(branches, model, X, y, cv, read):
             stability[roi, own[first]] += alike[first, second] / len(study.folds)
     tested = study.blocks >= 0
     scores = _score(study.y[tested], bold[tested], parts[tested], study.blocks[tested])
-    supported = (scores["p_held_out"] <= LARGEST_P) & (stability >= LEAST_STABILITY)
-    return {**scores, "stability": stability, "supported": supported}
+    supported = (scores["p_region"] <= CRITERIA["p_region"])[:, None]
+    supported = supported & (scores["p_held_out"] <= CRITERIA["p_held_out"])
+    supported &= scores["held_out"] >= CRITERIA["held_out"]
+    supported &= stability >= CRITERIA["stability"]
+    return {**scores, "stability": stability, "supported": supported, "criteria": CRITERIA}
 
 
 def _score(y, bold, parts, blocks):
     """Split r into the parts of branches, and test each part beside the rest of the prediction."""
+
+    def test(true, pred):
+        r = pearson_r(true, pred, blocks=blocks, multioutput="raw_values")
+        return np.nan_to_num(r_p_value(r, effective_n(true, pred, blocks=blocks)), nan=1.0)
+
     p = np.ones(parts.shape[1:])
     for roi, branch in np.argwhere(parts.any(axis=0)):
         part = parts[:, [roi], branch]
-        rest = y[:, [roi]] - bold[:, [roi]] + part
-        r = pearson_r(rest, part, blocks=blocks, multioutput="raw_values")
-        p[roi, branch] = r_p_value(r, effective_n(rest, part, blocks=blocks))[0]
+        p[roi, branch] = test(y[:, [roi]] - bold[:, [roi]] + part, part)[0]
+    p_region = test(y, bold)
     y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
     size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
     held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
-    return {"held_out": held_out, "p_held_out": p}
+    return {"held_out": held_out, "p_held_out": p, "p_region": p_region}
 
 
 def _centered(values, blocks):

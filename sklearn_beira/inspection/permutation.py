@@ -61,7 +61,8 @@ def channel_importance(
     importance : Bunch
         ``importances_mean`` and ``importances_std`` (n_rois, n_channels) and ``importances``
         (n_rois, n_channels, n_repeats), the loss of correlation; ``score`` (n_rois,), the
-        correlation without permutation; ``region_names`` and ``ch_names`` (None for arrays).
+        correlation without permutation; ``region_names``, ``ch_names`` and ``info`` (the last
+        two are None for arrays).
 
     Raises
     ------
@@ -96,7 +97,8 @@ def channel_importance(
     permuted = _Permutations(check.X, block, n_repeats, random_state)
     channels = [slice(c, c + 1) for c in range(check.X.shape[1])]
     parts = ((channel, [eeg[channel] for eeg in permuted.eeg]) for channel in channels)
-    return Bunch(**_losses(check, permuted, parts, blocks), ch_names=check.X.ch_names)
+    found = _losses(check, permuted, parts, blocks)
+    return Bunch(**found, ch_names=check.X.ch_names, info=check.X.info)
 
 
 def band_importance(

@@ -77,7 +77,9 @@ def read_branches(
         - ``p_held_out``, the one-sided p of the correlation of :math:`c_k` with what the other
           branches leave of y, by the effective number of volumes;
         - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
-        - ``supported``, true where p is at most .01 and stability at least .8.
+        - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r of the region;
+        - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .01,
+          ``held_out`` at least .03 and ``stability`` at least .9, which are the ``criteria``.
 
     See Also
     --------

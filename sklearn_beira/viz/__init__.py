@@ -3,6 +3,7 @@
 from .brain import plot_rois
 from .branches import plot_branch, plot_branches
 from .delays import plot_delay_curve
+from .importance import plot_band_importance, plot_channel_importance, plot_stability
 from .predictions import plot_predictions, plot_time_course
 from .recording import plot_alignment, plot_spectrum
 from .report import make_report
@@ -12,14 +13,17 @@ from .training import plot_training
 __all__ = [
     "make_report",
     "plot_alignment",
+    "plot_band_importance",
     "plot_branch",
     "plot_branches",
+    "plot_channel_importance",
     "plot_comparison",
     "plot_delay_curve",
     "plot_predictions",
     "plot_rois",
     "plot_scores",
     "plot_spectrum",
+    "plot_stability",
     "plot_time_course",
     "plot_training",
 ]

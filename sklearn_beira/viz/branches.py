@@ -16,7 +16,8 @@ from .style import COLORS, clean, legend_below, ordinal
 __all__ = ["plot_branch", "plot_branches"]
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
-_KERNEL, _GLOVER = {"color": COLORS[0], "lw": 1.2}, {"color": "0.75", "lw": 2.5}
+_GLOVER = {"color": "0.75", "lw": 2.5}
+_SUPPORTED, _UNSUPPORTED = COLORS[0], "0.6"
 _FEW_LAGS = 60  # up to here, each value of a kernel is marked
 
 
@@ -43,7 +44,8 @@ def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
         (dashed) and of the low-pass that smooths the envelope (dotted), each scaled to a maximum
         of 1. Kernel: change of the predicted BOLD, in SD of BOLD per second, when the envelope
         doubles, against the delay of BOLD after the EEG. The broad gray line is Glover's response,
-        scaled to the kernel by least squares.
+        scaled to the kernel by least squares. A branch that held-out volumes do not support, or
+        that was not tested on any, is gray.
 
     Examples
     --------
@@ -68,14 +70,33 @@ def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
             1, 3, figsize=(6.6, 2.0), width_ratios=[1, 1.2, 1.2], layout="constrained"
         )
     ax_map, ax_spectrum, ax_kernel = axes
-    _draw_map(ax_map, branches, index)
-    _draw_spectrum(ax_spectrum, branches, index)
-    _draw_kernel(ax_kernel, branches.lags, branches.delay_kernels[row, index])
+    color = _UNSUPPORTED if _why_not(branches, row, index) else _SUPPORTED
+    _draw_map(ax_map, branches, index, "RdBu_r" if color == _SUPPORTED else "Grays")
+    _draw_spectrum(ax_spectrum, branches, index, color)
+    _draw_kernel(ax_kernel, branches.lags, branches.delay_kernels[row, index], color)
     return axes
+
+
+def _why_not(branches, row, index):
+    """Tell why a branch is not to be interpreted; "" if it is."""
+    if "supported" not in branches:
+        return "not tested"
+    if branches.supported[row, index]:
+        return ""
+    if branches.p_region[row] > branches.criteria["p_region"]:
+        return "region not\npredicted"
+    p, stability = branches.p_held_out[row, index], branches.stability[row, index]
+    if p > branches.criteria["p_held_out"]:
+        return f"p = {p:z.2f}"
+    return f"stability {stability:z.2f}" if stability < branches.criteria["stability"] else "small"
 
 
 def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Figure:
     """Plot the most important branches of a region, the most important on top.
+
+    Branches that contribute to predictions of held-out volumes and return in every fold are in
+    color. The others are gray and say why: their p or stability, or that they were not tested,
+    because :func:`~sklearn_beira.read_branches` did not get the BOLD.
 
     Parameters
     ----------
@@ -93,14 +114,17 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure: a row per branch with its rank, its importance relative to the first branch,
-        and the panels of :func:`plot_branch`. One color bar serves all maps.
+        The figure: a row per branch with its part of the r of held-out volumes (if not tested, its
+        importance in training relative to the first branch), its stability over folds, and the
+        panels of :func:`plot_branch`. One color bar serves all maps.
     """
     row = _region_row(branches, region)
     if n_branches < 1:
         raise ValueError(f"n_branches must be at least 1, got {n_branches}.")
-    importance = branches.importance[row]
-    order = [i for i in np.argsort(-importance, kind="stable") if importance[i] > 0][:n_branches]
+    tested = "held_out" in branches
+    importance = branches["held_out" if tested else "importance"][row]
+    used = branches.importance[row] > 0
+    order = [i for i in np.argsort(-importance, kind="stable") if used[i]][:n_branches]
     if not order:
         raise ValueError(f"no branch changes the prediction of {branches.region_names[row]}.")
     if fig is None:
@@ -110,18 +134,25 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
     for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
         plot_branch(branches, index, region=row, axes=panels)
-        ax_rank.barh(0, importance[index], 0.3, color=COLORS[0])
-        ax_rank.set(xlim=(0, 1), ylim=(-0.6, 1.6), yticks=[], xticks=[0, 1])
-        ax_rank.text(0, 0.3, f"{ordinal(rank)}\n{importance[index]:z.2f}", va="bottom")
+        reason = _why_not(branches, row, index)
+        color = _UNSUPPORTED if reason else _SUPPORTED
+        ax_rank.barh(0, max(importance[index], 0), 0.3, color=color)
+        ax_rank.set(xlim=(0, 1), ylim=(-0.6, 2.2), yticks=[], xticks=[0, 1])
+        if tested and not reason:
+            reason = f"stability {branches.stability[row, index]:z.2f}"
+        ax_rank.text(
+            0, 0.3, f"{ordinal(rank)}: {importance[index]:z.2f}\n{reason}", va="bottom",
+            fontsize="small",
+        )  # fmt: skip
         clean(ax_rank).spines["left"].set_visible(False)
-    _label_columns(fig, axes)
+    _label_columns(fig, axes, "part of r,\nheld out" if tested else "importance\n(of the 1st)")
     if axes[-1, 1].images:
         _add_color_bar(axes[-1, 1])
     handles = [
-        Patch(facecolor=COLORS[0], alpha=0.35, label="frequency pattern"),
+        Patch(facecolor=_SUPPORTED, alpha=0.35, label="frequency pattern"),
         Line2D([], [], **_FILTER, label="band-pass"),
         Line2D([], [], **_LOWPASS, label="low-pass of envelope"),
-        Line2D([], [], **_KERNEL, label="delay kernel"),
+        Line2D([], [], color=_SUPPORTED, lw=1.2, label="delay kernel"),
         Line2D([], [], **_GLOVER, label="Glover's response, scaled"),
     ]
     if not np.isfinite(branches.lowpass_responses).all():
@@ -131,13 +162,13 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     return fig
 
 
-def _label_columns(fig, axes):
+def _label_columns(fig, axes, importance):
     """Label the columns above the first and below the last row only."""
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
     for ax in axes[:-1, [0, 2, 3]].flat:
         ax.tick_params(labelbottom=False)
-    axes[-1, 0].set_xlabel("importance\n(of the 1st)", fontsize="small")
+    axes[-1, 0].set_xlabel(importance, fontsize="small")
     for ax, title in zip(axes[0], ("", "pattern", "spectrum", "delay kernel"), strict=True):
         ax.set_title(title, fontsize="medium")
     for ax in axes[:, 2:].flat:
@@ -162,13 +193,13 @@ def _owner(branches, index):
     return owner if owner >= 0 else int(np.argmax(branches.importance[:, index]))
 
 
-def _draw_map(ax, branches, index):
+def _draw_map(ax, branches, index, cmap):
     pattern = branches.patterns[index]
     # The sign is arbitrary: a branch uses power, so a map and its negative are the same branch.
     pattern = pattern * (np.sign(pattern[np.argmax(np.abs(pattern))]) or 1.0)
-    if _has_positions(branches.info):
+    if has_positions(branches.info):
         mne.viz.plot_topomap(
-            pattern, branches.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-1, 1),
+            pattern, branches.info, axes=ax, show=False, cmap=cmap, vlim=(-1, 1),
             contours=np.linspace(-0.75, 0.75, 7),
         )  # fmt: skip
         return
@@ -187,7 +218,7 @@ def _add_color_bar(ax):
     bar.set_label("of maximum", fontsize="small")
 
 
-def _has_positions(info):
+def has_positions(info: mne.Info | None) -> bool:
     """Tell whether every channel has a position on the head."""
     if info is None or info.get_montage() is None:
         return False
@@ -195,10 +226,10 @@ def _has_positions(info):
     return bool(np.isfinite(at).all() and np.abs(at).any(axis=1).all())
 
 
-def _draw_spectrum(ax, branches, index):
+def _draw_spectrum(ax, branches, index, color):
     frequencies, pattern = branches.frequencies, branches.frequency_patterns[index]
-    ax.fill_between(frequencies, pattern, color=COLORS[0], alpha=0.35, lw=0)
-    ax.plot(frequencies, pattern, color=COLORS[0], lw=1.2)
+    ax.fill_between(frequencies, pattern, color=color, alpha=0.35, lw=0)
+    ax.plot(frequencies, pattern, color=color, lw=1.2)
     ax.plot(frequencies, branches.frequency_responses[index], **_FILTER)
     ax.plot(frequencies, branches.lowpass_responses[index], **_LOWPASS)
     ax.set(xlabel="frequency (Hz)", ylabel="of maximum", ylim=(0, 1.05))
@@ -206,13 +237,14 @@ def _draw_spectrum(ax, branches, index):
     clean(ax)
 
 
-def _draw_kernel(ax, lags, kernel):
+def _draw_kernel(ax, lags, kernel, color):
     reference = hrf_at(lags)
     norm = reference @ reference
     if norm > 0:
         ax.plot(lags, reference * (reference @ kernel) / norm, **_GLOVER)
     ax.axhline(0, color="0.6", lw=0.8, zorder=0)
-    ax.plot(lags, kernel, **_KERNEL, marker="." if len(lags) <= _FEW_LAGS else "", ms=3)
+    marker = "." if len(lags) <= _FEW_LAGS else ""
+    ax.plot(lags, kernel, color=color, lw=1.2, marker=marker, ms=3)
     ax.set(xlabel="BOLD after EEG (s)", ylabel="BOLD (SD)\nper second of\n2 × envelope")
     ax.locator_params(axis="y", nbins=3)
     ax.set_xlim(min(0.0, lags.min()), 1.03 * lags.max())

@@ -47,8 +47,11 @@ _SHARES = (
 _BRANCHES = {
     "branch": "One rhythm that the model uses: a spatial filter and a band-pass give a signal, and "
     "its envelope (the slow course of its power or amplitude) changes the prediction.",
-    "importance": "How much the branch changes the prediction, relative to the first branch of the "
-    "region.",
+    "color": "A branch in color adds to what the other branches predict of held-out volumes (p at "
+    "most .01, part of r at least .03), and every fold finds it again (stability at least .9). The "
+    "others are gray and say why; do not interpret them.",
+    "part of r": "How much of the r of held-out volumes the branch contributes. The parts of all "
+    "branches add up to about r.",
     "pattern": "Where on the scalp the signal of the branch comes from (not the weights of the "
     "filter), scaled to a largest value of 1 (dark red); 0 is white, -1 dark blue. The sign is "
     "arbitrary. Without electrode positions, each channel is a line.",

@@ -1,0 +1,132 @@
+"""Importance of bands and channels, and the stability of branches."""
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .branches import has_positions
+from .style import COLORS, MARKERS, clean, legend_beside, panels
+
+__all__ = ["plot_band_importance", "plot_channel_importance", "plot_stability"]
+
+
+def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
+    """Plot how much r each band adds, with a panel per region.
+
+    Parameters
+    ----------
+    importance : Bunch
+        Result of :func:`sklearn_beira.inspection.band_importance`.
+    n_columns : int
+        Number of panels beside each other.
+    fig : matplotlib.figure.Figure or None
+        Figure to draw on; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure. Bars: mean loss of r over permutations; lines: its SD.
+    """
+    return _bars(importance, list(importance.bands), n_columns, fig)
+
+
+def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
+    """Plot how much r each channel adds, as a scalp map per region.
+
+    Parameters
+    ----------
+    importance : Bunch
+        Result of :func:`sklearn_beira.inspection.channel_importance`.
+    n_columns : int
+        Number of maps beside each other.
+    fig : matplotlib.figure.Figure or None
+        Figure to draw on; None makes one.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        The figure: maps of the mean loss of r over permutations, with one color scale. Without
+        electrode positions, bars with the SD over permutations.
+    """
+    if not has_positions(importance.info):
+        names = importance.ch_names or [str(i + 1) for i in range(importance.importances.shape[1])]
+        return _bars(importance, names, n_columns, fig)
+    maps = importance.importances_mean
+    fig, axes, _ = panels(len(maps), n_columns, fig, lambda c, r: (0.8 + 1.8 * c, 0.3 + 1.9 * r))
+    limit = np.abs(maps).max() or 1.0
+    for ax, losses, region in zip(axes, maps, importance.region_names, strict=True):
+        image, _ = mne.viz.plot_topomap(
+            losses, importance.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-limit, limit),
+            contours=0,
+        )  # fmt: skip
+        ax.set_title(region, fontsize="medium")
+    fig.colorbar(image, ax=list(axes), shrink=0.6, label="loss of r")
+    return fig
+
+
+def plot_stability(branches, *, ax=None) -> Axes:
+    """Plot every branch by its stability over folds and its part of the held-out r.
+
+    Parameters
+    ----------
+    branches : Bunch
+        Result of :func:`sklearn_beira.inspection.read_branches`, given the BOLD.
+    ax : matplotlib.axes.Axes or None
+        Axes; None makes a figure.
+
+    Returns
+    -------
+    ax : matplotlib.axes.Axes
+        The axes: branches in the color of their region if they are supported, else gray. The line
+        marks the least stability of supported branches.
+    """
+    if "held_out" not in branches:
+        raise ValueError(
+            "branches were not tested; give the BOLD, as in read_branches(model, X, y)."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    used, supported = branches.importance > 0, branches.supported
+    gray = used & ~supported
+    ax.axvline(branches.criteria["stability"], color="0.8", lw=0.8, zorder=0)
+    ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+    ax.plot(
+        branches.stability[gray], branches.held_out[gray], "o", color="0.75", ms=3,
+        label="not supported",
+    )  # fmt: skip
+    for i, region in enumerate(branches.region_names):
+        if (used & supported)[i].any():
+            own = (used & supported)[i]
+            ax.plot(
+                branches.stability[i, own], branches.held_out[i, own], MARKERS[i % len(MARKERS)],
+                color=COLORS[i % len(COLORS)], ms=5, label=region,
+            )  # fmt: skip
+    ax.set(xlabel="stability over folds", ylabel="part of r, held out", xlim=(0, 1.02))
+    criteria = branches.criteria
+    ax.set_title(
+        f"in color: right of the line, p ≤ {criteria['p_held_out']:z.2f}, in regions with p ≤ "
+        f"{criteria['p_region']:z.2f}",
+        fontsize="medium",
+    )
+    legend_beside(ax)
+    return clean(ax)
+
+
+def _bars(importance, names, n_columns, fig):
+    means, spreads = importance.importances_mean, importance.importances_std
+    width = 0.6 + 0.16 * len(names)
+    fig, axes, is_lowest = panels(
+        len(means), n_columns, fig, lambda c, r: (0.6 + max(width, 1.8) * c, 0.6 + 1.6 * r)
+    )
+    for ax, mean, spread, region, lowest in zip(
+        axes, means, spreads, importance.region_names, is_lowest, strict=True
+    ):
+        ax.bar(names, mean, yerr=spread, color=COLORS[0], error_kw={"lw": 0.8})
+        ax.axhline(0, color="0.6", lw=0.8)
+        ax.set_title(region, fontsize="medium")
+        ax.tick_params(axis="x", rotation=90, labelbottom=lowest)
+        clean(ax)
+    fig.supylabel("loss of r", fontsize="medium")
+    return fig

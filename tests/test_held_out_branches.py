@@ -1,0 +1,150 @@
+"""Branches are tested on volumes that did not train them."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+
+from sklearn_beira import (
+    BEIRARegressor,
+    BlockedKFold,
+    Compact,
+    EEGFilter,
+    Windower,
+    align,
+    band_importance,
+    channel_importance,
+    pearson_r,
+    plot_band_importance,
+    plot_branches,
+    plot_channel_importance,
+    plot_stability,
+    read_branches,
+)
+from sklearn_beira.inspection.patterns import abs_cosines
+
+CV = BlockedKFold(4)
+
+
+@pytest.fixture(scope="module")
+def study(make_study):
+    """Two sources of two bands drive the first region, one against BOLD; none the second."""
+    study = make_study(
+        duration=500.0, n_channels=16, lead_in=17.0, n_sources=5,
+        bands=[(8.0, 12.0), (4.0, 7.0), (16.0, 22.0)], weights=[[1, -0.8, 0, 0, 0], [0] * 5],
+        random_state=1,
+    )  # fmt: skip
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, tmax=0.0, verbose="error")
+    return X, y, study.truth
+
+
+@pytest.fixture(scope="module")
+def model(study):
+    beira = BEIRARegressor(Compact(n_branches=6), verbose=False)
+    return make_pipeline(EEGFilter(1, 45, sfreq=100), Windower(16.0), beira).fit(*study[:2])
+
+
+@pytest.fixture(scope="module")
+def branches(model, study):
+    return read_branches(model, *study[:2], cv=CV)
+
+
+def test_planted_sources_are_supported_and_nothing_else(branches, study):
+    truth = study[2]
+    cosines = abs_cosines(branches.patterns, truth.patterns)
+    peaks = branches.frequencies[branches.frequency_patterns.argmax(axis=1)]
+    found = set()
+    for branch in np.flatnonzero(branches.supported[0]):
+        source = cosines[branch].argmax()
+        low, high = truth.bands[source]
+        assert cosines[branch, source] > 0.9
+        assert low - 1 <= peaks[branch] <= high + 1
+        sign = np.sign(branches.delay_kernels[0, branch].sum())
+        assert sign == np.sign(truth.weights[0, source])
+        found.add(source)
+    assert found == {0, 1}
+    assert not branches.supported[1].any()
+
+
+def test_parts_of_r_are_those_of_a_cross_validation(model, branches, study):
+    X, y = study[:2]
+    predicted = np.full(y.shape, np.nan)
+    fold = np.full(len(y), -1)
+    for k, (train, test) in enumerate(CV.split(X)):
+        fold[test] = k
+        predicted[test] = clone(model).fit(X[train], y.iloc[train]).predict(X[test])
+    r = pearson_r(y, predicted, blocks=fold, multioutput="raw_values")
+    np.testing.assert_allclose(branches.held_out.sum(axis=1), r, atol=0.02)
+    assert branches.p_region[0] < 1e-3
+    assert branches.p_region[1] > 0.05
+
+
+def test_the_same_branches_are_read_as_one(model, study):
+    X, y = study[:2]
+    split = clone(model).fit(X, y)
+    before = read_branches(split, X)
+    network = split[-1].network_
+    first = before.importance[0].argmax()
+    alone = [i for i in range(6) if np.sum(before.merged_into == before.merged_into[i]) == 1]
+    double = alone[before.importance[0, alone].argmin()]
+    for weights in (network.branches.spatial, network.branches.bandpass):
+        weights.data[double] = weights.data[first]
+    network.branches.mean_power[double] = network.branches.mean_power[first]
+    network.kernel.data[0, first] /= 2
+    network.kernel.data[0, double] = network.kernel.data[0, first]
+    after = read_branches(split, X)
+    kept = after.merged_into[first]
+    assert after.merged_into[double] == kept
+    np.testing.assert_allclose(
+        after.delay_kernels[0, kept], before.delay_kernels[0, first], rtol=1e-4
+    )
+    other = double if kept == first else first
+    assert after.importance[0, other] == 0
+    assert not after.delay_kernels[0, other].any()
+
+
+def test_models_of_one_region_and_other_folds_are_tested(study):
+    X, y = study[:2]
+    model = make_pipeline(
+        EEGFilter(1, 45, sfreq=100),
+        Windower(16.0),
+        BEIRARegressor(Compact(n_branches=3), verbose=False),
+    )
+    only = y.iloc[:, 0]
+    found = read_branches(model.fit(X, only), X, only, cv=2)
+    assert found.held_out.shape == (1, 3)
+    with pytest.raises(ValueError, match=r"group"):
+        read_branches(model, X, only, cv=LeaveOneGroupOut())
+
+
+def test_figures_show_supported_branches_in_color(branches, model, study):
+    figure = plot_branches(branches, 0, n_branches=3)
+    texts = [ax.texts[0].get_text() for ax in figure.axes[::4] if ax.texts]
+    maps = [ax.images[0].cmap.name for ax in figure.axes if ax.images]
+    assert maps[:2] == ["RdBu_r", "RdBu_r"]
+    assert "stability" in texts[0]
+    gray = plot_branches(branches, 1, n_branches=1)
+    assert "region not" in gray.axes[0].texts[0].get_text()
+    untested = plot_branches(read_branches(model, study[0]), 0, n_branches=1)
+    assert "not tested" in untested.axes[0].texts[0].get_text()
+    ax = plot_stability(branches)
+    colored = {line.get_label(): len(line.get_xdata()) for line in ax.lines[3:]}
+    assert colored == {branches.region_names[0]: branches.supported.sum()}
+    with pytest.raises(ValueError, match="were not tested"):
+        plot_stability(read_branches(model, study[0]))
+
+
+def test_figures_of_bands_and_channels_show_the_losses(model, study):
+    X, y = study[:2]
+    bands = band_importance(model, X, y, n_repeats=2, random_state=0)
+    figure = plot_band_importance(bands)
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    np.testing.assert_allclose(heights, bands.importances_mean[0])
+    channels = channel_importance(model, X, y, n_repeats=2, random_state=0)
+    figure = plot_channel_importance(channels)
+    assert [ax.get_title() for ax in figure.axes[:2]] == list(y.columns)
+    channels.info = None
+    figure = plot_channel_importance(channels)
+    heights = [bar.get_height() for bar in figure.axes[1].patches]
+    np.testing.assert_allclose(heights, channels.importances_mean[1])
