@@ -207,7 +207,7 @@ def test_a_region_that_is_not_predicted_says_so_where_its_branches_are(parts, tm
     # Grayed by the page's own style, and explained once.
     assert '[data-mne-tags~="not-predicted"] img {opacity' in page
     assert page.count("r and p_max of BEIRA") == 1
-    for term in ("branch", "importance", "pattern", "spectrum", "delay kernel"):
+    for term in ("branch", "color", "part of r", "pattern", "spectrum", "delay kernel"):
         assert page.count(f"<dt>{term}</dt>") == 1
 
 

@@ -104,7 +104,7 @@ def small_study():
 def test_the_page_on_interpretation_reads_a_fitted_model():
     X, y = small_study()
     model = Pipeline([("window", Windower(16.0)), ("beira", BEIRARegressor(verbose=False))])
-    names = run_page("interpretation.rst", {"model": model.fit(X, y), "X": X})
+    names = run_page("interpretation.rst", {"model": model.fit(X, y), "X": X, "y": y})
     assert names["branches"].patterns.shape[1] == 8
 
 

@@ -280,7 +280,9 @@ def test_a_delay_curve_has_left_and_right_in_one_panel():
 def test_branches_come_in_the_order_of_importance_and_are_named_by_rank(branches):
     fig = plot_branches(branches, "Right Caudate", n_branches=5)
     rows = np.array(fig.axes).reshape(-1, 4)
-    assert [ax.texts[0].get_text() for ax in rows[:, 0]] == ["1st\n1.00", "2nd\n0.90", "3rd\n0.30"]
+    assert [ax.texts[0].get_text() for ax in rows[:, 0]] == [
+        "1st: 1.00\nnot tested", "2nd: 0.90\nnot tested", "3rd: 0.30\nnot tested",
+    ]  # fmt: skip
     for ax, index in zip(rows[:, 3], [3, 4, 2], strict=True):
         kernel = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) > 2][-1]
         np.testing.assert_array_equal(kernel, branches.delay_kernels[1, index])

@@ -28,6 +28,21 @@ def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
     -------
     fig : matplotlib.figure.Figure
         The figure. Bars: mean loss of r over permutations; lines: its SD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
+    >>> from sklearn_beira.inspection import band_importance
+    >>> from sklearn_beira.viz import plot_band_importance
+    >>> rng = np.random.default_rng(0)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(Compact(n_branches=2), verbose=False).fit(X, y)
+    >>> bands = {"alpha": (8.0, 12.0), "beta": (12.0, 30.0)}
+    >>> found = band_importance(model, X, y, bands=bands, n_repeats=2, random_state=0)
+    >>> len(plot_band_importance(found).axes)
+    2
     """
     return _bars(importance, list(importance.bands), n_columns, fig)
 
@@ -49,6 +64,20 @@ def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
     fig : matplotlib.figure.Figure
         The figure: maps of the mean loss of r over permutations, with one color scale. Without
         electrode positions, bars with the SD over permutations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor, Compact, EEGWindows
+    >>> from sklearn_beira.inspection import channel_importance
+    >>> from sklearn_beira.viz import plot_channel_importance
+    >>> rng = np.random.default_rng(0)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(Compact(n_branches=2), verbose=False).fit(X, y)
+    >>> found = channel_importance(model, X, y, n_repeats=2, random_state=0)
+    >>> len(plot_channel_importance(found).axes)
+    2
     """
     if not has_positions(importance.info):
         names = importance.ch_names or [str(i + 1) for i in range(importance.importances.shape[1])]
@@ -81,6 +110,21 @@ def plot_stability(branches, *, ax=None) -> Axes:
     ax : matplotlib.axes.Axes
         The axes: branches in the color of their region if they are supported, else gray. The line
         marks the least stability of supported branches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor, BlockedKFold, Compact, EEGWindows
+    >>> from sklearn_beira.inspection import read_branches
+    >>> from sklearn_beira.viz import plot_stability
+    >>> rng = np.random.default_rng(0)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(Compact(n_branches=2), verbose=False).fit(X, y)
+    >>> branches = read_branches(model, X, y, cv=BlockedKFold(2, gap=0))
+    >>> ax = plot_stability(branches)
+    >>> ax.get_xlabel()
+    'stability over folds'
     """
     if "held_out" not in branches:
         raise ValueError(
