@@ -28,6 +28,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sklearn_beira._utils.files import read_checked, write_checked
+
 SECONDS = 60
 
 VALUES = [
@@ -145,12 +147,12 @@ class Readers:
         from sklearn.preprocessing import StandardScaler
 
         from sklearn_beira import BEIRARegressor, Compact, EEGWindows, Training
+        from sklearn_beira._utils import store as _store
         from sklearn_beira.alignment import triggers
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
         from sklearn_beira.cli import data as _job_data, options as command_line
         from sklearn_beira.datasets import cwl
-        from sklearn_beira.evaluation import cross_validation as _store
         from sklearn_beira.exceptions import ModelFileError
         from sklearn_beira.persistence import file as _file
         from sklearn_beira.persistence.saving import load_model, save_model
@@ -181,6 +183,7 @@ class Readers:
         self.trained.fit(EEGWindows.from_array(eeg, sfreq=50), y)
         (self.state_path,) = (folder / "states").iterdir()
         self.state = self.state_path.read_bytes()
+        self.state_content = bytes(read_checked(self.state_path))
         self.raw = mne.io.RawArray(
             np.zeros((1, 1000)), mne.create_info(["E1"], 100.0, "eeg"), verbose="error"
         )
@@ -235,8 +238,9 @@ class Readers:
     def _take_state(self, content, genuine):
         """Read a state as a fit does; ``genuine`` gives it the digest of a whole file."""
         if genuine:
-            content = self.checkpoint._digest(content) + content
-        self.state_path.write_bytes(content)
+            write_checked(self.state_path, content)
+        else:
+            self.state_path.write_bytes(content)
         net, random_state = copy.deepcopy(self.trained.net_), torch.get_rng_state()
         point = dict(net.callbacks_)["checkpoint"]
         try:
@@ -250,14 +254,12 @@ class Readers:
         return True
 
     def training_state(self, choose):
-        n = self.checkpoint._DIGEST_SIZE
         if choose.randrange(4) == 0:
             return self._take_state(edit_bytes(self.state, choose), genuine=False)
-        return self._take_state(edit_bytes(self.state[n:], choose), genuine=True)
+        return self._take_state(edit_bytes(self.state_content, choose), genuine=True)
 
     def training_entries(self, choose):
-        n = self.checkpoint._DIGEST_SIZE
-        state = torch.load(io.BytesIO(self.state[n:]), weights_only=True)
+        state = torch.load(io.BytesIO(self.state_content), weights_only=True)
         if choose.randrange(2) == 0:
             history = json.loads(state["history"])
             edit_tree(history, choose)

@@ -1,5 +1,6 @@
 """What cannot be used is refused with a sentence of the user guide; all else works."""
 
+import io
 import re
 import tempfile
 import warnings
@@ -31,13 +32,14 @@ from sklearn_beira import (
     compare,
     null_test,
 )
+from sklearn_beira._utils.files import read_checked, write_checked
+from sklearn_beira._utils.store import ResultStore
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
 from sklearn_beira.baselines.sparse import SparseGroupLassoCV
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
 from sklearn_beira.cli import main
-from sklearn_beira.evaluation.cross_validation import ResultStore
 from sklearn_beira.evaluation.metrics import (
     effective_n,
     pearson_r,
@@ -864,11 +866,14 @@ def test_a_stored_result_that_claims_what_it_is_not_is_computed_again(what, erro
     store = ResultStore(tmp_path)
     store.put("key", np.arange(6.0), {"a": 1})
     path = tmp_path / "key.npz"
-    whole = path.read_bytes()
+    whole = bytes(read_checked(path))
     # \xff begins no compressed block.
-    path.write_bytes(claim(whole, **what).replace(b"\x93NUMPY", b"\xffNUMPY"))
-    with pytest.raises(error), np.load(path) as found:  # what would otherwise reach the user
+    changed = claim(whole, **what).replace(b"\x93NUMPY", b"\xffNUMPY")
+    with pytest.raises(error), np.load(io.BytesIO(changed)) as found:  # what could reach the user
         found["values"]
+    path.write_bytes(path.read_bytes()[: -len(whole)] + changed)
     assert store.get("key") is None
-    path.write_bytes(whole)
+    write_checked(path, changed)
+    assert store.get("key") is None
+    write_checked(path, whole)
     np.testing.assert_array_equal(store.get("key")[0], np.arange(6.0))

@@ -14,6 +14,7 @@ import torch
 from small_networks import SIZES, make_beira
 
 from sklearn_beira import EEGWindows
+from sklearn_beira._utils.files import write_checked
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.regressor import checkpoint as _checkpoint
 
@@ -192,7 +193,7 @@ def test_a_state_that_does_not_fit_is_said_and_training_begins_anew(what, tmp_pa
     content = io.BytesIO()
     torch.save(state, content)
     content = content.getvalue()
-    path.write_bytes(_checkpoint._digest(content) + content)
+    write_checked(path, content)
     with pytest.warns(UserWarning, match="cannot be read .* begins anew"):
         model = make_beira(**SETTINGS, checkpoint=tmp_path).fit(X, y)
     assert_equal(make_beira(**SETTINGS).fit(X, y), model)

@@ -191,17 +191,22 @@ def test_a_file_that_has_changed_is_named(study, tmp_path):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=f"has changed since X was made: .*{file.name}"):
         np.asarray(pickle.loads(sent))
-    with pytest.raises(ValueError, match="cannot be written to the folder"):
+    with pytest.raises(ValueError, match=r"recordings folder .* cannot be written to"):
         study[0].to_folder(file / "folder")
 
 
-def test_files_are_written_once_and_a_damaged_one_again(study, tmp_path):
+def test_files_are_written_once_and_a_damaged_one_is_named(study, tmp_path):
     X = study[0]
     X.to_folder(tmp_path)
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert len(before) == 2
     first, second = before
-    first.write_bytes(first.read_bytes()[:200])
+    whole = first.read_bytes()
+    for damaged in (whole[:200], whole[:5000] + b"\x7f" + whole[5001:], whole[:-1], b""):
+        first.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"is damaged: .*{first.name}.*; delete it"):
+            X.to_folder(tmp_path)
+    first.unlink()
     again = X.to_folder(tmp_path)
     np.testing.assert_array_equal(again, X)
     assert second.stat().st_mtime_ns == before[second]

@@ -160,7 +160,7 @@ OTHER_PROCESS = """
     files = sorted((folder / "models").iterdir())
     np.savez(folder / "predictions.npz", **{f.name: load_model(f).predict(X) for f in files})
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 300 * 2**20,) * 2)
     errors = {}
     for file in (folder / "hostile").iterdir():
         try:
@@ -169,6 +169,15 @@ OTHER_PROCESS = """
             errors[file.name] = str(error)
     print(json.dumps(errors))
 """
+
+
+PCA = {"$object": {"class": "PCA", "params": {}, "attributes": {}}}
+GREEDY = {
+    "strings": lambda: [{"$strings": [[1], 2**26, ["a"]]}] * 12,
+    "dicts": lambda: [{"": {}}] * 2**18,
+    "objects": lambda: [PCA] * 2**16,
+    "texts": lambda: "\N{BRAIN}" + "a" * 2**25,
+}
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +193,10 @@ def other_process(fitted, data, tmp_path_factory):
         path = folder / "hostile" / f"branches{size}"
         path.write_bytes((folder / "models" / "compact").read_bytes())
         forge(path, set_size("n_branches", size))
+    for name, value in GREEDY.items():
+        path = folder / "hostile" / name
+        path.write_bytes((folder / "models" / "compact").read_bytes())
+        forge(path, set_attribute("x_", value()))
     with open(folder / "hostile" / "sparse", "wb") as file:  # one array of 1.9 GB, all holes
         n = 19 * 10**8
         file.write(header({"a": entry(0, n, [n // 4])}))
@@ -337,7 +350,6 @@ def forge_old(params):
         ({"network_params": [1]}, "parameters of a network without names"),
         ({"network_params": {"depth": 1}}, "Compact has no parameter 'depth'"),
         ({"depth": 1}, "BEIRARegressor has no parameter 'depth'"),
-        ({"checkpoint": "/etc"}, "sets checkpoint of Training"),
         ({"net_params": {"callbacks": []}}, "which no saved model does"),
         ({"n_branches": 10**6}, "the parameters ask for"),
         ({"lr": "fast"}, "'lr' parameter of Training must be"),
@@ -400,6 +412,9 @@ class Arrays:
 
     def read(self, name):
         return self.values[name]
+
+    def spend(self, n_bytes):
+        """Values of tests are small."""
 
 
 def assert_same(found, expected):
@@ -513,6 +528,80 @@ def test_how_this_machine_computes_is_not_saved(ridge, fitted, tmp_path):
     assert load_model(tmp_path / "m")[-1].training.checkpoint is None
 
 
+class Reader(TransformerMixin, BaseEstimator):
+    def __init__(self, cache_dir=None):
+        self.cache_dir = cache_dir
+
+    def fit(self, X, y=None):
+        self.scale_ = 1.0
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_a_file_does_not_say_where_its_reader_writes(data, tmp_path):
+    X, y = data
+    model = Pipeline([("filter", EEGFilter(folder=tmp_path / "mine")), ("reader", Reader("mine"))])
+    model.steps.append(("net", make_beira(**NET)))
+    save_model(model.fit(X, y), tmp_path / "m", classes={"Reader": Reader})
+    assert load_model(tmp_path / "m", classes={"Reader": Reader})[0].folder is None
+
+    def change(content, arrays):
+        node(content)["params"]["memory"] = str(tmp_path / "theirs")
+        node(content, 0)["params"].update(folder=str(tmp_path / "theirs"), n_jobs=1000)
+        node(content, 1)["params"]["cache_dir"] = str(tmp_path / "theirs")
+        node(content, 1)["attributes"]["path_"] = str(tmp_path / "theirs")
+
+    forge(tmp_path / "m", change)
+    message = "sets memory of Pipeline, folder of EEGFilter, n_jobs of EEGFilter, cache_dir of Rea"
+    with pytest.warns(UserWarning, match=message):
+        loaded = load_model(tmp_path / "m", classes={"Reader": Reader})
+    assert (loaded.memory, loaded[0].folder, loaded[0].n_jobs) == (None, None, None)
+    assert loaded[1].cache_dir is None
+    assert not hasattr(loaded[1], "path_")
+    loaded.fit(X, y).predict(X)
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_folder_among_the_parameters_of_a_network_is_left_out(data, tmp_path):
+    architecture = CustomNetwork(LogPowerNet, {"segment": 50})
+    model = make_beira(architecture, **{**NET, "max_epochs": 1}).fit(*data)
+    save_model(model, tmp_path / "m", classes={"LogPower": LogPowerNet})
+
+    def change(content, arrays):
+        params = content["model"]["$object"]["attributes"]["architecture_"]["$object"]["params"]
+        params["params"]["weights_path"] = "/etc/passwd"
+
+    forge(tmp_path / "m", change)
+    with pytest.warns(UserWarning, match="sets weights_path of CustomNetwork"):
+        loaded = load_model(tmp_path / "m", classes={"LogPower": LogPowerNet})
+    assert loaded.architecture_.params == {"segment": 50}
+
+
+@pytest.mark.parametrize("read", [load_model, read_metadata])
+@pytest.mark.parametrize("path", ["~nobody_at_home/m", "m" * 300, "m" * 5000, "a\0b"], ids=len)
+def test_a_path_of_no_file_is_refused_as_documented(read, path):
+    with pytest.raises(ModelFileError, match="cannot be loaded"):
+        read(path)
+
+
+def test_metadata_have_the_limits_of_models(ridge, tmp_path):
+    save_model(ridge[0], tmp_path / "m")
+    with pytest.raises(ModelFileError, match="more than max_bytes=100"):
+        read_metadata(tmp_path / "m", max_bytes=100)
+    forge(tmp_path / "m", lambda content, arrays: f"[{'0,' * 2**20}0]")
+    with pytest.raises(ModelFileError, match="asks for more than"):
+        read_metadata(tmp_path / "m")
+
+
+def test_no_control_character_of_a_file_reaches_the_terminal(network_file):
+    forge(network_file, rename_class("\x1b[2J\u202eRidge"))
+    with pytest.raises(ModelFileError) as error:
+        load_model(network_file)
+    assert str(error.value).isprintable()
+
+
 def test_a_model_that_is_not_fitted_or_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match="BlockedRidgeCV is not fitted"):
         save_model(BlockedRidgeCV(), tmp_path / "m")
@@ -573,6 +662,12 @@ def set_size(name, value, architecture="Compact"):
         found["params"] = {**(found["params"] if architecture == "Compact" else {}), name: value}
 
     return change
+
+
+def add_layers(content, arrays):
+    set_size("kernel_sizes", [3] * 10**4, architecture="Autoencoder")(content, arrays)
+    architecture = node(content, 1)["attributes"]["architecture_"]["$object"]
+    architecture["params"]["pool_sizes"] = [1] * (10**4 - 1)
 
 
 def set_training(**params):
@@ -648,7 +743,6 @@ HOSTILE = {
     "a network of a class": (set_param("architecture", {"$class": "Ridge"}), "names the class"),
     "a callback": (set_training(skorch_params={"callbacks": []}), "which no saved model does"),
     "a function of no list": (set_training(loss={"$function": "os.system"}), "the function"),
-    "a folder to write to": (set_training(checkpoint="/etc"), "sets checkpoint of Training"),
     "no scale": (set_attribute("eeg_scale_", {"$float": "NaN"}), "invalid number"),
     "a method replaced": (set_attribute("predict", 1), "no attribute 'predict' to set"),
     "a class replaced": (set_attribute("__class__", 1), "no attribute '__class__' to set"),
@@ -684,7 +778,21 @@ HOSTILE = {
     "NaN": (lambda content, arrays: '{"schema": NaN}', "NaN is no JSON"),
     "a number too large": (lambda content, arrays: '{"schema": 1e999}', "not finite"),
     "a long number": (lambda content, arrays: f'{{"schema": {"9" * 5000}}}', "64 bits"),
-    "too many values": (lambda content, arrays: f"[{'0,' * 2**21}0]", "more than 1048576 values"),
+    "too many values": (lambda content, arrays: f"[{'0,' * 2**20}0]", "asks for more than"),
+    "strings of a great width": (
+        set_attribute("x_", [{"$strings": [[1], 2**20, ["a"]]}] * 40),
+        "asks for more than",
+    ),
+    "too many objects": (
+        set_attribute("x_", [PCA] * 2**16),
+        "asks for more than",
+    ),
+    "too many layers": (add_layers, "asks for more than"),
+    "a parameter as an attribute": (set_attribute("device", "cpu"), "no attribute 'device' to set"),
+    "a folder as an attribute": (
+        lambda content, arrays: node(content)["attributes"].update(memory="/tmp"),
+        "no attribute 'memory' to set",
+    ),
     "text that is none": (lambda content, arrays: "{", "not the JSON that was saved"),
 }
 
@@ -784,10 +892,11 @@ def test_a_folder_a_pipe_or_nothing_is_no_model(tmp_path):
 
 def test_hostile_sizes_are_refused_in_little_memory(other_process):
     _, errors = other_process
-    assert sorted(errors) == ["branches100000", "branches1000000", "branches10000000", "sparse"]
-    for error in errors.values():
+    branches = ["branches100000", "branches1000000", "branches10000000"]
+    assert sorted(errors) == sorted([*branches, *GREEDY, "sparse"])
+    for name, error in errors.items():
         assert "alloc" not in error
-        assert "memory" not in error
+        assert ("asks for more than 134217728 bytes of memory" in error) == (name in GREEDY)
 
 
 def test_loading_executes_imports_and_unpickles_nothing(fitted, tmp_path):

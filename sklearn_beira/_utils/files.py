@@ -2,16 +2,54 @@
 
 import contextlib
 import os
+import re
 import secrets
+import socket
 import tempfile
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
+
+_DIGEST_SIZE = 16
+# The process that writes a temporary file, so that another can tell whether it still runs.
+_HOST = re.sub(r"\W", "_", socket.gethostname())[:60]
+_TEMPORARY = ".sklearn_beira-{}-{}-{}.tmp"
+
+
+def printable(text: object) -> str:
+    """Return a text in which characters that no terminal or file can show are escaped."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in str(text))
 
 
 def one_line(error: object) -> str:
     """Return the message of an exception without line breaks."""
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """Return a path with the home folder expanded.
+
+    Parameters
+    ----------
+    path : path-like
+        Path.
+
+    Returns
+    -------
+    path : Path
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If it begins with the home folder of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        problem = f"there is no home folder for the path {path}; write it in full."
+        raise ValueError(problem) from None
 
 
 def existing_file(path: str | os.PathLike, role: str) -> Path:
@@ -34,14 +72,22 @@ def existing_file(path: str | os.PathLike, role: str) -> Path:
     ValueError
         If there is no such file.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    path = expanded(path)
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise ValueError(
+            f"The file of the {role} cannot be read: {path} ({error.strerror}); check the path."
+        ) from error
+    if not found:
         raise ValueError(f"The file of the {role} does not exist: {path}; check the path.")
     return path
 
 
 def writable_folder(path: str | os.PathLike, name: str) -> Path:
     """Make a folder if it does not exist, and check that files can be written to it.
+
+    Temporary files of processes that were killed are removed from it.
 
     Parameters
     ----------
@@ -60,17 +106,53 @@ def writable_folder(path: str | os.PathLike, name: str) -> Path:
     ValueError
         If it cannot be made or written to.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for file in folder.glob(_TEMPORARY.format(_HOST, "*", "*")):
+            if not _is_running(int(file.name.split("-")[-2])):
+                file.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
-            f"the {name} folder {folder} cannot be written to ({error.strerror}); give another, "
-            f"or {name}=None."
+            f"the {name} folder {folder} cannot be written to ({error.strerror}); give another."
         ) from error
     return folder
+
+
+def _is_running(pid):
+    if os.name != "posix":  # where signal 0 would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        pass
+    return True
+
+
+@contextlib.contextmanager
+def temporary_file(folder: Path) -> Iterator[BinaryIO]:
+    """Open a new file in a folder, which is removed at the end unless it got another name.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder.
+
+    Yields
+    ------
+    file : binary file
+        Open for reading and writing.
+    """
+    path = Path(folder) / _TEMPORARY.format(_HOST, os.getpid(), secrets.token_hex(6))
+    try:
+        with open(path, "x+b") as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -90,15 +172,14 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     file : binary file
         Open for writing.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary_file(path.parent) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+            sync(file)
+            file.close()  # where open files cannot be renamed
+            Path(file.name).replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary name, or none
         raise
     if os.name == "posix":  # only a synced folder is sure to hold the new name
         folder = os.open(path.parent, os.O_RDONLY)
@@ -106,3 +187,57 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def sync(file: BinaryIO) -> None:
+    """Wait until what was written to a file is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Write a file behind a digest of its name and content.
+
+    Parameters
+    ----------
+    path : Path
+        File; it appears, or replaces another, when it is complete.
+    content : bytes-like
+        Content.
+    """
+    with atomic_write(path) as file:
+        file.write(_digest(path, content))
+        file.write(content)
+
+
+def read_checked(path: Path) -> memoryview:
+    """Read what :func:`write_checked` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    content : memoryview
+        Content.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything but what was written under this name.
+    OSError
+        If it cannot be read.
+    """
+    content = path.read_bytes()
+    known, content = content[:_DIGEST_SIZE], memoryview(content)[_DIGEST_SIZE:]
+    if known != _digest(path, content):
+        raise ValueError("not what was written")
+    return content
+
+
+def _digest(path, content):
+    hashed = blake2b(path.name.encode(errors="surrogateescape"), digest_size=_DIGEST_SIZE)
+    hashed.update(content)
+    return hashed.digest()

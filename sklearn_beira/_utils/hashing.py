@@ -4,8 +4,10 @@ import inspect
 import io
 import pickle
 import sys
+from contextlib import suppress
+from functools import cache
 from hashlib import blake2b
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FunctionType
 
@@ -49,6 +51,24 @@ def versions() -> dict[str, str]:
     names = ("scikit-learn", "numpy", "scipy", "torch", "skorch", "mne")
     # A source tree on sys.path has no metadata.
     return {"sklearn-beira": __version__, **{name: version(name) for name in names}}
+
+
+@cache
+def environment() -> tuple:
+    """Return all versions that stored results depend on, and a digest of our own source.
+
+    The version of a package that is installed from its repository says little about its code.
+    """
+    found = {*versions().items()}
+    for name in ("himalaya", "pyriemann", "skglm"):
+        with suppress(PackageNotFoundError):
+            found.add((name, version(name)))
+    source = blake2b(digest_size=16)
+    package = Path(__file__).parents[1]
+    for file in sorted(package.rglob("*.py")):
+        content = file.read_bytes()
+        source.update(f"{file.relative_to(package)} {len(content)} ".encode() + content)
+    return source.hexdigest(), *sorted(found)
 
 
 class _References(pickle.Pickler):

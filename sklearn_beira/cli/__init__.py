@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, or 2 if the input cannot be used.
+        0, 2 if the input cannot be used, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parse(argv)
@@ -33,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         run(args)
+    except KeyboardInterrupt:
+        print("stopped: no report was written", file=sys.stderr)
+        return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import fill
 
@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .. import baselines
+from .._utils.files import atomic_write, printable, temporary_file
 from ..eeg import EEGFilter, Windower
 from ..evaluation import BlockedKFold, compare
 from ..inspection import read_branches
@@ -42,13 +43,14 @@ def run(args) -> None:
         Parsed options.
     """
     output = Path(args.output)
-    if not output.resolve().parent.is_dir():
-        raise ValueError(f"the folder of --output {output} does not exist; make it first.")
+    _check_output(output)
     window = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     notes = []
     with _collect(notes):
         data = get_data(args, tmin=-sum(window))
     X, y = data.X, data.y
+    # Names of files may hold bytes that are no text.
+    data.text, data.title = printable(data.text), printable(data.title)
     _say(data.text, *notes)  # before hours are spent on data that need a fix
     n_shown = len(notes)
     cv = BlockedKFold(args.folds, gap=sum(window))
@@ -69,10 +71,12 @@ def run(args) -> None:
         comparison, X, model=final, branches=branches, drawn=["BEIRA", "ridge"],
         extractor=data.extractor, ceiling=data.ceiling, files=data.files,
         data="\n\n".join([data.text, *notes[:n_shown]]), protocol=_protocol(args, window),
-        code=script(args, data, eeg_filter, window, HISTORY), command=args.command,
+        code=printable(script(args, data, eeg_filter, window, HISTORY)),
+        command=printable(args.command),
         title=f"EEG to BOLD: {data.title}",
     )  # fmt: skip
-    report.save(output, overwrite=True, open_browser=False, verbose="error")
+    with atomic_write(output) as file:  # the old report stays until the new one is complete
+        report.save(file.name, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
 
 
@@ -122,6 +126,18 @@ def _protocol(args, window):
         f"volume."
     )
     return f"{folds}\n\n{beira}\n\n{_BASELINES}"
+
+
+def _check_output(path):
+    """Refuse what cannot be written, before hours are spent on it."""
+    if path.suffix not in (".html", ".htm") or path.is_dir():
+        raise ValueError(f"--output {path} is no HTML file; give a name that ends in .html.")
+    if not path.resolve().parent.is_dir():
+        raise ValueError(f"the folder of --output {path} does not exist; make it first.")
+    with suppress(FileNotFoundError):
+        path.stat()  # fails for a name that is too long
+    with temporary_file(path.parent):
+        pass
 
 
 def _say(*paragraphs):

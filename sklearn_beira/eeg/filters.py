@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.hashing import environment
 from .._utils.mne_log import quiet_mne
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
@@ -327,7 +328,8 @@ def _filter_recording(X, k, steps, folder):
     """Filter one continuous recording, or get the result from the folder or the cache."""
     token = f"{X.tokens[k]}|{sorted(steps.items())}"
     if folder is not None:
-        return _filter_to_folder(X, k, steps, recording_path(folder, token))
+        # What MNE computes depends on its version, and files outlive it.
+        return _filter_to_folder(X, k, steps, recording_path(folder, f"{token}{environment()}"))
     result = cache.results.get(token)
     if result is None:
         result = _filter(X.recordings[k], X.info, steps)
@@ -348,7 +350,10 @@ def _filter_to_folder(X, k, steps, path):
 
 def _filter(data, info, steps):
     with quiet_mne():
-        raw = mne.io.RawArray(data, info, copy="both")
+        # MNE filters in place. It takes an array of an unpickled dtype for a copy of its own.
+        own = np.empty(data.shape)
+        own[:] = data
+        raw = mne.io.RawArray(own, info, copy="info")
         # Projectors that have not been applied refer to the EEG before filtering.
         raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
         _filter_raw(raw, **steps)

@@ -2,15 +2,20 @@
 
 import math
 import os
-import tempfile
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
 import joblib
 import numpy as np
 
+from .._utils.files import expanded, one_line, sync, temporary_file, writable_folder
+
 # Samples copied at a time.
 _CHUNK = 2**16
+_DIGEST_SIZE = 16
+# Size and date of the files that were checked, by path.
+_checked = {}
 
 
 class RecordingFile:
@@ -153,32 +158,62 @@ def recording_path(folder, token):
     Returns
     -------
     path : Path
-        File in the folder, which is created if needed.
+        File in the folder.
     """
     name = blake2b(token.encode(), digest_size=16).hexdigest()
-    return _made(folder) / f"{name}.npy"
+    return expanded(folder) / f"{name}.npy"
 
 
 def find_recording(path):
-    """Open a recording that was written before; None if there is no readable file."""
+    """Open a recording that was written before.
+
+    A file ends with a digest of its name and content, which is checked once per process.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+
+    Returns
+    -------
+    recording : memmap or None
+        None if there is no file.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold what was written under this name.
+    """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        stamp, recording = _stamp(path), np.load(path, mmap_mode="r", allow_pickle=False)
+        if _checked.get(path) != stamp:
+            with open(path, "rb") as file:
+                file.seek(-_DIGEST_SIZE, os.SEEK_END)
+                if file.read() != _digest(path, recording):
+                    raise ValueError("its content has changed")
+            _checked[path] = stamp
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"the file of a recording is damaged: {path} ({one_line(error)}); delete it, so that "
+            f"it is written again."
+        ) from error
+    return recording
 
 
 def write_recording(folder, shape, dtype, pieces, name):
-    """Write a recording piece by piece, and rename the file when it is complete.
+    """Write a recording piece by piece; the file appears when it is complete.
 
     Parameters
     ----------
     folder : path-like
         Folder.
-    shape : tuple of int, (n_channels, n_times)
+    shape : tuple of int, (n_channels, n_times) or (n, n_channels, n_times)
         Shape.
     dtype : dtype
         Type of the numbers.
-    pieces : iterable of ndarray, each of shape (n_channels, n_some)
+    pieces : iterable of ndarray, each of shape (n_channels, n_some) or (n, n_some, n_times)
         The recording, from its start to its end.
     name : callable
         Takes the complete memory map and returns the path of the file.
@@ -188,25 +223,50 @@ def write_recording(folder, shape, dtype, pieces, name):
     recording : memmap
         Memory map of the file.
     """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=_made(folder), suffix=".tmp")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    os.close(handle)
-    try:
-        shape = tuple(map(int, shape))  # NumPy cannot read a header with its own integers
-        whole = fill(np.lib.format.open_memmap(temporary, "w+", dtype, shape), pieces)
-        whole.flush()
-        path = Path(name(whole))
-        # The first file stays: other processes may have opened it, and check its date.
-        try:
-            os.link(temporary, path)
-        except OSError:
-            if find_recording(path) is None:  # damaged, or the disk has no links
-                Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    folder, dtype = writable_folder(folder, "recordings"), np.dtype(dtype)
+    shape = tuple(map(int, shape))  # NumPy cannot read a header with its own integers
+    step, start = dtype.itemsize * math.prod(shape[2:]), 0
+    with temporary_file(folder) as file:
+        # Not through a memory map, which ends the process where the disk is full.
+        with _naming(folder):
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            first = file.tell()
+        for piece in pieces:
+            with _naming(folder):
+                for k, row in enumerate(piece):
+                    file.seek(first + (k * shape[1] + start) * step)
+                    file.write(np.ascontiguousarray(row, dtype))
+            start += piece.shape[1]
+        with _naming(folder):
+            file.flush()
+            whole = np.load(file.name, mmap_mode="r", allow_pickle=False)
+            path = Path(name(whole))
+            file.seek(0, os.SEEK_END)
+            file.write(_digest(path, whole))
+            sync(file)
+            file.close()
+            _put_in_place(file.name, path)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+@contextmanager
+def _naming(folder):
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"recordings cannot be written to the folder {folder} ({error.strerror}); use another."
+        ) from error
+
+
+def _put_in_place(temporary, path):
+    # The first file stays: other processes may have opened it, and check its date.
+    try:
+        os.link(temporary, path)
+    except OSError:
+        if find_recording(path) is None:  # the disk has no links
+            Path(temporary).replace(path)
 
 
 def fill(whole, pieces):
@@ -224,19 +284,12 @@ def in_pieces(array):
         yield array[:, start : start + _CHUNK]
 
 
-def _made(folder):
-    folder = Path(folder).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return folder
-
-
-def _unwritable(folder, error):
-    return ValueError(
-        f"recordings cannot be written to the folder {folder} ({error.strerror}); use another."
-    )
+def _digest(path, recording):
+    head = f"{path.name}{recording.dtype.str}{recording.shape}"
+    hashed = blake2b(head.encode(), digest_size=_DIGEST_SIZE)
+    for row in recording:
+        hashed.update(np.ascontiguousarray(row))
+    return hashed.digest()
 
 
 def _stamp(path):

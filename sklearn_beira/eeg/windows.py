@@ -17,6 +17,7 @@ from .._utils.warn import warn_user
 from .recordings import (
     RecordingFile,
     content_digest,
+    find_recording,
     held,
     in_pieces,
     opened,
@@ -453,16 +454,14 @@ class EEGWindows:
         if self.epoched:
             eeg = self.recordings
             path = recording_path(folder, joblib.hash(eeg))
-            eeg = write_recording(folder, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _: path)
+            eeg = _in_file(eeg, path)
             return self.with_recordings(eeg, self.info, sfreq=self._sfreq)
         recordings = list(self._recordings)
         for k in np.unique(self.groups):
             if not isinstance(recordings[k], RecordingFile):
                 eeg = recordings[k]
                 path = recording_path(folder, f"{self.tokens[k]}{eeg.dtype}{eeg.shape}")
-                recordings[k] = write_recording(
-                    folder, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _, path=path: path
-                )
+                recordings[k] = _in_file(eeg, path)
         return self.with_recordings(recordings, self.info, self.tokens)
 
     def stretches(self) -> list[tuple[int, int, int]]:
@@ -639,6 +638,13 @@ class EEGWindows:
         rows = {**self._facts(), "Memory": memory}
         body = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
         return f"<table><caption>EEGWindows</caption>{body}</table>"
+
+
+def _in_file(eeg, path):
+    found = find_recording(path)
+    if found is not None:
+        return found
+    return write_recording(path.parent, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _: path)
 
 
 # -- checks -------------------------------------------------------------------------------------

@@ -3,20 +3,20 @@
 import html
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
-from .._utils.files import atomic_write, writable_folder
+from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
+from .._utils.store import ResultStore, load_arrays
 from .._utils.warn import noting, warn_user
 from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
-from .cross_validation import ResultStore, check_models, may_select, predict_all
+from .cross_validation import check_models, may_select, predict_all
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
@@ -238,12 +238,23 @@ class Comparison:
         -------
         comparison : Comparison
             The same numbers, to the last bit.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds anything but what :meth:`to_folder` writes.
         """
-        folder = Path(path).expanduser()
-        if not (folder / "comparison.json").is_file():
+        folder = expanded(path)
+        try:
+            return cls._read(folder)
+        except Exception as error:  # whatever the files may do to the readers
             raise ValueError(
-                f"{folder} holds no comparison; give a folder that Comparison.to_folder wrote."
-            )
+                f"{folder} holds no comparison ({one_line(error)[:200]}); give a folder that "
+                f"Comparison.to_folder wrote."
+            ) from error
+
+    @classmethod
+    def _read(cls, folder):
         facts = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
         table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
         if facts["dtypes"]["model"] == "object":
@@ -252,7 +263,7 @@ class Comparison:
             if kind.startswith("float"):
                 table[name] = [float(value or "nan") for value in table[name]]
         table = table.astype(facts["dtypes"])
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        with load_arrays(folder / "arrays.npz") as arrays:
             rows = [_with_objects(arrays[f"row_{k}"]) for k in range(len(facts["row_names"]))]
             if len(rows) > 1:
                 index = pd.MultiIndex.from_arrays(rows, names=facts["row_names"])

@@ -2,8 +2,6 @@
 
 import json
 import time
-import zipfile
-import zlib
 from concurrent.futures import CancelledError
 
 import numpy as np
@@ -22,8 +20,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from tqdm import tqdm
 
 from .._utils.estimators import is_search
-from .._utils.files import atomic_write, writable_folder
-from .._utils.hashing import digest, versions
+from .._utils.interrupts import interrupts
 from .._utils.warn import warn_user
 
 # How often workers may die with data that others wait for before the run fails.
@@ -78,10 +75,13 @@ def fit_predict(model, study, y, fold):
     """
     train, test = study.folds[fold]
     target = y[train] if y.shape[1] > 1 else y[train, 0]
-    started = time.perf_counter()
-    fitted = clone(model).fit(_safe_indexing(study.X, train), target)
-    seconds = time.perf_counter() - started
-    y_pred = np.asarray(fitted.predict(_safe_indexing(study.X, test)), dtype=np.float64)
+    with interrupts() as came:  # some models take Ctrl-C for the end of their training
+        started = time.perf_counter()
+        fitted = clone(model).fit(_safe_indexing(study.X, train), target)
+        seconds = time.perf_counter() - started
+        y_pred = np.asarray(fitted.predict(_safe_indexing(study.X, test)), dtype=np.float64)
+    if came:
+        raise KeyboardInterrupt
     chosen = getattr(fitted, "best_params_", {})
     params = json.dumps(chosen, default=str, sort_keys=True) if chosen else ""
     return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
@@ -131,13 +131,13 @@ def predict_all(models, study, store, n_jobs, verbose):
     """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
-    data = store.key(study.X, study.y, versions())
+    data = store.key(study.X, study.y)
     waiting = []
     for name, model in models.items():
         unfitted = clone(model)  # an earlier fit must not change the key
         for k, (train, test) in enumerate(study.folds):
             key = store.key(data, unfitted, train, test)
-            found = store.get(key)
+            found = store.get(key, len(test))
             if found is None:
                 waiting.append((name, k, key))
             else:
@@ -184,42 +184,6 @@ def run_tasks(tasks, n_jobs, description, verbose):
                 lost += 1
                 if lost > _MOST_LOST:
                     raise
-
-
-class ResultStore:
-    """Finished results on disk, one file each, so that a killed run can continue.
-
-    Parameters
-    ----------
-    folder : path-like or None
-        Folder, which is made if it does not exist; None keeps nothing.
-    """
-
-    def __init__(self, folder):
-        self.folder = None if folder is None else writable_folder(folder, "cache")
-
-    def key(self, *parts):
-        """Return a name for what a result depends on; "" if nothing is kept."""
-        return "" if self.folder is None else digest(*parts)
-
-    def get(self, key):
-        """Read a result; None if there is none, or a damaged one."""
-        if self.folder is None:
-            return None
-        damaged = (ValueError, KeyError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
-        try:
-            with open(self.folder / f"{key}.npz", "rb") as file:
-                found = np.load(file, allow_pickle=False)
-                return found["values"], json.loads(str(found["facts"]))
-        except (OSError, *damaged):
-            return None
-
-    def put(self, key, values, facts):
-        """Write a result; the file appears when it is complete."""
-        if self.folder is None:
-            return
-        with atomic_write(self.folder / f"{key}.npz") as file:
-            np.savez(file, values=values, facts=json.dumps(facts))
 
 
 # -- traits of models -----------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from joblib import delayed
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
+from .._utils.store import ResultStore
 from .._utils.warn import warn_user
 from .assumptions import (
     check_alike,
@@ -22,7 +22,6 @@ from .assumptions import (
     kpss,
 )
 from .cross_validation import (
-    ResultStore,
     check_models,
     has_independent_targets,
     out_of_fold,
@@ -471,12 +470,12 @@ def refit_draws(model, study, y_pred, draws, run):
     """
     store, n_rois, rows = run["store"], study.y.shape[1], study.tested
     beside = _draws_side_by_side(n_rois) if has_independent_targets(model) else 1
-    shared = store.key(clone(model), study.X, study.folds, study.blocks, versions())
+    shared = store.key(clone(model), study.X, study.folds, study.blocks)
     results, waiting = {}, []
     for part in _chunks(draws.n_surrogates, beside):
         bold = np.concatenate([draws.bold(k) for k in part], axis=1)
         key = store.key(shared, bold)
-        found = store.get(key)
+        found = store.get(key, len(part) * n_rois)
         results[part.start] = None if found is None else found[0]
         if found is None:
             waiting.append((part.start, key, bold))

@@ -11,9 +11,10 @@ from sklearn.utils import _safe_indexing
 
 from .._utils.estimators import is_search, last_step
 from .._utils.numbers import standardize
+from .._utils.store import ResultStore
 from ..eeg.rows import recordings_and_times
 from ..eeg.windows import EEGWindows
-from .cross_validation import ResultStore, check_models, predict_all
+from .cross_validation import check_models, predict_all
 from .leakage import check_folds
 from .metrics import block_correlation, r_interval, r_p_value, score_regions
 from .study import make_study

@@ -9,10 +9,12 @@ from sklearn.utils import Bunch
 
 from ..exceptions import ModelFileError
 from .allowed import find_class, find_function
-from .encode import MAX_DEPTH, OF_THE_MACHINE, parameters
+from .encode import MAX_DEPTH, of_the_machine, parameters
 from .file import ModelFile, require
 from .schema import SCHEMA, upgrade
 
+# Memory that a fitted estimator takes without its arrays, in bytes.
+_OBJECT = 2**12
 _SCALARS = [np.dtype(kind).name for kind in "?bBhHiIqQefd"]
 
 
@@ -27,12 +29,18 @@ class Decoder:
         Classes that the caller allows.
     schema : int
         Version of the format that the trees have.
+
+    Attributes
+    ----------
+    left_out : list of str
+        Settings of the tree that belong to the machine of its author, and are not used.
     """
 
     def __init__(self, file: ModelFile, classes: dict[str, type], schema: int = SCHEMA):
         self.file = file
         self.classes = classes
         self.schema = schema
+        self.left_out = []
         self._unused = set(file.arrays)
 
     def decode_model(self, tree: object) -> BaseEstimator:
@@ -129,9 +137,9 @@ class Decoder:
         require(valid, "it holds an array of strings of another shape than it says")
         if width is None:
             return np.array(values, dtype=object).reshape(shape)
-        longest, most = max(map(len, values), default=0), 2**26 // max(len(values), 1)
-        valid = type(width) is int and longest <= width <= most
+        valid = type(width) is int and max(map(len, values), default=0) <= width
         require(valid, "it holds an array of strings of another width than it says")
+        self.file.spend(4 * width * max(len(values), 1))
         return np.array(values, dtype=f"<U{width}").reshape(shape)
 
     def _read_float(self, content, depth):
@@ -164,18 +172,21 @@ class Decoder:
         valid = issubclass(cls, (BaseEstimator, BaseCrossValidator))
         require(valid, f"{cls.__name__} is no estimator")
         content = upgrade(content, self.schema, self.classes)
-        params, attributes = content["params"], content["attributes"]
-        for name in set(params) - set(parameters(cls)):
+        params, attributes, known = content["params"], content["attributes"], parameters(cls)
+        self.file.spend(_OBJECT)
+        for name in set(params) - set(known):
             raise ModelFileError(f"{cls.__name__} has no parameter {name[:40]!r}")
-        for name in OF_THE_MACHINE:
-            problem = f"it sets {name} of {cls.__name__}, which no saved model does"
-            require(params.get(name) is None, problem)
         for name in attributes:
-            # An attribute may not replace a method.
-            valid = name.isidentifier() and not name.startswith("__") and not hasattr(cls, name)
+            # An attribute may not replace a method or a checked parameter.
+            valid = name.isidentifier() and not name.startswith("__")
+            valid = valid and not hasattr(cls, name) and name not in known
             require(valid, f"{cls.__name__} has no attribute {name[:40]!r} to set")
-        params = {k: self.decode(v, depth + 1) for k, v in params.items()}
-        attributes = {k: self.decode(v, depth + 1) for k, v in attributes.items()}
+        if content["class"] == "CustomNetwork" and isinstance(params.get("params"), dict):
+            params = {**params, "params": self._portable(cls, params["params"])}
+        params, attributes = (
+            {k: self.decode(v, depth + 1) for k, v in self._portable(cls, values).items()}
+            for values in (params, attributes)
+        )
         # Given values of a stranger, constructors and checks may raise errors of any kind.
         try:
             value = cls(**params)
@@ -193,6 +204,13 @@ class Decoder:
         except Exception as error:
             raise ModelFileError(f"{cls.__name__} cannot be made from it ({error})") from error
         return value
+
+    def _portable(self, cls, values):
+        """Leave out what belongs to the machine of the author."""
+        kept = {name: value for name, value in values.items() if not of_the_machine(name)}
+        lost = [name for name in values if name not in kept and values[name] is not None]
+        self.left_out += [f"{name[:40]} of {cls.__name__}" for name in lost]
+        return kept
 
     def _find(self, find, name, *args):
         require(isinstance(name, str), "it names a class or function by another type than a string")

@@ -19,6 +19,7 @@ one key that begins with a dollar sign:
 
 import inspect
 import math
+import re
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -30,8 +31,17 @@ from .allowed import name_class, name_function
 from .file import storable
 
 MAX_DEPTH = 60
-# They describe how one machine computes. From a file, they could fill disks or start processes.
-OF_THE_MACHINE = ("checkpoint", "memory", "n_jobs")
+# Parameters that describe how one machine computes, and where it reads and writes. A file does not
+# hold them, nor is it asked: it could fill disks, start processes, or send EEG to a folder.
+_OF_THE_MACHINE = re.compile(
+    r"n_jobs|pre_dispatch"
+    r"|(.*_)?(cache|checkpoint|dir|directory|file|filename|folder|location|memory|path)s?"
+)
+
+
+def of_the_machine(name: str) -> bool:
+    """Tell whether a parameter or an attribute, by its name, belongs to one machine."""
+    return _OF_THE_MACHINE.fullmatch(name.strip("_")) is not None
 
 
 class Encoder:
@@ -145,9 +155,11 @@ class Encoder:
         return {"$array": [self.array(kept.reshape([value.shape[a] for a in axes]), where), axes]}
 
     def _object(self, value, name, where, depth):
-        params = {p: getattr(value, p) for p in parameters(type(value))}
-        params |= {p: None for p in OF_THE_MACHINE if p in params}
-        attributes = {a: v for a, v in vars(value).items() if a not in params}
+        names = parameters(type(value))
+        params = _portable({p: getattr(value, p) for p in names})
+        if name == "CustomNetwork":
+            params["params"] = params["params"] and _portable(params["params"])
+        attributes = _portable({a: v for a, v in vars(value).items() if a not in names})
         tree = {"class": name}
         if name == "BEIRARegressor":
             from .network import describe_network, plain_attributes
@@ -163,6 +175,10 @@ def parameters(cls: type) -> list[str]:
     """Return the names of the parameters of a constructor, in their order."""
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     return [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
+
+
+def _portable(values):
+    return {name: value for name, value in values.items() if not of_the_machine(name)}
 
 
 def _refusal(value, where):

@@ -16,11 +16,13 @@ from typing import BinaryIO
 import numpy as np
 from safetensors.numpy import save
 
-from .._utils.files import atomic_write
+from .._utils.files import atomic_write, expanded
 from ..exceptions import ModelFileError
 
-MAX_HEADER = 32 * 2**20  # bytes
-MAX_VALUES = 2**20  # in a JSON text
+# Bytes of memory that a file may ask for beside its arrays, which it has to hold itself, and what
+# a character and a value of JSON take.
+BUDGET = 2**27
+_CHARACTER, _VALUE = 8, 2**8
 _CHUNK = 2**20
 _TEXT, _DIGEST = "sklearn_beira", "blake2b"
 _DTYPES = {
@@ -49,15 +51,16 @@ class ModelFile:
     """
 
     def __init__(self, file: BinaryIO, max_bytes: int):
-        self._file = file
+        self._file, self._left = file, BUDGET
         n_bytes = file.seek(0, os.SEEK_END)
         problem = f"it has {n_bytes} bytes, more than max_bytes={max_bytes}; if you trust it, "
         require(n_bytes <= max_bytes, f"{problem}pass a larger max_bytes")
         file.seek(0)
         n_header = int.from_bytes(file.read(8), "little")
         problem = "it is no safetensors file, or truncated: its header does not fit in it"
-        require(n_bytes >= 8 and 0 < n_header <= min(MAX_HEADER, n_bytes - 8), problem)
-        header = parse_json(file.read(n_header), "header")
+        require(n_bytes >= 8 and 0 < n_header <= n_bytes - 8, problem)
+        self.spend(_CHARACTER * n_header)
+        header = self.parse_json(file.read(n_header), "header")
         metadata = header.pop("__metadata__", None) if isinstance(header, dict) else None
         valid = isinstance(metadata, dict) and isinstance(metadata.get(_TEXT), str)
         require(valid, "it holds no model of sklearn_beira")
@@ -78,6 +81,17 @@ class ModelFile:
         require(stop == n_bytes, f"it is truncated or has something appended: {problem}")
         valid = metadata.get(_DIGEST) == digest(self.text, self.arrays, self._chunks)
         require(valid, "its content is not what was saved: the checksum differs")
+
+    def spend(self, n_bytes: int) -> None:
+        """Count memory that the file asks for, and refuse it once this is more than allowed."""
+        self._left -= n_bytes
+        require(self._left >= 0, f"it asks for more than {BUDGET} bytes of memory, arrays excluded")
+
+    def parse_json(self, text: str | bytes, what: str) -> object:
+        """Parse JSON from the file, as :func:`parse_json` does."""
+        # Each value but the first follows one of these characters.
+        self.spend(_VALUE * sum(map(text.count, b",[{" if isinstance(text, bytes) else ",[{")))
+        return parse_json(text, what)
 
     def read(self, name: str) -> np.ndarray:
         """Read an array."""
@@ -192,14 +206,11 @@ def parse_json(text: str | bytes, what: str) -> object:
     Raises
     ------
     ModelFileError
-        If the text is not JSON, repeats a key, is nested too deeply, or holds NaN, numbers that do
-        not fit into 64 bits, or too many values.
+        If the text is not JSON, repeats a key, is nested too deeply, or holds NaN or numbers that
+        do not fit into 64 bits.
     """
     try:
         text = text.decode() if isinstance(text, bytes) else text
-        # Each value but the first follows one of these characters, so this bounds the memory.
-        if sum(map(text.count, ",[{")) > MAX_VALUES:
-            raise ValueError(f"more than {MAX_VALUES} values")
         return json.loads(
             text,
             object_pairs_hook=_unique_keys,
@@ -255,11 +266,11 @@ def check_path(path: str | os.PathLike) -> Path:
     TypeError
         If it is not a path.
     ValueError
-        If it has no file name.
+        If it has no file name, or the home folder of nobody.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a path, got {type(path).__name__}.")
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.name:
         raise ValueError(f"path {str(path)!r} is a folder; give the name of a file in it.")
     return path

@@ -12,7 +12,8 @@ from .file import require
 
 # Far above any useful size, far below sizes that take long to compute with.
 _MAX_SIZE = 10**7
-_MAX_LENGTH = 10**4
+# Memory that a layer takes without its weights, in bytes.
+_LAYER = 2**14
 
 
 def describe_network(model: BEIRARegressor, encoder, where: str) -> dict | None:
@@ -103,7 +104,7 @@ def add_network(model: BEIRARegressor, tree: dict | None, decoder) -> None:
         require(_is_of_the_optimizer(name), problem)
     if "architecture_" not in vars(model):  # schema 1
         model.architecture_ = check_architecture(model.architecture)
-    sizes = _sizes(model, n_weights=len(weights))
+    sizes = _sizes(model, decoder.file, n_weights=len(weights))
     # Without memory first: until the weights are known to have these sizes, they are a claim.
     with torch.device("meta"):
         expected = model.architecture_.make_network(*sizes, n_times).state_dict()
@@ -131,7 +132,7 @@ def add_network(model: BEIRARegressor, tree: dict | None, decoder) -> None:
         model.history_.extend(epochs)
 
 
-def _sizes(model, n_weights):
+def _sizes(model, file, n_weights):
     """Return the numbers of channels and regions, once all sizes of the network are bounded."""
     kind = type(model.architecture_)
     require(issubclass(kind, Architecture), f"its architecture is a {kind.__name__}")
@@ -139,16 +140,18 @@ def _sizes(model, n_weights):
     n_channels, n_rois = model.n_features_in_, len(model.target_mean_)
     valid = model.target_mean_.shape == model.target_scale_.shape == (n_rois,)
     require(valid, "its regions have no mean and standard deviation each")
-    _check_sizes([n_channels, n_rois, *params.values(), *(params.get("params") or {}).values()])
+    sizes = [n_channels, n_rois, *params.values(), *(params.get("params") or {}).values()]
+    _check_sizes(sizes, file)
+    file.spend(_LAYER * n_weights)
     require(params.get("n_blocks", 0) <= n_weights, "its network has more blocks than weights")
     return n_channels, n_rois
 
 
-def _check_sizes(values):
+def _check_sizes(values, file):
     for value in values:
         if isinstance(value, (list, tuple)):
-            require(len(value) <= _MAX_LENGTH, "its network has too many layers")
-            _check_sizes(value)
+            file.spend(_LAYER * len(value))
+            _check_sizes(value, file)
         elif isinstance(value, (int, float)):
             require(abs(value) <= _MAX_SIZE, f"its network has a size of {value}")
 

@@ -18,14 +18,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, is_search
-from .._utils.files import one_line
+from .._utils.files import one_line, printable
 from .._utils.hashing import versions
 from .._utils.warn import warn_user
 from ..exceptions import ModelFileError
 from .allowed import check_classes
 from .decode import Decoder
 from .encode import Encoder
-from .file import ModelFile, check_path, parse_json, require, to_bytes, write_file
+from .file import ModelFile, check_path, require, to_bytes, write_file
 from .schema import SCHEMA
 
 # Packages whose fitted attributes the file holds, and whose new versions may read them differently.
@@ -65,7 +65,8 @@ def save_model(
 
     Notes
     -----
-    ``memory``, ``checkpoint`` and ``n_jobs`` are not saved, because they belong to one machine.
+    Parameters that belong to one machine are not saved: ``n_jobs`` and those that name a file or a
+    folder, such as ``memory``, ``checkpoint`` and ``folder``.
 
     Examples
     --------
@@ -138,31 +139,39 @@ def load_model(
     Warns
     -----
     UserWarning
-        If the model was saved with another version of scikit-learn or sklearn-beira.
+        If the model was saved with another version of scikit-learn or sklearn-beira, or if the file
+        sets what belongs to one machine, such as a folder, which is left out.
 
     See Also
     --------
     save_model : Save a model.
     """
-    path, classes = check_path(path), check_classes(classes)
-    model, metadata = _read(path, lambda file: _load(file, max_bytes, classes))
+    classes = check_classes(classes)
+    model, metadata, left_out = _read(path, lambda file: _load(file, max_bytes, classes))
+    if left_out:
+        warn_user(
+            f"the file sets {', '.join(left_out[:5])}, but such settings belong to one machine and "
+            f"were left out; set your own with set_params."
+        )
     for name in _OWNERS_OF_ATTRIBUTES:
         saved, here = metadata.get("versions", {}).get(name), versions()[name]
         if saved != here:
             warn_user(
-                f"the model was saved with {name} {str(saved)[:40]}, but this is {here}; compare "
-                f"its predictions with known ones before you use it."
+                f"the model was saved with {name} {printable(saved)[:40]}, but this is {here}; "
+                f"compare its predictions with known ones before you use it."
             )
     return model
 
 
-def read_metadata(path: str | os.PathLike) -> dict:
+def read_metadata(path: str | os.PathLike, *, max_bytes: int = 2**31) -> dict:
     """Read the metadata of a saved model, without loading the model.
 
     Parameters
     ----------
     path : path-like
         File to read.
+    max_bytes : int
+        Largest file to read.
 
     Returns
     -------
@@ -174,20 +183,21 @@ def read_metadata(path: str | os.PathLike) -> dict:
     Raises
     ------
     ModelFileError
-        A ValueError, if the file is missing, damaged, not a model, or in a newer version of the
-        format.
+        A ValueError, if the file is missing, damaged, not a model, in a newer version of the
+        format, or larger than ``max_bytes``.
     """
-    return _read(check_path(path), lambda file: _parse(ModelFile(file, 2**63))["facts"])
+    return _read(path, lambda file: _parse(ModelFile(file, max_bytes))["facts"])
 
 
 def _read(path, read):
-    if not path.is_file():  # reading a pipe would never end
-        raise ModelFileError(f"{path} does not exist or is not a file; check the path.")
     try:
+        path = check_path(path)
+        if not path.is_file():  # reading a pipe would never end
+            raise ModelFileError("it does not exist or is not a file; check the path")
         with open(path, "rb") as file:
             return read(file)
-    except ModelFileError as error:
-        reason = one_line(error)[:500]  # it may quote the file at any length
+    except ValueError as error:
+        reason = one_line(error)[:500].rstrip(".")  # it may quote the file at any length
         raise ModelFileError(f"{path} cannot be loaded: {reason}.") from error
     except OSError as error:
         raise ModelFileError(
@@ -198,16 +208,17 @@ def _read(path, read):
 def _load(file, max_bytes, classes):
     file = ModelFile(file, max_bytes)
     content = _parse(file)
-    model = Decoder(file, classes, content["schema"]).decode_model(content["model"])
+    decoder = Decoder(file, classes, content["schema"])
+    model = decoder.decode_model(content["model"])
     try:
         check_is_fitted(model)
     except Exception as error:  # a pipeline asks its last step, which may raise anything
         raise ModelFileError(f"it holds a model that is not fitted ({error})") from error
-    return model, content["facts"]
+    return model, content["facts"], decoder.left_out
 
 
 def _parse(file):
-    content = parse_json(file.text, "text")
+    content = file.parse_json(file.text, "text")
     schema = content.get("schema") if isinstance(content, dict) else None
     require(type(schema) is int and schema >= 1, "it does not say its version of the format")
     require(

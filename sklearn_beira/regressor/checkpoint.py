@@ -4,15 +4,14 @@ import copy
 import io
 import json
 import time
-from hashlib import blake2b
 from numbers import Real
 
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from .._utils.files import atomic_write, one_line, writable_folder
-from .._utils.hashing import digest, versions
+from .._utils.files import one_line, read_checked, writable_folder, write_checked
+from .._utils.hashing import digest, environment
 from .._utils.warn import warn_user
 
 # Seconds between two states on disk, the most that a kill costs.
@@ -34,7 +33,6 @@ _STOP = {
     "best_model_weights_": dict | None,
     "best_epoch_": int,
 }
-_DIGEST_SIZE = 16
 
 
 class Checkpoint(Callback):
@@ -52,7 +50,7 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, folder, *parts):
-        name = f"{digest(versions(), *parts)}.pt"
+        name = f"{digest(environment(), *parts)}.pt"
         self.path = writable_folder(folder, "checkpoint") / name
         self.state, self.finished = None, False
         self._written = time.monotonic()
@@ -109,6 +107,8 @@ class Checkpoint(Callback):
 
     def on_train_end(self, net, **kwargs):
         """Save the last state, unless Ctrl-C ended the training."""
+        if net.interrupts:
+            return
         stop = _early_stopping(net)
         stopped = stop is not None and stop.misses_ == stop.patience
         if not self.finished and (stopped or len(net.history_) >= net.max_epochs):
@@ -130,10 +130,8 @@ class Checkpoint(Callback):
         try:
             content = io.BytesIO()
             torch.save(state, content)
-            with atomic_write(self.path) as file:
-                # torch does not notice a bit that has changed on the disk.
-                file.write(_digest(content.getbuffer()))
-                file.write(content.getbuffer())
+            # torch does not notice a bit that has changed on the disk.
+            write_checked(self.path, content.getbuffer())
         except (OSError, RuntimeError) as error:  # torch wraps those of its writer
             warn_user(
                 f"the state of the training cannot be written to {self.path} ({one_line(error)}); "
@@ -143,11 +141,7 @@ class Checkpoint(Callback):
 
 
 def _read(path):
-    content = path.read_bytes()
-    known, content = content[:_DIGEST_SIZE], memoryview(content)[_DIGEST_SIZE:]
-    if known != _digest(content):
-        raise ValueError("not what was written")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(read_checked(path)), map_location="cpu", weights_only=True)
     _check_entries(state, _STATE)
     if state["stop"] is not None:
         _check_entries(state["stop"], _STOP)
@@ -192,10 +186,6 @@ def _take_a_step(net):
     for parameter in net.module_.parameters():
         parameter.grad = torch.zeros_like(parameter)
     net.optimizer_.step(lambda: torch.zeros(()))  # some ask for the loss
-
-
-def _digest(content):
-    return blake2b(content, digest_size=_DIGEST_SIZE).digest()
 
 
 def _early_stopping(net):

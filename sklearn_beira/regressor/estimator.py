@@ -19,7 +19,7 @@ from .architectures import ARCHITECTURES, Architecture, Autoencoder, check_archi
 from .batches import eeg_scale
 from .checkpoint import Checkpoint
 from .closed_form import fit_closed_form
-from .nets.devices import resolve_device
+from .nets.devices import resolve_device, use_own_threads
 from .prediction import estimate_bold
 from .random_numbers import PrivateRandomNumbers
 from .skorch_net import train_network
@@ -73,6 +73,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         Losses of all epochs. Exists only after training by gradients.
     architecture_ : Architecture
         The architecture used.
+    interrupted_ : bool
+        Whether Ctrl-C ended the training, so that the weights are only the best until then.
     device_ : str
         Device used.
     eeg_scale_ : float
@@ -114,8 +116,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
     become the branches.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
-    the same machine, in processes and in threads. Ctrl-C ends a training by gradients and keeps the
-    best weights so far. A ``fit`` that fails leaves the model as it was.
+    the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.
+    Ctrl-C in a training by gradients raises KeyboardInterrupt as well, but the model keeps the best
+    weights so far and can predict.
 
     References
     ----------
@@ -189,14 +192,21 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             the validation.
         TypeError
             If the network of a :class:`CustomNetwork` cannot be made from its parameters.
+        KeyboardInterrupt
+            After Ctrl-C. A training by gradients keeps the best weights so far (``interrupted_``).
         """
         # A copy is fitted: if that fails, the model stays as it was.
         self.__dict__ = vars(copy.copy(self)._fit(X, y, pretrained))
+        if self.interrupted_:
+            raise KeyboardInterrupt(
+                "the training was stopped; the model keeps the best weights so far (interrupted_)"
+            )
         return self
 
     def _fit(self, X, y, pretrained):
         for name in ("net_", "history_"):
             vars(self).pop(name, None)  # of an earlier fit
+        use_own_threads()
         self._validate_params()
         architecture = self.architecture_ = check_architecture(self.architecture)
         training = self.get_training()
@@ -245,6 +255,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 verbose=self.verbose,
             )
             self.history_ = self.net_.history_
+        self.interrupted_ = training is not None and bool(self.net_.interrupts)
         self.network_ = network
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         return self
@@ -263,6 +274,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             Predicted BOLD, in the unit of the training BOLD.
         """
         check_is_fitted(self)
+        use_own_threads()
         X = check_eeg(self, X, reset=False)
         self._check_window(X)
         self._check_scale(X)

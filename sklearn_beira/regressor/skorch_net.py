@@ -9,6 +9,7 @@ from skorch.helper import predefined_split
 from skorch.utils import noop
 from tqdm import tqdm
 
+from .._utils.interrupts import interrupts
 from .batches import Tiles, keep_batch, make_batches, place_eeg
 from .nets import AtVolumes
 from .nets.calibration import calibrating
@@ -19,7 +20,13 @@ DELAY = 5.0
 
 
 class Net(skorch.NeuralNet):
-    """Net of skorch that reads losses from the device once per epoch, not once per batch."""
+    """Net of skorch that reads losses from the device once per epoch, not once per batch.
+
+    ``interrupts`` holds an entry for each Ctrl-C during the training, which skorch swallows: it
+    takes a KeyboardInterrupt for the wish of a callback to stop.
+    """
+
+    interrupts = ()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train or validate for an epoch, and record the losses at its end."""
@@ -71,7 +78,8 @@ def train_network(
     Returns
     -------
     net : Net
-        Trained; ``net.module_.network`` is the network.
+        Trained; ``net.module_.network`` is the network. After a Ctrl-C, ``net.interrupts`` is not
+        empty, and the weights are the best so far.
     """
     device = random.device
     # Processes that load batches cannot reach the device.
@@ -97,11 +105,13 @@ def train_network(
             verbose=verbose,
         ).initialize()
         n_epochs = training.max_epochs if checkpoint is None else checkpoint.restore(net)
-        net.partial_fit(batches, None, epochs=n_epochs)
-        unshuffled = make_batches(X, eeg, mode=mode, stride=stride)
-        with calibrating(net.module_), torch.no_grad():
-            for batch, _ in net.get_iterator(unshuffled):
-                net.infer(batch)
+        with interrupts() as net.interrupts:
+            net.partial_fit(batches, None, epochs=n_epochs)
+        if not net.interrupts:
+            unshuffled = make_batches(X, eeg, mode=mode, stride=stride)
+            with calibrating(net.module_), torch.no_grad():
+                for batch, _ in net.get_iterator(unshuffled):
+                    net.infer(batch)
     # These hold EEG, which a pickled model should not.
     net.train_split = None
     if tiles is not None:

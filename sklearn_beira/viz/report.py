@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
+from .._utils.files import printable
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
@@ -212,7 +213,9 @@ def _source(X, files):
     subject = info["subject_info"] or {}
     subjects = X.subjects if X.subjects is not None else [subject.get("his_id") or ""]
     facts = {
-        "Files": ", ".join(dict.fromkeys(Path(file).name for file in [*_eeg_files(X), *files])),
+        "Files": ", ".join(
+            dict.fromkeys(printable(Path(f).name) for f in [*_eeg_files(X), *files])
+        ),
         "Subject": ", ".join(dict.fromkeys(map(str, subjects))),
         "Measured": f"{info['meas_date']:%Y-%m-%d %H:%M}" if info["meas_date"] else "",
     }

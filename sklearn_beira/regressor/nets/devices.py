@@ -1,6 +1,16 @@
 """Devices: which there are, what fits, and copies that the host does not wait for."""
 
+import os
+
 import torch
+
+_PROCESS = os.getpid()
+
+
+def use_own_threads():
+    """Compute on one thread in a process that was forked, which would wait for lost threads."""
+    if os.getpid() != _PROCESS:
+        torch.set_num_threads(1)
 
 
 def send(values, device):
