@@ -204,7 +204,7 @@ def test_files_are_written_once_and_a_damaged_one_is_named(study, tmp_path):
     whole = first.read_bytes()
     for damaged in (whole[:200], whole[:5000] + b"\x7f" + whole[5001:], whole[:-1], b""):
         first.write_bytes(damaged)
-        with pytest.raises(ValueError, match=f"is damaged: .*{first.name}.*; delete it"):
+        with pytest.raises(ValueError, match=f"cannot be used: .*{first.name}.*; delete it"):
             X.to_folder(tmp_path)
     first.unlink()
     again = X.to_folder(tmp_path)

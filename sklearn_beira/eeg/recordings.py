@@ -192,12 +192,12 @@ def find_recording(path):
                 if file.read() != _digest(path, recording):
                     raise ValueError("its content has changed")
             _checked[path] = stamp
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
-            f"the file of a recording is damaged: {path} ({one_line(error)}); delete it, so that "
-            f"it is written again."
+            f"the file of a recording cannot be used: {path} ({one_line(error)}); delete it, so "
+            f"that it is written again."
         ) from error
     return recording
 
