@@ -13,7 +13,7 @@ from . import (
     viz as viz,
 )
 from ._version import __version__ as __version__
-from .alignment import align as align
+from .alignment import align as align, split_at_seams as split_at_seams
 from .baselines import (
     BandedRidgeCV as BandedRidgeCV,
     BlockedRidgeCV as BlockedRidgeCV,
@@ -34,7 +34,7 @@ from .baselines import (
     make_tangent_space_ridge as make_tangent_space_ridge,
     make_time_polynomial as make_time_polynomial,
 )
-from .bold import ROIExtractor as ROIExtractor
+from .bold import ROIExtractor as ROIExtractor, load_table as load_table
 from .datasets import load_cwl as load_cwl, make_eeg_fmri as make_eeg_fmri
 from .eeg import (
     EEGFilter as EEGFilter,

@@ -21,10 +21,12 @@ from sklearn_beira import (
     align,
     compare,
     null_test,
+    split_at_seams,
 )
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
+from sklearn_beira.eeg.channels import MONTAGE, pick_eeg
 from sklearn_beira.features.band_power import BandPower
 from sklearn_beira.features.covariance import BandCovariance, BandTangentSpace
 from sklearn_beira.features.hrf import HRFBandPower
@@ -244,7 +246,7 @@ def test_volume_times_must_be_one_per_volume(make_raw):
         (lambda onsets: np.insert(onsets, 5, onsets[5] - 0.3), "numbers 5 and 6 are 0.300 s apart"),
         (
             lambda onsets: np.sort(np.append(onsets, onsets + 0.1)),
-            "missing or doubled",
+            r"there are 2 markers per volume.* - raw.first_time\)\[::2\]",
         ),
         (lambda onsets: np.sort(np.append(onsets, onsets)), "without duplicates"),
     ],
@@ -275,7 +277,7 @@ def test_unknown_triggers_are_named_and_the_known_ones_listed(make_raw):
         align(raw, y, trigger="MRI")
     with pytest.raises(ValueError, match=r"Did you mean 'mri'\?"):
         align(raw, y, trigger="mri1")
-    with pytest.raises(ValueError, match="nor a stim channel named 'Cz'"):
+    with pytest.raises(ValueError, match="channel 'Cz' of recording 0 has the type eeg"):
         align(raw, y, trigger="Cz")  # EEG is no trigger, whatever edges it has
     with pytest.raises(
         ValueError, match="'mri' is an annotation of recording 0, which has no number"
@@ -635,3 +637,210 @@ def test_a_problem_of_several_recordings_is_said_once(make_raw):
 def test_no_eeg_after_the_volume_is_kept_unless_asked_for(make_raw):
     X, _ = align(make_raw(), np.arange(30.0), t_r=2.0, tmin=-8.0, verbose="error")
     assert X.tmax == 0.0
+
+
+# -- kinds of recordings that people have ---------------------------------------------------------
+def marked(make_raw, onsets, name="R128", duration=100.0, **others):
+    raw = make_raw(n_channels=2, duration=duration)
+    for text, at in {name: onsets, **others}.items():
+        raw.annotations.append(at, np.zeros(len(at)), [text] * len(at))
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("onsets", "options", "said"),
+    [
+        (10 + 0.1 * np.arange(800), {}, r"20 markers per volume.*raw.first_time\)\[::20\]\."),
+        (10 + 0.1 * np.arange(840), {"t_r": 2.0}, r"of these 42 those of the BOLD: .*\[::20\]"),
+        (
+            10 + np.add.outer(2 * np.arange(40), 0.05 * np.arange(20)).ravel(),
+            {},
+            "20 markers per volume",
+        ),
+        (
+            10 + 4.0 * np.arange(20),
+            {},
+            r"one volume of 2.*volume_times=10.000 \+ 2 \* np.arange\(40",
+        ),
+        ([10.0], {}, r"start of the scan, give t_r as well: trigger='R128', t_r="),
+        (
+            np.r_[5 + 2.0 * np.arange(5), 30 + 2.0 * np.arange(30)],
+            {},
+            r"several scans, with 5 from 5.0 to 13.0 s, 30 from 30.0 to 88.0 s; crop the EEG",
+        ),
+        (np.delete(10 + 2.0 * np.arange(40), [7, 8]), {}, r"missing or doubled.*\(2 were lost"),
+    ],
+    ids=["slices", "dummies", "bursts", "every other", "single", "scans", "lost"],
+)
+@pytest.mark.parametrize("missing", [None, "end", "start"])
+def test_a_difference_in_number_is_explained(make_raw, onsets, options, said, missing):
+    raw = marked(make_raw, onsets)
+    with pytest.raises(ValueError, match=said) as error:
+        align(raw, np.arange(40.0), trigger="R128", missing=missing, **options)
+    assert "missing=" not in str(error.value)
+
+
+def test_another_marker_of_that_number_is_named_but_never_one_of_a_clock(make_raw):
+    onsets = 10 + 2.0 * np.arange(40)
+    other, window = {"Sync On": onsets, "S  1": onsets}, {"tmin": -3.0, "verbose": "error"}
+    raw = marked(make_raw, onsets[:30], **other)
+    with pytest.raises(ValueError, match="'S  1' occurs as often as volumes; give trigger='S  1'"):
+        align(raw, np.arange(40.0), trigger="R128", **window)
+    X, _ = align(raw, np.arange(40.0), trigger="R128", missing="end", **window)
+    np.testing.assert_allclose(X.times, onsets[:30])
+    raw = marked(make_raw, [], **{"Sync On": onsets})
+    align(raw, np.arange(40.0), t_r=2.0, **window)  # without a warning
+    with pytest.warns(UserWarning, match="'Sync On' of recording 0 is the name of markers of a cl"):
+        align(raw, np.arange(40.0), trigger="Sync On", **window)
+
+
+def test_a_single_marker_starts_the_scan(make_raw):
+    raw, window = marked(make_raw, [10.0], "Scan Start"), {"tmin": -3.0, "verbose": "error"}
+    with pytest.warns(UserWarning, match="single marker 'Scan Start' for 40 volumes"):
+        X, _ = align(raw, np.arange(40.0), trigger="Scan Start", t_r=2.0, **window)
+    np.testing.assert_allclose(X.times, 10 + 2.0 * np.arange(40))
+    with pytest.warns(UserWarning, match="one marker 'Scan Start' at 10.00 s.*give trigger='Scan"):
+        align(raw, np.arange(40.0), t_r=2.0, **window)
+
+
+def test_what_is_missing_may_differ_between_recordings(make_raw):
+    onsets, y, window = 10 + 2.0 * np.arange(40), np.arange(40.0), {"tmin": -3.0}
+    raws = [marked(make_raw, onsets[3:]), marked(make_raw, onsets[:-3]), marked(make_raw, onsets)]
+    ends = ["start", "end", None]
+    X, kept = align(raws, [y] * 3, trigger="R128", missing=ends, verbose="error", **window)
+    for k, rows in enumerate((slice(3, None), slice(37), slice(None))):
+        np.testing.assert_array_equal(kept[X.groups == k], y[rows])
+        np.testing.assert_allclose(X.times[X.groups == k], onsets[rows])
+
+
+def test_slice_timing_moves_the_onsets(make_raw):
+    raw, window = marked(make_raw, 10 + 2.0 * np.arange(40)), {"tmin": -3.0, "verbose": "error"}
+    X, _ = align(raw, np.arange(40.0), trigger="R128", slice_time_ref=0.5, **window)
+    np.testing.assert_allclose(X.times, 11 + 2.0 * np.arange(40))
+    with pytest.raises(ValueError, match="slice_time_ref must be a share of t_r between 0 and 1"):
+        align(raw, np.arange(40.0), t_r=2.0, slice_time_ref=2.0)
+
+
+def test_eeg_without_bold_gives_x_alone(make_raw):
+    raw, window = marked(make_raw, 10 + 2.0 * np.arange(40)), {"tmin": -3.0, "verbose": "error"}
+    X, y = align(raw, np.random.default_rng(0).standard_normal(40), trigger="R128", **window)
+    alone = align(raw, trigger="R128", **window)
+    np.testing.assert_array_equal(alone.times, X.times)
+    model = make_band_power_ridge(2.0).fit(X, y)
+    np.testing.assert_array_equal(model.predict(alone), model.predict(X))
+    assert len(align([make_raw(duration=100.0)] * 2, t_r=2.0, **window)) == 96
+
+
+SEAMS = ["EDGE boundary", "BAD boundary", "boundary", "-99", "New Segment/"]
+
+
+@pytest.mark.parametrize("name", SEAMS)
+def test_seams_are_refused_and_split(make_raw, name):
+    raw, y = recorded(make_raw)  # volumes at 3.00, 4.95, … 40.05 s of 50 s
+    raw.annotations.append([0.0, 20.0], [0.0, 0.0], [name, name])
+    with pytest.raises(ValueError, match=rf"not continuous \('{name}' at 20.00 s\); split it with"):
+        align(raw, y, trigger="mri", tmin=-1.0)
+    parts = split_at_seams(raw)
+    assert [part.n_times for part in parts] == [2000, 3000]
+    window = {"trigger": "mri", "tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    assert_volumes_match(*align(parts, [y[:9], y[9:]], **window))
+
+
+def test_skipped_data_belong_to_no_part(make_raw):
+    raw, y = recorded(make_raw)
+    raw.annotations.append(20.0, 5.0, "BAD_ACQ_SKIP")
+    parts = split_at_seams(raw.crop(1.0))
+    assert [part.n_times for part in parts] == [1900, 2500]
+    window = {"trigger": "mri", "tmin": -0.5, "tmax": 0.5, "verbose": "error"}
+    here = [part.annotations.description.tolist().count("mri") for part in parts]
+    assert_volumes_match(*align(parts, [y[: here[0]], y[-here[1] :]], **window))
+
+
+def write_edf(path, eeg, starts, notes, kind):
+    """Write EDF+ or BDF+ of one channel at 100 Hz, with records of 1 s at ``starts``."""
+    width, most = (3, 2**23) if kind[0] == "B" else (2, 2**15)
+    tals = [
+        f"+{s:g}\x14\x14\0" + "".join(f"+{o:g}\x14R128\x14\0" for o in notes if s <= o < s + 1)
+        for s in starts
+    ]
+    n_tal = -(-max(map(len, tals)) // width)
+
+    def fields(*values, size=8):
+        return b"".join(str(v).encode()[:size].ljust(size) for v in values)
+
+    first = b"\xffBIOSEMI" if kind[0] == "B" else fields(0)
+    head = first + b" " * 160 + b"01.01.2010.00.00" + fields(768) + fields(kind, size=44)
+    head += fields(len(starts), 1) + fields(2, size=4)
+    head += fields("Fz", f"{kind[0]}DF Annotations", size=16) + b" " * 160 + fields("uV", "")
+    head += fields(-most // 10, -1, most // 10, 1) + fields(-most, -most, most - 1, most - 1)
+    head += b" " * 160 + fields(100, n_tal) + b" " * 64
+    digits = np.round(eeg * 10).astype("<i4").reshape(len(starts), 100)
+    records = [
+        b"".join(int(v).to_bytes(width, "little", signed=True) for v in row)
+        + tal.encode().ljust(n_tal * width, b"\0")
+        for row, tal in zip(digits, tals, strict=True)
+    ]
+    path.write_bytes(head + b"".join(records))
+
+
+@pytest.mark.parametrize("kind", ["EDF+D", "BDF+D"])
+def test_pauses_of_edf_files_are_seams_with_their_own_clock(tmp_path, kind):
+    path = tmp_path / f"paused.{kind[:3].lower()}"
+    starts = np.r_[0:20, 60:120]  # paused for 40 s; markers are at times of the clock
+    eeg, onsets = np.random.default_rng(0).standard_normal(8000) * 10, 70 + 2.0 * np.arange(25)
+    write_edf(path, eeg, starts, onsets, kind)
+    with pytest.warns(RuntimeWarning, match="Omitted|Limited"):  # those beyond the data, by MNE
+        raw = mne.io.read_raw(path, preload=True, verbose="warning")
+    with pytest.raises(ValueError, match=r"pause of the file, which goes on at 60.00 s at 20.00 s"):
+        align(raw, np.arange(25.0), trigger="R128")
+    parts = split_at_seams(raw)
+    assert [part.n_times for part in parts] == [2000, 6000]
+    X, _ = align(parts[1], np.arange(25.0), trigger="R128", tmin=-3.0, verbose="error")
+    np.testing.assert_allclose(X.times, onsets - 60)
+    np.testing.assert_allclose(X.recordings[0][0], eeg[2000:] * 1e-6, atol=6e-7)
+    write_edf(path, eeg, np.arange(80), onsets[:2], kind)  # announced, but without a gap
+    raw = mne.io.read_raw(path, preload=True, verbose="error")
+    assert len(split_at_seams(raw)) == 1
+
+
+# -- channels -------------------------------------------------------------------------------------
+NO_EEG = ["CW1", "CWL1", "HEO", "VEO", "Trigger", "Status", "Resp", "GSR1", "Plet", "EXG1", "ECG"]
+NO_EEG += ["EEG EKG-Ref", "POL EKG1", "EOGL", "POL DC01", "EMG Chin", "STI 014", "Photic", "LOC"]
+
+
+@pytest.mark.parametrize("name", NO_EEG)
+def test_channels_that_are_no_eeg_by_name_are_left_out(make_raw, name):
+    raw = make_raw(ch_names=["Fz", "Cz", "Oz", name])
+    with pytest.warns(UserWarning, match=f"are left out: {name}; set their type"):
+        X, _ = align([raw, raw], [np.arange(25.0)] * 2, t_r=2.0, verbose="error")
+    assert X.ch_names == ["Fz", "Cz", "Oz"]
+    X, _ = align(raw, np.arange(25.0), t_r=2.0, picks=["Cz", name], verbose="error")
+    assert X.ch_names == ["Cz", name]
+
+
+def test_electrodes_of_the_10_05_system_are_no_other_channels():
+    names = mne.channels.make_standard_montage(MONTAGE).ch_names
+    picks, left_out = pick_eeg(mne.create_info(names, 100.0, "eeg"))
+    assert len(picks) == len(names) > 300
+    assert not left_out
+
+
+def test_electrodes_get_the_positions_of_their_names(make_raw):
+    raw = make_raw(ch_names=["EEG FP1-Ref", "Cz", "oz", "T3"])
+    X, _ = align(raw, np.arange(25.0), t_r=2.0, verbose="error")
+    known = mne.create_info(["Fp1", "Cz", "Oz", "T3"], 100.0, "eeg").set_montage(MONTAGE)
+    for one, other in zip(X.info["chs"], known["chs"], strict=True):
+        np.testing.assert_allclose(one["loc"][:3], other["loc"][:3], atol=1e-6)
+    assert raw.info.get_montage() is None  # the recording is as it was
+    raw = make_raw(ch_names=["Fp1", "Cz", "Oz", "X1"])
+    assert align(raw, np.arange(25.0), t_r=2.0, verbose="error")[0].info.get_montage() is None
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6, 1e-3])
+def test_one_channel_in_another_unit_is_named(make_raw, factor):
+    raw = make_raw(n_channels=5)
+    raw._data[2] *= factor
+    with pytest.warns(
+        UserWarning, match="times the SD of the others, like another unit: E3; bring"
+    ):
+        align(raw, np.arange(25.0), t_r=2.0, verbose="error")

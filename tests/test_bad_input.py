@@ -423,7 +423,7 @@ WARNINGS = {
     ).fit(EEGWindows.from_array(_rng.standard_normal((12, 2, 500)), sfreq=250.0), BOLD),
     "EEG after the volume": lambda: beira().fit(*aligned(tmax=2.0)),
     "a column of times among the regions": lambda: aligned(
-        bold=frame(["time_s", "putamen"], np.random.default_rng(1).standard_normal((12, 2)))
+        bold=frame(["time_s", "putamen"], np.c_[np.arange(12) * 2.0, BOLD[:, 0]])
     ),
     "markers at another pace than ``t_r``": lambda: aligned(t_r=1.9),
     "volumes without EEG": lambda: aligned(make_raw(triggers=False), t_r=5.5),

@@ -184,7 +184,7 @@ def test_missing_file_is_named_with_where_to_get_it(kind, write):
 def test_truncated_file_is_named(kind, share, write):
     folder, paths, _ = write()
     cut(paths[kind], share)
-    with pytest.raises(ValueError, match="copy it again") as error:
+    with pytest.raises(ValueError, match=r"cannot be read|copy it again") as error:
         load_cwl(folder, "trio1")
     assert str(paths[kind]) in str(error.value)
 
@@ -209,7 +209,7 @@ def test_image_without_time_is_refused(write):
         (lambda values: values[:, :5], r"has shape \(26, 5\); expected \(n_volumes, 6\)"),
         (lambda values: values[:25], "has 25 rows of motion parameters, but .* has 26 volumes"),
         (lambda values: values * np.nan, "has NaN or infinite values"),
-        (lambda values: np.array([["x"] * 6]), "cannot be read as a table of numbers"),
+        (lambda values: np.array([[*"123456"], ["x"] * 6]), "cannot be read as a table of numbers"),
     ],
 )
 def test_wrong_motion_parameters_are_refused(change, message, write):
@@ -223,7 +223,7 @@ def test_wrong_motion_parameters_are_refused(change, message, write):
 def test_empty_motion_file_is_refused(write):
     folder, paths, _ = write()
     paths["motion"].write_text("")
-    with pytest.raises(ValueError, match=r"has shape \(0,\); expected \(n_volumes, 6\)"):
+    with pytest.raises(ValueError, match="cannot be read: it has no rows"):
         load_cwl(folder, "trio1")
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import matplotlib.pyplot as plt
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -209,7 +210,7 @@ def test_the_time_column_of_the_table_places_the_volumes(files, monkeypatch):
     monkeypatch.setattr(job_data, "align", lambda *a, **k: seen.update(k) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)])
-    np.testing.assert_allclose(seen["volume_times"], study.volume_times[0])
+    np.testing.assert_allclose(seen["volume_times"], [study.volume_times[0]])
 
 
 def test_wrong_input_ends_with_one_sentence(files, capsys):
@@ -234,7 +235,7 @@ def test_what_would_be_lost_without_a_word_is_refused(files, capsys):
     assert "does not exist" in capsys.readouterr().err
     arguments += ["--output", str(report)]
     assert main([*arguments, "--t-r", "2.5"]) == 2
-    assert "t_r is 2.5 s" in capsys.readouterr().err
+    assert "--t-r is 2.5 s" in capsys.readouterr().err
     table = pd.read_csv(bold)
     table["Left Caudate"] = table["Left Caudate"].astype(str).replace(r"^.*$", "abc", regex=True)
     table.to_csv(bold, index=False)
@@ -289,6 +290,7 @@ def test_too_many_folds_are_refused_before_the_work(files, capsys, monkeypatch):
 def test_electrodes_without_positions_are_noted_and_may_be_given(files, capsys, monkeypatch):
     study, eeg, bold, report = files
     raw = study.raws[0].copy().set_montage(None)
+    raw.rename_channels({name: f"{name}'" for name in raw.ch_names[:1]})
     raw.save(eeg, overwrite=True, verbose="error")
     monkeypatch.setattr(job, "compare", lambda models, X, y, **_: seen.append(X) or 1 / 0)
     arguments = ["--eeg", str(eeg), "--bold", str(bold), "--trigger", "mri", "--folds", "2"]
@@ -307,7 +309,7 @@ def test_what_mne_cannot_read_is_named(files, capsys):
     _study, _eeg, bold, report = files
     arguments = ["--eeg", str(bold), "--bold", str(bold), "--t-r", "2", "--output", str(report)]
     assert main(arguments) == 2
-    assert f"error: --eeg: MNE cannot read {bold}" in capsys.readouterr().err
+    assert f"error: {bold} cannot be read: Unsupported file type" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -330,8 +332,9 @@ def test_options_that_would_do_nothing_are_refused(files, capsys, options, messa
     ("content", "message"),
     [
         ("1.5,2.5\n1.7,2.1\n1.2,2.9\n", "the first line of .* holds numbers"),
-        ("a;b\n1,5;2,5\n1,7;2,1\n", "numbers with a decimal comma"),
-        ("left right\n1.5 2.5\n1.7 2.1\n", "by a comma, a semicolon or a tab"),
+        ("a,b\n1,5,2,5\n1,7,2,1\n", "line 2 has 4 fields, but the first row has 2; write decimal"),
+        ("a,b\n1,5\n1,7,2\n", "line 3 has 3 fields, but the first row has 2"),
+        ("", "it has no rows"),
         (None, "is a folder; give a table or a NIfTI image"),
     ],
 )
@@ -366,7 +369,8 @@ def test_the_data_file_of_brainvision_is_told_from_its_header(tmp_path, capsys):
 
 
 def table_of(path):
-    return argparse.Namespace(bold=str(path), atlas=None, labels=None, confounds=None)
+    options = {"atlas": None, "labels": None, "confounds": [], "trigger": None}
+    return argparse.Namespace(eeg=["-"], bold=[str(path)], **options)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -387,3 +391,102 @@ def test_one_region_is_enough(files):
     arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--folds", "2"]
     assert main([str(a) for a in [*arguments, "--output", report]]) == 0
     assert report.exists()
+
+
+# -- files as people have them -------------------------------------------------------------------
+def test_several_runs_are_one_data_set(files, tmp_path, capsys):
+    study, eeg, bold, report = files
+    other, late = tmp_path / "two_raw.fif", tmp_path / "two.npy"
+    raw = study.raws[0].copy()
+    raw._data *= 1.5
+    raw.save(other, verbose="error")
+    np.save(late, study.bolds[0].iloc[:-2])
+    regions = (
+        pd.read_csv(bold)
+        .drop(columns="time_s")
+        .add_prefix("x")
+        .set_axis(["ROI 0", "ROI 1"], axis=1)
+    )
+    regions.to_csv(bold, index=False)
+    arguments = ["--eeg", eeg, other, "--bold", bold, late, "--trigger", "mri"]
+    arguments = [*map(str, arguments), "--missing", "none", "end"]
+    data = job_data.get_data(parse(arguments), tmin=-20.0)
+    assert len(data.X.recordings) == 2
+    np.testing.assert_array_equal(data.y.loc[0].iloc[:30], data.y.loc[1].iloc[:30])
+    names = {"duration": 20.0, "delay": 0.0, "history": 20.0}
+    code = "\n".join(["from sklearn_beira import align", *data.imports, *data.code])
+    exec(compile(code, "report", "exec"), names)
+    np.testing.assert_array_equal(np.asarray(names["X"]), np.asarray(data.X))
+    pd.testing.assert_frame_equal(names["y"], data.y)
+    assert main([*arguments, "--output", str(report), "--bold", str(bold)]) == 2
+    assert "--bold needs one value per run (2), got 1" in capsys.readouterr().err
+
+
+def test_scrubbed_volumes_are_placed_and_noted(files, tmp_path):
+    study, eeg, bold, _report = files
+    whole = study.bolds[0].rename_axis("TR").reset_index().drop(index=[3, 4, 20])
+    whole.to_csv(bold, index=False)
+    arguments = [
+        "--eeg",
+        str(eeg),
+        "--bold",
+        str(bold),
+        "--t-r",
+        str(study.t_r),
+        "--trigger",
+        "mri",
+    ]
+    with pytest.warns(UserWarning, match="leaves out 3 of 46 volumes; its rows are placed by"):
+        data = job_data.get_data(parse(arguments), tmin=-1.0)
+    kept = np.setdiff1d(np.arange(46), [3, 4, 20])
+    times = study.volume_times[0][kept]
+    np.testing.assert_allclose(data.X.times, times[times >= 1])
+    names = {"duration": 1.0, "delay": 0.0, "history": 1.0}
+    code = "\n".join(["from sklearn_beira import align", *data.imports, *data.code])
+    exec(compile(code, "report", "exec"), names)
+    pd.testing.assert_frame_equal(names["y"], data.y)
+
+
+def test_codes_of_a_trigger_channel_are_given_with_a_colon(files, capsys):
+    study, eeg, bold, report = files
+    raw, onsets = study.raws[0].copy(), study.volume_times[0]
+    stim = np.zeros((1, raw.n_times))
+    stim[0, np.round(onsets * raw.info["sfreq"]).astype(int)] = 8
+    stim[0, 100] = 3
+    info = mne.create_info(["STI"], raw.info["sfreq"], "stim")
+    raw.set_annotations(None).add_channels(
+        [mne.io.RawArray(stim, info, verbose="error")], force_update_info=True
+    )
+    raw.save(eeg, overwrite=True, verbose="error")
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)]
+    data = job_data.get_data(parse([*arguments, "--trigger", "STI:8"]), tmin=-1.0)
+    np.testing.assert_allclose(data.X.times, onsets[onsets >= 1], atol=0.005)
+    assert main([*arguments, "--trigger", "STI"]) == 2
+    assert "give the one of the volumes: --trigger 'STI:number'" in capsys.readouterr().err
+
+
+def test_errors_name_the_options_of_the_command(files, capsys):
+    _study, eeg, bold, report = files
+    pd.read_csv(bold).iloc[:-3].to_csv(bold, index=False)
+    arguments = ["--eeg", str(eeg), "--bold", str(bold), "--output", str(report)]
+    assert main([*arguments, "--trigger", "mri"]) == 2
+    said = capsys.readouterr().err
+    assert "lacks them: --missing start or end, or give a column time_s in --bold." in said
+    assert "missing=" not in said
+
+
+def test_a_lost_marker_file_is_noted_also_where_the_job_ends(tmp_path, capsys):
+    (tmp_path / "run.eeg").write_bytes(np.ones((3000, 2), "<f4").tobytes())
+    (tmp_path / "run.vhdr").write_text(
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=run.eeg\n"
+        "MarkerFile=old.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=2\n"
+        "SamplingInterval=10000\n[Binary Infos]\nBinaryFormat=IEEE_FLOAT_32\n[Channel Infos]\n"
+        "Ch1=Fz,,1,µV\nCh2=Cz,,1,µV\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "b.csv").write_text("left\n1.0\n2.0\n")
+    arguments = ["--eeg", tmp_path / "run.vhdr", "--bold", tmp_path / "b.csv", "--trigger", "R128"]
+    assert main([str(word) for word in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert "old.vmrk" in out
+    assert "annotations are: none" in err

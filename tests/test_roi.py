@@ -1,5 +1,6 @@
 """ROIExtractor against plain NumPy, and each of its errors."""
 
+import contextlib
 import gzip
 import os
 import pickle
@@ -334,7 +335,7 @@ def test_an_atlas_of_floats_on_disk_is_a_label_image(tmp_path):
         ({"regions": ["putamen", "putamen"]}, "more than once"),
         ({"labels": ["a", "b"]}, "2 names are given for 3 regions"),
         ({"labels": ["a", "b", "b"]}, r"name or an index more than once.*'b'"),
-        ({"labels": "nowhere.csv"}, "file of the labels does not exist: nowhere.csv"),
+        ({"labels": "nowhere.csv"}, "file of the table does not exist: nowhere.csv"),
         ({"labels": pd.DataFrame({"id": [1], "name": "a"})}, "expected index and name"),
         (
             {"labels": pd.DataFrame({"index": [1, 1], "name": list("ab")})},
@@ -483,11 +484,11 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path):
         make_extractor().fit(tmp_path / "none.nii")
     text = tmp_path / "text.nii"
     text.write_text("not an image")
-    with pytest.raises(ValueError, match=r"cannot be read as a NIfTI image: .*text\.nii"):
+    with pytest.raises(ValueError, match=r"text\.nii cannot be read: Cannot work out file type"):
         make_extractor().fit(text)
     surface = tmp_path / "surface.gii"
     nib.save(nib.gifti.GiftiImage(), surface)
-    with pytest.raises(ValueError, match=r"GiftiImage: .*surface\.gii; expected a volumetric"):
+    with pytest.raises(ValueError, match=r"surface\.gii cannot be read: it holds a GiftiImage"):
         make_extractor().fit(surface)
 
 
@@ -496,14 +497,14 @@ def test_a_truncated_file_is_named(tmp_path, suffix):
     path = tmp_path / f"cut{suffix}"
     nib.save(make_bold(), path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"cut{suffix} cannot be read .*damaged or truncated"):
+    with pytest.raises(ValueError, match=rf"cut{suffix} cannot be read: (Expected|Compressed)"):
         make_extractor().fit_transform(path)
 
 
 def test_a_gzip_header_cut_short_is_named(tmp_path):
     path = tmp_path / "head.nii.gz"
     path.write_bytes(gzip.compress(b"x" * 100)[:12])
-    with pytest.raises(ValueError, match=r"cannot be read as a NIfTI image: .*head\.nii\.gz"):
+    with pytest.raises(ValueError, match=r"head\.nii\.gz cannot be read: "):
         make_extractor().fit(path)
 
 
@@ -657,7 +658,7 @@ def with_nan_in_row_5(table):
         (np.zeros((37, 6)), None, "37 rows.*40 volumes"),
         ([np.zeros((40, 6)), np.zeros((40, 6))], None, r"shape \(2, 40, 6\).*those of one run"),
         (np.ones((40, 38)), None, "40 volumes cannot be cleaned of 40 regressors"),
-        ("nowhere/rp_run.txt", None, "file of the confounds does not exist: nowhere"),
+        ("nowhere/rp_run.txt", None, "file of the table does not exist: nowhere"),
         (with_nan_in_row_5, None, r"confounds \['trans_x'\] have NaN or infinite values"),
         (lambda table: table, ["aroma"], r"no columns \['aroma'\].*\['trans_x'"),
         (lambda table: table.assign(csf="high"), ["csf"], "not all numbers"),
@@ -673,7 +674,7 @@ def test_bad_confounds_are_refused(make_fmriprep, confounds, columns, message):
 def test_a_confound_file_that_is_no_table_is_refused(tmp_path):
     path = tmp_path / "rp_bad.txt"
     path.write_text("1 2 3\n1 2 3 4 5\n")
-    with pytest.raises(ValueError, match=r"cannot be read as a table: .*rp_bad\.txt"):
+    with pytest.raises(ValueError, match=r"rp_bad\.txt cannot be read: line 2 has 5 fields"):
         make_extractor(confounds=path).fit_transform(make_bold())
 
 
@@ -819,3 +820,68 @@ def test_memory_stays_near_the_size_of_the_image():
     finally:
         tracemalloc.stop()
     assert peak < 1.6 * data.nbytes  # one smoothed copy and little more
+
+
+# ---------------------------------------------------------------- files as people have them
+
+
+def test_labels_with_a_fourth_dimension_are_labels():
+    img, labels = make_bold(), make_labels()
+    expected = ROIExtractor(labels, smoothing_fwhm=None).fit_transform(img)
+    deep = nib.Nifti1Image(np.asarray(labels.dataobj)[..., None], labels.affine)
+    pd.testing.assert_frame_equal(
+        ROIExtractor(deep, smoothing_fwhm=None).fit_transform(img), expected
+    )
+
+
+def test_an_image_without_orientation_is_said():
+    data = np.asarray(make_bold().dataobj)
+    img = nib.Nifti1Image(data, None)
+    img.header.set_zooms((*np.diag(AFFINE)[:3], 2.0))
+    img.header["qform_code"] = img.header["sform_code"] = 0
+    with (
+        pytest.warns(UserWarning, match="does not tell its orientation"),
+        contextlib.suppress(ValueError),
+    ):
+        make_extractor().fit(img)
+
+
+def test_spaces_that_differ_are_said():
+    img, labels = make_bold(), make_labels()
+    img.set_sform(AFFINE, 1)
+    labels.set_sform(labels.affine, 4)
+    with pytest.warns(
+        UserWarning, match="atlas is in MNI space, but the BOLD image in scanner space"
+    ):
+        ROIExtractor(labels).fit(img)
+    img.set_sform(AFFINE, 4)
+    ROIExtractor(labels).fit(img)
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "t_r"),
+    [(2.1, "sec", 2.1), (2100, "msec", 2.1), (2100, "unknown", 2.1), (0, "sec", None)],
+)
+def test_the_repetition_time_is_kept(step, unit, t_r):
+    img = make_bold()
+    img.header.set_xyzt_units("mm", unit)
+    img.header.set_zooms((*img.header.get_zooms()[:3], step))
+    extractor = make_extractor()
+    Y = extractor.fit_transform(img)
+    assert extractor.t_r_ == pytest.approx(t_r)
+    assert Y.attrs.get("t_r") == pytest.approx(t_r)
+    back = extractor.inverse_transform(Y)
+    assert back.header.get_xyzt_units() == ("mm", "sec")
+    assert back.header.get_zooms()[3] == pytest.approx(t_r or 0.0)
+
+
+@pytest.mark.parametrize("name", ["RUN.NII", "pair.img", "pair.hdr"])
+def test_other_names_of_images_are_read(tmp_path, name):
+    img = make_bold()
+    if name == "RUN.NII":
+        img.to_filename(tmp_path / "run.nii")
+        (tmp_path / "run.nii").rename(tmp_path / name)
+    else:
+        nib.Nifti1Pair(np.asarray(img.dataobj), img.affine).to_filename(tmp_path / "pair.img")
+    expected = make_extractor().fit_transform(img)
+    pd.testing.assert_frame_equal(make_extractor().fit_transform(tmp_path / name), expected)

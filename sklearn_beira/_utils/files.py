@@ -6,15 +6,22 @@ import re
 import secrets
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
+from .warn import warn_user
+
 _DIGEST_SIZE = 16
 # The process that writes a temporary file, so that another can tell whether it still runs.
 _HOST = re.sub(r"\W", "_", socket.gethostname())[:60]
 _TEMPORARY = ".sklearn_beira-{}-{}-{}.tmp"
+
+_LONGEST = 300  # of the reason that a reader gives, in characters
+# Exceptions that libraries raise by mistake, whose message says little without their name.
+_BARE = (LookupError, AttributeError, TypeError, AssertionError, ArithmeticError, MemoryError)
 
 
 def printable(text: object) -> str:
@@ -50,6 +57,45 @@ def expanded(path: str | os.PathLike) -> Path:
     except RuntimeError:
         problem = f"there is no home folder for the path {path}; write it in full."
         raise ValueError(problem) from None
+
+
+def unreadable(path: object, reason: str) -> ValueError:
+    """Make the error for a file that cannot be read."""
+    return ValueError(f"{path} cannot be read: {reason.rstrip('.?! ')}.")
+
+
+@contextlib.contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Turn whatever a reader raises into one sentence, and its warnings into those of this package.
+
+    Parameters
+    ----------
+    path : path-like
+        File that is read in the block.
+
+    Raises
+    ------
+    ValueError
+        ``PATH cannot be read: reason``, for any exception in the block.
+    """
+    start = f"{path} cannot be read: "
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except Exception as error:  # a damaged file may raise anything inside a library
+            if isinstance(error, ValueError) and str(error).startswith(start):
+                raise
+            name, reason = type(error).__name__, one_line(error).replace(str(path), "it")
+            if not reason or isinstance(error, _BARE):
+                reason = f"{name} {reason}".strip()
+            if len(reason) > _LONGEST:
+                reason = f"{reason[:_LONGEST]} …"
+            raise unreadable(path, reason) from error
+    notes = [w.message for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))]
+    for note in dict.fromkeys(map(one_line, notes)):
+        if "naming conventions" not in note:  # of MNE, for names of FIF files
+            warn_user(f"{Path(str(path)).name}: {note}")
 
 
 def existing_file(path: str | os.PathLike, role: str) -> Path:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-_PACKAGES = ("sklearn_beira.", "sklearn.", "joblib.")
+_PACKAGES = ("sklearn_beira.", "sklearn.", "joblib.", "contextlib")
 _records = ContextVar("records", default=())  # lists that collect the messages
 
 

@@ -10,24 +10,18 @@ import numpy as np
 import pandas as pd
 from mne.utils import logger
 from numpy.typing import ArrayLike
+from sklearn.utils import Bunch
 
 from .._utils.numbers import check_magnitude, check_names, to_numbers, varying
 from .._utils.warn import warn_once
-from ..bold.tables import find_clocks
+from ..bold.tables import Rows, read_rows
+from ..eeg.channels import locate, pick_eeg
 from ..eeg.recordings import content_digest, fill, recording_path, write_recording
 from ..eeg.windows import EEGWindows, check_window, overlaps
-from .triggers import (
-    annotation_onsets,
-    check_index_of_times,
-    find_onsets,
-    unused_markers,
-    volumes_behind,
-)
+from .seams import annotation_onsets, find_seams
+from .triggers import check_times_of_rows, find_onsets, unused_markers, volumes_behind
 
 __all__ = ["align"]
-
-# Names of channels that often have the type EEG by mistake.
-NO_EEG = ("EOG", "HEOG", "VEOG", "ECG", "EKG", "EMG")
 
 # Why volumes are dropped, by column of X.alignment.
 _WHY = {
@@ -40,12 +34,13 @@ _WHY = {
 
 def align(
     raw: mne.io.BaseRaw | Sequence[mne.io.BaseRaw],
-    bold: ArrayLike | Sequence[ArrayLike],
+    bold: ArrayLike | Sequence[ArrayLike] | None = None,
     *,
     t_r: float | None = None,
     volume_times: ArrayLike | Sequence[ArrayLike] | None = None,
     trigger: str | tuple[str, int] | None = None,
-    missing: str | None = None,
+    missing: str | Sequence[str | None] | None = None,
+    slice_time_ref: float = 0.0,
     tmin: float = -30.0,
     tmax: float = 0.0,
     picks: str | Sequence[str] = "eeg",
@@ -53,15 +48,18 @@ def align(
     subjects: str | int | Sequence[str | int] | None = None,
     folder: str | PathLike | None = None,
     verbose: bool | str | int | None = None,
-) -> tuple[EEGWindows, np.ndarray | pd.DataFrame]:
+) -> EEGWindows | tuple[EEGWindows, np.ndarray | pd.DataFrame]:
     """Combine EEG recordings and BOLD volumes into X and y.
 
     Parameters
     ----------
     raw : mne.io.Raw or list of mne.io.Raw
         Continuous EEG, one object per recording.
-    bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), or list of them
-        BOLD of the regions, one row per acquired volume, one table per recording.
+    bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), list, or None
+        BOLD of the regions, one row per acquired volume, one table per recording. If an index or a
+        column of whole numbers tells that volumes were left out (scrubbing), rows are placed by
+        these numbers, as are those of the y that ``align`` returned. None makes X alone, for
+        prediction.
     t_r : float, optional
         Repetition time in s. Alone, it means that the first volume starts with the recording and
         the next ones follow every ``t_r`` s. With ``trigger``, the intervals are checked.
@@ -70,14 +68,19 @@ def align(
     trigger : str or tuple of (str, int), optional
         Marker of the volume onsets: the description of an annotation (``"mri"``) or the name of a
         stim channel, with the number of the event if the channel carries several.
-    missing : {None, "start", "end"}
+    missing : {None, "start", "end"} or list of them, one per recording
         End of the recording that lacks markers or volumes, if their numbers differ. Volumes without
         a marker, and markers without a volume, are left out at that end.
+    slice_time_ref : float
+        Moment of a volume to which slice-timing correction moved BOLD, as a share of the repetition
+        time, as in nilearn: 0 is the first slice, 0.5 the middle.
     tmin, tmax : float
         Window around each volume onset, in s. Later steps can use no other EEG; negative delays
         need a ``tmax`` above 0. Volumes whose window extends beyond the recording are dropped.
     picks : "eeg" or list of str
-        All EEG channels except those in ``raw.info["bads"]``, or names of channels.
+        All EEG channels except those in ``raw.info["bads"]`` and those whose names say that they
+        are something else (ECG, EOG, Trigger, ...), or names of channels. Channels without
+        positions get those of the 10-05 system if it has all their names.
     reject_by_annotation : bool
         Whether to drop volumes whose window overlaps an annotation that starts with "bad".
         ``X.overlaps_bad()`` finds such volumes if they are kept.
@@ -95,7 +98,8 @@ def align(
         View of shape ``(n_kept, n_channels, n_times)``, float32, in V. ``X.alignment`` has one row
         per recording with the numbers of kept and dropped volumes.
     y : ndarray or DataFrame of shape (n_kept, n_rois), or ndarray of shape (n_kept,)
-        BOLD of the kept volumes. A DataFrame is indexed by recording and volume.
+        BOLD of the kept volumes. A DataFrame is indexed by recording and volume. Not returned
+        without ``bold``.
 
     Raises
     ------
@@ -113,31 +117,37 @@ def align(
     True
     """
     several = isinstance(raw, list | tuple)
-    raws, bolds, given = [raw], [bold], [volume_times]
-    if several:
-        raws, bolds = list(raw), _listed("bold", bold, len(raw))
-        given = [None] * len(raw)
-        if volume_times is not None:
-            given = _listed("volume_times", volume_times, len(raw))
-    if subjects is not None:
-        subjects = [subjects] if isinstance(subjects, str | int) else subjects
-        subjects = _listed("subjects", subjects, len(raws))
+    raws = list(raw) if several else [raw]
+    n_raws = len(raws)
     if not raws:
         raise ValueError("align needs at least one recording.")
+    bolds, given = [bold], [volume_times]
+    if several:
+        bolds = [None] * n_raws if bold is None else _listed("bold", bold, n_raws)
+        given = [None] * n_raws
+        if volume_times is not None:
+            given = _listed("volume_times", volume_times, n_raws)
+    if not isinstance(missing, list | tuple):
+        missing = [missing] * n_raws
+    missing = _listed("missing", missing, n_raws)
+    if subjects is not None:
+        subjects = [subjects] if isinstance(subjects, str | int) else subjects
+        subjects = _listed("subjects", subjects, n_raws)
     check_window(tmin, tmax)
     if not tmin < tmax:
         raise ValueError(f"tmin={tmin} s must be less than tmax={tmax} s.")
-    _check_timing(t_r, volume_times, trigger, missing)
+    _check_timing(t_r, volume_times, trigger, missing, slice_time_ref)
     info = _common_info(raws, picks)
-    bolds = _check_bolds(bolds)
-    onsets, keeps, bads, account, markers, ends = [], [], [], [], [], []
-    for k, (one, volumes, known) in enumerate(zip(raws, bolds, given, strict=True)):
-        times, n_onsets = find_onsets(one, len(volumes), known, trigger, missing, t_r, k)
-        if trigger is None:
-            markers += unused_markers(one, times, known is None, k)
-        ends += volumes_behind(one, times, k)
-        check_index_of_times(volumes, times, k)
-        onsets.append(times)
+    rows = _check_bolds(bolds) if bold is not None else [Rows(None)] * n_raws
+    timed = [
+        _time_volumes(one, *of_one, trigger=trigger, t_r=t_r, k=k)
+        for k, (one, *of_one) in enumerate(zip(raws, rows, given, missing, strict=True))
+    ]
+    keeps, bads, account = [], [], []
+    for k, (one, volumes) in enumerate(zip(raws, timed, strict=True)):
+        times = volumes.times
+        if slice_time_ref:
+            times = volumes.times = times + slice_time_ref * (t_r or np.nanmedian(np.diff(times)))
         bads.append(_bad_spans(one))
         slack = 0.05 / info["sfreq"]  # rounding errors of onsets
         early = times + tmin < -slack
@@ -149,8 +159,8 @@ def align(
         account.append(
             {
                 "recording": k,
-                "n_volumes": len(volumes),
-                "n_onsets": n_onsets,
+                "n_volumes": len(times),
+                "n_onsets": volumes.n_onsets,
                 "no_marker": int(np.isnan(times).sum()),
                 "no_history": int(early.sum()),
                 "no_future": int((late & ~early).sum()),
@@ -164,15 +174,20 @@ def align(
     with mne.use_log_level(logger.level if verbose is None else verbose):
         for k, row in alignment.iterrows():
             logger.info(_describe(k, row))
+            if timed[k].numbers[-1] >= len(timed[k].numbers):
+                logger.info(
+                    f"Rows of recording {k} are placed by the {rows[k].source} of its BOLD."
+                )
     if not alignment["kept"].sum():
-        _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax)
-    warn_once(markers)
-    warn_once(ends)
+        regions = [one.regions for one in rows]
+        _refuse_nothing(raws, regions, [one.times for one in timed], alignment, tmin, tmax)
+    for kind in ("doubts", "markers", "ends"):
+        warn_once([said for one in timed for said in one[kind]])
 
     X = EEGWindows(
         [_read_eeg(one, info, folder) for one in raws],
-        np.repeat(np.arange(len(raws)), alignment["kept"]),
-        np.concatenate([times[keep] for times, keep in zip(onsets, keeps, strict=True)]),
+        np.repeat(np.arange(n_raws), alignment["kept"]),
+        np.concatenate([one.times[keep] for one, keep in zip(timed, keeps, strict=True)]),
         info,
         tmin=tmin,
         tmax=tmax,
@@ -180,10 +195,45 @@ def align(
         subjects=subjects,
     )
     X.alignment = alignment
-    X.volumes = np.concatenate([np.flatnonzero(keep) for keep in keeps])
+    X.volumes = np.concatenate([one.numbers[keep] for one, keep in zip(timed, keeps, strict=True)])
     X._cut_by_align = True
-    X._y_is_indexed = isinstance(bolds[0], pd.DataFrame)
-    return X, _concatenate_bolds(bolds, keeps)
+    if bold is None:
+        return X
+    X._y_is_indexed = isinstance(rows[0].regions, pd.DataFrame)
+    return X, _concatenate_bolds(rows, timed, keeps)
+
+
+def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
+    """Find the onsets of the volumes in the rows of BOLD, their numbers, and what is doubtful."""
+    n_rows = None if rows.regions is None else len(rows.regions)
+    numbers = rows.numbers
+    if numbers is not None and given is not None and len(given) == n_rows:
+        numbers = None  # each row has its time
+    whole = numbers is not None and (np.diff(numbers) == 1).all()
+    if trigger and whole and find_onsets(raw, None, None, trigger, None, None, k)[1] == n_rows:
+        numbers = None  # each row has its marker
+    n_volumes = n_rows if numbers is None else numbers[-1] + 1
+    times, n_onsets, doubts = find_onsets(raw, n_volumes, given, trigger, missing, t_r, k)
+    if numbers is not None:
+        times = times[numbers]
+    if numbers is not None or (trigger is None and given is None):
+        doubts += [f"{said.format(name=f'the BOLD of recording {k}')}." for said in rows.doubts]
+    check_times_of_rows(rows.times, times, rows.source, k)
+    header = getattr(rows.regions, "attrs", {}).get("t_r")
+    usual = float(np.nanmedian(np.diff(times))) if len(times) > 1 else np.nan
+    if header and abs(header - usual) > 0.01 * usual:
+        doubts.append(
+            f"the image of the BOLD of recording {k} has a repetition time of {header:g} s in its "
+            f"header, but the volumes are placed every {usual:g} s; check t_r and the markers."
+        )
+    return Bunch(
+        times=times,
+        numbers=np.arange(len(times)) if numbers is None else numbers,
+        n_onsets=n_onsets,
+        doubts=doubts,
+        markers=[] if trigger else list(unused_markers(raw, times, given is None, k)),
+        ends=list(volumes_behind(raw, times, k)),
+    )
 
 
 # -- parameters ---------------------------------------------------------------------------------
@@ -194,10 +244,16 @@ def _listed(name, values, n_raws):
     return list(values)
 
 
-def _check_timing(t_r, volume_times, trigger, missing):
+def _check_timing(t_r, volume_times, trigger, missing, slice_time_ref):
     """Check the parameters of the volume onsets."""
-    if missing not in (None, "start", "end"):
-        raise ValueError(f"missing must be None, 'start' or 'end', got {missing!r}.")
+    for one in missing:
+        if one not in (None, "start", "end"):
+            raise ValueError(f"missing must be None, 'start' or 'end', got {one!r}.")
+    missing = next(filter(None, missing), None)
+    if not (isinstance(slice_time_ref, Real) and 0 <= slice_time_ref <= 1):
+        raise ValueError(
+            f"slice_time_ref must be a share of t_r between 0 and 1, got {slice_time_ref!r}."
+        )
     if volume_times is not None and trigger is not None:
         raise ValueError("give either volume_times or trigger, not both.")
     if missing is not None and trigger is None:
@@ -227,12 +283,13 @@ def _common_info(raws, picks):
                 f"raw must be mne.io.Raw or a list of them, got {type(raw).__name__}; use "
                 f"mne.io.read_raw for files and mne.io.RawArray for arrays."
             )
-        info = mne.pick_info(raw.info, _pick(raw, picks, k))
-        others = [name for name in info["ch_names"] if name.upper().startswith(NO_EEG)]
-        if others and isinstance(picks, str):
+        found, left_out = _pick(raw, picks, k)
+        info = mne.pick_info(raw.info, found)
+        if left_out:
             mistyped.append(
-                f"recording {k} has EEG channels named {', '.join(others)}; set their type with "
-                f"raw.set_channel_types, or leave them out with picks."
+                f"channels of recording {k} have the type EEG, but other names, and are left out: "
+                f"{', '.join(left_out)}; set their type with raw.set_channel_types, or name all "
+                f"channels to use in picks."
             )
         first = first or info
         lost = [name for name in first["ch_names"] if name not in info["ch_names"]]
@@ -249,18 +306,19 @@ def _common_info(raws, picks):
             )
         _check_continuous(raw, k)
     warn_once(mistyped)
+    locate(first)
     return first
 
 
 def _pick(raw, picks, k):
     if isinstance(picks, str) and picks == "eeg":
-        indices = mne.pick_types(raw.info, eeg=True)
+        indices, left_out = pick_eeg(raw.info)
         if not len(indices):
             raise ValueError(
                 f"recording {k} has no good EEG channel; its channel types are "
                 f"{sorted(set(raw.get_channel_types()))}."
             )
-        return indices
+        return indices, left_out
     names = list(picks) if isinstance(picks, list | tuple | np.ndarray) else [picks]
     unknown = [name for name in names if name not in raw.ch_names]
     if unknown or not names:
@@ -270,16 +328,15 @@ def _pick(raw, picks, k):
         )
     if len(set(names)) < len(names):
         raise ValueError(f"picks names a channel twice: {names}.")
-    return [raw.ch_names.index(name) for name in names]
+    return [raw.ch_names.index(name) for name in names], []
 
 
 def _check_continuous(raw, k):
-    for onset, name in zip(annotation_onsets(raw), raw.annotations.description, strict=True):
-        if 0 < onset < raw.times[-1] and name.lower().startswith(("edge", "bad_acq_skip")):
-            raise ValueError(
-                f"recording {k} is not continuous ({name!r} at {onset:.2f} s); pass its parts to "
-                f"align as a list of recordings."
-            )
+    for onset, _, name in find_seams(raw)[:1]:
+        raise ValueError(
+            f"recording {k} is not continuous ({name} at {onset:.2f} s); split it with "
+            f"split_at_seams, and pass its parts to align as a list of recordings."
+        )
 
 
 def _bad_spans(raw):
@@ -311,13 +368,13 @@ def _read_eeg(raw, info, folder):
 
 # -- BOLD ---------------------------------------------------------------------------------------
 def _check_bolds(bolds):
-    """Check the BOLD of every recording; DataFrames stay DataFrames."""
+    """Check the BOLD of every recording, and read its rows; DataFrames stay DataFrames."""
     clocks, flat = [], []
-    bolds = [_check_bold(bold, k, clocks, flat) for k, bold in enumerate(bolds)]
+    rows = [_check_bold(bold, k, clocks, flat) for k, bold in enumerate(bolds)]
     warn_once(clocks)
     warn_once(flat)
-    first = bolds[0]
-    for k, bold in enumerate(bolds):
+    first = rows[0].regions
+    for k, bold in enumerate(one.regions for one in rows):
         same = type(bold) is type(first) and bold.shape[1:] == first.shape[1:]
         if same and isinstance(bold, pd.DataFrame):
             names, other = list(first.columns), list(bold.columns)
@@ -332,7 +389,7 @@ def _check_bolds(bolds):
                 f"the BOLD of recording {k} has other regions than that of recording 0 "
                 f"({_regions(bold)} against {_regions(first)})."
             )
-    return bolds
+    return rows
 
 
 def _regions(bold):
@@ -347,6 +404,13 @@ def _check_bold(bold, k, clocks, flat):
             f"images with ROIExtractor."
         )
     name = f"the BOLD of recording {k}"
+    rows = read_rows(bold)
+    bold = rows.regions
+    if rows.left_out:
+        clocks.append(
+            f"{name} has columns that are no regions and are left out: "
+            f"{', '.join(map(str, rows.left_out))}."
+        )
     values = to_numbers(bold, name)
     if values.ndim not in (1, 2) or not values.size:
         raise ValueError(
@@ -362,30 +426,24 @@ def _check_bold(bold, k, clocks, flat):
     check_magnitude(values, name)
     check_names(bold, name)
     if isinstance(bold, pd.DataFrame):
-        found = find_clocks(bold)
-        if found:
-            clocks.append(
-                f"{name} has a column {found[0]!r}, which is taken for a region; use "
-                f"bold.drop(columns={found}), or read the table with index_col."
-            )
         constant = bold.columns[~varying(values)]
         if len(constant) and len(bold) > 1:
             flat.append(
                 f"{name} does not vary in {', '.join(map(str, constant))}; check mask and image."
             )
-        return bold
-    return values
+    else:
+        rows.regions = values
+    return rows
 
 
-def _concatenate_bolds(bolds, keeps):
+def _concatenate_bolds(rows, timed, keeps):
     """Concatenate the kept volumes of all recordings."""
-    if isinstance(bolds[0], pd.DataFrame):
-        kept = [
-            bold.set_axis(pd.RangeIndex(len(bold), name="volume")).loc[keep]
-            for bold, keep in zip(bolds, keeps, strict=True)
-        ]
-        return pd.concat(kept, keys=range(len(kept)), names=["recording"])
-    return np.concatenate([bold[keep] for bold, keep in zip(bolds, keeps, strict=True)])
+    kept = [one.regions[keep] for one, keep in zip(rows, keeps, strict=True)]
+    if not isinstance(kept[0], pd.DataFrame):
+        return np.concatenate(kept)
+    for bold, volumes, keep in zip(kept, timed, keeps, strict=True):
+        bold.index = pd.Index(volumes.numbers[keep], name="volume")
+    return pd.concat(kept, keys=range(len(kept)), names=["recording"])
 
 
 # -- summary ------------------------------------------------------------------------------------
@@ -400,7 +458,8 @@ def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
     advice = f"Use a shorter window than tmin={tmin:g}, tmax={tmax:g} s, or check the onsets."
     ends = [np.nanmax(times, initial=0.0) for times in onsets]
     far = [k for k, end in enumerate(ends) if end > 2 * durations[k]]
-    wide = [k for k, bold in enumerate(bolds) if bold.ndim > 1 and bold.shape[1] > bold.shape[0]]
+    shapes = [(*bold.shape, 0)[:2] if bold is not None else (0, 0) for bold in bolds]
+    wide = [k for k, (n_rows, n_columns) in enumerate(shapes) if n_columns > n_rows]
     if far:
         advice = (
             f"The last onset is at {ends[far[0]]:g} s, but the EEG lasts {durations[far[0]]:g} s; "
@@ -408,8 +467,8 @@ def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
         )
     elif wide:
         advice = (
-            f"The BOLD has {bolds[wide[0]].shape[0]} rows and {bolds[wide[0]].shape[1]} columns; "
-            f"transpose it, if columns are volumes."
+            f"The BOLD has {shapes[wide[0]][0]} rows and {shapes[wide[0]][1]} columns; transpose "
+            f"it, if columns are volumes."
         )
     raise ValueError(
         f"no volume is left of {alignment['n_volumes'].sum()}: {_describe(0, alignment.iloc[0])} "

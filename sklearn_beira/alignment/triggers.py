@@ -9,26 +9,30 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .._utils.numbers import to_numbers
-from ..bold.tables import SECONDS, clock_of
+from .counts import Markers, explain, is_candidate, is_clock, is_scan_start
+from .seams import annotation_onsets
+
+# Volumes that follow faster than this, in s, may be slices, or times in another unit.
+_FASTEST = 0.2
 
 
 def find_onsets(
     raw: mne.io.BaseRaw,
-    n_volumes: int,
+    n_volumes: int | None,
     given: ArrayLike | None,
     trigger: str | tuple[str, int] | None,
     missing: str | None,
     t_r: float | None,
     k: int,
-) -> tuple[np.ndarray, int]:
+) -> tuple[np.ndarray, int, list[str]]:
     """Find the onset of each volume of a recording.
 
     Parameters
     ----------
     raw : mne.io.Raw
         Recording.
-    n_volumes : int
-        Number of volumes of its BOLD.
+    n_volumes : int or None
+        Number of volumes of its BOLD; None if there is no BOLD.
     given, trigger, missing, t_r
         ``volume_times`` of this recording, and parameters of :func:`~sklearn_beira.align`.
     k : int
@@ -40,30 +44,96 @@ def find_onsets(
         Onsets in s from the start of the recording; NaN for volumes without a marker.
     n_onsets : int
         Number of markers or onsets found.
+    doubts : list of str
+        Warnings.
     """
+    markers, doubts = None, []
     if given is not None:
         times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
     elif trigger is not None:
-        times, source = _trigger_times(raw, trigger, k), f"{trigger!r} triggers"
+        markers = _find_markers(raw, n_volumes, trigger, t_r, k)
+        times, source = markers.onsets, f"{trigger!r} triggers"
+        if is_clock(str(trigger)):
+            doubts.append(
+                f"{trigger!r} of recording {k} is the name of markers of a clock, which come with "
+                f"and without a scan; check that they mark the volumes."
+            )
     else:
-        times, source = np.arange(n_volumes) * float(t_r), "t_r"
+        n = n_volumes or int(raw.n_times / raw.info["sfreq"] / t_r)
+        times, source = np.arange(n) * float(t_r), "t_r"
     if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError(
             f"the volume onsets of recording {k} must be 1-D, finite, sorted and without "
             f"duplicates; check {source}."
         )
-    _check_intervals(times, None if source == "t_r" else t_r, source, k)
     n_onsets = len(times)
-    if n_onsets != n_volumes and missing is None:
-        hint = "say which end lacks them: missing='start' or 'end', or give volume_times"
-        hint = "give one onset per volume" if given is not None else hint
+    n_volumes = n_volumes or n_onsets
+    if markers and n_onsets == 1 < n_volumes and t_r is not None:
+        doubts.append(
+            f"recording {k} has a single marker {trigger!r} for {n_volumes} volumes; it is taken "
+            f"for the start of the scan, and volumes follow every {t_r:g} s."
+        )
+        return times + np.arange(n_volumes) * float(t_r), 1, doubts
+    said = explain(markers, missing) if markers else None
+    if n_onsets != n_volumes and given is not None:
+        said = "give one onset per volume"
+    if said:
         raise ValueError(
-            f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {hint}."
+            f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {said}."
+            if n_onsets != n_volumes
+            else f"recording {k} has as many {source} as volumes, but {said}."
+        )
+    if source != "t_r":
+        _check_pace(times, t_r, source, k)
+    pace = float(np.median(np.diff(times))) if n_onsets > 1 else np.inf
+    if pace < _FASTEST:
+        doubts.append(
+            f"the volumes of recording {k} are {pace:g} s apart; check that times are in s, and "
+            f"that markers are those of volumes, not of slices."
         )
     if n_onsets > n_volumes:
         times = times[-n_volumes:] if missing == "start" else times[:n_volumes]
     lacking = np.full(n_volumes - len(times), np.nan)
-    return np.concatenate([lacking, times] if missing == "start" else [times, lacking]), n_onsets
+    times = np.concatenate([lacking, times] if missing == "start" else [times, lacking])
+    return times, n_onsets, doubts
+
+
+def _find_markers(raw, n_volumes, trigger, t_r, k):
+    """Find the markers that were asked for, and all others."""
+    onsets = _trigger_times(raw, trigger, k)
+    others = all_markers(raw)
+    name = repr(trigger)
+    others = {other: at for other, at in others.items() if name.strip("()") not in other}
+    code = "onsets"
+    if isinstance(trigger, str) and trigger in raw.annotations.description:
+        code = f"(raw.annotations.onset[raw.annotations.description == {name}] - raw.first_time)"
+    return Markers(trigger, onsets, code, others, n_volumes or len(onsets), t_r)
+
+
+def all_markers(raw: mne.io.BaseRaw) -> dict[str, np.ndarray]:
+    """Find the markers of a recording.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording.
+
+    Returns
+    -------
+    markers : dict of str to ndarray
+        Onsets in s from the start of the data, by the Python code that names them as a trigger.
+    """
+    onsets = annotation_onsets(raw)
+    markers = {
+        repr(str(name)): onsets[raw.annotations.description == name]
+        for name in sorted(set(raw.annotations.description))
+    }
+    for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
+        events = _find_events(raw, name)
+        for code in np.unique(events[:, 2]).tolist():
+            at = events[events[:, 2] == code, 0] - raw.first_samp
+            markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
+    return markers
 
 
 def _trigger_times(raw, trigger, k):
@@ -87,6 +157,12 @@ def _trigger_times(raw, trigger, k):
         return (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
     here = raw.annotations.description == name
     if not here.any():
+        if name in raw.ch_names:
+            kind = raw.get_channel_types([name])[0]
+            raise ValueError(
+                f"channel {name!r} of recording {k} has the type {kind}, not that of triggers; use "
+                f"raw.set_channel_types({{{name!r}: 'stim'}}) if it holds the triggers."
+            )
         known = pd.Series(raw.annotations.description).value_counts()
         known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
         names = [*raw.ch_names, *map(str, dict.fromkeys(raw.annotations.description))]
@@ -143,16 +219,14 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
     if n_volumes < 2:
         return
     usual = np.median(np.diff(times))
-    onsets = annotation_onsets(raw)
-    markers = {
-        repr(str(name)): onsets[raw.annotations.description == name]
-        for name in set(raw.annotations.description)
-    }
-    for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
-        events = _find_events(raw, name)
-        for code in np.unique(events[:, 2]).tolist():
-            at = events[events[:, 2] == code, 0] - raw.first_samp
-            markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
+    markers = {name: at for name, at in all_markers(raw).items() if is_candidate(name.strip("'("))}
+    for name, at in markers.items() if by_t_r else ():
+        if len(at) == 1 and at[0] >= 0.5 / raw.info["sfreq"] and is_scan_start(name):
+            yield (
+                f"recording {k} has one marker {name} at {at[0]:.2f} s, but t_r alone puts the "
+                f"first volume at the start of the EEG; give trigger={name} as well if it marks "
+                f"the start of the scan."
+            )
     for name, at in markers.items():
         if len(at) < max(5, n_volumes // 2):
             continue
@@ -176,32 +250,31 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
             )
 
 
-def check_index_of_times(bold: pd.DataFrame | np.ndarray, times: np.ndarray, k: int) -> None:
-    """Refuse onsets that contradict an index of times.
+def check_times_of_rows(told: np.ndarray | None, times: np.ndarray, source: str, k: int) -> None:
+    """Refuse onsets that contradict the times in a table.
 
     Parameters
     ----------
-    bold : DataFrame or ndarray
-        BOLD of the recording.
+    told : ndarray of shape (n_volumes,) or None
+        Times of the table in s.
     times : ndarray of shape (n_volumes,)
         Onsets in s; NaN where there is none.
+    source : str
+        Index or column of the table.
     k : int
         Number of the recording.
     """
-    index = getattr(bold, "index", None)
-    if clock_of(getattr(index, "name", None)) not in SECONDS:
+    if told is None or len(told) < 2:
         return
-    if not pd.api.types.is_numeric_dtype(index) or len(index) < 2:
-        return
-    told, taken = np.diff(index.to_numpy(dtype=float)), np.diff(times)
+    told, taken = np.diff(told), np.diff(times)
     usual = np.nanmedian(taken) if np.isfinite(taken).any() else np.nan
     odd = np.flatnonzero(np.abs(told - taken) > 0.05 * usual)
     if len(odd):
         i = odd[0]
         raise ValueError(
-            f"the index {index.name!r} of the BOLD of recording {k} puts volumes {i} and {i + 1} "
-            f"{told[i]:g} s apart, but the onsets are {taken[i]:g} s apart; check t_r and the "
-            f"unit, or use bold.reset_index(drop=True) if the index is wrong."
+            f"the {source} of the BOLD of recording {k} puts volumes {i} and {i + 1} {told[i]:g} s "
+            f"apart, but the onsets are {taken[i]:g} s apart; check t_r and the unit, or drop the "
+            f"times if they are wrong."
         )
 
 
@@ -233,24 +306,11 @@ def volumes_behind(raw: mne.io.BaseRaw, times: np.ndarray, k: int) -> Iterator[s
         )
 
 
-def annotation_onsets(raw: mne.io.BaseRaw) -> np.ndarray:
-    """Get onsets of annotations in s from the start of the data, also after a crop."""
-    return raw.annotations.onset - raw.first_time
-
-
-def _check_intervals(times, t_r, source, k):
-    intervals = np.diff(times)
-    if not len(intervals):
+def _check_pace(times, t_r, source, k):
+    if len(times) < 2 or t_r is None:
         return
-    usual = float(np.median(intervals))
-    odd = np.flatnonzero(np.abs(intervals - usual) > 0.25 * usual)
-    if len(odd) and source != "volume_times":
-        raise ValueError(
-            f"the {source} of recording {k} are {usual:.3f} s apart, but numbers {odd[0]} and "
-            f"{odd[0] + 1} are {intervals[odd[0]]:.3f} s apart; a trigger is missing or doubled, "
-            f"so repair the onsets and give volume_times."
-        )
-    if t_r is not None and abs(usual - t_r) > 0.01 * t_r:
+    usual = float(np.median(np.diff(times)))
+    if abs(usual - t_r) > 0.01 * t_r:
         raise ValueError(
             f"the {source} of recording {k} are {usual:.4f} s apart, but t_r is {t_r:g} s; check "
             f"t_r."

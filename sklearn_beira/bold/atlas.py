@@ -11,8 +11,8 @@ from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker
 
 from .._utils.files import one_line
 from .._utils.warn import warn_user
-from .images import open_image, read_data
-from .tables import read_table
+from .images import open_image, read_data, space_of
+from .tables import load_table
 
 # name: (nilearn's fetch_atlas_..., its options)
 ATLASES = {
@@ -29,7 +29,7 @@ NOT_SUBCORTICAL = ("Cerebral White Matter", "Cerebral Cortex")
 
 
 def load_atlas(atlas, labels, data_dir):
-    """Load the image of labels or maps, and {region name: label value, or 1 + index of the map}."""
+    """Load labels or maps, {region name: label value, or 1 + index of the map}, and the space."""
     if isinstance(atlas, str) and atlas in ATLASES:
         if labels is not None:
             raise ValueError(f"labels is given, but atlas {atlas!r} has its own; leave it out.")
@@ -41,6 +41,8 @@ def load_atlas(atlas, labels, data_dir):
         )
     img = open_image(atlas, "atlas")
     data = np.nan_to_num(read_data(img))  # SPM writes NaN for the background
+    while data.ndim > 3 and data.shape[-1] == 1 and (data == np.rint(data)).all():
+        data = data[..., 0]
     are_labels = data.ndim == 3
     if data.ndim not in (3, 4) or (are_labels and (data != np.rint(data)).any()):
         raise ValueError(
@@ -53,7 +55,7 @@ def load_atlas(atlas, labels, data_dir):
     else:
         values = np.arange(data.shape[-1]) + 1
     table = _name_values(labels, values, are_labels)
-    return nib.Nifti1Image(data, img.affine), table
+    return nib.Nifti1Image(data, img.affine), table, space_of(img)
 
 
 def select_regions(regions, table):
@@ -159,7 +161,7 @@ def _fetch_atlas(name, data_dir):
 def _name_values(labels, values, are_labels):
     """Map the names in a list or a table to the `values` in the image."""
     if isinstance(labels, (str, Path)):
-        labels = read_table(labels, "labels")
+        labels = load_table(labels)
     if isinstance(labels, pd.DataFrame):
         needed = {"index", "name"} if are_labels else {"name"}
         if not needed <= set(labels):

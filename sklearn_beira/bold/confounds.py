@@ -9,7 +9,7 @@ import pandas as pd
 from nilearn.masking import compute_epi_mask
 
 from .images import mask_on_grid
-from .tables import read_table
+from .tables import load_table
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
@@ -34,8 +34,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
     if confounds is None:
         return np.empty((n_volumes, 0)), False
     if isinstance(confounds, (str, Path)):
-        sep = "," if str(confounds).endswith(".csv") else r"\s+"
-        table = read_table(confounds, "confounds", sep=sep, header="infer")
+        table = load_table(confounds)
     elif isinstance(confounds, pd.DataFrame):
         table = confounds
     elif np.ndim(confounds) in (1, 2):

@@ -1,18 +1,19 @@
 """BOLD images, masks and atlases: opened, read, and resampled to one grid."""
 
 import warnings
-import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.spatialimages import SpatialImage
 from nilearn.image import resample_img
 
-from .._utils.files import existing_file, one_line
+from .._utils.files import existing_file, reading, unreadable
+from .._utils.warn import warn_user
 
-IMAGE_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+# Codes of NIfTI for spaces that exclude each other, and units of time in s.
+_SPACES = {1: "scanner space", 3: "Talairach space", 4: "MNI space"}
+_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
 def is_array(X):
@@ -106,26 +107,43 @@ def mask_on_grid(mask_img, shape, affine):
 
 def open_image(source, role):
     """Open a path or an image as a nibabel image; the data stay on disk."""
-    if isinstance(source, SpatialImage):
-        return source
-    if not isinstance(source, (str, Path)):
-        raise TypeError(
-            f"The {role} is a {type(source).__name__}; expected a path or a nibabel image."
-        )
-    path = existing_file(source, role)
-    try:
-        img = nib.load(path)
-    except IMAGE_ERRORS as err:
-        raise ValueError(
-            f"The file of the {role} cannot be read as a NIfTI image: {path} ({one_line(err)}); "
-            "check its format, or copy it again."
-        ) from err
-    if not isinstance(img, SpatialImage):
-        raise ValueError(
-            f"The file of the {role} is a {type(img).__name__}: {path}; expected a volumetric "
-            "NIfTI image."
+    img = source
+    if not isinstance(source, SpatialImage):
+        if not isinstance(source, (str, Path)):
+            raise TypeError(
+                f"The {role} is a {type(source).__name__}; expected a path or a nibabel image."
+            )
+        path = existing_file(source, role)
+        with reading(path):
+            img = nib.load(path)
+        if not isinstance(img, SpatialImage):
+            raise unreadable(path, f"it holds a {type(img).__name__}, expected a NIfTI image")
+    plain = type(img) is nib.AnalyzeImage
+    if plain or (isinstance(img, nib.Nifti1Pair) and not _codes(img).any()):
+        warn_user(
+            f"The {role} does not tell its orientation (sform and qform codes are 0), so left and "
+            "right may be swapped; write the affine of its space into it."
         )
     return img
+
+
+def _codes(img):
+    return np.array([int(img.header["sform_code"]), int(img.header["qform_code"])])
+
+
+def space_of(img):
+    """Name the space that a NIfTI image is in; None if it does not tell."""
+    codes = _codes(img) if isinstance(img, nib.Nifti1Pair) else np.zeros(2, int)
+    return _SPACES.get(int(codes[0] or codes[1]))
+
+
+def repetition_time(img):
+    """Read the repetition time in s from the header of BOLD; None if it has none."""
+    if not isinstance(img, nib.Nifti1Pair):
+        return None
+    step, unit = float(img.header.get_zooms()[3]), img.header.get_xyzt_units()[1]
+    step *= _SECONDS.get(unit, 1.0 if step < 100 else 1e-3)
+    return step if step > 0 else None
 
 
 def read_data(img):
@@ -133,10 +151,5 @@ def read_data(img):
     dtype = img.dataobj.dtype
     if dtype.kind not in "biuf":
         raise ValueError(f"The image has voxels of type {dtype}; expected real numbers.")
-    try:
+    with reading(img.get_filename() or "the image"):
         return np.asarray(img.dataobj, dtype=np.result_type(dtype, np.float32))
-    except IMAGE_ERRORS as err:
-        raise ValueError(
-            f"The data of {img.get_filename()} cannot be read ({one_line(err)}); the file is "
-            "damaged or truncated, copy it again."
-        ) from err

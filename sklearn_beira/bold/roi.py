@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.warn import warn_user
+
 # The other modules of this room import nilearn, so they are imported only when they are used.
 if TYPE_CHECKING:
     from nibabel import Nifti1Image
@@ -92,6 +94,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         Transform from voxel indices to mm.
     spatial_shape_ : tuple (nx, ny, nz)
         Grid of the BOLD image.
+    t_r_ : float or None
+        Repetition time in s in the header of the BOLD image.
     array_input_ : bool
         True after a fit on an array; `inverse_transform` then returns an array.
     masker_ : nilearn.maskers.NiftiLabelsMasker or NiftiMapsMasker
@@ -181,16 +185,28 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             image.
         """
         from .atlas import load_atlas, make_masker, measure_coverage, pick_regions, select_regions
-        from .images import is_array, mask_on_grid, open_bold, resample
+        from .images import (
+            is_array,
+            mask_on_grid,
+            open_bold,
+            repetition_time,
+            resample,
+            space_of,
+        )
 
         self._validate_params()
-        atlas, table = load_atlas(self.atlas, self.labels, self.data_dir)
+        atlas, table, space = load_atlas(self.atlas, self.labels, self.data_dir)
         default = isinstance(self.atlas, str) and self.atlas == "harvard-oxford-subcortical"
         names = select_regions(
             "subcortical" if default and self.regions is None else self.regions, table
         )
         bold = open_bold(X, self.affine, atlas)
         shape, affine = bold.shape[:3], bold.affine
+        if space and space_of(bold) not in (None, space):
+            warn_user(
+                f"The atlas is in {space}, but the BOLD image in {space_of(bold)}; bring both to "
+                "one space, or correct the sform code of the one that is wrong."
+            )
 
         atlas = pick_regions(atlas, [table[name] for name in names])
         on_grid = resample(atlas, shape, affine)
@@ -209,6 +225,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         self.coverage_ = coverage
         self.spatial_shape_ = shape
         self.affine_ = affine
+        self.t_r_ = repetition_time(bold)
         self.array_input_ = is_array(X)
         return self
 
@@ -236,7 +253,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
 
         from .atlas import check_signal
         from .confounds import compute_global_signal, read_confounds
-        from .images import open_bold, read_bold, same_affine
+        from .images import open_bold, read_bold, repetition_time, same_affine
 
         bold = open_bold(X, self.affine_)
         shape, n_volumes = bold.shape[:3], bold.shape[-1]
@@ -265,7 +282,11 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             nib.Nifti1Image(data, self.affine_), confounds=confounds if confounds.size else None
         )
         # asarray: a global set_config(transform_output="pandas") makes the masker return a frame
-        return pd.DataFrame(np.asarray(Y, dtype=float), columns=self.region_names_)
+        Y = pd.DataFrame(np.asarray(Y, dtype=float), columns=self.region_names_)
+        t_r = repetition_time(bold)
+        if t_r is not None:
+            Y.attrs["t_r"] = t_r  # which align compares with the onsets
+        return Y
 
     def inverse_transform(self, Y: pd.DataFrame | ArrayLike) -> Nifti1Image | np.ndarray:
         """Write values of regions into the voxels of an image.
@@ -281,7 +302,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         X : Nifti1Image (nx, ny, nz, n_volumes), float32, or array (n_volumes, nx, ny, nz)
-            Of the kind and on the grid given to `fit`.
+            Of the kind, on the grid and with the repetition time given to `fit`.
 
         Raises
         ------
@@ -308,7 +329,10 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             painted = regions.astype(np.float32) @ values.T.astype(np.float32)
         if self.array_input_:
             return np.moveaxis(painted, -1, 0)
-        return nib.Nifti1Image(painted, self.affine_)
+        img = nib.Nifti1Image(painted, self.affine_)
+        img.header.set_xyzt_units("mm", "sec")
+        img.header.set_zooms((*img.header.get_zooms()[:3], self.t_r_ or 0.0))
+        return img
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the names of the regions.

@@ -1,106 +1,323 @@
-"""Tables in text files, and the columns of a BOLD table that are not regions."""
+"""Tables in text files, and what the rows of a BOLD table say about time."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .._utils.files import existing_file, one_line
+from .._utils.files import existing_file, reading, unreadable
 
-# Names of columns that hold the time of each volume in s, and of columns that count the volumes.
-SECONDS = ("time_s", "time", "onset")
-COUNTS = ("volume", "index")
+# Names of columns that hold the time of each volume, their units in s, and units that count.
+_TIME = re.compile(r"(times?|onsets?)(?:[\s_./(\[]+([a-zµ]+)\s*[\])]?)?")
+_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}
+_COUNTED = ("tr", "volume", "vol", "scan", "frame")
+# Names of columns that count the volumes.
+_COUNTS = ("volume", "index")
+# Rows that name volumes are at least one in three: of a region, whole numbers that rise are not.
+_FEWEST = 3
 
 
-def clock_of(name):
-    """Strip the unit and the case from the name of a column.
+@dataclass
+class Rows:
+    """What the rows of a BOLD table are.
 
     Parameters
     ----------
-    name : object
-        Such as "Time (s)".
-
-    Returns
-    -------
-    name : str
-        Such as "time".
+    regions : DataFrame or ndarray, shape (n_rows, n_rois)
+        The table without columns that are not regions.
+    numbers : ndarray of int, shape (n_rows,), or None
+        Number of the volume in each row, from 0, where the table tells it and leaves some out.
+    times : ndarray of float, shape (n_rows,), or None
+        Times in s, from a start that the table does not tell.
+    source : str
+        Name of the column or index that holds the numbers or times.
+    left_out : list of str
+        Columns that are not regions.
+    doubts : list of str
+        What the table leaves open, as sentences.
     """
-    return re.sub(r"[(\[].*", "", str(name)).strip().lower()
+
+    regions: object
+    numbers: np.ndarray | None = None
+    times: np.ndarray | None = None
+    source: str = ""
+    left_out: list = field(default_factory=list)
+    doubts: list = field(default_factory=list)
 
 
-def find_clocks(table):
-    """Find the columns of a table that count volumes or hold their times.
-
-    Parameters
-    ----------
-    table : DataFrame
-        BOLD as it was read.
-
-    Returns
-    -------
-    columns : list
-        Columns with the name of a time or a counter, and columns that rise in equal steps.
-    """
-    return [
-        column
-        for column in table
-        if clock_of(column) in (*SECONDS, *COUNTS)
-        or str(column).startswith("Unnamed: ")
-        or _rises_evenly(table[column])
-    ]
-
-
-def _rises_evenly(values):
-    if not pd.api.types.is_numeric_dtype(values) or len(values) < 10:
-        return False
-    steps = np.diff(values.to_numpy(dtype=float))
-    return bool(steps[0] > 0 and np.ptp(steps) <= 1e-3 * steps[0])
-
-
-def find_separator(path):
-    """Return the comma, semicolon or tab that occurs most often in the first line of a file."""
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    # Not left to pandas: in a table with one column it takes a digit for the separator.
-    return max(",;\t", key=header.count)
-
-
-def read_table(path, role, *, sep=None, header=0):
-    """Read a text file with pandas.
+def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
+    """Tell regions from columns that count or time the volumes, and read these.
 
     Parameters
     ----------
-    path : str or Path
-        The file.
-    role : str
-        What the table holds, for the errors.
-    sep : str or None
-        Separator of the columns; None finds it in the first line.
-    header : int, None or "infer"
-        Row that names the columns, as in :func:`pandas.read_csv`. With "infer" the first row is a
-        header if any cell of it is not a number.
+    bold : DataFrame or ndarray
+        BOLD of one recording. The index of a DataFrame may count volumes or hold their times.
 
     Returns
     -------
-    table : DataFrame
-        The table.
+    rows : Rows
+        The regions, and what is known about the rows.
 
     Raises
     ------
     ValueError
-        If there is no such file, or if it is not a table.
+        If times have an unknown unit.
     """
-    path = existing_file(path, role)
-    try:
-        sep = sep or find_separator(path)
-        if header == "infer":
-            first = pd.read_csv(path, sep=sep, header=None, nrows=1).iloc[0]
-            header = 0 if any(isinstance(cell, str) for cell in first) else None
-        return pd.read_csv(path, sep=sep, header=header)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as err:
+    rows = Rows(bold)
+    if not isinstance(bold, pd.DataFrame):
+        return rows
+    rows.left_out = [name for name in bold if _is_clock(name, bold[name])]
+    if len(rows.left_out) == bold.shape[1]:  # a region on its own may rise
+        rows.left_out = []
+    rows.regions = bold.drop(columns=rows.left_out)
+    columns = [(name, bold[name].to_numpy()) for name in rows.left_out]
+    last = bold.index.names[-1]
+    _read_index(rows, last, bold.index.get_level_values(-1))
+    for name, values in columns:
+        if rows.numbers is None:
+            rows.numbers = _numbers(name, values, rows)
+            rows.source = f"column {name!r}" if rows.numbers is not None else rows.source
+        if rows.times is None:
+            rows.times = _seconds(name, values)
+            if rows.times is not None and rows.numbers is None:
+                rows.source = f"column {name!r}"
+    if rows.numbers is None and rows.times is not None and len(rows.times) > 1:
+        steps = np.diff(rows.times)
+        pace = np.median(steps[steps < 1.5 * steps.min()]) if steps.min() > 0 else np.nan
+        counts = rows.times / pace
+        if np.abs(counts - np.rint(counts)).max() < 0.05 and _leaves_out(np.rint(counts)):
+            rows.numbers = np.rint(counts).astype(int)
+    return rows
+
+
+def _read_index(rows, name, index):
+    if not pd.api.types.is_numeric_dtype(index) or len(index) < 2:
+        return
+    rows.times = _seconds(name, index.to_numpy(dtype=float)) if name is not None else None
+    rows.source = f"index {name!r}" if name is not None else "index"
+    if name in (None, "volume"):  # numbers from 0, as pandas and align write them
+        values = index.to_numpy(dtype=float)
+        starts_late = _whole_and_rising(values) and values[0] > 0
+        if _leaves_out(values) or (name == "volume" and starts_late):
+            rows.numbers = values.astype(int)
+        elif starts_late and values[0] > 1:
+            rows.doubts.append(
+                f"the index of {{name}} begins with {values[0]:g}, but its first row is taken for "
+                f"the first volume; call the index 'volume' if it counts the volumes from 0, or "
+                f"use bold.reset_index(drop=True)"
+            )
+    elif rows.times is None:
+        rows.numbers = _numbers(name, index.to_numpy(dtype=float), rows)
+
+
+def _numbers(name, values, rows):
+    """Numbers from 0 of a counter that leaves volumes out; None if it leaves out none."""
+    if not pd.api.types.is_numeric_dtype(values) or not _leaves_out(values.astype(float)):
+        return None
+    numbers = values.astype(int)
+    if numbers[0] and not str(name).startswith("Unnamed: "):
+        base = int(numbers[0] == 1)
+        numbers = numbers - base
+        rows.doubts.append(
+            f"{name!r} of {{name}} begins with {numbers[0] + base}, so it is taken to count the "
+            f"volumes from {base}; make it count from 0 if that is wrong"
+        )
+    return numbers
+
+
+def _whole_and_rising(values):
+    values = np.asarray(values, dtype=float)
+    whole = len(values) > 1 and np.isfinite(values).all() and (values == np.rint(values)).all()
+    return bool(whole and values[0] >= 0 and (np.diff(values) > 0).all())
+
+
+def _leaves_out(values):
+    """Tell whether whole numbers rise mostly by one, and sometimes by more."""
+    if not _whole_and_rising(values):
+        return False
+    steps = np.diff(values)
+    return steps.min() == 1 < steps.max() and values[-1] - values[0] < _FEWEST * len(values)
+
+
+def _is_clock(name, values):
+    if clock_unit(name) not in (None, "?") or str(name).strip().lower() in _COUNTS:
+        return True
+    if str(name).startswith("Unnamed: "):
+        return True
+    if not pd.api.types.is_numeric_dtype(values) or len(values) < 10:
+        return False
+    values = values.to_numpy(dtype=float)
+    steps = np.diff(values)
+    evenly = steps[0] > 0 and np.ptp(steps) <= 1e-3 * steps[0]
+    named = clock_unit(name) == "?" and (steps > 0).all()
+    return bool(evenly or named or _leaves_out(values))
+
+
+def clock_unit(name: object) -> float | str | None:
+    """Read the unit of a column of times.
+
+    Parameters
+    ----------
+    name : object
+        Such as "Time (s)", "onset_ms" or "time [TR]".
+
+    Returns
+    -------
+    unit : float, "volume", "?" or None
+        Unit in s, or "volume" if it counts volumes, "?" if it is unknown, or None if the column is
+        not one of times.
+    """
+    found = _TIME.fullmatch(str(name).strip().lower())
+    if not found:
+        return None
+    unit = found[2] or "s"
+    if unit.rstrip("s") in _COUNTED:
+        return "volume"
+    return _UNITS.get(unit, _UNITS.get(unit.rstrip("s"), "?"))
+
+
+def _seconds(name, values):
+    """Times in s of a column or index; None if it has none."""
+    unit = clock_unit(name)
+    if unit == "?":
         raise ValueError(
-            f"The file of the {role} cannot be read as a table: {path} ({one_line(err)}); give a "
-            "csv, tsv or txt file whose rows are equally long."
-        ) from err
+            f"the unit of {name!r} is unknown; name it time_s or time_ms, or drop it if it holds "
+            f"no times."
+        )
+    if unit in (None, "volume") or not pd.api.types.is_numeric_dtype(values):
+        return None
+    return unit * np.asarray(values, dtype=float)
+
+
+# -- files ----------------------------------------------------------------------------------------
+def load_table(path: str | Path) -> pd.DataFrame:
+    r"""Read a table from a text file as it was written.
+
+    Separators (tab, semicolon, comma or blanks) and decimal commas are recognized, and lines that
+    begin with ``#`` are skipped. Files may be compressed (``.gz``), and in UTF-8, UTF-16 or
+    Latin-1.
+
+    Parameters
+    ----------
+    path : path-like
+        File, such as csv, tsv or txt.
+
+    Returns
+    -------
+    table : DataFrame
+        The table. Columns have the names of the first row, if any cell of it is not a number, or
+        of the last line with ``#``, if it has as many fields, or else numbers.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file, or if it is not a table: a row has more or fewer fields than the
+        first one, for example.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn_beira.bold import load_table
+    >>> path = Path(tempfile.mkdtemp()) / "bold.csv"
+    >>> _ = path.write_text("left;right\n1,5;2\n1,25;3\n")
+    >>> load_table(path)
+       left  right
+    0  1.50      2
+    1  1.25      3
+    """
+    path = existing_file(path, "table")
+    with reading(path):
+        comments, lines = _lines(path)
+        sep = _separator([text for _, text in lines])
+        rows = [_cells(text, sep) for _, text in lines]
+        first = rows[0]
+        for (number, _), row in zip(lines, rows, strict=True):
+            if len(row) != len(first):
+                fields = f"line {number} has {len(row)} fields, but the first row has {len(first)}"
+                raise unreadable(path, fields + _hint(row, sep))
+        # Of lines that begin or end with a separator.
+        keep = [i for i in range(len(first)) if any(row[i] for row in rows)]
+        rows = [[row[i] for i in keep] for row in rows]
+        first = rows[0]
+        has_names = not all(map(_is_number, first))
+        commas = any(_DECIMAL_COMMA.fullmatch(cell) for row in rows for cell in row)
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(rows)
+        out.seek(0)
+        header = 0 if has_names else None
+        table = pd.read_csv(out, header=header, decimal="," if commas else ".", index_col=False)
+    names = _cells(comments[-1], sep) if comments else []
+    if not has_names and len(names) == table.shape[1]:
+        table.columns = names
+    return table
+
+
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def _lines(path):
+    """Comments, and (number, text) of the other lines that are not empty."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+    if "\0" in text:
+        raise unreadable(path, "it is not a text file")
+    lines = [(k, line.strip(" \r")) for k, line in enumerate(text.split("\n"), start=1)]
+    comments = [line.lstrip("# ") for _, line in lines if line.startswith("#")]
+    lines = [(k, line) for k, line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise unreadable(path, "it has no rows")
+    return comments, lines
+
+
+def _separator(lines):
+    """Find the separator in the first row; the empty text stands for any number of blanks."""
+    first = lines[0]
+    for sep in "\t;":
+        if sep in first:
+            return sep
+    words = first.split()
+    numbers = all(_is_number(word) and not word.endswith(",") for word in words)
+    blanks = numbers or len({len(line.split()) for line in lines[:2]}) == 1
+    blanks &= len(words) > 1
+    if "," in first and not (blanks and numbers):
+        return ","
+    return "" if blanks else ","
+
+
+def _cells(line, sep):
+    if not sep:
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=sep, skipinitialspace=True))]
+
+
+def _is_number(cell):
+    if cell.lower() in ("", "n/a", "na", "nan"):
+        return True
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def _hint(row, sep):
+    numbers = sum(cell.lstrip("-+").isdigit() for cell in row)
+    if sep == "," and numbers == len(row):
+        return "; write decimal points, or separate columns by semicolons or tabs"
+    return ""

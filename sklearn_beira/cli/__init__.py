@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 
-from .options import parse
+from .options import in_flags, parse
 
 __all__ = ["main"]
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         print("stopped: no report was written", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_flags(error)}", file=sys.stderr)
         return 2
     print(f"Done in {time.monotonic() - started:.0f} s.")
     return 0

@@ -1,25 +1,27 @@
 """The data of the command: a simulated recording, or one's own files."""
 
-import re
 from pathlib import Path
 
 import mne
+import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from .._utils.files import reading, unreadable
 from .._utils.warn import warn_user
 from ..alignment.align import align, dropped_in_words
 from ..bold.roi import ROIExtractor
-from ..bold.tables import SECONDS, clock_of, find_clocks, find_separator, read_table
+from ..bold.tables import clock_unit, load_table, read_rows
 from ..datasets import make_eeg_fmri
 from .options import ATLAS
 from .script import TMIN, arguments, call, literal
 
 MINUTES = 10  # of the simulated recording
+_IMAGES = (".nii", ".img", ".hdr", ".nii.gz", ".img.gz", ".hdr.gz")
 
 
 def get_data(args, tmin) -> Bunch:
-    """Load one's own recording, or simulate one where no file is given.
+    """Load one's own recordings, or simulate one where no file is given.
 
     Parameters
     ----------
@@ -62,60 +64,98 @@ def _simulate(args, tmin):
 
 
 def _load(args, tmin):
-    for option, path in (("--eeg", args.eeg), ("--bold", args.bold)):
-        if not Path(path).exists():  # EEG may be a folder
-            raise ValueError(f"{option}: there is no file {path}; check the path.")
-    if args.missing and not args.trigger:
-        raise ValueError("--missing needs --trigger; give both, or leave --missing out.")
-    raw, bold = _read_eeg(args), read_bold(args)
-    if args.trigger is None and bold.times is None and args.t_r is None:
+    _check_options(args)
+    n = len(args.eeg)
+    raws = [_read_eeg(path, args) for path in args.eeg]
+    bolds = [read_bold(args, k) for k in range(n)]
+    trigger = _read_trigger(args.trigger, raws[0])
+    timed = trigger is None and all(bold.times is not None for bold in bolds)
+    if trigger is None and not timed and args.t_r is None:
         raise ValueError(
             "the onsets of the volumes are unknown; give --trigger, --t-r, or a column time_s in "
             "the table of --bold."
         )
-    given = {"t_r": args.t_r, "trigger": args.trigger, "missing": args.missing}
+    missing = [None if end == "none" else end for end in args.missing]
+    missing = missing[0] if len(set(missing)) == 1 else missing or None
+    given = {"t_r": args.t_r, "trigger": trigger, "missing": missing}
     given = {name: value for name, value in given.items() if value is not None}
-    regions, times, placed = bold.regions, None, []
-    if args.trigger:
+    onsets = "--t-r, and the first volume starts with the EEG"
+    times, placed = None, []
+    if trigger:
         onsets = f"markers {args.trigger!r}"
-        if bold.times is not None:  # align compares them with the markers
-            regions = regions.set_axis(pd.Index(bold.times, name="time_s"))
-    elif bold.times is not None:
-        onsets = f"column {bold.times.name!r} of the table"
-        times = bold.times.to_numpy()
-        placed = [f"volume_times=table[{literal(bold.times.name)}].to_numpy()"]
-    else:
-        onsets = "--t-r, and the first volume starts with the EEG"
-    X, y = align(raw, regions, volume_times=times, **given, tmin=tmin, tmax=0.0, verbose="error")
-    row = X.alignment.iloc[0]
+    elif timed:
+        onsets = f"column {bolds[0].times.name!r} of the table"
+        times = [bold.times.to_numpy() for bold in bolds]
+        placed = [f"volume_times={_listed(bold.code_of_times for bold in bolds)}"]
+    regions = [bold.regions for bold in bolds]
+    X, y = align(raws, regions, volume_times=times, **given, tmin=tmin, tmax=0.0, verbose="error")
+    if X.info.get_montage() is None:
+        warn_user(
+            "the EEG has no electrode positions, so the report has no scalp maps; give --montage, "
+            "for example easycap-M1."
+        )
+    sums = X.alignment.select_dtypes("number").sum()
     text = (
-        f"{args.eeg} and {args.bold}: {X.shape[1]} EEG channels, {raw.times[-1]:.1f} s, "
-        f"{y.shape[1]} regions, {row['kept']} of {row['n_volumes']} volumes used (dropped: "
-        f"{dropped_in_words(row)}). Onsets of the volumes: {onsets}."
+        f"{', '.join(args.eeg)} and {', '.join(args.bold)}: {X.shape[1]} EEG channels, "
+        f"{sum(raw.times[-1] for raw in raws):.1f} s, {y.shape[1]} regions, {sums['kept']} of "
+        f"{sums['n_volumes']} volumes used (dropped: {dropped_in_words(sums)}). Onsets of the "
+        f"volumes: {onsets}."
     )
-    if bold.left_out:
-        text += f" Not used as regions: {', '.join(map(str, bold.left_out))}."
-    code = [f"raw = mne.io.read_raw({literal(args.eeg)}, preload=True)"]
-    if args.exclude:
-        code.append(f'raw.info["bads"] = {literal(raw.info["bads"])}')
-    if args.montage:
-        montage = f'{literal(args.montage)}, match_case=False, on_missing="warn"'
-        code.append(f"raw.set_montage({montage})")
-    arguments_of_align = ["raw", "bold", *placed, *arguments(given), TMIN, "tmax=0.0"]
-    code += [*bold.code, f"X, y = {call('align', arguments_of_align)}"]
+    if bolds[0].left_out:
+        text += f" Not used as regions: {', '.join(map(str, bolds[0].left_out))}."
+    code = [line for k, raw in enumerate(raws) for line in _code_of_eeg(args, k, raw)]
+    code += [line for bold in bolds for line in bold.code]
+    names = [_listed(_named(what, args, k) for k in range(n)) for what in ("raw", "bold")]
+    code.append(f"X, y = {call('align', [*names, *placed, *arguments(given), TMIN, 'tmax=0.0'])}")
     return Bunch(
-        X=X, y=y, text=text, title=Path(args.eeg).name, files=[args.eeg, args.bold],
-        extractor=bold.extractor, ceiling=None, code=code, imports=["import mne", *bold.imports],
+        X=X, y=y, text=text, title=", ".join(Path(path).name for path in args.eeg),
+        files=[*args.eeg, *args.bold], extractor=bolds[0].extractor, ceiling=None, code=code,
+        imports=sorted({"import mne", *(line for bold in bolds for line in bold.imports)}),
     )  # fmt: skip
 
 
-def read_bold(args) -> Bunch:
+def _check_options(args):
+    for option, paths in (("--eeg", args.eeg), ("--bold", args.bold)):
+        for path in paths:
+            if not Path(path).exists():  # EEG may be a folder
+                raise ValueError(f"{option}: there is no file {path}; check the path.")
+    if args.missing and not args.trigger:
+        raise ValueError("--missing needs --trigger; give both, or leave --missing out.")
+    n = len(args.eeg)
+    for option, given, fits in (
+        ("--bold", args.bold, [n]),
+        ("--confounds", args.confounds, [0, n]),
+        ("--missing", args.missing, [0, 1, n]),
+    ):
+        if len(given) not in fits:
+            raise ValueError(f"{option} needs one value per run ({n}), got {len(given)}.")
+
+
+def _read_trigger(text, raw):
+    """Read CHANNEL:CODE as an event of a trigger channel."""
+    name, _, code = (text or "").rpartition(":")
+    return (name, int(code)) if name in raw.ch_names and code.isdigit() else text
+
+
+def _named(what, args, k):
+    """Name the variable of a run in the script."""
+    return what if len(args.eeg) == 1 else f"{what}_{k + 1}"
+
+
+def _listed(names):
+    names = list(names)
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def read_bold(args, k=0) -> Bunch:
     """Read a table of regions, or extract regions from an image.
 
     Parameters
     ----------
     args : argparse.Namespace
         Parsed options.
+    k : int
+        Number of the run.
 
     Returns
     -------
@@ -125,10 +165,11 @@ def read_bold(args) -> Bunch:
         left_out : list, columns that are not regions
         extractor : ROIExtractor or None, if the BOLD is an image
         imports, code : list of str, Python code that makes ``bold`` (and ``table``, if it is one)
+        code_of_times : str, Python code of the times
     """
-    path = Path(args.bold)
-    if path.name.endswith((".nii", ".nii.gz")):
-        return _extract_regions(args)
+    path = Path(args.bold[k])
+    if path.name.lower().endswith(_IMAGES):
+        return _extract_regions(args, k)
     if path.is_dir():
         raise ValueError(f"--bold {path} is a folder; give a table or a NIfTI image.")
     for option in ("atlas", "labels", "confounds"):
@@ -137,76 +178,101 @@ def read_bold(args) -> Bunch:
                 f"--{option} needs a NIfTI image, but --bold {path} is a table; leave --{option} "
                 f"out."
             )
-    separator = find_separator(path)
-    table = read_table(path, "BOLD", sep=separator)
-    left_out = find_clocks(table)
-    regions = table.drop(columns=left_out)
-    _check_regions(path, table, regions)
-    seconds = [name for name in left_out if clock_of(name) in SECONDS]
-    code = [
-        f"table = pd.read_csv({literal(args.bold)}, sep={literal(separator)})",
-        f"bold = table.drop(columns={literal(left_out)})" if left_out else "bold = table",
-    ]
+    table, bold = _named("table", args, k), _named("bold", args, k)
+    if path.suffix.lower() == ".npy":
+        with reading(path):
+            whole = pd.DataFrame(np.load(path, allow_pickle=False)).add_prefix("ROI ")
+        imports = ["import numpy as np", "import pandas as pd"]
+        code = [f'{table} = pd.DataFrame(np.load({literal(str(path))})).add_prefix("ROI ")']
+    else:
+        whole = load_table(path)
+        imports = ["from sklearn_beira.bold import load_table"]
+        code = [f"{table} = load_table({literal(str(path))})"]
+    rows = read_rows(whole)
+    _check_regions(path, whole, rows.regions)
+    dropped = f".drop(columns={literal(rows.left_out)})" if rows.left_out else ""
+    code.append(f"{bold} = {table}{dropped}")
+    times = None
+    for name in rows.left_out:
+        if isinstance(clock_unit(name), float) and times is None:
+            unit = clock_unit(name)
+            times = unit * whole[name]
+            code_of_times = f"{table}[{literal(name)}].to_numpy()" + f" * {unit}" * (unit != 1)
+    if rows.numbers is not None:
+        scrubbed = np.setdiff1d(np.arange(rows.numbers[-1] + 1), rows.numbers).tolist()
+        warn_user(
+            f"{path} leaves out {len(scrubbed)} of {rows.numbers[-1] + 1} volumes; its rows are "
+            f"placed by the {rows.source}."
+        )
+        for doubt in rows.doubts:
+            warn_user(f"{doubt.format(name=path)}.")
+        rows.regions.index = pd.Index(rows.numbers, name="volume")
+        left = f"np.delete(np.arange({rows.numbers[-1] + 1}), {scrubbed})"
+        code.append(f"{bold}.index = {call('pd.Index', [left, *arguments({'name': 'volume'})])}")
+        imports += ["import numpy as np", "import pandas as pd"]
+    elif times is not None and args.trigger:  # align compares them with the markers
+        rows.regions.index = pd.Index(times, name="time_s")
     return Bunch(
-        regions=regions, times=table[seconds[0]] if seconds else None, left_out=left_out,
-        extractor=None, imports=["import pandas as pd"], code=code,
+        regions=rows.regions, times=times, left_out=rows.left_out, extractor=None,
+        imports=imports, code=code, code_of_times="" if times is None else code_of_times,
     )  # fmt: skip
 
 
-def _read_eeg(args):
+def _read_eeg(path, args):
     try:
-        raw = mne.io.read_raw(args.eeg, preload=True, verbose="error")
-    except (ValueError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
-        header = "; give its header, the .vhdr file" if args.eeg.lower().endswith(".eeg") else ""
-        raise ValueError(f"--eeg: MNE cannot read {args.eeg}{header} ({error}).") from None
+        with reading(path):
+            raw = mne.io.read_raw(path, preload=True, verbose="warning")
+    except ValueError as error:
+        if path.lower().endswith((".eeg", ".vmrk")):
+            raise unreadable(path, "give its header, the .vhdr file") from error
+        raise
     unknown = sorted(set(args.exclude) - set(raw.ch_names))
     if unknown:
         raise ValueError(
-            f"--exclude names channels that {args.eeg} does not have: {', '.join(unknown)}; check "
+            f"--exclude names channels that {path} does not have: {', '.join(unknown)}; check "
             f"their spelling."
         )
     raw.info["bads"] = sorted({*raw.info["bads"], *args.exclude})
     if args.montage:
         raw.set_montage(args.montage, match_case=False, on_missing="warn")
-    elif raw.get_montage() is None:
-        warn_user(
-            "the EEG has no electrode positions, so the report has no scalp maps; give --montage, "
-            "for example easycap-M1."
-        )
     return raw
 
 
-def _extract_regions(args):
-    given = {"labels": args.labels, "confounds": args.confounds}
+def _code_of_eeg(args, k, raw):
+    name = _named("raw", args, k)
+    yield f"{name} = mne.io.read_raw({literal(args.eeg[k])}, preload=True)"
+    if args.exclude:
+        yield f'{name}.info["bads"] = {literal(raw.info["bads"])}'
+    if args.montage:
+        montage = f'{literal(args.montage)}, match_case=False, on_missing="warn"'
+        yield f"{name}.set_montage({montage})"
+
+
+def _extract_regions(args, k):
+    given = {"labels": args.labels, "confounds": args.confounds[k] if args.confounds else None}
     given = {name: value for name, value in given.items() if value}
     atlas = args.atlas or ATLAS
     extractor = ROIExtractor(atlas, **given)
+    name, path = _named("extractor", args, k), args.bold[k]
+    if k == 0:  # the one of the report
+        name = "extractor"
     code = [
-        f"extractor = {call('ROIExtractor', arguments({'atlas': atlas, **given}))}",
-        f"bold = extractor.fit_transform({literal(args.bold)})",
+        f"{name} = {call('ROIExtractor', arguments({'atlas': atlas, **given}))}",
+        f"{_named('bold', args, k)} = {name}.fit_transform({literal(path)})",
     ]
     return Bunch(
-        regions=extractor.fit_transform(args.bold), times=None, left_out=[], extractor=extractor,
-        imports=["from sklearn_beira.bold import ROIExtractor"], code=code,
+        regions=extractor.fit_transform(path), times=None, left_out=[], extractor=extractor,
+        imports=["from sklearn_beira.bold import ROIExtractor"], code=code, code_of_times="",
     )  # fmt: skip
 
 
 def _check_regions(path, table, regions):
-    """Refuse a table that pandas did not read as its author meant it."""
+    """Refuse a table without names, or with text in it."""
     text = list(regions.columns.difference(regions.select_dtypes("number").columns))
-    if all(_is_number(name) for name in table):
+    if pd.api.types.is_integer_dtype(table.columns):
         raise ValueError(f"the first line of {path} holds numbers; it must name the regions.")
-    if text and regions[text[0]].astype(str).str.fullmatch(r"\s*-?\d+,\d+\s*").all():
-        raise ValueError(f"{path} has numbers with a decimal comma; write them with a point.")
-    if len(table.columns) == 1 and len(str(table.columns[0]).split()) > 1 and text:
-        raise ValueError(f"separate the columns of {path} by a comma, a semicolon or a tab.")
     if text or regions.empty:
         raise ValueError(
             f"{path} must hold one column of numbers per region; columns with text in them: "
             f"{', '.join(map(str, text)) or 'none, but there is no other column'}."
         )
-
-
-def _is_number(name):
-    # pandas makes duplicate names unique by ".1".
-    return re.fullmatch(r"\s*[-+]?\d+([.,]\d+)*(e[-+]?\d+)?(\.\d+)?\s*", str(name)) is not None

@@ -17,6 +17,7 @@ from ..inspection import read_branches
 from ..regressor import BEIRARegressor, make_paper_beira
 from ..viz import make_report
 from .data import get_data
+from .options import in_flags
 from .script import script
 
 # EEG before a volume that models use, in s; the paper's window ends PAPER_DELAY before it.
@@ -150,6 +151,14 @@ def _collect(notes):
     """Collect warnings, each sentence once, for the terminal and the report."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield
-    new = dict.fromkeys(f"Note: {w.message}" for w in caught)
+        try:
+            yield
+        except (ValueError, TypeError, OSError):  # a note may tell why
+            _say(*dict.fromkeys(_as_note(w) for w in caught))
+            raise
+    new = dict.fromkeys(_as_note(w) for w in caught)
     notes.extend(note for note in new if note not in notes)
+
+
+def _as_note(warning):
+    return f"Note: {in_flags(warning.message)}"

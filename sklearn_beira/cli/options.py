@@ -1,35 +1,73 @@
 """The options of the command. Imports nothing slow, so that ``--help`` answers at once."""
 
 import argparse
+import re
 
 from .._version import __version__
 
 ATLAS = "harvard-oxford-subcortical"
 # Option of a recording of one's own, what it takes, and its help.
 _OWN = {
-    "--eeg": ("FILE", "EEG without gradient and pulse artifacts, in any format that MNE reads"),
+    "--eeg": (
+        "FILE",
+        "EEG without gradient and pulse artifacts, in any format that MNE reads; one file per run",
+    ),
     "--bold": (
         "FILE",
-        "table (csv, tsv) with one row per volume and one column per region, or NIfTI image",
+        "table (csv, tsv, npy) with one row per volume and one column per region, or NIfTI image; "
+        "one file per run",
     ),
     "--t-r": (
         "S",
         "repetition time in s; without --trigger and without a column time_s in the table, the "
         "first volume starts with the EEG; otherwise only checked",
     ),
-    "--trigger": ("NAME", "annotation or stim channel that marks the volumes"),
-    "--missing": (None, "where markers or volumes are missing if their numbers differ"),
+    "--trigger": (
+        "NAME",
+        "annotation or stim channel that marks the volumes; STI:8 for code 8 of the channel STI",
+    ),
+    "--missing": (
+        None,
+        "where markers or volumes are missing if their numbers differ; one for all runs, or one "
+        "per run",
+    ),
     "--exclude": ("CH", "channels to exclude, for example EOG or bad channels"),
     "--montage": ("NAME", "electrode positions, for example easycap-M1, for EEG without positions"),
     "--atlas": ("ATLAS", f"NIfTI only: name of an atlas or label image (default: {ATLAS})"),
     "--labels": ("FILE", "NIfTI only: table (csv, tsv) of regions with columns index and name"),
-    "--confounds": ("FILE", "NIfTI only: fMRIPrep confounds table or SPM rp_*.txt"),
+    "--confounds": ("FILE", "NIfTI only: fMRIPrep confounds table or SPM rp_*.txt, per run"),
 }
 _KINDS = {
     "--t-r": {"type": float},
-    "--missing": {"choices": ["start", "end"]},
+    "--eeg": {"nargs": "+"},
+    "--bold": {"nargs": "+"},
+    "--missing": {"choices": ["start", "end", "none"], "nargs": "+", "default": []},
     "--exclude": {"nargs": "+", "default": []},
+    "--confounds": {"nargs": "+", "default": []},
 }
+# Parameters of Python in messages, and what the command has in their place.
+_FLAGS = (
+    (r":? ?(?:give )?volume_times=.*$", " and give their times in s in a column time_s of --bold."),
+    (r"give volume_times", "give a column time_s in --bold"),
+    (r"\bvolume_times\b", "times of the column time_s"),
+    (r"missing='start' or 'end'", "--missing start or end"),
+    (r"missing='(\w+)'", r"--missing \1"),
+    (r"trigger=\('([^']*)', (\w+)\)", r"--trigger '\1:\2'"),
+    (r"trigger=('[^']*')", r"--trigger \1"),
+    (r"\bt_r=", "--t-r "),
+    (r"\bt_r\b", "--t-r"),
+    (r"raw\.info\['bads'\]", "--exclude"),
+    (r"picks=\[.*?\]|picks\b", "--exclude"),
+    (r"pass its parts to align as a list of recordings", "give its parts as several runs"),
+)
+
+
+def in_flags(message: object) -> str:
+    """Write a message of the package with the options of the command."""
+    text = str(message)
+    for pattern, flag in _FLAGS:
+        text = re.sub(pattern, flag, text)
+    return text
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -9,9 +9,9 @@ TMIN = "tmin=-max(duration + delay, history)"
 
 def literal(value) -> str:
     """Write a text, a number or a list of texts as Python code."""
-    if isinstance(value, str | list):
+    if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return repr(value)
+    return f"[{', '.join(map(literal, value))}]" if isinstance(value, list) else repr(value)
 
 
 def arguments(options) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from .head import MONTAGE
+from ..bold.tables import load_table
+from ..eeg.channels import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
 PUMPS = ("off", "on")
@@ -179,9 +180,9 @@ def _read_bold(path):
 
 
 def _read_motion(path):
+    table = load_table(path)
     try:
-        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
-        values = np.array(rows, dtype=float)
+        values = table.to_numpy(dtype=float)
     except ValueError as error:
         raise ValueError(_unreadable(path, "a table of numbers", error)) from error
     if values.ndim != 2 or values.shape[1] != len(MOTION):

@@ -4,6 +4,7 @@ import mne
 import numpy as np
 from sklearn.utils import Bunch
 
+from ..eeg.channels import MONTAGE
 from .eeg import SENSOR_SHARE, noise_power
 
 # The first 30 are the EEG channels of the usual 32-channel caps for the scanner.
@@ -13,9 +14,6 @@ CAP = (
     "TP7 TP8 PO7 PO8 FT9 FT10 Fpz FCz CPz POz"
 )
 CHANNELS = CAP.split()
-# The template 10-05 montage; MNE 1.13 renamed it and MNE 1.14 drops the old name.
-MONTAGES = ("colin27_1005", "standard_1005")
-MONTAGE = next(name for name in MONTAGES if name in mne.channels.get_builtin_montages())
 # The sphere that MNE fits to that montage, in m; constant, whatever the number of electrodes.
 HEAD_CENTER, HEAD_RADIUS = np.array([0.0, 0.015, 0.043]), 0.096
 BRAIN_RADIUS = 0.9 * HEAD_RADIUS

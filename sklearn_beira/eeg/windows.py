@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from .._utils.numbers import LEAST, check_kind, check_magnitude, to_numbers
-from .._utils.warn import warn_user
+from .._utils.warn import warn_once
+from .channels import pick_eeg
 from .recordings import (
     RecordingFile,
     content_digest,
@@ -686,14 +687,13 @@ def _check_values(recordings, info):
                     f"channel {name!r} of recording {k} is flat; mark it as bad (raw.info['bads']) "
                     f"or interpolate it."
                 )
-        units += [(k, *found) for found in _odd_unit(data, info)]
-    if units:
-        k, sd, what = units[0]
-        others = f" and of {len(units) - 1} other recording(s)" if len(units) > 1 else ""
-        warn_user(
-            f"the EEG of recording {k}{others} has an SD of {sd:.2g} V within seconds (median over "
-            f"channels), {what}; give cleaned EEG in V."
-        )
+        units += [f"the EEG of recording {k} {said}." for said in _odd_unit(data, info)]
+    warn_once(units)
+
+
+_SD = "has an SD of {:.2g} V within seconds (median over channels)"
+# A channel whose SD differs by such a factor from the others has another unit.
+_ODD = 100.0
 
 
 def _odd_unit(data, info):
@@ -701,21 +701,33 @@ def _odd_unit(data, info):
     eeg = mne.pick_types(info, eeg=True, exclude=())
     if not len(eeg):
         return
-    sd = _sd_within_seconds(data, eeg, info["sfreq"])
+    each = _sd_within_seconds(data, eeg, info["sfreq"])
+    sd = float(np.median(each))
     if sd > 1.0:
-        yield sd, "like µV taken for V"
+        yield f"{_SD.format(sd)}, like µV taken for V; give cleaned EEG in V"
     elif sd > 1e-3:
-        yield sd, "like mV taken for V, or EEG with gradient artifacts"
+        yield (
+            f"{_SD.format(sd)}, like mV taken for V, or EEG with gradient artifacts; give cleaned "
+            f"EEG in V"
+        )
     elif sd < 5e-8:
-        yield sd, "possibly converted to V twice"
+        yield f"{_SD.format(sd)}, possibly converted to V twice; give cleaned EEG in V"
+    ratio = each / sd
+    odd = np.flatnonzero((ratio > _ODD) | (ratio < 1 / _ODD)) if len(eeg) > 2 else []
+    if len(odd):
+        names = ", ".join(info["ch_names"][eeg[i]] for i in odd)
+        yield (
+            f"has channels with {ratio[odd[0]]:.2g} times the SD of the others, like another unit: "
+            f"{names}; bring all to V, or mark them as bad"
+        )
 
 
 def _sd_within_seconds(data, channels, sfreq, n_most=200):
-    """SD within a second, median over channels and over seconds spread over the recording."""
+    """SD of each channel within a second, median over seconds spread over the recording."""
     n_times = data.shape[1]
     length = min(n_times, max(2, round(sfreq)))
     starts = np.linspace(0, n_times - length, min(n_most, n_times // length)).astype(int)
-    return float(np.median([data[channels, s : s + length].std(axis=1) for s in starts]))
+    return np.median([data[channels, s : s + length].std(axis=1) for s in starts], axis=0)
 
 
 def check_epochs(X: np.ndarray) -> None:
@@ -743,7 +755,7 @@ def are_epochs(X: object) -> bool:
 def _read_epochs(parts):
     """Data in V, Info of the good EEG channels, end of the window and times of the events."""
     first = parts[0]
-    picks = mne.pick_types(first.info, eeg=True)
+    picks, _ = pick_eeg(first.info)
     if not len(picks):
         raise ValueError(
             f"the epochs have no good EEG channel; their channel types are "

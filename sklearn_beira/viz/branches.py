@@ -198,11 +198,16 @@ def _draw_map(ax, branches, index, cmap):
     # The sign is arbitrary: a branch uses power, so a map and its negative are the same branch.
     pattern = pattern * (np.sign(pattern[np.argmax(np.abs(pattern))]) or 1.0)
     if has_positions(branches.info):
-        mne.viz.plot_topomap(
-            pattern, branches.info, axes=ax, show=False, cmap=cmap, vlim=(-1, 1),
-            contours=np.linspace(-0.75, 0.75, 7),
-        )  # fmt: skip
-        return
+        try:
+            mne.viz.plot_topomap(
+                pattern, branches.info, axes=ax, show=False, cmap=cmap, vlim=(-1, 1),
+                contours=np.linspace(-0.75, 0.75, 7),
+            )  # fmt: skip
+            return
+        except Exception:  # on places such as two channels at one, MNE raises this and that
+            ax.clear()
+            ax.set_axis_on()
+            ax.set_aspect("auto")
     ax.stem(np.arange(1, len(pattern) + 1), pattern, linefmt="C0-", markerfmt=" ", basefmt="k-")
     names = branches.ch_names or [str(i + 1) for i in range(len(pattern))]
     largest = [names[i] for i in np.argsort(-np.abs(pattern))[:2]]

@@ -1,0 +1,185 @@
+"""Why markers and volumes differ in number, and what to do about it."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+# Markers of the clock that EEG and scanner share, which come with and without a scan.
+_CLOCK = re.compile(r"sync", re.IGNORECASE)
+# Markers that no volume has: of this package's and MNE's seams, and of bad stretches.
+_NEVER = re.compile(r"bad|edge|boundary|new segment|-99", re.IGNORECASE)
+# A single marker with such a name may mark the start of a scan.
+_SCAN = re.compile(r"scan|mri|bold|epi\b|volume|pulse|trigger|r128|\btr\b|start", re.IGNORECASE)
+
+
+@dataclass
+class Markers:
+    """The markers that were asked for, and the others of the recording.
+
+    Parameters
+    ----------
+    trigger : object
+        Parameter of :func:`~sklearn_beira.align`.
+    onsets : ndarray of shape (n_markers,)
+        Onsets in s from the start of the data.
+    code : str
+        Python code that computes them.
+    others : dict of str to ndarray
+        Onsets of the other markers, by the code that names them.
+    n_volumes : int
+        Number of volumes.
+    t_r : float or None
+        Repetition time in s.
+    """
+
+    trigger: object
+    onsets: np.ndarray
+    code: str
+    others: dict
+    n_volumes: int
+    t_r: float | None
+
+    @property
+    def pace(self):
+        """Usual time between markers in s; NaN for a single one."""
+        return float(np.median(np.diff(self.onsets))) if len(self.onsets) > 1 else np.nan
+
+
+def is_clock(name: str) -> bool:
+    """Tell markers of a clock that EEG and scanner share from those of volumes."""
+    return _CLOCK.search(name) is not None
+
+
+def is_candidate(name: str) -> bool:
+    """Tell whether markers of that name may mark volumes."""
+    return not (is_clock(name) or _NEVER.match(name))
+
+
+def is_scan_start(name: str) -> bool:
+    """Tell whether a single marker of that name may mark the start of a scan."""
+    return is_candidate(name) and _SCAN.search(name) is not None
+
+
+# Each explanation returns a sentence with the line that solves it, or None if it does not hold. The
+# first one that holds is given.
+def _single(markers):
+    if len(markers.onsets) > 1 or markers.t_r is not None:
+        return None
+    return (
+        f"if it marks the start of the scan, give t_r as well: trigger={markers.trigger!r}, t_r=..."
+    )
+
+
+def _several_scans(markers):
+    onsets = markers.onsets
+    breaks = np.flatnonzero(np.diff(onsets) > max(5 * markers.pace, markers.pace + 3)) + 1
+    trains = np.split(onsets, breaks)
+    n_places = round((onsets[-1] - onsets[0]) / markers.pace) + 1
+    if len(trains) < 2 or min(map(len, trains)) == 1 or n_places == markers.n_volumes:
+        return None
+    spans = [f"{len(one)} from {one[0]:.1f} to {one[-1]:.1f} s" for one in trains]
+    fits = [one for one in trains if len(one) == markers.n_volumes] or [trains[-1]]
+    start, stop = max(0.0, fits[0][0] - 30), fits[0][-1] + markers.pace
+    stop = "" if fits[0] is trains[-1] else f", {stop:.1f}"
+    return (
+        f"there are several scans, with {', '.join(spans)}; crop the EEG to the scan of this BOLD, "
+        f"for example raw.crop({start:.1f}{stop})"
+    )
+
+
+def _uneven(markers):
+    """Markers that were lost or doubled in the middle."""
+    onsets, pace = markers.onsets, markers.pace
+    steps = np.diff(onsets)
+    odd = np.flatnonzero(np.abs(steps - pace) > 0.25 * pace)
+    if not len(odd):
+        return None
+    first = odd[0]
+    said = (
+        f"they are {pace:.3f} s apart, but numbers {first} and {first + 1} are {steps[first]:.3f} "
+        f"s apart; a trigger is missing or doubled, so repair the onsets and give volume_times"
+    )
+    numbers = np.rint((onsets - onsets[0]) / pace)
+    whole = np.abs(onsets - onsets[0] - numbers * pace).max() < 0.1 * pace
+    if whole and numbers[-1] + 1 == markers.n_volumes and (np.diff(numbers) > 0).all():
+        said += (
+            f" ({markers.n_volumes - len(onsets)} were lost, if the first and the last one are "
+            f"there; the user guide on alignment has the code)"
+        )
+    return said
+
+
+def _slices(markers):
+    onsets, n_volumes, t_r = markers.onsets, markers.n_volumes, markers.t_r
+    n_each = [len(onsets) // n_volumes] if len(onsets) % n_volumes == 0 else []
+    if t_r is not None:  # dummy volumes have slices as well
+        n_each.append(round(t_r / markers.pace))
+    for n in n_each:
+        steps = np.diff(onsets[::n]) if n > 1 else []
+        if len(steps) < 2 or np.ptp(steps) > 0.05 * steps[0]:
+            continue
+        if t_r is not None and abs(np.median(steps) - t_r) > 0.01 * t_r:
+            continue
+        n_first = len(steps) + 1
+        take = "" if n_first == n_volumes else f", and of these {n_first} those of the BOLD"
+        return (
+            f"there are {n} markers per volume, for example one per slice; take the first of each "
+            f"volume{take}: volume_times={markers.code}[::{n}]"
+        )
+    return None
+
+
+def _every_other(markers):
+    n_volumes, t_r, pace = markers.n_volumes, markers.t_r, markers.pace
+    n, rest = divmod(n_volumes, len(markers.onsets))
+    if t_r is not None:
+        n = round(pace / t_r)
+        rest = abs(pace - n * t_r) > 0.01 * pace
+    if n < 2 or rest:
+        return None
+    return (
+        f"only one volume of {n} has a marker; if the first one has, give "
+        f"volume_times={markers.onsets[0]:.3f} + {pace / n:.6g} * np.arange({n_volumes})"
+    )
+
+
+def _another(markers):
+    for name, onsets in markers.others.items():
+        if len(onsets) == markers.n_volumes and is_candidate(name.strip("'(")):
+            return f"{name} occurs as often as volumes; give trigger={name} if it marks them"
+    return None
+
+
+_EXPLANATIONS = (_single, _several_scans, _slices, _uneven, _every_other, _another)
+
+
+def explain(markers: Markers, missing: str | None) -> str | None:
+    """Explain why markers cannot be those of the volumes.
+
+    Parameters
+    ----------
+    markers : Markers
+        The markers.
+    missing : {None, "start", "end"}
+        End that lacks markers or volumes. It settles the numbers of an even train of markers, but
+        no other explanation.
+
+    Returns
+    -------
+    sentence : str or None
+        The likely reason and the line that solves it; None if the markers are those of the volumes.
+    """
+    n_onsets = len(markers.onsets)
+    equal = n_onsets == markers.n_volumes
+    for why in _EXPLANATIONS:
+        if (equal and why not in (_several_scans, _uneven)) or (missing and why is _another):
+            continue
+        if n_onsets < 2 and why not in (_single, _another):
+            continue
+        said = why(markers)
+        if said:
+            return said
+    if equal or missing:
+        return None
+    return "say which end lacks them: missing='start' or 'end', or give volume_times"
