@@ -12,7 +12,7 @@ MONTAGE = next(name for name in MONTAGES if name in mne.channels.get_builtin_mon
 # Words that no name of an electrode contains: carbon-wire loops, eyes, heart, muscles, breath,
 # skin, pulse, triggers, and inputs of other devices.
 _NO_EEG = re.compile(
-    r"^CWL?\d*$|EOG|[HV]EO|^[LR]OC$|ECG|EKG|EMG|EXG|RESP|FLOW|ABDO|THOR|SNOR|GSR|EDA|PLET|PULS|PPG"
+    r"^CWL?\d*$|EOG|[HV]EO|^[LR]OC$|ECG|EKG|EMG|EXG|RESP|FLOW|ABDO|THOR|SNOR|GSR|EDA|PLET|PULSE|PPG"
     r"|SPO2|OSAT|ET?CO2|BEAT|TRIG|STATUS|MARKER|EVENT|STI|SYNC|PHOT|ANNOTATION|BURST|SUPPR"
     r"|^(ACC|AUX|BIP|DC|ERG|IBI|MISC)[ _]?[\dXYZ]*$"
 )

@@ -204,7 +204,7 @@ def _draw_map(ax, branches, index, cmap):
                 contours=np.linspace(-0.75, 0.75, 7),
             )  # fmt: skip
             return
-        except Exception:  # on places such as two channels at one, MNE raises this and that
+        except Exception:  # positions on which MNE can draw no map, as two channels at one place
             ax.clear()
             ax.set_axis_on()
             ax.set_aspect("auto")

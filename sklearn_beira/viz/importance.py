@@ -79,17 +79,22 @@ def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
     >>> len(plot_channel_importance(found).axes)
     2
     """
+    names = importance.ch_names or [str(i + 1) for i in range(importance.importances.shape[1])]
     if not has_positions(importance.info):
-        names = importance.ch_names or [str(i + 1) for i in range(importance.importances.shape[1])]
         return _bars(importance, names, n_columns, fig)
     maps = importance.importances_mean
+    given = fig
     fig, axes, _ = panels(len(maps), n_columns, fig, lambda c, r: (0.8 + 1.8 * c, 0.3 + 1.9 * r))
     limit = np.abs(maps).max() or 1.0
     for ax, losses, region in zip(axes, maps, importance.region_names, strict=True):
-        image, _ = mne.viz.plot_topomap(
-            losses, importance.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-limit, limit),
-            contours=0,
-        )  # fmt: skip
+        try:
+            image, _ = mne.viz.plot_topomap(
+                losses, importance.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-limit, limit),
+                contours=0,
+            )  # fmt: skip
+        except Exception:  # positions on which MNE can draw no map, as two channels at one place
+            fig.clear()
+            return _bars(importance, names, n_columns, given)
         ax.set_title(region, fontsize="medium")
     fig.colorbar(image, ax=list(axes), shrink=0.6, label="loss of r")
     return fig
