@@ -87,7 +87,7 @@ def _why_not(branches, row, index):
         return "region not\npredicted"
     p, stability = branches.p_held_out[row, index], branches.stability[row, index]
     if p > branches.criteria["p_held_out"]:
-        return f"p = {p:z.2f}"
+        return f"p = {p:z.3f}"
     return f"stability {stability:z.2f}" if stability < branches.criteria["stability"] else "small"
 
 
