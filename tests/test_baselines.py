@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.signal import lfilter
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import Pipeline
@@ -102,6 +103,17 @@ def test_the_planted_coupling_is_found_by_those_who_look_at_eeg(data, name):
         assert r[0] > 0.4
     else:
         assert r.min() > 0.4
+
+
+@pytest.mark.parametrize("setting", ["pandas", "polars"])
+@pytest.mark.parametrize("name", model_names(*EPOCHS))
+def test_a_global_setting_for_tables_changes_no_prediction(data, name, setting):
+    pytest.importorskip(setting)
+    X, y = data[0][:60], data[1][:60]
+    expected = make(name).fit(X, y).predict(X)
+    with config_context(transform_output=setting):
+        found = make(name).fit(X, y).predict(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", model_names(*BLIND, in_earnest=True))

@@ -182,6 +182,37 @@ def test_workers_together_have_no_more_threads_than_cores():
     assert found == [max(joblib.cpu_count() // 2, 1)] * 4
 
 
+FORK = """
+import multiprocessing, sys
+import numpy as np
+from sklearn_beira import BEIRARegressor, EEGNet, EEGWindows, Training
+
+rng = np.random.default_rng(0)
+X = EEGWindows.from_array(1e-5 * rng.standard_normal((60, 8, 500)).astype(np.float32), sfreq=100.0)
+y = rng.standard_normal((60, 3))
+training = Training(max_epochs=2)
+models = [
+    BEIRARegressor(EEGNet(), training=training, verbose=False, random_state=0),
+    BEIRARegressor(training=training, verbose=False, random_state=0),
+]
+for model in models:
+    model.fit(X, y)
+    for work in (lambda: model.fit(X, y), lambda: model.predict(X)):
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join(30)
+        assert child.exitcode == 0, "hangs" if child.exitcode is None else "fails"
+"""
+
+
+@pytest.mark.slow
+def test_a_forked_process_does_not_wait_for_threads_that_it_has_lost():
+    threads = {name: "2" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-c", FORK]
+    done = subprocess.run(command, env={**os.environ, **threads}, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_importing_the_package_changes_nothing(tmp_path):
     script = (

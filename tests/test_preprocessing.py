@@ -491,6 +491,17 @@ def test_wrong_input_is_refused(make_raw, transformer):
         clone(transformer).fit(np.zeros((2, 3, 4, 5)))
 
 
+def test_eeg_in_float64_is_filtered_after_it_was_pickled(make_raw):
+    raw = make_raw()
+    for copy in (pickle.loads(pickle.dumps(raw.get_data())), raw.get_data()):
+        X = EEGWindows([copy], [0], [30.0], raw.info, tmin=-10, tmax=0)
+        before = copy.copy()
+        expected = EEGFilter(1, 30).fit_transform(X)
+        found = EEGFilter(1, 30.0).fit_transform(pickle.loads(pickle.dumps(X)))
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(copy, before)
+
+
 def test_output_stays_eeg_under_a_global_setting_for_tables(make_raw):
     X = windows(make_raw(), tmin=-25.0)
     with config_context(transform_output="pandas"):

@@ -34,7 +34,7 @@ def to_numbers(values, name: str) -> np.ndarray:
     if getattr(getattr(values, "dtype", None), "kind", "f") == "c":
         raise TypeError(f"{name} must hold real numbers, got {values.dtype}.")
     try:
-        if hasattr(values, "to_numpy"):
+        if hasattr(values, "iloc"):  # pandas; others know no missing values
             return values.to_numpy(dtype=np.float64, na_value=np.nan)
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):

@@ -32,7 +32,7 @@ class PowerRegressor(EEGRegressor):
 
     def _fit(self, X, y):
         self.power_ = BandPower(self.bands, duration=self.duration, step=self.step).fit(X)
-        power = self._power(X)
+        power = self.power_.lagged_power(X)
         self.center_, self.scale_ = power.mean(axis=0), power.std(axis=0)
         self.scale_[self.scale_ == 0] = 1.0
         power = (power - self.center_) / self.scale_
@@ -40,12 +40,9 @@ class PowerRegressor(EEGRegressor):
         self.coef_, self.intercept_ = self._fit_power(power, y, blocks)
 
     def _predict(self, X):
-        power = ((self._power(X) - self.center_) / self.scale_).reshape(len(X), -1)
-        return power @ self.coef_.reshape(len(self.coef_), -1).T + self.intercept_
-
-    def _power(self, X):
-        power = self.power_.transform(X)
-        return power.reshape(len(power), len(self.power_.lags_), len(self.power_.bands_), -1)
+        power = (self.power_.lagged_power(X) - self.center_) / self.scale_
+        coef = self.coef_.reshape(len(self.coef_), -1)
+        return power.reshape(len(power), -1) @ coef.T + self.intercept_
 
 
 class FingerprintRidgeCV(PowerRegressor):

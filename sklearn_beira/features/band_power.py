@@ -123,6 +123,22 @@ class BandPower(BandTransformer):
         features : ndarray of shape (n_samples, n_lags * n_bands * n_channels)
             Log power in V², in the order of :meth:`get_feature_names_out`.
         """
+        power = self.lagged_power(X)
+        return power.reshape(len(power), -1)
+
+    def lagged_power(self, X: EEGWindows | ArrayLike) -> np.ndarray:
+        """Compute the features as an array with an axis for each of their origins.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+
+        Returns
+        -------
+        power : ndarray of shape (n_samples, n_lags, n_bands, n_channels)
+            Log power in V².
+        """
         check_is_fitted(self)
         X = self._check_input(X, reset=False)
         segments, lags = self._segments(X)
@@ -139,7 +155,7 @@ class BandPower(BandTransformer):
             ("power", rate, *self.bands_.values(), segments.tobytes()),
             self.n_jobs,
         )
-        return power.reshape(len(X), -1)
+        return power.reshape(len(X), len(lags), len(self.bands_), -1)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the features: channel, band and lag.

@@ -207,9 +207,7 @@ class HRFBandPower(BandPower):
         features : ndarray of shape (n_samples, n_bands * n_channels) or (n_samples, n_bands)
             Weighted log power, in the order of :meth:`get_feature_names_out`.
         """
-        power = super().transform(X)
-        power = power.reshape(len(power), len(self.lags_), len(self.bands_), -1)
-        power = np.einsum("nlbc,l->nbc", power, self.weights_)
+        power = np.einsum("nlbc,l->nbc", self.lagged_power(X), self.weights_)
         if self.average is not None:
             power = power[..., self.picks_].mean(axis=-1)
         return power.reshape(len(power), -1)
