@@ -13,7 +13,7 @@ any region has a corrected p <= .05 ("p_max", family-wise).
    ("naive"), the one from effective n ("n_eff") and the share of 95 % intervals of out-of-fold r
    that leave out 0, on simulated AR(1) BOLD, on BOLD with a drift and on real BOLD, against the
    same EEG; in "drift in both" the EEG has linear drifts of its own.
-4. "neighbors": kept predictions where test blocks are near training volumes, on AR(1) BOLD, alone
+4. "neighbors": fixed predictions where test blocks are near training volumes, on AR(1) BOLD, alone
    or under white noise, of two models that follow time: three nearest neighbors on features that
    wander ("wandering"), and the best there is, which knows time and how smooth BOLD is ("time").
    Beside them r, and what compare computes before it fits: the r that neighbors can give, and how
@@ -25,15 +25,15 @@ any region has a corrected p <= .05 ("p_max", family-wise).
 6. "others": the same columns where recordings that are exchanged are not equally smooth, AR(1), for
    features as smooth as the BOLD beside them: of one recording, with 60 others, and of six, half of
    them smoother than the rest; and how unlike real scans are (vu_bold).
-7. "kept": p of kept predictions by the number of folds, for models that choose features by BOLD and
-   models that do not, on 60 features; "kept-eeg": the same in 20 folds for models of the package
-   that choose electrodes, filters or bands, on noise for EEG.
+7. "fixed": p of fixed predictions by the number of folds, for models that choose features by BOLD
+   and models that do not, on 60 features; "fixed-eeg": the same in 20 folds for models of the
+   package that choose electrodes, filters or bands, on noise for EEG.
 
 Regions of one repetition are correlated, so +- is the standard error over repetitions. The
 repetitions share few scans of BOLD, which it does not know of.
 
 Run: python benchmarks/false_findings.py [DATA] [--quick]
-         [--parts defaults raw nulls neighbors bursts others kept kept-eeg]
+         [--parts defaults raw nulls neighbors bursts others fixed fixed-eeg]
          [--repetitions 15] [--first 0]
 DATA is the folder with real/.
 """
@@ -90,7 +90,7 @@ N_ROIS = 7
 AR = (0.0, 0.3, 0.5, 0.75, 0.9)
 DESIGNS = ((120, 1), (300, 1), (120, 6))
 NULLS = ("swap", "shift", "circular", "phase")
-PARTS = ["defaults", "raw", "nulls", "neighbors", "bursts", "others", "kept", "kept-eeg"]
+PARTS = ["defaults", "raw", "nulls", "neighbors", "bursts", "others", "fixed", "fixed-eeg"]
 # Recordings, volumes of each, blocks, volumes left out between training and test, autocorrelation,
 # share of white noise.
 CLOSE = (
@@ -123,10 +123,7 @@ def main(data, quick, parts, repetitions, first):
     warnings.simplefilter("ignore", GapWarning)
     warnings.filterwarnings("ignore", ".* may select features using BOLD")
     folder = Path(data)
-    eeg = [
-        pd.read_csv(path, sep="\t")[BANDS].to_numpy()
-        for path in sorted(folder.glob("real/ds003574/*powerspectrum.tsv"))
-    ]
+    eeg = [read_powers(path) for path in sorted(folder.glob("real/ds003574/*powerspectrum.tsv"))]
     scans = [
         pd.read_csv(path).drop(columns=["time_s", "global signal clean"]).to_numpy()
         for path in sorted(folder.glob("real/vu_bold/*.csv"))
@@ -146,11 +143,17 @@ def main(data, quick, parts, repetitions, first):
         bursts(quick)
     if "others" in parts:
         unlike_recordings(scans, quick)
-    if "kept" in parts:
-        kept_predictions(quick)
-    if "kept-eeg" in parts:
-        kept_from_eeg(quick)
+    if "fixed" in parts:
+        fixed_predictions(quick)
+    if "fixed-eeg" in parts:
+        fixed_from_eeg(quick)
     print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+def read_powers(path):
+    """Read band powers of real EEG; two of the files are in UTF-16."""
+    encoding = "utf-16" if path.read_bytes().startswith(b"\xff\xfe") else "utf-8"
+    return pd.read_csv(path, sep="\t", encoding=encoding)[BANDS].to_numpy()
 
 
 # -- 1. the defaults, and 2. from raw EEG -------------------------------------------------------
@@ -203,8 +206,8 @@ def from_raw_eeg(folder, first, n_reps, n_surrogates):
 
 def print_head(title):
     """Print the head of a table of rates."""
-    print(f"\n{title}; refit: null_test, kept: compare")
-    print(f"{'':52s}{'refit':^32s}{'kept':^32s}")
+    print(f"\n{title}; refit: null_test, fixed: compare")
+    print(f"{'':52s}{'refit':^32s}{'fixed':^32s}")
     print(f"{'data':40s}{'null':>6s}{'tests':>6s}" + f"{'p':>13s}{'p_max':>16s}" * 2)
 
 
@@ -300,7 +303,7 @@ def cell(eeg, make_bold, drift, n, n_recordings, n_reps, n_surrogates, rng):
                         groups=groups, null=null, refit=refit, other_bold=pool, random_state=seed,
                         n_surrogates=99 if null == "shift" else n_surrogates, verbose=False,
                     )  # fmt: skip
-                    name = f"{null}{' others' if pool else ''}{', refit' if refit else ', kept'}"
+                    name = f"{null}{' others' if pool else ''}{', refit' if refit else ', fixed'}"
                     found.setdefault(name, []).append(test.table[["p", "p_max"]].to_numpy())
         naive = pearsonr(y, predicted, alternative="greater", axis=0).pvalue
         outside = (table["ci_low"] > 0) | (table["ci_high"] < 0)
@@ -356,7 +359,7 @@ def cut_from(scans):
 
 # -- 4. BOLD that is predicted from its neighbors ----------------------------------------------
 def neighbors(quick):
-    """Print the rates of kept predictions where folds are close, those that are refused as well."""
+    """Print the rates of fixed predictions where folds are close, refused ones as well."""
     n_surrogates = 39 if quick else 99
     print(f"\n4. Folds that are close, {N_ROIS} regions, {n_surrogates} draws")
     print(f"{'':63s}{'possible r, errors':>20s}", end="")
@@ -485,13 +488,13 @@ def show_warnings(case, make, quick):
         p, family, warned = np.array(found, dtype=float).T
         silent = (p * (1 - warned)).mean()
         line = f"{p.mean():8.3f}{family.mean():8.2f}{warned.mean():8.2f}{silent:15.3f}"
-        name = f"{case}, {'refit' if refit else 'kept'}"
+        name = f"{case}, {'refit' if refit else 'fixed'}"
         print(f"{name:56s}{line}", flush=True)
 
 
-# -- 7. kept predictions of models that select ----------------------------------------------------
-def kept_predictions(quick):
-    """Print the rates of kept predictions by model and number of folds."""
+# -- 7. fixed predictions of models that select ---------------------------------------------------
+def fixed_predictions(quick):
+    """Print the rates of fixed predictions by model and number of folds."""
     n_reps, n_surrogates, models = 2 if quick else 30, 39 if quick else 99, selecting_models()
     print(
         f"\n7. Kept predictions, 10 regions, {n_surrogates} draws, {n_reps} repetitions: p <= .05"
@@ -522,7 +525,7 @@ def kept_predictions(quick):
             print(f"AR {phi}, {of:24s}" + "".join(f"{c:>18s}" for c in cells), flush=True)
 
 
-def kept_from_eeg(quick):
+def fixed_from_eeg(quick):
     """Print the same for models of the package that read EEG."""
     models = {
         "EFP": (make_eeg_fingerprint(8.0), 20),
