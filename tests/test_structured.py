@@ -196,7 +196,7 @@ def test_bad_targets_are_refused(data, Model):
         model.fit(X, np.where(y > y.max() - 1e-9, np.nan, y))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(X, y[:-1])
-    with pytest.raises(ValueError, match=r"y must be \(n_volumes,\) or \(n_volumes, n_rois\), got"):
+    with pytest.raises(ValueError, match=r"y must be \(n_volumes, n_rois\), got"):
         model.fit(X, y[:, :, None])
 
 

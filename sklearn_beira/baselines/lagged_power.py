@@ -1,7 +1,6 @@
 """Linear models of band power whose features have a channel, a band and a lag."""
 
-from __future__ import annotations
-
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import ClassVar
 
@@ -9,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from ..eeg.base import EEGRegressor
 from ..features.band_power import BandPower, Bands
-from .base import EEGRegressor
-from .ridge import check_alphas, choose_alphas, fit_ridge, inner_blocks
+from .ridge import INNER_BLOCKS, check_alphas, choose_alphas, fit_ridge, inner_blocks
 
 
+@dataclass(repr=False, eq=False)
 class PowerRegressor(EEGRegressor):
     """Base class of linear models of standardized log power.
 
@@ -22,13 +22,14 @@ class PowerRegressor(EEGRegressor):
     intercepts ``(n_rois,)``.
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # by BandPower, as are the next two
-        "duration": "no_validation",
-        "step": "no_validation",
-        "n_splits": [Interval(Integral, 2, None, closed="left")],
-        "gap": [Interval(Integral, 0, None, closed="left")],
-    }
+    _parameter_constraints: ClassVar[dict] = INNER_BLOCKS  # BandPower checks its own
+
+    bands: Bands = "default"
+    _: KW_ONLY
+    duration: float | None = 2.0
+    step: float = 2.0
+    n_splits: int = 5
+    gap: int = 8
 
     def _fit(self, X, y):
         self.power_ = BandPower(self.bands, duration=self.duration, step=self.step).fit(X)
@@ -45,6 +46,7 @@ class PowerRegressor(EEGRegressor):
         return power.reshape(len(power), -1) @ coef.T + self.intercept_
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class FingerprintRidgeCV(PowerRegressor):
     """Ridge on the lagged band power of one electrode, which is chosen for every region.
 
@@ -60,12 +62,12 @@ class FingerprintRidgeCV(PowerRegressor):
         Length of the segments in which power is averaged, in s.
     step : float
         Time between lags, in s.
-    alphas : array-like or None
-        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`, as are the next two.
     n_splits : int
-        Number of inner blocks.
+        Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     gap : int
         Number of rows left out on each side of a block.
+    alphas : array-like or None
+        Penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
 
     Attributes
     ----------
@@ -105,27 +107,7 @@ class FingerprintRidgeCV(PowerRegressor):
     _independent_targets = True
     _selects = True
 
-    _parameter_constraints: ClassVar[dict] = {
-        **PowerRegressor._parameter_constraints,
-        "alphas": ["array-like", None],
-    }
-
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        duration: float | None = 2.0,
-        step: float = 2.0,
-        alphas: ArrayLike | None = None,
-        n_splits: int = 5,
-        gap: int = 8,
-    ) -> None:
-        self.bands = bands
-        self.duration = duration
-        self.step = step
-        self.alphas = alphas
-        self.n_splits = n_splits
-        self.gap = gap
+    alphas: ArrayLike | None = None
 
     def _fit_power(self, power, y, blocks):
         grid = check_alphas(self.alphas)
@@ -144,6 +126,7 @@ class FingerprintRidgeCV(PowerRegressor):
         return coef, intercept
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class BandedRidgeCV(PowerRegressor):
     r"""Ridge on lagged band power with a penalty for every frequency band and region.
 
@@ -161,14 +144,14 @@ class BandedRidgeCV(PowerRegressor):
         Length of the segments in which power is averaged, in s.
     step : float
         Time between lags, in s.
-    alphas : array-like or None
-        Overall penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
-    n_iter : int
-        Number of ratios between the penalties that are tried; the first is plain ridge.
     n_splits : int
         Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
     gap : int
         Number of rows left out on each side of a block.
+    alphas : array-like or None
+        Overall penalties, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+    n_iter : int
+        Number of ratios between the penalties that are tried; the first is plain ridge.
     random_state : int, RandomState instance or None
         Seed of the search.
 
@@ -214,32 +197,14 @@ class BandedRidgeCV(PowerRegressor):
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
-        **PowerRegressor._parameter_constraints,
-        "alphas": ["array-like", None],
+        **INNER_BLOCKS,
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        duration: float | None = 2.0,
-        step: float = 2.0,
-        alphas: ArrayLike | None = None,
-        n_iter: int = 20,
-        n_splits: int = 5,
-        gap: int = 8,
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.bands = bands
-        self.duration = duration
-        self.step = step
-        self.alphas = alphas
-        self.n_iter = n_iter
-        self.n_splits = n_splits
-        self.gap = gap
-        self.random_state = random_state
+    alphas: ArrayLike | None = None
+    n_iter: int = 20
+    random_state: int | np.random.RandomState | None = 0
 
     def _fit_power(self, power, y, blocks):
         from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search

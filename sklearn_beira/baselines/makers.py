@@ -6,8 +6,6 @@ Every ``make_*`` returns a Pipeline without a filter. If the recordings need one
 line in ``BASELINES``.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Literal

@@ -1,7 +1,6 @@
 """Ridge regression for smooth targets, with a penalty per region that is chosen on blocks."""
 
-from __future__ import annotations
-
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import ClassVar, Self
 
@@ -10,11 +9,19 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.numbers import check_bold, check_magnitude
 
+#: Constraints of what :func:`inner_blocks` and :func:`check_alphas` are given.
+INNER_BLOCKS = {
+    "alphas": ["array-like", None],
+    "n_splits": [Interval(Integral, 2, None, closed="left")],
+    "gap": [Interval(Integral, 0, None, closed="left")],
+}
 
+
+@dataclass(repr=False, eq=False)
 class BlockedRidgeCV(RegressorMixin, BaseEstimator):
     r"""Ridge regression with a penalty per target, chosen on contiguous blocks of rows.
 
@@ -73,16 +80,12 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
 
     _independent_targets = True
 
-    _parameter_constraints: ClassVar[dict] = {
-        "alphas": ["array-like", None],
-        "n_splits": [Interval(Integral, 2, None, closed="left")],
-        "gap": [Interval(Integral, 0, None, closed="left")],
-    }
+    _parameter_constraints: ClassVar[dict] = INNER_BLOCKS
 
-    def __init__(self, alphas: ArrayLike | None = None, *, n_splits: int = 5, gap: int = 8) -> None:
-        self.alphas = alphas
-        self.n_splits = n_splits
-        self.gap = gap
+    alphas: ArrayLike | None = None
+    _: KW_ONLY
+    n_splits: int = 5
+    gap: int = 8
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Choose the penalties and fit the weights.
@@ -148,35 +151,6 @@ _ROWS = 2048
 
 # Errors that differ by less than this, relative to the spread of the target, are ties.
 _TIE = 1e-10
-
-
-def check_targets(estimator, X, y):
-    """Check BOLD beside EEG.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        The estimator that is fitted.
-    X : EEGWindows or ndarray of shape (n_samples, n_channels, n_times)
-        Checked EEG.
-    y : array-like, shape (n_samples,) or (n_samples, n_targets)
-        BOLD.
-
-    Returns
-    -------
-    y : ndarray of float64, shape (n_samples, n_targets)
-        The targets.
-    one : bool
-        True if y was 1-D.
-    """
-    if y is None:
-        name = type(estimator).__name__
-        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
-    y = check_bold(y, allow_nd=True, estimator=estimator)
-    check_consistent_length(X, y)
-    if y.ndim > 2:
-        raise ValueError(f"y must be (n_volumes,) or (n_volumes, n_rois), got shape {y.shape}.")
-    return y.reshape(len(y), -1), y.ndim == 1
 
 
 def check_alphas(alphas):

@@ -1,17 +1,16 @@
 """Distributed-lag models with few channels, bands and lags."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import ClassVar, Literal
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..features.band_power import Bands
 from .lagged_power import PowerRegressor
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class SparseGroupLassoCV(PowerRegressor):
     r"""Distributed-lag model of band power: few channels and bands, few lags of each.
 
@@ -30,6 +29,10 @@ class SparseGroupLassoCV(PowerRegressor):
         Length of the segments in which power is averaged, in s.
     step : float
         Time between lags, in s.
+    n_splits : int
+        Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
+    gap : int
+        Number of rows left out on each side of a block.
     groups : {"channel-band", "channel"}
         Groups of weights.
     l1_ratio : float
@@ -38,10 +41,6 @@ class SparseGroupLassoCV(PowerRegressor):
         Number of penalties on the path.
     eps : float
         The smallest penalty, relative to the largest.
-    n_splits : int
-        Number of inner blocks, as in :class:`~sklearn_beira.baselines.BlockedRidgeCV`.
-    gap : int
-        Number of rows left out on each side of a block.
     tol : float
         Tolerance of the solver, for targets of unit variance.
 
@@ -88,30 +87,11 @@ class SparseGroupLassoCV(PowerRegressor):
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        duration: float | None = 2.0,
-        step: float = 2.0,
-        groups: Literal["channel-band", "channel"] = "channel-band",
-        l1_ratio: float = 0.5,
-        n_alphas: int = 10,
-        eps: float = 0.1,
-        n_splits: int = 5,
-        gap: int = 8,
-        tol: float = 1e-3,
-    ) -> None:
-        self.bands = bands
-        self.duration = duration
-        self.step = step
-        self.groups = groups
-        self.l1_ratio = l1_ratio
-        self.n_alphas = n_alphas
-        self.eps = eps
-        self.n_splits = n_splits
-        self.gap = gap
-        self.tol = tol
+    groups: Literal["channel-band", "channel"] = "channel-band"
+    l1_ratio: float = 0.5
+    n_alphas: int = 10
+    eps: float = 0.1
+    tol: float = 1e-3
 
     def _fit_power(self, power, y, blocks):
         n_lags, n_bands, n_channels = power.shape[1:]

@@ -1,7 +1,6 @@
 """Source power comodulation (SPoC) for many regions."""
 
-from __future__ import annotations
-
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -9,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from ..eeg.base import EEGRegressor
 from ..features.band_power import Bands
 from ..features.covariance import BandCovariance, principal_axes
-from .base import EEGRegressor
 from .ridge import (
+    INNER_BLOCKS,
     add_errors,
     check_alphas,
     fit_ridge,
@@ -25,6 +25,7 @@ from .ridge import (
 _TINY = 1e-30
 
 
+@dataclass(repr=False, eq=False)
 class SPoCRidgeCV(EEGRegressor):
     r"""Source power comodulation in every band, and ridge on the log power of its components.
 
@@ -93,30 +94,18 @@ class SPoCRidgeCV(EEGRegressor):
     _independent_targets = True
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # by BandCovariance
+        **INNER_BLOCKS,
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, 1, closed="left")],
-        "alphas": ["array-like", None],
-        "n_splits": [Interval(Integral, 2, None, closed="left")],
-        "gap": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        n_components: int = 2,
-        shrinkage: float = 0.3,
-        alphas: ArrayLike | None = None,
-        n_splits: int = 5,
-        gap: int = 8,
-    ) -> None:
-        self.bands = bands
-        self.n_components = n_components
-        self.shrinkage = shrinkage
-        self.alphas = alphas
-        self.n_splits = n_splits
-        self.gap = gap
+    bands: Bands = "default"
+    _: KW_ONLY
+    n_components: int = 2
+    shrinkage: float = 0.3
+    alphas: ArrayLike | None = None
+    n_splits: int = 5
+    gap: int = 8
 
     def _fit(self, X, y):
         alphas = check_alphas(self.alphas)

@@ -5,9 +5,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
-from .._utils.numbers import check_kind
+from .._utils.numbers import check_bold, check_kind
 from .._utils.warn import warn_user
 from .windows import EEGWindows, are_epochs, check_epochs
 
@@ -124,6 +129,40 @@ def check_rows(X: ArrayLike | mne.BaseEpochs, y: ArrayLike | None) -> None:
             f"align left out {left_out} volume(s), and the index of y does not say which volumes "
             f"its rows are; use the y that align returned, or keep its index (y.index)."
         )
+
+
+def check_target(
+    estimator: BaseEstimator, X: EEGWindows, y: ArrayLike | None
+) -> tuple[np.ndarray, bool]:
+    """Check BOLD to be predicted.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Estimator.
+    X : EEGWindows
+        EEG.
+    y : array-like, DataFrame, Series or None
+        BOLD of the same volumes.
+
+    Returns
+    -------
+    y : ndarray of float64, shape (n_volumes, n_rois)
+        BOLD.
+    is_1d : bool
+        Whether it came without an axis of regions.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    y = check_bold(y, allow_nd=True, estimator=estimator)
+    check_consistent_length(X, y)
+    if y.ndim > 2:
+        raise ValueError(
+            f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from images "
+            f"with ROIExtractor."
+        )
+    return y.reshape(len(y), -1), y.ndim == 1
 
 
 def channel_names(estimator: BaseEstimator, input_features: ArrayLike | None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Preprocessing of EEG: filtering, and windows in seconds."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar, Self
@@ -9,7 +10,7 @@ import mne
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,16 +19,15 @@ from .._utils.mne_log import quiet_mne
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
 from . import cache
+from .base import EEGEstimator
 from .checks import channel_names, check_eeg
 from .recordings import find_recording, in_pieces, recording_path, write_recording
 from .windows import EEGWindows
 
-__all__ = ["EEGFilter", "Windower"]
-
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
-class _EEGTransformer(TransformerMixin, BaseEstimator):
+class _EEGTransformer(TransformerMixin, EEGEstimator):
     """A transformer that returns EEG, never a table; `fit` remembers the channels only."""
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -67,11 +67,11 @@ class _EEGTransformer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
+@dataclass(repr=False, eq=False)
 class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     """Band-pass, notch, re-reference and resample EEG, on the continuous recordings.
 
@@ -136,24 +136,14 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(
-        self,
-        l_freq: float | None = 1.0,
-        h_freq: float | None = 45.0,
-        *,
-        sfreq: float | None = 100.0,
-        notch: float | None = None,
-        reference: str | list[str] | None = "average",
-        folder: str | PathLike | None = None,
-        n_jobs: int | None = None,
-    ):
-        self.l_freq = l_freq
-        self.h_freq = h_freq
-        self.sfreq = sfreq
-        self.notch = notch
-        self.reference = reference
-        self.folder = folder
-        self.n_jobs = n_jobs
+    l_freq: float | None = 1.0
+    h_freq: float | None = 45.0
+    _: KW_ONLY
+    sfreq: float | None = 100.0
+    notch: float | None = None
+    reference: str | list[str] | None = "average"
+    folder: str | PathLike | None = None
+    n_jobs: int | None = None
 
     def transform(self, X: ArrayLike) -> EEGWindows:
         """Filter.
@@ -238,6 +228,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
                 )
 
 
+@dataclass(repr=False, eq=False)
 class Windower(_EEGTransformer, auto_wrap_output_keys=None):
     """Set the window of EEG that predicts a volume, by its duration and delay.
 
@@ -282,9 +273,8 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         "delay": [Interval(Real, None, None, closed="neither")],
     }
 
-    def __init__(self, duration: float | None = 20.0, delay: float = 0.0):
-        self.duration = duration
-        self.delay = delay
+    duration: float | None = 20.0
+    delay: float = 0.0
 
     def transform(self, X: ArrayLike) -> EEGWindows:
         """Apply the window.

@@ -1,18 +1,15 @@
 """Log band power on a grid of lags."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from ..eeg.cache import recording_rows
 from ..eeg.checks import channel_names
 from ..eeg.windows import EEGWindows
 from .bands import BandTransformer, filter_bands
@@ -25,6 +22,7 @@ _TINY = 1e-30
 _CHUNK = 8
 
 
+@dataclass(repr=False, eq=False)
 class BandPower(BandTransformer):
     r"""Log power of every channel in frequency bands, on a grid of lags before the volume.
 
@@ -71,44 +69,19 @@ class BandPower(BandTransformer):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # by check_bands
         "duration": [Interval(Real, 0, None, closed="neither"), None],
         "step": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        duration: float | None = 2.0,
-        step: float = 2.0,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.bands = bands
-        self.duration = duration
-        self.step = step
-        self.n_jobs = n_jobs
+    bands: Bands = "default"
+    _: KW_ONLY
+    duration: float | None = 2.0
+    step: float = 2.0
+    n_jobs: int | None = None
 
-    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check the bands and compute the lags.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
-            EEG in V.
-        y : array-like, DataFrame or None
-            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
-
-        Returns
-        -------
-        self : BandPower
-            Fitted.
-        """
-        self._validate_params()
-        X = self._check_input(X, reset=True, y=y)
+    def _fit_window(self, X):
         _, self.lags_ = self._segments(X)
-        return self
 
     def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the features.
@@ -148,13 +121,7 @@ class BandPower(BandTransformer):
                 f"had {len(self.lags_)} lags from {self.lags_[0]:g} to {self.lags_[-1]:g} s; use "
                 f"the same window."
             )
-        rate = self._rate(X)
-        power = recording_rows(
-            partial(_log_power, sfreq=rate, bands=self.bands_, segments=segments),
-            X,
-            ("power", rate, *self.bands_.values(), segments.tobytes()),
-            self.n_jobs,
-        )
+        power = self._rows(X, _log_power, segments=segments)
         return power.reshape(len(X), len(lags), len(self.bands_), -1)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:

@@ -1,14 +1,19 @@
 """Frequency bands, and the filters that extract them."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Self
 
 import mne
 import numpy as np
 import scipy.fft
-from sklearn.base import BaseEstimator, TransformerMixin
+from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
 
 from .._utils.mne_log import quiet_mne
+from ..eeg.base import EEGEstimator
+from ..eeg.cache import recording_rows
 from ..eeg.checks import check_eeg
+from ..eeg.windows import EEGWindows
 
 #: Edges in Hz of the default bands of features and baselines: delta 1 to 4, theta 4 to 8, alpha 8
 #: to 12, low beta 12 to 18, high beta 18 to 30, gamma 30 to 45.
@@ -33,8 +38,39 @@ BRANCH_BANDS = {
 }
 
 
-class BandTransformer(TransformerMixin, BaseEstimator):
-    """Base class of transformers with a parameter ``bands`` and a method ``_rate``."""
+class BandTransformer(TransformerMixin, EEGEstimator):
+    """Base class of features of EEG in bands.
+
+    Subclasses have the parameters ``bands`` and ``n_jobs`` and the methods ``_rate(X)`` and
+    ``_fit_window(X)``.
+    """
+
+    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the bands and remember the window.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        self._validate_params()
+        self._fit_window(self._check_input(X, reset=True, y=y))
+        return self
+
+    def _rows(self, X, compute, **settings):
+        """Compute rows of features with arrays as settings, or find those that are known."""
+        rate, bands = self._rate(X), self.bands_
+        key = compute.__name__, rate, *bands.values(), *(v.tobytes() for v in settings.values())
+        return recording_rows(
+            partial(compute, sfreq=rate, bands=bands, **settings), X, key, self.n_jobs
+        )
 
     def _check_input(self, X, *, reset, y=None):
         X = check_eeg(self, X, reset=reset, y=y)
@@ -42,11 +78,6 @@ class BandTransformer(TransformerMixin, BaseEstimator):
             self.bands_ = check_bands(self.bands)
         check_filters(X, self._rate(X), self.bands_)
         return X
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 def check_bands(bands):

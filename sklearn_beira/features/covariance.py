@@ -1,31 +1,29 @@
 """Covariances of EEG in frequency bands, for SPoC and for the Riemannian tangent space."""
 
-from __future__ import annotations
-
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.extras import import_extra
-from ..eeg.cache import recording_rows
+from ..eeg.base import EEGEstimator
 from ..eeg.checks import check_eeg
 from ..eeg.windows import EEGWindows
 from .band_power import Bands
 from .bands import BandTransformer, filter_bands
 from .hrf import hrf_at, normalized_weights
 
-__all__ = ["BandCovariance", "BandTangentSpace"]
-
 # Directions with less than this share of the largest variance are not in the data: the one that an
 # average reference removes, interpolated channels.
 _RANK = 1e-8
 
 
+@dataclass(repr=False, eq=False)
 class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
     r"""Covariance between channels in frequency bands, weighted with the hemodynamic response.
 
@@ -64,34 +62,14 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
     (5, 1, 8, 8)
     """
 
-    _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # by check_bands
-        "n_jobs": [Integral, None],
-    }
+    _parameter_constraints: ClassVar[dict] = {"n_jobs": [Integral, None]}
 
-    def __init__(self, bands: Bands = "default", *, n_jobs: int | None = None) -> None:
-        self.bands = bands
-        self.n_jobs = n_jobs
+    bands: Bands = "default"
+    _: KW_ONLY
+    n_jobs: int | None = None
 
-    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check the bands, and compute the weights of the samples.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like, shape (n_samples, n_channels, n_times)
-            EEG in V.
-        y : array-like, DataFrame or None
-            Only checked: the index of a DataFrame from :func:`align` has to be that of X.
-
-        Returns
-        -------
-        self : BandCovariance
-            Fitted.
-        """
-        self._validate_params()
-        X = self._check_input(X, reset=True, y=y)
+    def _fit_window(self, X):
         self.weights_ = self._weights(X)
-        return self
 
     def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the covariances.
@@ -108,18 +86,13 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
         """
         check_is_fitted(self)
         X = self._check_input(X, reset=False)
-        rate, weights = self._rate(X), self._weights(X)
+        weights = self._weights(X)
         if len(weights) != len(self.weights_) or not np.allclose(weights, self.weights_):
             raise ValueError(
                 f"X has windows of {len(weights)} samples with other weights than the "
                 f"{len(self.weights_)} samples in fit; use the same window and sampling rate."
             )
-        return recording_rows(
-            partial(_covariances, sfreq=rate, bands=self.bands_, weights=weights),
-            X,
-            ("covariance", rate, *self.bands_.values(), weights.tobytes()),
-            self.n_jobs,
-        )
+        return self._rows(X, _covariances, weights=weights)
 
     def _rate(self, X):
         if self.bands_ == {"power": None} and X.shape[2] == 1:
@@ -134,7 +107,8 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
         return normalized_weights(np.maximum(hrf_at(lags), 0.0), lags)
 
 
-class BandTangentSpace(BandTransformer):
+@dataclass(repr=False, eq=False)
+class BandTangentSpace(TransformerMixin, EEGEstimator):
     """Covariances in frequency bands, as vectors in the tangent space at their mean.
 
     The covariances of :class:`BandCovariance` are projected on the principal components of the mean
@@ -186,24 +160,16 @@ class BandTangentSpace(BandTransformer):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "bands": "no_validation",  # checked by BandCovariance
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="neither")],
         "metric": [StrOptions({"riemann", "logeuclid"})],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        n_components: int = 8,
-        shrinkage: float = 0.1,
-        metric: Literal["riemann", "logeuclid"] = "riemann",
-    ) -> None:
-        self.bands = bands
-        self.n_components = n_components
-        self.shrinkage = shrinkage
-        self.metric = metric
+    bands: Bands = "default"
+    _: KW_ONLY
+    n_components: int = 8
+    shrinkage: float = 0.1
+    metric: Literal["riemann", "logeuclid"] = "riemann"
 
     def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit the projections and the tangent spaces.

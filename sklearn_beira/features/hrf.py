@@ -1,9 +1,8 @@
 """The canonical hemodynamic response, and band power that is weighted with it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Literal, Self
 
@@ -13,9 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from ..eeg.checks import channel_names
 from ..eeg.windows import EEGWindows
-from .band_power import BandPower, Bands
-
-__all__ = ["HRFBandPower", "hrf_at", "response_basis"]
+from .band_power import BandPower
 
 _LENGTH = 32.0  # of the response, in s
 
@@ -106,6 +103,7 @@ def _glover():
     return np.linspace(0.0, _LENGTH, len(response)), response / response.max()
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class HRFBandPower(BandPower):
     r"""Log power of every channel in bands, weighted with the hemodynamic response.
 
@@ -118,16 +116,16 @@ class HRFBandPower(BandPower):
     ----------
     bands : dict of str to tuple of float, "default" or None
         As in :class:`~sklearn_beira.features.BandPower`.
-    average : {"all", "posterior"}, list of str or None
-        Channels whose log power is averaged into one value per band: all channels, those with
-        occipital and parieto-occipital names of the 10-20 system (all channels if there are none),
-        or those listed. None keeps every channel.
     duration : float or None
         As in :class:`~sklearn_beira.features.BandPower`.
     step : float
         As in :class:`~sklearn_beira.features.BandPower`.
     n_jobs : int or None
         Number of threads, one for each recording.
+    average : {"all", "posterior"}, list of str or None
+        Channels whose log power is averaged into one value per band: all channels, those with
+        occipital and parieto-occipital names of the 10-20 system (all channels if there are none),
+        or those listed. None keeps every channel.
 
     Attributes
     ----------
@@ -160,17 +158,9 @@ class HRFBandPower(BandPower):
         "average": [StrOptions({"all", "posterior"}), list, tuple, None],
     }
 
-    def __init__(
-        self,
-        bands: Bands = "default",
-        *,
-        average: Literal["all", "posterior"] | Sequence[str] | None = None,
-        duration: float | None = 1.0,
-        step: float = 1.0,
-        n_jobs: int | None = None,
-    ) -> None:
-        super().__init__(bands, duration=duration, step=step, n_jobs=n_jobs)
-        self.average = average
+    duration: float | None = 1.0
+    step: float = 1.0
+    average: Literal["all", "posterior"] | Sequence[str] | None = None
 
     def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
         """Check the bands, and compute the weights of the lags.

@@ -1,23 +1,22 @@
 """Time as a predictor, which any model of drifting BOLD has to beat."""
 
-from __future__ import annotations
-
+from dataclasses import dataclass
 from numbers import Integral
 from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from ..eeg.base import EEGEstimator
 from ..eeg.checks import check_eeg
 from ..eeg.windows import EEGWindows
 
-__all__ = ["TimePolynomial"]
 
-
-class TimePolynomial(TransformerMixin, BaseEstimator):
+@dataclass(repr=False, eq=False)
+class TimePolynomial(TransformerMixin, EEGEstimator):
     """Legendre polynomials of the time of each volume in its recording; EEG is not used.
 
     Time runs from -1 at the start of a recording to 1 at its end. Outside the times seen in
@@ -54,8 +53,7 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
         "degree": [Interval(Integral, 1, None, closed="left")]
     }
 
-    def __init__(self, degree: int = 3) -> None:
-        self.degree = degree
+    degree: int = 3
 
     def fit(self, X: EEGWindows, y: ArrayLike | None = None) -> Self:
         """Store the range of times.
@@ -118,7 +116,6 @@ class TimePolynomial(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         return tags
 
     def _scaled_time(self, X, *, reset, y=None):

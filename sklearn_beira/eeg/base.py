@@ -1,6 +1,4 @@
-"""Base class of the baselines that are estimators of EEG."""
-
-from __future__ import annotations
+"""Base classes of estimators of EEG."""
 
 from typing import Self
 
@@ -10,12 +8,20 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.extras import import_extra
-from ..eeg.checks import check_eeg
-from ..eeg.windows import EEGWindows
-from .ridge import check_targets
+from .checks import check_eeg, check_target
+from .windows import EEGWindows
 
 
-class EEGRegressor(RegressorMixin, BaseEstimator):
+class EEGEstimator(BaseEstimator):
+    """An estimator whose X is EEG."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class EEGRegressor(RegressorMixin, EEGEstimator):
     """A regressor of EEG on BOLD, whose subclasses define ``_fit(X, y)`` and ``_predict(X)``.
 
     There, X is EEGWindows and y is ``(n_volumes, n_rois)``. Evaluations read two class attributes,
@@ -44,7 +50,7 @@ class EEGRegressor(RegressorMixin, BaseEstimator):
         if self._needs:
             import_extra(self._needs, type(self).__name__)
         X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
-        y, self._target_is_1d = check_targets(self, X, y)
+        y, self._target_is_1d = check_target(self, X, y)
         self._fit(X, y)
         return self
 
@@ -53,13 +59,13 @@ class EEGRegressor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : EEGWindows or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V.
+        X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, n_channels, n_times)
+            EEG in V, with the channels, window and sampling rate of the training.
 
         Returns
         -------
         y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
-            Predicted BOLD.
+            Predicted BOLD, in the unit of the training BOLD.
         """
         check_is_fitted(self)
         y = self._predict(check_eeg(self, X, reset=False))
@@ -67,8 +73,7 @@ class EEGRegressor(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.target_tags.multi_output = True
-        # Power does not tell the sign of a feature, as the checks of scikit-learn expect.
+        # Made for EEG, whose power does not tell the sign of a feature, not for a small table.
         tags.regressor_tags.poor_score = True
         return tags
