@@ -41,7 +41,6 @@ from .eeg import (
     EEGWindows as EEGWindows,
     Windower as Windower,
     set_cache_size as set_cache_size,
-    tail_split as tail_split,
 )
 from .evaluation import (
     BlockedKFold as BlockedKFold,
@@ -107,6 +106,7 @@ from .regressor import (
     Training as Training,
     WeightedLoss as WeightedLoss,
     make_paper_beira as make_paper_beira,
+    tail_split as tail_split,
 )
 from .viz import (
     make_report as make_report,

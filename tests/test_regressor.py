@@ -640,6 +640,11 @@ def test_another_model_has_to_fit(windows):
         clone(DEFAULT).set_params(architecture=Compact(n_taps=51)).fit(X, y, pretrained=first)
     with pytest.raises(ValueError, match="another architecture than this fit"):
         make_beira("autoencoder", **SMALL).fit(X, y, pretrained=first)
+    other = clone(DEFAULT).set_params(architecture__n_branches=2)
+    other.fit(X, y, pretrained=first)  # it chooses its branches anew
+    trained = make_beira("eegnet", max_epochs=1, dropout=0.5).fit(X, y)
+    with pytest.raises(ValueError, match=r"another dropout than this fit \(0.5 against 0.2\)"):
+        make_beira("eegnet", max_epochs=1, dropout=0.2).fit(X, y, pretrained=trained)
 
 
 def test_a_dataframe_of_regions_names_them(windows):

@@ -2,7 +2,6 @@
 
 from .cache import set_cache_size
 from .filters import EEGFilter, Windower
-from .rows import tail_split
 from .windows import EEGWindows
 
-__all__ = ["EEGFilter", "EEGWindows", "Windower", "set_cache_size", "tail_split"]
+__all__ = ["EEGFilter", "EEGWindows", "Windower", "set_cache_size"]

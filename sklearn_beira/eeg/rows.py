@@ -7,69 +7,6 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 
-def tail_split(
-    X: ArrayLike, fraction: float, gap: float, groups: ArrayLike | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split off the last part of every recording, for validation inside ``fit``.
-
-    Parameters
-    ----------
-    X : EEGWindows or array-like, shape (n_samples, ...)
-        Samples.
-    fraction : float
-        Fraction of each recording's volumes in the tail.
-    gap : float
-        Volumes less than this many s before the tail are in neither part. Ignored where the times
-        of the rows are unknown.
-    groups : array-like of shape (n_samples,) or None
-        Recording of each row, for arrays; None stands for a single one. EEGWindows know theirs.
-
-    Returns
-    -------
-    head, tail : ndarray of int
-        Row indices.
-
-    Raises
-    ------
-    ValueError
-        If either part would be empty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_beira import EEGWindows, tail_split
-    >>> eeg = np.random.default_rng(0).standard_normal((50, 2, 1600)) * 1e-5
-    >>> X = EEGWindows.from_array(eeg, sfreq=100.0, times=20.0 + 2.0 * np.arange(50))
-    >>> head, tail = tail_split(X, fraction=0.2, gap=16.0)
-    >>> len(head), len(tail)
-    (33, 10)
-    >>> float(X.times[tail[0]] - X.times[head[-1]])
-    16.0
-    """
-    numbers = isinstance(fraction, Real) and isinstance(gap, Real)
-    if not (numbers and 0 < fraction < 1 and gap >= 0):
-        raise ValueError(
-            f"fraction must lie between 0 and 1 and gap be at least 0 s, got fraction={fraction!r} "
-            f"and gap={gap!r}."
-        )
-    recordings, times = recordings_and_times(X, groups, None, needed=False)
-    in_tail = np.zeros(len(times), dtype=bool)
-    for k in np.unique(recordings):
-        rows = np.flatnonzero(recordings == k)
-        rows = rows[np.argsort(times[rows], kind="stable")]
-        in_tail[rows[len(rows) - round(fraction * len(rows)) :]] = True
-    head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
-    if getattr(X, "has_times", False):
-        head = head[~is_within(head, tail, recordings, times, gap)]
-    if not (len(head) and len(tail)):
-        raise ValueError(
-            f"{len(times)} volumes are too few to set the last {fraction:.0%} of each recording "
-            f"apart for validation with a gap of {gap:g} s: {len(head)} would stay for training "
-            f"and {len(tail)} for validation; use more volumes, a shorter gap, or no validation."
-        )
-    return head, tail
-
-
 def recordings_and_times(
     X: ArrayLike, groups: ArrayLike | None, t_r: float | None, *, needed: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +80,12 @@ def group_labels(groups: ArrayLike) -> np.ndarray:
             f"{np.array2string(labels, threshold=5)}."
         )
     return labels
+
+
+def rows_in_time(recordings: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each recording, in order of time."""
+    runs = [np.flatnonzero(recordings == k) for k in np.unique(recordings)]
+    return [rows[np.argsort(times[rows], kind="stable")] for rows in runs]
 
 
 def order_in_groups(groups: np.ndarray) -> np.ndarray:

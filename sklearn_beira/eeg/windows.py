@@ -27,8 +27,6 @@ from .recordings import (
 )
 from .rows import group_labels, order_in_groups
 
-__all__ = ["EEGWindows"]
-
 
 class EEGWindows:
     """Windows of continuous EEG, one per BOLD volume, cut when they are used.
@@ -109,10 +107,6 @@ class EEGWindows:
         bads: Sequence[ArrayLike] | None = None,
         subjects: Sequence[str | int] | None = None,
     ):
-        if not np.iterable(recordings):  # np.ndim would read all of them
-            raise TypeError(
-                f"recordings must be a list of arrays, got {type(recordings).__name__}."
-            )
         recordings = list(recordings)
         for k, one in enumerate(recordings):
             check_kind(one, f"recording {k}")
@@ -121,18 +115,17 @@ class EEGWindows:
         self.times = to_numbers(onsets, "onsets").copy()
         _check_shapes(self.recordings, info)
         self._set_info(info)
-        bads = [()] * len(self.recordings) if bads is None else bads
+        for name, values in (("bads", bads), ("subjects", subjects)):
+            if values is not None and (isinstance(values, str) or len(values) != len(recordings)):
+                raise ValueError(
+                    f"{name} must be a list with one entry for each of the {len(recordings)} "
+                    f"recording(s), got {values!r}."
+                )
         # Tuples, because joblib gives an empty array another hash after pickling.
-        self.bads = tuple(to_spans(spans) for spans in bads)
-        if len(self.bads) != len(self.recordings):
-            raise ValueError(f"{len(self.recordings)} recording(s) but {len(self.bads)} bads.")
-        if isinstance(subjects, str) or (np.ndim(subjects) == 0 and subjects is not None):
-            raise TypeError(f"subjects must be a list, one per recording, got {subjects!r}.")
+        self.bads = tuple(
+            to_spans(spans) for spans in ([()] * len(recordings) if bads is None else bads)
+        )
         self._subjects = None if subjects is None else tuple(subjects)
-        if subjects is not None and len(self._subjects) != len(self.recordings):
-            raise ValueError(
-                f"{len(self.recordings)} recording(s) but {len(self._subjects)} subjects."
-            )
         if self.groups.shape != self.times.shape or self.groups.ndim != 1:
             raise ValueError(
                 f"recording and onsets must be 1-D and of the same length, got shapes "
@@ -473,13 +466,17 @@ class EEGWindows:
         stretches : list of tuple of int, (recording, start, stop)
             Disjoint ranges of samples, in order.
         """
+        source, starts = self.source, self.starts
+        return [
+            (int(source[rows[0]]), int(starts[rows[0]]), int(starts[rows[-1]]) + self._n_times)
+            for rows in self._rows_of_stretches()
+        ]
+
+    def _rows_of_stretches(self):
+        """Return the windows of each continuous stretch, in order."""
         order = np.lexsort((self.starts, self.source))
-        source, starts = self.source[order], self.starts[order]
-        apart = (np.diff(source) != 0) | (np.diff(starts) > self._n_times)
-        first = np.r_[True, apart][: len(order)]
-        last = np.r_[apart, True][: len(order)]
-        stretches = zip(source[first], starts[first], starts[last] + self._n_times, strict=True)
-        return [(int(k), int(start), int(stop)) for k, start, stop in stretches]
+        apart = (np.diff(self.source[order]) != 0) | (np.diff(self.starts[order]) > self._n_times)
+        return np.split(order, np.flatnonzero(apart) + 1) if len(self) else []
 
     def overlaps_bad(self) -> np.ndarray:
         """Tell which windows overlap a stretch that was annotated as bad.

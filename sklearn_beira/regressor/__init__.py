@@ -3,7 +3,7 @@
 from .architectures import Autoencoder, BrainWaveLinker, Compact, CustomNetwork, EEGNet
 from .estimator import BEIRARegressor, make_paper_beira
 from .nets.losses import LOSSES, WeightedLoss
-from .training import Training
+from .training import Training, tail_split
 
 __all__ = [
     "LOSSES",
@@ -16,4 +16,5 @@ __all__ = [
     "Training",
     "WeightedLoss",
     "make_paper_beira",
+    "tail_split",
 ]

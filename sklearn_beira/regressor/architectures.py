@@ -4,8 +4,8 @@ An architecture holds the sizes of a network and makes it. A new one is a torch 
 a class here, and a line in ``ARCHITECTURES``.
 """
 
-import inspect
 from dataclasses import KW_ONLY, dataclass
+from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -21,16 +21,6 @@ from .nets.brainwavelinker import BrainWaveLinkerNetwork
 from .nets.compact import CompactNetwork
 from .nets.eegnet import EEGNetNetwork
 from .training import Training
-
-__all__ = [
-    "ARCHITECTURES",
-    "Architecture",
-    "Autoencoder",
-    "BrainWaveLinker",
-    "Compact",
-    "CustomNetwork",
-    "EEGNet",
-]
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -58,6 +48,7 @@ class Architecture(BaseEstimator):
     closed_form: ClassVar[bool] = False
     mode = "many_to_one"
     stride = "volume"
+    _training = Training()
 
     def default_training(self) -> Training | None:
         """Make the training that ``training=None`` stands for.
@@ -67,7 +58,7 @@ class Architecture(BaseEstimator):
         training : Training or None
             Training by gradients; None if there is none.
         """
-        return Training()
+        return clone(self._training, safe=False)
 
     def make_network(self, n_channels: int, n_rois: int, n_times: int) -> nn.Module:
         """Make the network with its initial weights.
@@ -82,9 +73,12 @@ class Architecture(BaseEstimator):
         network : torch.nn.Module
             Network.
         """
+        return self.network(n_channels, n_rois, **self._sizes(n_times))
+
+    def _sizes(self, n_times):
+        """Return what the network's constructor is given beside channels and regions."""
         given = {**self.get_params(deep=False), "n_times": n_times}
-        sizes = {name: given[name] for name in _names_of_sizes(self.network) if name in given}
-        return self.network(n_channels, n_rois, **sizes)
+        return {name: given[name] for name in signature(self.network).parameters if name in given}
 
     def _check(self):
         self._validate_params()
@@ -138,6 +132,7 @@ class Compact(Architecture):
 
     network = CompactNetwork
     closed_form = True
+    _training = None
     _parameter_constraints: ClassVar[dict] = {
         **dict.fromkeys(("n_branches", "n_taps", "segment"), _COUNT),
         "bands": [dict, StrOptions({"default"})],
@@ -147,16 +142,6 @@ class Compact(Architecture):
     n_taps: int = 101
     bands: dict | str = "default"
     segment: int = 50
-
-    def default_training(self) -> None:
-        """Make the training that ``training=None`` stands for: none.
-
-        Returns
-        -------
-        training : None
-            The closed form needs no training by gradients.
-        """
-        return
 
     def _check(self):
         super()._check()
@@ -227,6 +212,7 @@ class Autoencoder(Architecture):
     """
 
     network = AutoencoderNetwork
+    _training = Training(max_epochs=1500, validation_fraction=0.2, patience=None)
     _parameter_constraints: ClassVar[dict] = {
         **dict.fromkeys(("n_branches", "n_taps", "encoder_width", "decoder_width"), _COUNT),
         "kernel_sizes": ["array-like"],
@@ -247,17 +233,6 @@ class Autoencoder(Architecture):
     dropout: float = 0.3
     mode: str = "many_to_many"
     stride: str = "volume"
-
-    def default_training(self) -> Training:
-        """Make the published training.
-
-        Returns
-        -------
-        training : Training
-            AdamW at a learning rate and weight decay of 3e-4, batches of 16 windows, up to 1,500
-            epochs, squared error.
-        """
-        return Training(max_epochs=1500, validation_fraction=0.2, patience=None)
 
     def _check(self):
         super()._check()
@@ -314,6 +289,7 @@ class EEGNet(Architecture):
     """
 
     network = EEGNetNetwork
+    _training = Training(max_epochs=40, batch_size=512, lr=1e-2, weight_decay=1.0)
     _parameter_constraints: ClassVar[dict] = {
         **dict.fromkeys(("n_taps", "n_temporal", "depth", "n_separable"), _COUNT),
         "separable_size": _COUNT,
@@ -330,16 +306,6 @@ class EEGNet(Architecture):
     pools: tuple = (4, 8)
     dropout: float = 0.5
     max_shift: int = 64
-
-    def default_training(self) -> Training:
-        """Make the training that ``training=None`` stands for.
-
-        Returns
-        -------
-        training : Training
-            40 epochs, on the whole run at a time.
-        """
-        return Training(max_epochs=40, batch_size=512, lr=1e-2, weight_decay=1.0)
 
     def _check(self):
         super()._check()
@@ -390,6 +356,9 @@ class BrainWaveLinker(Architecture):
     """
 
     network = BrainWaveLinkerNetwork
+    _training = Training(
+        max_epochs=150, batch_size=512, lr=5e-3, weight_decay=1.0, loss="correlation"
+    )
     _parameter_constraints: ClassVar[dict] = {
         **dict.fromkeys(("n_features", "kernel_size", "n_blocks", "readout_size"), _COUNT),
         "dropout": _SHARE,
@@ -402,18 +371,6 @@ class BrainWaveLinker(Architecture):
     readout_size: int = 21
     dropout: float = 0.25
     max_shift: int = 64
-
-    def default_training(self) -> Training:
-        """Make the training that ``training=None`` stands for.
-
-        Returns
-        -------
-        training : Training
-            150 epochs, on the whole run at a time.
-        """
-        return Training(
-            max_epochs=150, batch_size=512, lr=5e-3, weight_decay=1.0, loss="correlation"
-        )
 
 
 @dataclass(repr=False, eq=False)
@@ -463,36 +420,9 @@ class CustomNetwork(Architecture):
     mode: str = "many_to_one"
     stride: str = "volume"
 
-    def make_network(self, n_channels: int, n_rois: int, n_times: int) -> nn.Module:
-        """Make the network with its initial weights.
-
-        Parameters
-        ----------
-        n_channels, n_rois, n_times : int
-            EEG channels, BOLD regions, and samples of a window.
-
-        Returns
-        -------
-        network : torch.nn.Module
-            Network.
-
-        Raises
-        ------
-        TypeError
-            If ``params`` does not fit the constructor of the network.
-        """
-        sizes = dict(self.params or {})
-        if "n_times" in _names_of_sizes(self.network):
-            sizes["n_times"] = n_times
-        try:
-            inspect.signature(self.network).bind(n_channels, n_rois, **sizes)
-        except TypeError as error:
-            name = self.network.__name__
-            raise TypeError(
-                f"{name}({', '.join(['n_channels', 'n_rois', *sizes])}) cannot be called: {error}; "
-                f"give what the network needs as params of CustomNetwork."
-            ) from None
-        return self.network(n_channels, n_rois, **sizes)
+    def _sizes(self, n_times):
+        named = "n_times" in signature(self.network).parameters
+        return {**(self.params or {}), **({"n_times": n_times} if named else {})}
 
     def _check_network(self, network, n_channels, n_rois, n_times):
         eeg = torch.zeros(2, n_channels, n_times)
@@ -567,11 +497,6 @@ def check_architecture(architecture: str | Architecture) -> Architecture:
     architecture = clone(architecture)
     architecture._check()
     return architecture
-
-
-def _names_of_sizes(network):
-    """Parameters of a network's constructor behind channels and regions."""
-    return list(inspect.signature(network).parameters)[2:]
 
 
 def _check_sizes(architecture, *names):

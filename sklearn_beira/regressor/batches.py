@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from ..eeg.rows import rows_in_time
 from .nets.devices import has_room, send
 
 
@@ -194,9 +195,7 @@ def cut_pieces(X, max_times=2**15):
     """
     pieces, n_times, recordings = [], X.shape[2], X.recordings
     source, starts = X.source, X.starts
-    order = np.lexsort((starts, source))
-    apart = (np.diff(source[order]) != 0) | (np.diff(starts[order]) > n_times)
-    for rows in np.split(order, np.flatnonzero(apart) + 1):
+    for rows in X._rows_of_stretches():
         while len(rows):
             k, first = source[rows[0]], starts[rows[0]]
             n = max(np.searchsorted(starts[rows] + n_times, first + max_times, "right"), 1)
@@ -269,9 +268,7 @@ def tile(X, generator=None):
     if not X.has_times:
         return np.arange(len(X))
     chosen, n_times = [], X.shape[2]
-    for k in np.unique(X.groups):
-        rows = np.flatnonzero(X.groups == k)
-        rows = rows[np.argsort(X.times[rows], kind="stable")]
+    for rows in rows_in_time(X.groups, X.times):
         times = X.times[rows]
 
         def n_before(i, times=times):

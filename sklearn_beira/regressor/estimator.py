@@ -1,19 +1,18 @@
 """BEIRARegressor: fit and prediction."""
 
 import copy
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from .._utils.numbers import check_bold
 from .._utils.warn import warn_user
-from ..eeg.checks import check_eeg
-from ..eeg.rows import tail_split
+from ..eeg.base import EEGRegressor
+from ..eeg.checks import check_eeg, check_target
 from ..eeg.windows import EEGWindows
 from .architectures import ARCHITECTURES, Architecture, Autoencoder, check_architecture
 from .batches import eeg_scale
@@ -23,12 +22,11 @@ from .nets.devices import resolve_device, use_own_threads
 from .prediction import estimate_bold
 from .random_numbers import PrivateRandomNumbers
 from .skorch_net import train_network
-from .training import Training, check_training
-
-__all__ = ["BEIRARegressor", "make_paper_beira"]
+from .training import Training, check_training, split_off_validation
 
 
-class BEIRARegressor(RegressorMixin, BaseEstimator):
+@dataclass(repr=False, eq=False)
+class BEIRARegressor(EEGRegressor):
     r"""Predict the BOLD of brain regions from windows of EEG, with interpretable branches.
 
     BOLD from EEG Interpretable Regression Autoencoder [1]_. Every region has branches (spatial
@@ -145,20 +143,12 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        architecture: str | Architecture = "compact",
-        *,
-        training: Training | None = None,
-        device: str = "auto",
-        verbose: bool | int = True,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.architecture = architecture
-        self.training = training
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    architecture: str | Architecture = "compact"
+    _: KW_ONLY
+    training: Training | None = None
+    device: str = "auto"
+    verbose: bool | int = True
+    random_state: int | np.random.RandomState | None = None
 
     def fit(
         self,
@@ -214,10 +204,13 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             check_training(training)
         X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         architecture._check_windows(X)
-        y = self._check_target(X, y)
+        columns = getattr(y, "columns", None)
+        self.region_names_ = None if columns is None else [str(c) for c in columns]
+        y, self._target_is_1d = check_target(self, X, y)
+        self._window, self._n_times = X._describe_window(), X.shape[2]
         if pretrained is not None:
             self._check_pretrained(pretrained, y.shape[1])
-        head, tail = _split_off_validation(X, training)
+        head, tail = split_off_validation(X, training)
 
         self.device_ = resolve_device(self.device)
         self.eeg_scale_ = eeg_scale(X[head])
@@ -246,10 +239,9 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
                 X[head],
                 y[head],
                 self.eeg_scale_,
+                architecture,
                 training,
                 validation=(X[tail], y[tail]) if len(tail) else None,
-                mode=architecture.mode,
-                stride=architecture.stride,
                 checkpoint=checkpoint,
                 random=random,
                 verbose=self.verbose,
@@ -260,34 +252,14 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         self.n_parameters_ = sum(p.numel() for p in network.parameters())
         return self
 
-    def predict(self, X: EEGWindows | ArrayLike) -> np.ndarray:
-        """Predict BOLD.
-
-        Parameters
-        ----------
-        X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, n_channels, n_times)
-            EEG in V, with the channels, window and sampling rate of the training.
-
-        Returns
-        -------
-        y : ndarray of shape (n_volumes, n_rois), or (n_volumes,) if y was 1-D in fit
-            Predicted BOLD, in the unit of the training BOLD.
-        """
-        check_is_fitted(self)
+    def _predict(self, X):
         use_own_threads()
-        X = check_eeg(self, X, reset=False)
         self._check_window(X)
         self._check_scale(X)
         y = estimate_bold(
-            self.network_,
-            X,
-            self.eeg_scale_,
-            mode=self.architecture_.mode,
-            stride=self.architecture_.stride,
-            device=self.device_,
+            self.network_, X, self.eeg_scale_, self.architecture_, device=self.device_
         )
-        y = y * self.target_scale_ + self.target_mean_
-        return y[:, 0] if self._target_is_1d else y
+        return y * self.target_scale_ + self.target_mean_
 
     def get_training(self) -> Training | None:
         """Find the training that ``fit`` uses.
@@ -302,31 +274,7 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             return self.training
         return check_architecture(self.architecture).default_training()
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.target_tags.multi_output = True
-        # Made for hundreds of volumes of EEG, not for a table of ten columns.
-        tags.regressor_tags.poor_score = True
-        return tags
-
     # -- checks ---------------------------------------------------------------------------------
-    def _check_target(self, X, y):
-        if y is None:
-            raise ValueError("BEIRARegressor requires y to be passed, but the target y is None.")
-        columns = getattr(y, "columns", None)
-        self.region_names_ = None if columns is None else [str(c) for c in columns]
-        y = check_bold(y, allow_nd=True)
-        if y.ndim > 2:
-            raise ValueError(
-                f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from "
-                f"images with ROIExtractor."
-            )
-        check_consistent_length(X, y)
-        self._target_is_1d = y.ndim == 1
-        self._window, self._n_times = X._describe_window(), X.shape[2]
-        return y.reshape(len(y), -1)
-
     def _check_window(self, X):
         expected, found = self._window, X._describe_window()
         # A model that was fitted without knowing the rate reads windows of any.
@@ -338,8 +286,8 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
         """Notice EEG in another unit than that of the training; the first windows tell."""
         if X.shape[2] == 1:  # a table of features, which have no unit
             return
-        found = float(np.sqrt(np.square(np.asarray(X[:16]), dtype=np.float64).mean()))
-        if found and not 1e-2 < found / self.eeg_scale_ < 1e2:
+        found = eeg_scale(X[:16])
+        if found != 1.0 and not 1e-2 < found / self.eeg_scale_ < 1e2:  # 1 if all EEG is zero
             warn_user(
                 f"X has an SD of {found:.3g}, but the training EEG had {self.eeg_scale_:.3g}; "
                 f"check that X has the same unit and was cleaned like the training EEG."
@@ -360,8 +308,10 @@ class BEIRARegressor(RegressorMixin, BaseEstimator):
             "channels": (pretrained.ch_names_in_, self.ch_names_in_),
             "window": (pretrained._window, self._window),
         }
-        for size in ("n_taps", "segment"):
-            pairs[size] = getattr(theirs, size, None), getattr(ours, size, None)
+        one, other = theirs._sizes(self._n_times), ours._sizes(self._n_times)
+        for size in {**one, **other}:
+            if size != "n_branches" or not ours.closed_form:  # the closed form chooses its own
+                pairs[size] = one.get(size), other.get(size)
         for what, (one, other) in pairs.items():
             if one != other:
                 raise ValueError(
@@ -449,17 +399,3 @@ def make_paper_beira(**params: Any) -> BEIRARegressor:
     100
     """
     return make_regressor(Autoencoder(), **params)
-
-
-def _split_off_validation(X, training):
-    """Rows to train on, and rows that decide which epoch's weights are kept."""
-    if training is None or not training.validation_fraction:
-        return np.arange(len(X)), np.arange(0)
-    gap = training.validation_gap
-    if gap and not X.has_times:
-        raise ValueError(
-            f"validation_gap={gap:g} s cannot be kept, because the times of the rows are unknown; "
-            f"pass EEGWindows.from_array(X, times=...), or set validation_gap=None if no two rows "
-            f"share EEG."
-        )
-    return tail_split(X, training.validation_fraction, X.reach if gap is None else gap)

@@ -11,7 +11,7 @@ _BATCH = 32
 
 
 @torch.no_grad()
-def estimate_bold(network, X, scale, *, mode, stride, device):
+def estimate_bold(network, X, scale, architecture, device):
     """Estimate standardized BOLD from EEG.
 
     Parameters
@@ -22,7 +22,7 @@ def estimate_bold(network, X, scale, *, mode, stride, device):
         EEG in V.
     scale : float
         The EEG is divided by this number.
-    mode, stride : str
+    architecture : Architecture
         Volumes that a window estimates, and windows that are read.
     device : str
         Device of the network.
@@ -35,7 +35,8 @@ def estimate_bold(network, X, scale, *, mode, stride, device):
     network.eval()
     if hasattr(network, "at"):
         return _estimate_stretches(network, X, scale, device)
-    batches = make_batches(X, place_eeg(X, scale, device), mode=mode, stride=stride)
+    reads = {"mode": architecture.mode, "stride": architecture.stride}
+    batches = make_batches(X, place_eeg(X, scale, device), **reads)
     at_volumes, estimates = AtVolumes(network), []
     for start in range(0, len(batches), _BATCH):
         batch, _ = batches.__getitems__(np.arange(start, min(start + _BATCH, len(batches))))

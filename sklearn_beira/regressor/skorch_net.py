@@ -48,7 +48,7 @@ class Net(skorch.NeuralNet):
 
 
 def train_network(
-    network, X, y, scale, training, *, validation, mode, stride, checkpoint, random, verbose
+    network, X, y, scale, architecture, training, *, validation, checkpoint, random, verbose
 ):
     """Train a network by gradients.
 
@@ -62,12 +62,12 @@ def train_network(
         Standardized BOLD.
     scale : float
         The EEG is divided by this number.
+    architecture : Architecture
+        Volumes that a window estimates, and windows that are read.
     training : Training
         Settings.
     validation : tuple of (EEGWindows, ndarray) or None
         EEG and BOLD that choose the epoch whose weights are kept.
-    mode, stride : str
-        Volumes that a window estimates, and windows that are read.
     checkpoint : Checkpoint or None
         Saves the state of the training.
     random : PrivateRandomNumbers
@@ -85,13 +85,13 @@ def train_network(
     # Processes that load batches cannot reach the device.
     workers = any(name.endswith("__num_workers") for name in training.skorch_params or {})
     place = "cpu" if workers else device
+    mode, stride = architecture.mode, architecture.stride
     eeg = place_eeg(X, scale, place)
     batches = make_batches(X, eeg, y, mode=mode, stride="volume")
     if validation is not None:
         held_out, y_held_out = validation
-        validation = make_batches(
-            held_out, place_eeg(held_out, scale, place), y_held_out, mode=mode, stride=stride
-        )
+        eeg_held_out = place_eeg(held_out, scale, place)
+        validation = make_batches(held_out, eeg_held_out, y_held_out, mode=mode, stride=stride)
     tiles = Tiles(X, training.batch_size) if stride == "window" else None
     with random.drawn():
         net = make_net(
@@ -163,10 +163,7 @@ def make_net(
         callbacks.append(("progress", EpochProgress(training.max_epochs)))
     if checkpoint is not None:
         callbacks.append(("checkpoint", checkpoint))
-    if tiles is None:
-        order = {"iterator_train__shuffle": True}
-    else:
-        order = {"iterator_train__sampler": tiles}
+    order = {"iterator_train__shuffle": tiles is None, "iterator_train__sampler": tiles}
     return Net(
         module,
         WeightedLoss(parse_loss(training.loss)),

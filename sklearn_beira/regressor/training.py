@@ -1,32 +1,24 @@
-"""Training: the parameters of training by gradients, and their checks."""
+"""Training: the parameters of training by gradients, their checks, and the validation volumes."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 
+from ..eeg.rows import is_within, recordings_and_times, rows_in_time
+from ..eeg.windows import EEGWindows
 from .nets.losses import parse_loss
 
-__all__ = ["Training"]
-
-# Parameters of skorch's net that have a name of their own here; None marks what fit sets.
-_SET_HERE = {
-    "module": None,
-    "criterion": "loss of Training",
-    "max_epochs": "max_epochs of Training",
-    "batch_size": "batch_size of Training",
-    "lr": "lr of Training",
-    "optimizer__lr": "lr of Training",
-    "optimizer__weight_decay": "weight_decay of Training",
-    "device": "device of BEIRARegressor",
-    "train_split": "validation_fraction of Training",
-    "verbose": "verbose of BEIRARegressor",
-    "iterator_train__collate_fn": None,
-    "iterator_valid__collate_fn": None,
-}
+# Parameters of skorch's net that fit sets, some of them by parameters of our own.
+_SET_HERE = (
+    "module criterion max_epochs batch_size lr optimizer__lr optimizer__weight_decay device "
+    "train_split verbose iterator_train__collate_fn iterator_valid__collate_fn"
+)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -129,7 +121,83 @@ def check_training(training: Training) -> None:
             "the two."
         )
     for name in params:
-        if name in _SET_HERE or name.startswith(("module__", "criterion__")):
-            own = _SET_HERE.get(name)
-            hint = f"set {own} instead" if own else "fit sets it"
-            raise ValueError(f"skorch_params may not hold {name!r}; {hint}.")
+        if name in _SET_HERE.split() or name.startswith(("module__", "criterion__")):
+            raise ValueError(
+                f"skorch_params may not hold {name!r}, which fit sets; use the parameters of "
+                f"Training and BEIRARegressor."
+            )
+
+
+def split_off_validation(X: EEGWindows, training: Training | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on, and those of the validation, which may be none."""
+    if training is None or not training.validation_fraction:
+        return np.arange(len(X)), np.arange(0)
+    gap = training.validation_gap
+    if gap and not X.has_times:
+        raise ValueError(
+            f"validation_gap={gap:g} s cannot be kept, because the times of the rows are unknown; "
+            f"pass EEGWindows.from_array(X, times=...), or set validation_gap=None if no two rows "
+            f"share EEG."
+        )
+    return tail_split(X, training.validation_fraction, X.reach if gap is None else gap)
+
+
+def tail_split(
+    X: ArrayLike, fraction: float, gap: float, groups: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split off the last part of every recording, for validation inside ``fit``.
+
+    Parameters
+    ----------
+    X : EEGWindows or array-like, shape (n_samples, ...)
+        Samples.
+    fraction : float
+        Fraction of each recording's volumes in the tail.
+    gap : float
+        Volumes less than this many s before the tail are in neither part. Ignored where the times
+        of the rows are unknown.
+    groups : array-like of shape (n_samples,) or None
+        Recording of each row, for arrays; None stands for a single one. EEGWindows know theirs.
+
+    Returns
+    -------
+    head, tail : ndarray of int
+        Row indices.
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows, tail_split
+    >>> eeg = np.random.default_rng(0).standard_normal((50, 2, 1600)) * 1e-5
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0, times=20.0 + 2.0 * np.arange(50))
+    >>> head, tail = tail_split(X, fraction=0.2, gap=16.0)
+    >>> len(head), len(tail)
+    (33, 10)
+    >>> float(X.times[tail[0]] - X.times[head[-1]])
+    16.0
+    """
+    numbers = isinstance(fraction, Real) and isinstance(gap, Real)
+    if not (numbers and 0 < fraction < 1 and gap >= 0):
+        raise ValueError(
+            f"fraction must lie between 0 and 1 and gap be at least 0 s, got fraction={fraction!r} "
+            f"and gap={gap!r}."
+        )
+    recordings, times = recordings_and_times(X, groups, None, needed=False)
+    in_tail = np.zeros(len(times), dtype=bool)
+    for rows in rows_in_time(recordings, times):
+        in_tail[rows[len(rows) - round(fraction * len(rows)) :]] = True
+    head, tail = np.flatnonzero(~in_tail), np.flatnonzero(in_tail)
+    if getattr(X, "has_times", False):
+        head = head[~is_within(head, tail, recordings, times, gap)]
+    if not (len(head) and len(tail)):
+        raise ValueError(
+            f"{len(times)} volumes are too few to set the last {fraction:.0%} of each recording "
+            f"apart for validation with a gap of {gap:g} s: {len(head)} would stay for training "
+            f"and {len(tail)} for validation; use more volumes, a shorter gap, or no validation."
+        )
+    return head, tail

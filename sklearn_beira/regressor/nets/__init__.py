@@ -16,8 +16,6 @@ rest.
 import torch
 from torch import nn
 
-__all__ = ["AtVolumes", "estimates_own_volume_only"]
-
 
 class AtVolumes(nn.Module):
     """A network whose output is read at the volumes only.

@@ -76,8 +76,6 @@ class EEGNetNetwork(nn.Module):
     ):
         super().__init__()
         self.max_shift = max_shift
-        if separable_size % 2 == 0:
-            raise ValueError(f"separable_size must be odd, got {separable_size}.")
         self.first_pool, self.second_pool = pools
         n_steps = n_times // self.first_pool // self.second_pool
         if n_steps < 1:

@@ -7,8 +7,6 @@ is smaller for better predictions.
 import torch
 from torch import nn
 
-__all__ = ["LOSSES", "WeightedLoss", "correlation", "mae", "mse", "parse_loss", "riemannian"]
-
 _EPS = 1e-6
 
 
