@@ -750,7 +750,7 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
     named = delay_curve(model, X, y, [0, 2], param="window__delay", **options)
     found = delay_curve(model, X, y, [0, 2], **options)
     np.testing.assert_array_equal(named.table["r"], found.table["r"])
-    with pytest.raises(ValueError, match=r"from 0 to 14 s .* need EEG from -18 to 0 s .* tmin=-18"):
+    with pytest.raises(ValueError, match=r"window \[-18, -14\) s extends beyond the recording"):
         delay_curve(model, X, y, [0, 14], **options)
     with pytest.raises(ValueError, match="the model has 0 Windowers to set the delay of"):
         delay_curve(Ridge(), X, y, [0, 2], **options)

@@ -41,10 +41,11 @@ from sklearn_beira.baselines.makers import (
     make_time_polynomial,
 )
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
+from sklearn_beira.evaluation.assumptions import kpss
 from sklearn_beira.evaluation.cross_validation import has_independent_targets, may_select
 from sklearn_beira.evaluation.leakage import blocks_of_test, longest_window
 from sklearn_beira.evaluation.metrics import pearson_r
-from sklearn_beira.evaluation.null import draw_surrogates, kpss
+from sklearn_beira.evaluation.null import draw_surrogates
 from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.evaluation.study import make_study

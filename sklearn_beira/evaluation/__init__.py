@@ -1,5 +1,6 @@
 """Honest evaluation: folds, scores, comparisons of models, null distributions."""
 
+from .assumptions import kpss
 from .comparison import Comparison, compare, delay_curve, paired_test
 from .metrics import (
     effective_n,
@@ -11,7 +12,7 @@ from .metrics import (
     region_scorers,
     region_scores,
 )
-from .null import NullTest, kpss, null_test
+from .null import NullTest, null_test
 from .paper_protocol import paper_protocol
 from .splitters import BlockedKFold
 

@@ -12,16 +12,13 @@ from sklearn.base import clone
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
-from .._utils.store import ResultStore, load_arrays
+from .._utils.store import load_arrays
 from .._utils.warn import noting, warn_user
 from ..eeg.filters import Windower
-from ..eeg.windows import EEGWindows
-from .cross_validation import check_models, may_select, predict_all
+from .cross_validation import Runner, check_models, may_select, predict_all
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
-
-__all__ = ["Comparison", "compare", "delay_curve", "paired_test"]
 
 _COLUMNS = [
     "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_parametric",
@@ -135,7 +132,7 @@ class Comparison:
         pooled = self.table[self.table["scope"] == "pooled"]
         regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
         model = models[0] if model is None else model
-        self._check_models(model)
+        self._check_known(model)
         by_model = {name: rows.set_index("region") for name, rows in pooled.groupby("model")}
         floor = self.settings["p_floor"]
 
@@ -197,31 +194,24 @@ class Comparison:
         Comparison.from_folder : Read it again.
         """
         folder = writable_folder(path, "comparison")
-        regions = list(map(str, self.bold.columns))
-        rows = self.bold.index.to_frame(index=False)
+        index = self.bold.index
         arrays = {
-            "bold": self.bold.to_numpy(),
-            "blocks": self.blocks,
-            "times": self.times,
-            "recordings": self.recordings,
+            **{f"table_{name}": values for name, values in self.table.items()},
+            **{f"row_{k}": index.get_level_values(k) for k in range(index.nlevels)},
+            **{f"prediction_{k}": y_pred for k, y_pred in enumerate(self.predictions.values())},
+            **{name: getattr(self, name) for name in _ARRAYS},
         }
-        for k, column in enumerate(rows):
-            arrays[f"row_{k}"] = _without_objects(rows[column].to_numpy())
-        for k, predicted in enumerate(self.predictions.values()):
-            arrays[f"prediction_{k}"] = predicted.to_numpy()
         facts = {
             "models": list(self.predictions),
-            "regions": regions,
-            "row_names": list(self.bold.index.names),
-            "dtypes": {name: str(kind) for name, kind in self.table.dtypes.items()},
-            "settings": self.settings,
-            "versions": self.versions,
-            "warnings": self.warnings,
+            "regions": list(map(str, self.bold.columns)),
+            "row_names": list(index.names),
+            "columns": list(self.table),
+            **{name: getattr(self, name) for name in _FACTS},
         }
         with atomic_write(folder / "table.csv") as file:
             self.table.to_csv(file, index=False)
         with atomic_write(folder / "arrays.npz") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **{name: _without_objects(values) for name, values in arrays.items()})
         with atomic_write(folder / "comparison.json") as file:
             file.write(json.dumps(facts, indent=1).encode())
 
@@ -256,42 +246,39 @@ class Comparison:
     @classmethod
     def _read(cls, folder):
         facts = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)
-        if facts["dtypes"]["model"] == "object":
+        with load_arrays(folder / "arrays.npz") as file:
+            arrays = dict(file)
+        table = pd.DataFrame(
+            {name: _with_objects(arrays[f"table_{name}"]) for name in facts["columns"]}
+        )
+        if table["model"].dtype.kind not in "iuf":
             table["model"] = table["model"].map({str(name): name for name in facts["models"]})
-        for name, kind in facts["dtypes"].items():
-            if kind.startswith("float"):
-                table[name] = [float(value or "nan") for value in table[name]]
-        table = table.astype(facts["dtypes"])
-        with load_arrays(folder / "arrays.npz") as arrays:
-            rows = [_with_objects(arrays[f"row_{k}"]) for k in range(len(facts["row_names"]))]
-            if len(rows) > 1:
-                index = pd.MultiIndex.from_arrays(rows, names=facts["row_names"])
-            else:
-                index = pd.Index(rows[0], name=facts["row_names"][0])
+        names = facts["row_names"]
+        index = pd.MultiIndex.from_arrays(
+            [_with_objects(arrays[f"row_{k}"]) for k in range(len(names))]
+        )
+        index = (index if len(names) > 1 else index.get_level_values(0)).set_names(names)
+        of_volumes = {"index": index, "columns": facts["regions"]}
+        predictions = {
+            name: pd.DataFrame(arrays[f"prediction_{k}"], **of_volumes)
+            for k, name in enumerate(facts["models"])
+        }
+        rest = {name: arrays[name] for name in _ARRAYS} | {name: facts[name] for name in _FACTS}
+        rest["bold"] = pd.DataFrame(rest["bold"], **of_volumes)
+        return cls(table, predictions, **rest)
 
-            def of_regions(name):
-                return pd.DataFrame(arrays[name], index=index, columns=facts["regions"])
-
-            return cls(
-                table,
-                {name: of_regions(f"prediction_{k}") for k, name in enumerate(facts["models"])},
-                of_regions("bold"),
-                arrays["blocks"],
-                arrays["times"],
-                arrays["recordings"],
-                facts["settings"],
-                facts["versions"],
-                facts["warnings"],
-            )
-
-    def _check_models(self, *names):
+    def _check_known(self, *names):
         known = list(self.table["model"].unique())
         for name in names:
             if name not in known:
                 raise ValueError(
                     f"{name!r} is not in the comparison; it has {', '.join(map(str, known))}."
                 )
+
+
+# What a folder holds as arrays, and as JSON.
+_ARRAYS = ("bold", "blocks", "times", "recordings")
+_FACTS = ("settings", "versions", "warnings")
 
 
 def _without_objects(values):
@@ -439,8 +426,8 @@ def compare(
                 f"null='shift' leaves out the ends of recordings: p and p_max are of r on "
                 f"{len(draws.rows)} of {len(study.y)} volumes; null_test gives that r."
             )
-    run = {"store": ResultStore(cache), "n_jobs": n_jobs, "verbose": verbose}
-    predictions, facts = predict_all(models, study, **run)
+    runner = Runner(cache, n_jobs, verbose)
+    predictions, facts = predict_all(models, study, runner)
     tests = {}
     if draws is not None:
         with noting(said):
@@ -450,7 +437,7 @@ def compare(
                 draws,
                 refit=refit,
                 confidence_level=confidence_level,
-                run=run,
+                runner=runner,
                 predictions=predictions,
                 over_models=correct_over == "all",
             )
@@ -535,16 +522,6 @@ def delay_curve(
                 f"such as param='window__delay'."
             )
         param = f"{found[0]}__delay"
-        duration = model.get_params(deep=True)[found[0]].duration
-        if isinstance(X, EEGWindows) and duration is not None:
-            tmin, tmax = -max(delays) - duration, -min(delays)
-            if tmin < X.tmin - 1e-6 or tmax > X.tmax + 1e-6:
-                raise ValueError(
-                    f"delays from {min(delays):g} to {max(delays):g} s with windows of "
-                    f"{duration:g} s need EEG from {tmin:g} to {tmax:g} s around the volumes, but "
-                    f"X holds {X.tmin:g} to {X.tmax:g} s; use align(..., tmin={tmin:g}, "
-                    f"tmax={max(tmax, 0):g}), or other delays."
-                )
     models = {float(d): clone(model).set_params(**{param: float(d)}) for d in delays}
     curve = compare(models, X, y, **{"correct_over": "all", **options})
     curve.table["delay"] = curve.table["model"].astype(float)
@@ -590,7 +567,7 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
             f"paired_test takes the Comparison that compare returned, got "
             f"{type(comparison).__name__}."
         )
-    comparison._check_models(model, baseline)
+    comparison._check_known(model, baseline)
     table = comparison.table
     if unit not in ("auto", "subject", "fold"):
         raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from .._utils.estimators import is_search
 from .._utils.interrupts import interrupts
+from .._utils.store import ResultStore
 from .._utils.warn import warn_user
 
 # How often workers may die with data that others wait for before the run fails.
@@ -87,26 +88,7 @@ def fit_predict(model, study, y, fold):
     return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
 
 
-def out_of_fold(model, study, y):
-    """Predict every tested row by a model that has not seen it.
-
-    Parameters
-    ----------
-    model, study, y : object
-        As in :func:`fit_predict`.
-
-    Returns
-    -------
-    y_pred : ndarray, shape (n_volumes, n_targets)
-        Predictions; NaN in rows that no fold tests.
-    """
-    out = np.full(y.shape, np.nan)
-    for k, (_, test) in enumerate(study.folds):
-        out[test] = fit_predict(model, study, y, k)[0]
-    return out
-
-
-def predict_all(models, study, store, n_jobs, verbose):
+def predict_all(models, study, runner):
     """Predict every tested row by models that have not seen it; finished folds are read.
 
     Parameters
@@ -115,12 +97,8 @@ def predict_all(models, study, store, n_jobs, verbose):
         Not fitted; they are cloned for each fold.
     study : Study
         Samples and folds.
-    store : ResultStore
-        Finished folds.
-    n_jobs : int or None
-        Processes, as in joblib.
-    verbose : bool
-        Show a progress bar.
+    runner : Runner
+        Runs the folds.
 
     Returns
     -------
@@ -131,22 +109,15 @@ def predict_all(models, study, store, n_jobs, verbose):
     """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
-    data = store.key(study.X, study.y)
-    waiting = []
+    data, calls = runner.store.key(study.X, study.y), {}
     for name, model in models.items():
         unfitted = clone(model)  # an earlier fit must not change the key
-        for k, (train, test) in enumerate(study.folds):
-            key = store.key(data, unfitted, train, test)
-            found = store.get(key, len(test))
-            if found is None:
-                waiting.append((name, k, key))
-            else:
-                predictions[name][test], facts[name][k] = found
-    tasks = [delayed(fit_predict)(models[name], study, study.y, k) for name, k, _ in waiting]
-    done = run_tasks(tasks, n_jobs, "Models x folds", verbose)
-    for (name, k, key), (y_pred, fact) in zip(waiting, done, strict=True):
+        for k, fold in enumerate(study.folds):
+            key = runner.store.key(data, unfitted, *fold)
+            calls[name, k] = key, delayed(fit_predict)(model, study, study.y, k)
+    done = runner.run(list(calls.values()), "Models x folds")
+    for (name, k), (y_pred, fact) in zip(calls, done, strict=True):
         predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
-        store.put(key, y_pred, fact)
     return predictions, facts
 
 
@@ -186,9 +157,51 @@ def run_tasks(tasks, n_jobs, description, verbose):
                     raise
 
 
+class Runner:
+    """Runs calls, and keeps their results, so that a killed run can continue.
+
+    Parameters
+    ----------
+    cache : path-like or None
+        Folder of the results, as of :class:`~sklearn_beira._utils.store.ResultStore`.
+    n_jobs : int or None
+        Processes, as in joblib.
+    verbose : bool
+        Show a progress bar.
+    """
+
+    def __init__(self, cache=None, n_jobs=None, verbose=False):
+        self.store = ResultStore(cache)
+        self.n_jobs, self.verbose = n_jobs, verbose
+
+    def run(self, calls, description):
+        """Run the calls whose results are not there.
+
+        Parameters
+        ----------
+        calls : list of tuple
+            Key, and what ``joblib.delayed`` returns for a function that returns an array and a
+            dict for JSON.
+        description : str
+            Text beside the progress bar.
+
+        Returns
+        -------
+        results : list of tuple
+            Array and dict of each call.
+        """
+        results = [self.store.get(key) for key, _ in calls]
+        waiting = [k for k, result in enumerate(results) if result is None]
+        done = run_tasks([calls[k][1] for k in waiting], self.n_jobs, description, self.verbose)
+        for k, result in zip(waiting, done, strict=True):
+            results[k] = result
+            self.store.put(calls[k][0], *result)
+        return results
+
+
 # -- traits of models -----------------------------------------------------------------------------
 # Regressors of scikit-learn that are linear in BOLD but for a penalty, or that were measured not to
-# find more (benchmarks/false_findings.py, kept). There is no tag for it; all others may select.
+# find more (benchmarks/false_findings.py, fixed). There is no tag for it; all others may select.
 _NO_SELECTION = (
     DummyRegressor,
     KernelRidge,

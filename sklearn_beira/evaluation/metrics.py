@@ -12,17 +12,6 @@ from sklearn.utils.validation import check_consistent_length
 from .._utils.numbers import check_bold, check_names, to_numbers
 from .effective_n import independent_volumes, influence_ratio
 
-__all__ = [
-    "effective_n",
-    "group_scores",
-    "pearson_r",
-    "pearson_r_scorer",
-    "r_interval",
-    "r_p_value",
-    "region_scorers",
-    "region_scores",
-]
-
 # Default level of significance.
 ALPHA = 0.05
 
@@ -57,14 +46,10 @@ def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average") -> 
     true, pred, _ = unit_pair(*_check_pair(y_true, y_pred), _block_codes(blocks, len(y_true)))
     r = correlate(true, pred)
     if isinstance(multioutput, str):
-        if multioutput == "raw_values":
-            return r
-        if multioutput != "uniform_average":
-            raise ValueError(
-                f"multioutput must be 'uniform_average', 'raw_values' or weights, got "
-                f"{multioutput!r}."
-            )
-        return float(r.mean())
+        if multioutput not in ("raw_values", "uniform_average"):
+            known = "'uniform_average', 'raw_values' or weights"
+            raise ValueError(f"multioutput must be {known}, got {multioutput!r}.")
+        return r if multioutput == "raw_values" else float(r.mean())
     weights = to_numbers(multioutput, "multioutput")
     if weights.shape != r.shape or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise ValueError(
@@ -285,8 +270,6 @@ def region_scores(
     y_true, y_pred = _check_pair(y_true, y_pred)
     blocks, n_rois = _block_codes(blocks, len(y_true)), y_true.shape[1]
     names = range(n_rois) if names is None else names
-    if len(names) != n_rois:
-        raise ValueError(f"region_names holds {len(names)} name(s) for {n_rois} region(s).")
     if len(y_true) < 2:
         raise ValueError(f"scores need at least 2 volumes, got {len(y_true)}.")
     if cross_validated == "auto":
@@ -372,12 +355,7 @@ def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> 
     check_confidence_level(confidence_level)
     names = _region_names(r, None)
     check_names(r, "r")
-    r = check_array(to_numbers(r, "r"), ensure_2d=False, input_name="r")
-    if r.ndim != 2:
-        raise ValueError(
-            f"r must have the shape (n_subjects, n_rois), got {r.ndim} dimension(s); r[:, None] "
-            f"makes one region of a list of subjects."
-        )
+    r = check_array(to_numbers(r, "r"), input_name="r")
     if not (np.abs(r) < 1).all():
         raise ValueError(
             f"r must lie above -1 and below 1, got values from {r.min():g} to {r.max():g}; "
@@ -390,13 +368,7 @@ def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> 
     low, high = np.tanh(mean - half), np.tanh(mean + half)
     p = stats.t.sf(t, len(z) - 1)
     return pd.DataFrame(
-        {
-            "r": np.tanh(mean),
-            "n_subjects": len(z),
-            "ci_low": low,
-            "ci_high": high,
-            "p": p,
-        },
+        {"r": np.tanh(mean), "n_subjects": len(z), "ci_low": low, "ci_high": high, "p": p},
         index=pd.Index(range(z.shape[1]) if names is None else names, name="region"),
     )
 
@@ -495,10 +467,7 @@ def _block_codes(blocks, n_volumes):
             f"blocks has the shape {blocks.shape}, but must hold one label for each of the "
             f"{n_volumes} volumes."
         )
-    try:
-        codes = pd.factorize(blocks)[0]
-    except TypeError:
-        raise TypeError("blocks must hold labels that are numbers or text.") from None
+    codes = pd.factorize(blocks)[0]
     if (codes < 0).any():
         raise ValueError(
             f"blocks has no label (NaN or None) for {(codes < 0).sum()} volume(s); label them or "
@@ -571,8 +540,6 @@ def _columns(y):
 
 def _region_names(y, region_names):
     if region_names is not None:
-        if np.ndim(region_names) == 0:
-            raise TypeError(f"region_names must be a list of names, got {region_names!r}.")
         return list(region_names)
     if getattr(y, "ndim", None) == 1 and getattr(y, "name", None) is not None:
         return [y.name]
@@ -580,14 +547,7 @@ def _region_names(y, region_names):
 
 
 def _check_r(r, n_eff):
-    r, n_eff = to_numbers(r, "r"), to_numbers(n_eff, "n_eff")
-    try:
-        r, n_eff = np.broadcast_arrays(r, n_eff)
-    except ValueError:
-        raise ValueError(
-            f"r of shape {r.shape} and n_eff of shape {n_eff.shape} do not belong together; give "
-            f"one n_eff for each r, or a single one."
-        ) from None
+    r, n_eff = np.broadcast_arrays(to_numbers(r, "r"), to_numbers(n_eff, "n_eff"))
     if (np.abs(r) > 1).any():
         raise ValueError(
             f"r must lie between -1 and 1, got values from {np.nanmin(r):g} to {np.nanmax(r):g}."
@@ -596,5 +556,6 @@ def _check_r(r, n_eff):
 
 
 def check_confidence_level(confidence_level):
+    """Refuse what is no probability."""
     if not (isinstance(confidence_level, Real) and 0 < confidence_level < 1):
         raise ValueError(f"confidence_level must lie between 0 and 1, got {confidence_level!r}.")

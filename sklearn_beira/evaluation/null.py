@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 from sklearn.base import clone
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from .._utils.numbers import fisher_z
-from .._utils.store import ResultStore
 from .._utils.warn import warn_user
 from .assumptions import (
     check_alike,
@@ -19,21 +18,18 @@ from .assumptions import (
     check_gaussian,
     check_other_bold,
     check_stationary,
-    kpss,
 )
 from .cross_validation import (
+    Runner,
     check_models,
+    fit_predict,
     has_independent_targets,
-    out_of_fold,
     predict_all,
-    run_tasks,
 )
 from .leakage import check_folds
 from .metrics import ALPHA, block_correlation, check_confidence_level
 from .study import make_study
 from .surrogates import NULLS, slow_trend
-
-__all__ = ["NullTest", "kpss", "null_test"]
 
 # With so many recordings, swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
 _ENOUGH_TO_SWAP = 4
@@ -66,8 +62,6 @@ class NullTest:
         How many different surrogates exist, if they are few.
     question : str
         What p answers, in words.
-    p_value : callable
-        Takes measured statistics and those of the surrogates, returns p.
     """
 
     table: pd.DataFrame
@@ -76,7 +70,6 @@ class NullTest:
     refit: bool
     n_distinct: int | None
     question: str
-    p_value: object
 
     def __repr__(self):
         return f"{self.table.to_string(float_format='{:.3f}'.format)}\n\n{self.question}"
@@ -115,15 +108,8 @@ def null_test(
     model : estimator
         Any regressor over X. A search such as GridSearchCV repeats its selection for every
         surrogate.
-    X : EEGWindows, mne.Epochs or array-like, shape (n_volumes, ...)
-        Samples of one or several recordings.
-    y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
-        BOLD.
-    cv : cross-validation splitter, int or None
-        Every volume may be tested once; None stands for ``BlockedKFold(5)``.
-    groups : array-like of shape (n_volumes,) or None
-        Groups for the splitter, by default the recordings of EEGWindows. For plain arrays they
-        also separate the recordings, whose rows are taken in order.
+    X, y, cv, groups : object
+        As in :func:`~sklearn_beira.compare`.
     null : {"auto", "swap", "shift", "circular", "phase"}
         Source of the surrogate BOLD.
 
@@ -154,10 +140,8 @@ def null_test(
         least one must be as long as the longest recording in X.
     confidence_level : float
         Share of the surrogates between ``null_low`` and ``null_high``.
-    cache : path-like or None
-        Folder for finished fits, from which the same call continues after it was killed.
-    n_jobs : int or None
-        Processes, as in joblib; ``joblib.parallel_config("dask")`` works, too.
+    cache, n_jobs : object
+        As in :func:`~sklearn_beira.compare`.
     random_state : int, RandomState instance or None
         Seed of the surrogates. Models have their own.
     verbose : bool
@@ -230,7 +214,7 @@ def null_test(
         draws,
         refit=refit,
         confidence_level=confidence_level,
-        run={"store": ResultStore(cache), "n_jobs": n_jobs, "verbose": verbose},
+        runner=Runner(cache, n_jobs, verbose),
     )
     return next(iter(tests.values()))
 
@@ -358,7 +342,7 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
 
 
 def null_distributions(
-    models, study, draws, *, refit, confidence_level, run, predictions=None, over_models=False
+    models, study, draws, *, refit, confidence_level, runner, predictions=None, over_models=False
 ):
     """Compare every model with its null distribution.
 
@@ -374,9 +358,8 @@ def null_distributions(
         Whether the procedure is repeated for every surrogate.
     confidence_level : float
         Share of the surrogates between ``null_low`` and ``null_high``.
-    run : dict
-        ``store``, ``n_jobs`` and ``verbose`` of
-        :func:`~sklearn_beira.evaluation.cross_validation.predict_all`.
+    runner : Runner
+        Runs the fits.
     predictions : dict of str to ndarray of shape (n_volumes, n_rois) or None
         Out-of-fold predictions; None computes them.
     over_models : bool
@@ -391,11 +374,11 @@ def null_distributions(
     if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
         study, predictions = study.at(draws.rows), None
     if predictions is None:
-        predictions, _ = predict_all(models, study, **run)
+        predictions, _ = predict_all(models, study, runner)
     tests = {}
     for name, model in models.items():
         if refit:
-            r, null_r = refit_draws(model, study, predictions[name], draws, run)
+            r, null_r = refit_draws(model, study, predictions[name], draws, runner)
         else:
             r, null_r = score_draws(study, predictions[name], draws)
         n_models = len(models) if over_models else 1
@@ -434,10 +417,10 @@ def score_draws(study, y_pred, draws):
     rows = draws.rows[use]
     y_pred, blocks = y_pred[rows], study.blocks[rows]
     null_r = np.empty((draws.n_surrogates, study.y.shape[1]))
-    for some in _chunks(draws.n_surrogates, _draws_side_by_side(study.y.shape[1])):
-        bold = np.concatenate([draws.bold(k)[use] for k in some], axis=1)
-        beside = np.tile(y_pred, len(some))
-        null_r[some] = block_correlation(bold, beside, blocks).reshape(len(some), -1)
+    for some in gen_batches(draws.n_surrogates, _draws_side_by_side(study.y.shape[1])):
+        bold = _side_by_side(draws, some)[use]
+        beside = np.tile(y_pred, some.stop - some.start)
+        null_r[some] = block_correlation(bold, beside, blocks).reshape(-1, study.y.shape[1])
     if study.is_cross_validated(study.tested):
         z = fisher_z(null_r)
         # Around their mean, which a trend that stays in place may have moved away from 0.
@@ -445,7 +428,7 @@ def score_draws(study, y_pred, draws):
     return block_correlation(study.y[rows], y_pred, blocks), null_r
 
 
-def refit_draws(model, study, y_pred, draws, run):
+def refit_draws(model, study, y_pred, draws, runner):
     """Repeat the procedure for every surrogate.
 
     Parameters
@@ -458,8 +441,8 @@ def refit_draws(model, study, y_pred, draws, run):
         Out-of-fold predictions of the measured BOLD, NaN in rows that no fold tests.
     draws : Surrogates
         The surrogates.
-    run : dict
-        As in :func:`null_distributions`.
+    runner : Runner
+        Runs the fits.
 
     Returns
     -------
@@ -468,38 +451,29 @@ def refit_draws(model, study, y_pred, draws, run):
     null_r : ndarray, shape (n_surrogates, n_rois)
         With the surrogates.
     """
-    store, n_rois, rows = run["store"], study.y.shape[1], study.tested
+    n_rois, rows = study.y.shape[1], study.tested
     beside = _draws_side_by_side(n_rois) if has_independent_targets(model) else 1
-    shared = store.key(clone(model), study.X, study.folds, study.blocks)
-    results, waiting = {}, []
-    for part in _chunks(draws.n_surrogates, beside):
-        bold = np.concatenate([draws.bold(k) for k in part], axis=1)
-        key = store.key(shared, bold)
-        found = store.get(key, len(part) * n_rois)
-        results[part.start] = None if found is None else found[0]
-        if found is None:
-            waiting.append((part.start, key, bold))
-    tasks = [delayed(_procedure_r)(model, study, bold) for _, _, bold in waiting]
-    done = run_tasks(tasks, run["n_jobs"], "Null", run["verbose"])
-    for (start, key, _), null_r in zip(waiting, done, strict=True):
-        results[start] = null_r
-        store.put(key, null_r, {})
-    null_r = np.concatenate(list(results.values())).reshape(-1, n_rois)
+    key = runner.store.key
+    shared = key(clone(model), study.X, study.folds, study.blocks)
+    several = (_side_by_side(draws, some) for some in gen_batches(draws.n_surrogates, beside))
+    calls = [(key(shared, bold), delayed(_procedure_r)(model, study, bold)) for bold in several]
+    null_r = np.concatenate([found for found, _ in runner.run(calls, "Null")]).reshape(-1, n_rois)
     return block_correlation(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
 
 
 def _procedure_r(model, study, bold):
-    rows = study.tested
-    y_pred = out_of_fold(model, study, bold)
-    return block_correlation(bold[rows], y_pred[rows], study.blocks[rows])
+    rows, y_pred = study.tested, np.full(bold.shape, np.nan)
+    for k, (_, test) in enumerate(study.folds):
+        y_pred[test] = fit_predict(model, study, bold, k)[0]
+    return block_correlation(bold[rows], y_pred[rows], study.blocks[rows]), {}
 
 
 def _draws_side_by_side(n_rois):
     return max(1, _MOST_TARGETS // n_rois)
 
 
-def _chunks(n_surrogates, size):
-    return [range(k, min(k + size, n_surrogates)) for k in range(0, n_surrogates, size)]
+def _side_by_side(draws, some):
+    return np.concatenate([draws.bold(k) for k in range(some.start, some.stop)], axis=1)
 
 
 # -- the result -----------------------------------------------------------------------------------
@@ -541,4 +515,4 @@ def _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models):
         _CORRECTED[n_models > 1],
     ]
     question = " ".join(filter(None, sentences))
-    return NullTest(table, null_r, draws.null, refit, draws.n_distinct, question, draws.p_value)
+    return NullTest(table, null_r, draws.null, refit, draws.n_distinct, question)

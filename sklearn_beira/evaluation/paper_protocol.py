@@ -11,15 +11,11 @@ from sklearn.utils import _safe_indexing
 
 from .._utils.estimators import is_search, last_step
 from .._utils.numbers import standardize
-from .._utils.store import ResultStore
-from ..eeg.rows import recordings_and_times
 from ..eeg.windows import EEGWindows
-from .cross_validation import check_models, predict_all
+from .cross_validation import Runner, check_models, predict_all
 from .leakage import check_folds
 from .metrics import block_correlation, r_interval, r_p_value, score_regions
 from .study import make_study
-
-__all__ = ["paper_protocol"]
 
 
 def paper_protocol(
@@ -117,31 +113,32 @@ def paper_protocol(
     >>> table[["paper_n", "n"]].loc["ROI 0"].tolist()
     [5801.0, 150.0]
     """
-    check_models({type(model).__name__: model})
-    recordings, times = _check_times(X, groups, t_r)
-    if cv is None and not isinstance(X, EEGWindows):
-        raise ValueError(
-            "X is a plain array, which does not tell how much EEG its rows share; give cv, such as "
-            "BlockedKFold(5, gap=..., t_r=...) with the seconds of EEG behind a row as its gap."
-        )
+    models = {type(model).__name__: model}
+    check_models(models)
     if not (test_duration > 0 and sfreq > 0):
         raise ValueError(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
     study = make_study(X, y, cv, groups)
-    check_folds({type(model).__name__: model}, study, p="parametric", needs_apart=True)
-    names = study.region_names
-    train, test = _last_seconds(recordings, times, test_duration)
+    times = _times_in_s(study, t_r)
+    check_folds(models, study, p="parametric", needs_apart=True)
 
-    scaled = _scale_whole_recordings(study.y, recordings).reshape(np.shape(y))
-    fitted, choices = _fit_with_test_in_sight(model, X, scaled, train, test, recordings)
-    y_pred = _columns(fitted.predict(_safe_indexing(X, test)))
-    truth, guess = _interpolate(_columns(scaled), y_pred, test, recordings, times, sfreq)
+    tests = [_last_seconds(study, run, times[run], test_duration) for run in study.runs]
+    test = np.sort(np.concatenate(tests))
+    scaled = np.empty_like(study.y)
+    for run in study.runs:
+        scaled[run] = standardize(study.y[run])
+    fitted, choices = _fit_with_test_in_sight(model, study, scaled.reshape(np.shape(y)), tests)
+    y_pred = np.full(scaled.shape, np.nan)
+    y_pred[test] = np.reshape(fitted.predict(_safe_indexing(study.X, test)), (len(test), -1))
+    truth, guess = _interpolate(scaled, y_pred, study.runs, tests, times, sfreq)
     paper_r = block_correlation(truth, guess, None)
-    short = score_regions(_columns(scaled)[test], y_pred, recordings[test], False, names, 0.95)
+    short = score_regions(
+        scaled[test], y_pred[test], study.recordings[test], False, study.region_names, 0.95
+    )
 
-    predictions, _ = predict_all({"model": model}, study, ResultStore(None), n_jobs, verbose=False)
-    honest = study.scores(predictions["model"], study.tested)
+    predictions, _ = predict_all(models, study, Runner(n_jobs=n_jobs))
+    honest = study.scores(*predictions.values(), study.tested_in_time)
 
     table = pd.DataFrame(
         {
@@ -169,66 +166,46 @@ _FORMATS = {
 }
 
 
-# -- checks -------------------------------------------------------------------------------------
-def _columns(y):
-    return np.asarray(y, dtype=float).reshape(len(y), -1)
-
-
-def _check_times(X, groups, t_r):
-    if t_r is None and not isinstance(X, EEGWindows):
+# -- the published evaluation -------------------------------------------------------------------
+def _times_in_s(study, t_r):
+    if study.reach is not None:
+        return study.times
+    if t_r is None:
         raise ValueError(
             "the published test is the end of every recording in seconds, but rows of a plain "
             "array have no time; give t_r, or pass the EEGWindows that align returns."
         )
-    recordings, times = recordings_and_times(X, groups, t_r, needed=True)
-    for k in np.unique(recordings):
-        if (np.diff(times[recordings == k]) <= 0).any():
-            raise ValueError(
-                f"the volumes of recording {k} are not in order of time, each once; sort the rows."
-            )
-    return recordings, times
+    return study.times * t_r
 
 
-def _last_seconds(recordings, times, duration):
-    """Return the rows before and within the last seconds of every recording."""
-    in_test = np.zeros(len(times), dtype=bool)
-    for k in np.unique(recordings):
-        mine = recordings == k
-        last = mine & (times > times[mine].max() - duration + 1e-6)
-        # A cubic spline goes through four points.
-        if last.sum() < 4 or mine.sum() - last.sum() < 4:
-            raise ValueError(
-                f"recording {k} has {mine.sum()} volumes, {last.sum()} of them in its last "
-                f"{duration:g} s; the published protocol needs at least 4 in the test and 4 before "
-                f"it: use longer recordings or another test_duration."
-            )
-        in_test |= last
-    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+def _last_seconds(study, run, times, duration):
+    """Return the rows of a recording within its last seconds."""
+    last = times > times[-1] - duration + 1e-6
+    # A cubic spline goes through four points.
+    if not 4 <= last.sum() <= len(run) - 4:
+        raise ValueError(
+            f"recording {study.recordings[run[0]]} has {len(run)} volumes, {last.sum()} of them in "
+            f"its last {duration:g} s; the published protocol needs at least 4 in the test and 4 "
+            f"before it: use longer recordings or another test_duration."
+        )
+    return run[last]
 
 
-# -- the published evaluation -------------------------------------------------------------------
-def _scale_whole_recordings(y, recordings):
-    scaled = np.empty_like(y)
-    for k in np.unique(recordings):
-        scaled[recordings == k] = standardize(y[recordings == k])
-    return scaled
-
-
-def _interpolate(y, y_pred, test, recordings, times, sfreq):
+def _interpolate(y, y_pred, runs, tests, times, sfreq):
     """Return BOLD and predictions of the test at ``sfreq``; BOLD by a spline over the whole run."""
     truth, guess = [], []
-    for k in np.unique(recordings):
-        run, mine = recordings == k, recordings[test] == k
-        at = times[test][mine]
-        n = int(np.floor((at[-1] - at[0]) * sfreq + 1e-6)) + 1
-        grid = at[0] + np.arange(n) / sfreq
+    for run, test in zip(runs, tests, strict=True):
+        start, stop = times[test[[0, -1]]]
+        grid = start + np.arange(int(np.floor((stop - start) * sfreq + 1e-6)) + 1) / sfreq
         truth.append(CubicSpline(times[run], y[run])(grid))
-        guess.append(CubicSpline(at, y_pred[mine])(grid))
+        guess.append(CubicSpline(times[test], y_pred[test])(grid))
     return np.concatenate(truth), np.concatenate(guess)
 
 
-def _fit_with_test_in_sight(model, X, y, train, test, recordings):
+def _fit_with_test_in_sight(model, study, y, tests):
     """Fit a clone, with its open choices made on the test; return it and a clause per choice."""
+    X, test = study.X, np.sort(np.concatenate(tests))
+    train = np.setdiff1d(np.arange(len(y)), test)
     model, choices = clone(model), []
     while is_search(search := last_step(model)):
         seen = X
@@ -237,7 +214,7 @@ def _fit_with_test_in_sight(model, X, y, train, test, recordings):
         best, choice = _choose_candidate(search, seen, y, train, test)
         choices.append(choice)
         model = best if search is model else model.set_params(**{model.steps[-1][0]: best})
-    if not _stop_on_test(model, recordings, test, X):
+    if not _stop_on_test(model, study, tests):
         return model.fit(_safe_indexing(X, train), y[train]), choices
     # Rows of a plain array have no recording for the network: its tail is the last of all rows.
     order = np.arange(len(y)) if isinstance(X, EEGWindows) else np.concatenate([train, test])
@@ -257,15 +234,14 @@ def _choose_candidate(search, X, y, train, test):
     return clone(search.estimator).set_params(**clone(search.best_params_, safe=False)), choice
 
 
-def _stop_on_test(model, recordings, test, X):
+def _stop_on_test(model, study, tests):
     """Make the test the validation set of the network in a model; False if none is trained."""
     for name, part in {"": model, **model.get_params(deep=True)}.items():
-        prefix = f"{name}__" if name else ""
         training = part.get_training() if hasattr(part, "get_training") else None
         if training is not None:
-            share = _test_share(recordings, test, X)
+            share = _test_share(study, tests)
             training = clone(training).set_params(validation_fraction=share, validation_gap=0.0)
-            model.set_params(**{f"{prefix}training": training})
+            model.set_params(**{f"{name}__training".lstrip("_"): training})
             return True
     return False
 
@@ -277,13 +253,11 @@ def _fitted_end(model):
     return model
 
 
-def _test_share(recordings, test, X):
+def _test_share(study, tests):
     """Return the ``validation_fraction`` whose tail is the test."""
-    if not isinstance(X, EEGWindows):
-        return len(test) / len(recordings)
-    n = np.bincount(recordings)
-    n_test = np.bincount(recordings[test], minlength=len(n))
-    n, n_test = n[n > 0], n_test[n > 0]
+    n, n_test = (np.array([len(rows) for rows in parts]) for parts in (study.runs, tests))
+    if not isinstance(study.X, EEGWindows):
+        return n_test.sum() / n.sum()
     low, high = ((n_test - 0.5) / n).max(), ((n_test + 0.5) / n).min()
     if low >= high:
         raise ValueError(

@@ -1,4 +1,8 @@
-"""Cross-validation with a gap in time between training and test volumes."""
+"""Cross-validation with a gap in time between training and test volumes.
+
+The default gap is :attr:`EEGWindows.reach`. Which volumes are too near is told by
+``eeg.rows.is_within``, which the validation of a training uses as well.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -7,10 +11,8 @@ from numbers import Real
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from ..eeg.rows import is_within, recordings_and_times
+from ..eeg.rows import is_within, recordings_and_times, rows_in_time
 from ..exceptions import GapWarning
-
-__all__ = ["BlockedKFold"]
 
 
 class BlockedKFold(BaseCrossValidator):
@@ -36,7 +38,7 @@ class BlockedKFold(BaseCrossValidator):
     Warns
     -----
     GapWarning
-        If the gap is shorter than the history in the windows of X. :func:`~sklearn_beira.compare`
+        If the gap is shorter than the reach of the windows of X. :func:`~sklearn_beira.compare`
         and :func:`~sklearn_beira.null_test` warn by what the models read of it instead.
 
     Examples
@@ -99,13 +101,12 @@ class BlockedKFold(BaseCrossValidator):
         gap = self._gap(X)
         recordings, times = recordings_and_times(X, groups, self.t_r, needed=gap > 0)
         blocks = np.empty(len(times), dtype=int)
-        for k in np.unique(recordings):
-            rows = np.flatnonzero(recordings == k)
+        for rows in rows_in_time(recordings, times):
             if len(rows) < self.n_splits:
                 raise ValueError(
-                    f"recording {k} has {len(rows)} volumes, too few for {self.n_splits} blocks."
+                    f"recording {recordings[rows[0]]} has {len(rows)} volumes, too few for "
+                    f"{self.n_splits} blocks."
                 )
-            rows = rows[np.argsort(times[rows], kind="stable")]
             for b, block in enumerate(np.array_split(rows, self.n_splits)):
                 blocks[block] = b
         for b in range(self.n_splits):
@@ -130,10 +131,10 @@ class BlockedKFold(BaseCrossValidator):
             return X.reach
         if not (isinstance(self.gap, Real) and self.gap >= 0):
             raise ValueError(f"gap must be a time in s of at least 0, got {self.gap!r}.")
-        if windows and X.has_sfreq and self.gap < -X.tmin - 1e-6:
+        if windows and X.has_sfreq and self.gap < X.reach - 1e-6:
             warnings.warn(
-                f"the gap of {self.gap:g} s is shorter than the {-X.tmin:g} s of history in the "
-                f"windows of X: training and test share EEG if the model reads all of it. Use "
+                f"the gap of {self.gap:g} s is shorter than the {X.reach:g} s that the windows of "
+                f"X reach: training and test share EEG if the model reads all of it. Use "
                 f"gap=None, or X.window(tmin, tmax) with the window that the model reads.",
                 GapWarning,
                 stacklevel=3,

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _num_samples, check_consistent_length
 from .._utils.numbers import check_bold, check_kind, varying
 from .._utils.warn import warn_user
 from ..eeg.checks import check_rows
-from ..eeg.rows import recordings_and_times
+from ..eeg.rows import recordings_and_times, rows_in_time
 from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
 from .effective_n import independent_volumes
@@ -84,8 +84,7 @@ class Study:
 
     def __post_init__(self):
         run_numbers = np.unique(self.recordings, return_inverse=True)[1].ravel()
-        rows = [np.flatnonzero(run_numbers == k) for k in range(run_numbers.max() + 1)]
-        self.runs = [r[np.argsort(self.times[r], kind="stable")] for r in rows]
+        self.runs = rows_in_time(run_numbers, self.times)
         if self.folds is None:
             self.folds = self.split(self.cv)
         self.fold_of = self._number_folds()
@@ -249,14 +248,17 @@ def make_study(X, y, cv, groups, subjects=None):
     is_eeg = isinstance(X, EEGWindows)
     has_times = is_eeg and X.has_times
     if is_eeg:
-        _check_same_eeg(X)
+        if not X.epoched:
+            _check_once({k: X.tokens[k] for k in np.unique(X.groups)}, "hold the same EEG")
         groups = X.groups if groups is None else groups
     if not has_times:
         _check_borders(y, recordings)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings, has_times)
-    _check_same_bold(y, recordings)
+    series = {k: y[recordings == k] for k in pd.unique(recordings)}
+    varied = {k: x for k, x in series.items() if len(x) > 2 and (np.ptp(x, axis=0) > 0).any()}
+    _check_once({k: joblib.hash(x) for k, x in varied.items()}, "have the same BOLD")
     study = Study(
         X,
         y,
@@ -360,27 +362,10 @@ def _check_borders(y, recordings):
         )
 
 
-def _check_same_bold(y, recordings):
-    """Refuse two recordings with the same BOLD: two measurements never are equal."""
-    seen = {}
-    for k in pd.unique(recordings):
-        series = y[recordings == k]
-        if len(series) > 2 and (np.ptp(series, axis=0) > 0).any():
-            first = seen.setdefault(joblib.hash(series), k)
-            if first != k:
-                raise ValueError(
-                    f"recordings {first} and {k} have the same BOLD; give each recording once."
-                )
-
-
-def _check_same_eeg(X):
+def _check_once(keys, what):
     """Refuse a recording that is there twice: it would be training and test at once."""
-    if X.epoched:
-        return
     seen = {}
-    for k in np.unique(X.groups):
-        first = seen.setdefault(X.tokens[k], k)
+    for k, key in keys.items():
+        first = seen.setdefault(key, k)
         if first != k:
-            raise ValueError(
-                f"recordings {first} and {k} hold the same EEG; give each recording once."
-            )
+            raise ValueError(f"recordings {first} and {k} {what}; give each recording once.")
