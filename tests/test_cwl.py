@@ -120,7 +120,7 @@ def test_data_beside_the_set_file_are_read_as_well(write):
     with pytest.raises(ValueError, match=r"hpump-off\.set cannot be read .* truncated"):
         load_cwl(folder, "trio1")
     fdt.unlink()
-    with pytest.raises(FileNotFoundError, match=r"hpump-off\.set keeps its data elsewhere.*\.fdt"):
+    with pytest.raises(FileNotFoundError, match=r"\.fdt"):
         load_cwl(folder, "trio1")
 
 
@@ -206,9 +206,12 @@ def test_image_without_time_is_refused(write):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values[:, :5], r"has shape \(26, 5\); expected \(n_volumes, 6\)"),
+        (
+            lambda values: values[:, :5],
+            r"has shape \(26, 5\); expected finite numbers \(n_volumes, 6\)",
+        ),
         (lambda values: values[:25], "has 25 rows of motion parameters, but .* has 26 volumes"),
-        (lambda values: values * np.nan, "has NaN or infinite values"),
+        (lambda values: values * np.nan, "expected finite numbers"),
         (lambda values: np.array([[*"123456"], ["x"] * 6]), "cannot be read as a table of numbers"),
     ],
 )

@@ -15,7 +15,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from sklearn_beira import BEIRARegressor, Compact, EEGFilter, ROIExtractor, Windower, align, compare
+from sklearn_beira import (
+    BEIRARegressor,
+    Compact,
+    EEGFilter,
+    EEGWindows,
+    ROIExtractor,
+    Windower,
+    align,
+    compare,
+)
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -249,8 +258,10 @@ def test_many_models_are_laid_out_in_two_tables(parts, tmp_path):
 
 def test_what_does_not_belong_together_is_refused(parts):
     given, comparison, X = few(parts), parts["comparison"], parts["X"]
-    with pytest.raises(TypeError, match="X must be EEGWindows"):
+    with pytest.raises(TypeError, match="X must hold recordings, got ndarray"):
         make_report(**given | {"X": np.zeros((len(X), 2, 10))})
+    with pytest.raises(TypeError, match="X must hold recordings, got epochs"):
+        make_report(**given | {"X": EEGWindows.from_array(np.zeros((len(X), 2, 10)), 100.0)})
     with pytest.raises(TypeError, match="comparison must be a Comparison, got DataFrame"):
         make_report(**given | {"comparison": comparison.table})
     with pytest.raises(ValueError, match="no model 'm'; it has BEIRA, mean"):

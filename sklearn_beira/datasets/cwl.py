@@ -1,7 +1,5 @@
 """The CWL data set: EEG-fMRI with carbon-wire loops, eyes open and closed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 
@@ -107,17 +105,10 @@ def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] =
             f"{paths['motion']} has {len(confounds)} rows of motion parameters, but "
             f"{paths['bold']} has {n_volumes} volumes; take both from the same run."
         )
-    counts = {"t_r": t_r, "n_volumes": n_volumes, "n_triggers": n_triggers}
-    names = {"subject": subject, "pump": pump}
-    return Bunch(
-        raw=raw,
-        bold_img=bold_img,
-        confounds=confounds,
-        **counts,
-        **names,
-        paths=paths,
-        DESCR=DESCR.format(**counts, **names, source=SOURCE),
-    )
+    facts = {"t_r": t_r, "n_volumes": n_volumes, "n_triggers": n_triggers}
+    facts |= {"subject": subject, "pump": pump}
+    text = DESCR.format(**facts, source=SOURCE)
+    return Bunch(raw=raw, bold_img=bold_img, confounds=confounds, paths=paths, DESCR=text, **facts)
 
 
 def _read_eeg(path):
@@ -125,10 +116,8 @@ def _read_eeg(path):
         raw = mne.io.read_raw_eeglab(path, preload=False, verbose="error")
         # A truncated file may have a complete header, so read the last sample.
         raw[:, raw.n_times - 1]
-    except ImportError:
+    except (ImportError, FileNotFoundError):
         raise
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path} keeps its data elsewhere: {error}") from error
     except Exception as error:
         # A damaged .set may raise almost any error inside scipy, h5py and MNE.
         raise ValueError(_unreadable(path, "an EEGLAB recording", error)) from error
@@ -185,13 +174,11 @@ def _read_motion(path):
         values = table.to_numpy(dtype=float)
     except ValueError as error:
         raise ValueError(_unreadable(path, "a table of numbers", error)) from error
-    if values.ndim != 2 or values.shape[1] != len(MOTION):
+    if values.shape[1:] != (len(MOTION),) or not np.isfinite(values).all():
         raise ValueError(
-            f"{path} has shape {values.shape}; expected (n_volumes, {len(MOTION)}), the motion "
-            "parameters of SPM."
+            f"{path} has shape {values.shape}; expected finite numbers (n_volumes, {len(MOTION)}), "
+            f"the motion parameters of SPM."
         )
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path} has NaN or infinite values; expected motion parameters.")
     return pd.DataFrame(values, columns=list(MOTION))
 
 

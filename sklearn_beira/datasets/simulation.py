@@ -1,7 +1,5 @@
 """Simulated simultaneous EEG-fMRI with known truth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from numbers import Integral, Real
 

@@ -182,6 +182,32 @@ def _similarity(maps, spectra, other_maps, other_spectra):
     return abs_cosines(maps, other_maps) * overlaps(spectra, other_spectra)
 
 
+def region_row(branches: Bunch, region: str | int) -> int:
+    """Return the row of a region in what read_branches returned.
+
+    Parameters
+    ----------
+    branches : Bunch
+        As returned by :func:`read_branches`.
+    region : str or int
+        Name or number of the region.
+
+    Returns
+    -------
+    row : int
+        Its number.
+    """
+    names = list(branches.region_names)
+    if region in names:
+        return names.index(region)
+    if not isinstance(region, Integral) or not 0 <= region < len(names):
+        raise ValueError(
+            f"there is no region {region!r}; give one of {', '.join(names)}, or a number from 0 to "
+            f"{len(names) - 1}."
+        )
+    return int(region)
+
+
 def _check_runs(runs, region, n_branches):
     """Check the fits, and find the row of the region in each."""
     if len(runs) < 2:
@@ -190,8 +216,6 @@ def _check_runs(runs, region, n_branches):
         raise ValueError(f"n_branches must be an integer of at least 1, got {n_branches!r}.")
     rows = []
     for i, run in enumerate(runs):
-        if not hasattr(run, "delay_kernels"):
-            raise TypeError(f"fit {i} must be a result of read_branches, got {type(run).__name__}.")
         if run.patterns.shape[1] != runs[0].patterns.shape[1] or run.ch_names != runs[0].ch_names:
             raise ValueError(
                 f"fit {i} has other channels than fit 0 ({run.ch_names} against "
@@ -202,19 +226,7 @@ def _check_runs(runs, region, n_branches):
                 f"fit {i} has other frequencies than fit 0; read branches of EEG with the same "
                 f"sampling rate and windows of the same length."
             )
-        names = list(run.region_names)
-        if isinstance(region, str):
-            if region not in names:
-                raise ValueError(
-                    f"fit {i} has no region {region!r}; its regions are {', '.join(names)}."
-                )
-            rows.append(names.index(region))
-        elif isinstance(region, Integral) and 0 <= region < len(names):
-            rows.append(int(region))
-        else:
-            raise ValueError(
-                f"region must be a name or a number from 0 to {len(names) - 1}, got {region!r}."
-            )
+        rows.append(region_row(run, region))
         n_own = len(branches_of(run, rows[-1]))
         if n_branches > n_own:
             raise ValueError(

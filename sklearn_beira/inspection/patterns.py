@@ -82,17 +82,6 @@ def branch_patterns(
     if method not in ("psd", "amplitude"):
         raise ValueError(f"method must be 'psd' or 'amplitude', got {method!r}.")
     filters, taps, spectrum = np.asarray(filters), np.asarray(taps), np.asarray(spectrum)
-    expected = (len(frequencies), filters.shape[-1], filters.shape[-1])
-    if filters.ndim != 2 or taps.ndim != 2 or len(taps) != len(filters):
-        raise ValueError(
-            f"filters must be (n_filters, n_channels) and taps (n_filters, n_taps), got "
-            f"{filters.shape} and {taps.shape}."
-        )
-    if spectrum.shape != expected:
-        raise ValueError(
-            f"spectrum must be (n_frequencies, n_channels, n_channels) = {expected}, got "
-            f"{spectrum.shape}; cross_spectrum computes it with its frequencies."
-        )
     response = frequency_responses(taps, frequencies, sfreq)
     density = spectrum.real
     patterns = np.einsum("kf,fcd,kd->kc", response**2, density, filters, optimize=True)

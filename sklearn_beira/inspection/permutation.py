@@ -237,18 +237,11 @@ def _check(model, X, y, n_repeats, block):
         raise ValueError(f"n_repeats must be an integer of at least 1, got {n_repeats!r}.")
     if not isinstance(block, Real) or not 0 < block < np.inf:
         raise ValueError(f"block must be a positive length in s, got {block!r}.")
-    if not hasattr(model, "predict"):
-        raise TypeError(f"model must be a fitted estimator with predict, got {model!r}.")
     check_is_fitted(model)
     check_rows(X, y)
     names = [str(name) for name in getattr(y, "columns", [])]
     y = check_bold(y)
     y = y.reshape(len(y), -1)
-    if getattr(X, "ndim", 3) != 3:
-        raise ValueError(
-            f"X must be EEGWindows or an array (n_volumes, n_channels, n_times), got {X.ndim} "
-            f"dimensions."
-        )
     check_consistent_length(X, y)
     model = chosen(model)
     while hasattr(model, "steps") and len(model) > 1:

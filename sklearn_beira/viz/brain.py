@@ -6,8 +6,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-__all__ = ["plot_rois"]
-
 
 def plot_rois(
     values, extractor, *, label="Pearson's r", vmax=None, background="MNI152", fig=None
@@ -72,13 +70,7 @@ def plot_rois(
 
 def _check_values(values, names):
     if hasattr(values, "reindex"):
-        missing = [name for name in names if name not in values.index]
-        if missing:
-            raise ValueError(
-                f"values lack the regions {', '.join(missing)} of the extractor; give one value "
-                f"per region."
-            )
-        values = values.loc[names]
+        values = values.reindex(names)
     values = np.asarray(values, dtype=float)
     if values.shape != (len(names),) or not np.isfinite(values).all():
         raise ValueError(

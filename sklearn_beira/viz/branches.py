@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..features.hrf import hrf_at
+from ..inspection.matching import region_row
 from .style import COLORS, clean, legend_below, ordinal
-
-__all__ = ["plot_branch", "plot_branches"]
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
 _GLOVER = {"color": "0.75", "lw": 2.5}
@@ -64,7 +63,7 @@ def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
     n_branches = len(branches.patterns)
     if not 0 <= index < n_branches:
         raise ValueError(f"index must be 0 to {n_branches - 1}, got {index}.")
-    row = _owner(branches, index) if region is None else _region_row(branches, region)
+    row = _owner(branches, index) if region is None else region_row(branches, region)
     if axes is None:
         _, axes = plt.subplots(
             1, 3, figsize=(6.6, 2.0), width_ratios=[1, 1.2, 1.2], layout="constrained"
@@ -118,7 +117,7 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
         importance in training relative to the first branch), its stability over folds, and the
         panels of :func:`plot_branch`. One color bar serves all maps.
     """
-    row = _region_row(branches, region)
+    row = region_row(branches, region)
     if n_branches < 1:
         raise ValueError(f"n_branches must be at least 1, got {n_branches}.")
     tested = "held_out" in branches
@@ -175,17 +174,6 @@ def _label_columns(fig, axes, importance):
         ax.yaxis.label.set_fontsize("small")
     fig.align_ylabels(axes[:, 2])
     fig.align_ylabels(axes[:, 3])
-
-
-def _region_row(branches, region):
-    names = list(branches.region_names)
-    if isinstance(region, str):
-        if region not in names:
-            raise ValueError(f"there is no region {region!r}; the regions are {', '.join(names)}.")
-        return names.index(region)
-    if not 0 <= region < len(names):
-        raise ValueError(f"region must be a name or 0 to {len(names) - 1}, got {region}.")
-    return int(region)
 
 
 def _owner(branches, index):

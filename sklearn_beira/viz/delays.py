@@ -7,8 +7,6 @@ from matplotlib.patches import Patch
 from .scores import has_interval, is_found, pooled_rows
 from .style import COLORS, NULL, clean, group_sides, legend_below, panels
 
-__all__ = ["plot_delay_curve"]
-
 # By side: name, color, dashes and marker.
 _SIDES = {
     "L": ("left", COLORS[0], "-", "o"),

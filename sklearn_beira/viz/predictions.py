@@ -12,8 +12,6 @@ from ..evaluation.metrics import region_scores
 from .scores import pooled_rows
 from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
-__all__ = ["plot_predictions", "plot_time_course"]
-
 
 def plot_predictions(comparison, region, *, models=None, fig=None) -> Figure:
     """Plot measured BOLD and out-of-fold predictions of one region, a panel per recording.

@@ -8,10 +8,8 @@ from matplotlib.axes import Axes
 from scipy.signal import welch
 
 from ..alignment.align import dropped_in_words
-from ..eeg.windows import EEGWindows
+from ..eeg.windows import EEGWindows, as_windows
 from .style import COLORS, DASHES, clean, legend_beside
-
-__all__ = ["plot_alignment", "plot_spectrum"]
 
 
 def plot_alignment(X, *, ax=None) -> Axes:
@@ -31,7 +29,7 @@ def plot_alignment(X, *, ax=None) -> Axes:
         here would lack the EEG that its window needs. Orange: annotated as bad. Black: window of
         the first volume. The numbers beside a row tell how many volumes were kept and dropped.
     """
-    _check_windows(X)
+    check_continuous(X)
     lengths = [recording.shape[1] / X.sfreq for recording in X.recordings]
     n = len(lengths)
     if ax is None:
@@ -85,7 +83,7 @@ def plot_spectrum(X, *, label=None, ax=None) -> Axes:
     >>> plot_spectrum(X).get_ylabel()
     'power (µV²/Hz)'
     """
-    _check_windows(X)
+    X = as_windows(X)
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
     n = sum(line.get_gid() == "spectrum" for line in ax.lines)
@@ -102,9 +100,11 @@ def plot_spectrum(X, *, label=None, ax=None) -> Axes:
     return clean(ax)
 
 
-def _check_windows(X):
-    if not isinstance(X, EEGWindows):
-        raise TypeError(f"X must be EEGWindows, got {type(X).__name__}; use the result of align.")
+def check_continuous(X):
+    """Refuse what holds no continuous recordings to show."""
+    if not isinstance(X, EEGWindows) or X.epoched:
+        what = "epochs" if isinstance(X, EEGWindows) else type(X).__name__
+        raise TypeError(f"X must hold recordings, got {what}; give the X that align returned.")
 
 
 def _draw_recording(ax, X, k, length, times, least):

@@ -19,17 +19,14 @@ from .._utils.files import printable
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
-from ..eeg.windows import EEGWindows
 from ..evaluation.comparison import format_p, paired_test
 from ..evaluation.metrics import ALPHA
 from .brain import plot_rois
 from .branches import plot_branches
 from .predictions import plot_predictions
-from .recording import plot_alignment, plot_spectrum
+from .recording import check_continuous, plot_alignment, plot_spectrum
 from .scores import plot_comparison, pooled_rows
 from .training import is_trained, plot_training
-
-__all__ = ["make_report"]
 
 _READING = (
     "r is Pearson's r of out-of-fold predictions, centered within test blocks. The confidence "
@@ -161,10 +158,7 @@ def make_report(
 def _check(comparison, X):
     pooled_rows(comparison)  # refuses what is not a Comparison
     bold = comparison.bold
-    if not isinstance(X, EEGWindows):
-        raise TypeError(
-            f"X must be EEGWindows, got {type(X).__name__}; give the X that align returned."
-        )
+    check_continuous(X)
     if len(X) != len(bold):
         raise ValueError(
             f"X has {len(X)} volumes, but the comparison has {len(bold)}; give the X that compare "
@@ -269,16 +263,17 @@ def _add_data(report, X, data):
 def _add_preprocessing(report, X, model):
     steps = [step for _, step in getattr(model, "steps", [])[:-1] if not isinstance(step, str)]
     with config_context(print_changed_only=False):
-        rows = "".join(
-            f"<dt><code>{html.escape(repr(step))}</code></dt>"
-            f"<dd>{html.escape(inspect.getdoc(type(step)).splitlines()[0])}</dd>"
+        terms = {
+            f"<code>{html.escape(repr(step))}</code>": html.escape(
+                inspect.getdoc(type(step)).splitlines()[0]
+            )
             for step in steps
-        )
+        }
     body = "<p>The model has no steps before the regressor.</p>"
-    if rows:
+    if terms:
         body = (
-            f"<p>Steps of the model, in this order, on continuous EEG. They are fitted to training "
-            f'folds only.</p><dl class="beira-steps">{rows}</dl>'
+            "<p>Steps of the model, in this order, on continuous EEG. They are fitted to training "
+            f"folds only.</p>{_terms_html(terms, 'beira-steps')}"
         )
     report.add_html(body, title="Steps", section="Preprocessing")
     ax = plot_spectrum(X, label="before")
@@ -324,10 +319,10 @@ def _add_scores(report, comparison, protocol, ceiling):
     else:
         body += _scores_html(scores.iloc[:, : 1 + of_first.sum()])
         body += _paragraphs("r of all models:") + _scores_html(scores.loc[:, ~of_first])
-    body += _details("How to read this table", _READING)
-    body += _doubts_html(_first_model(comparison))
-    body += _details("What p means", comparison.settings["question"])
-    body += _details("How models were compared", protocol)
+    body += _details("How to read this table", _paragraphs(_READING))
+    body += _details("Reasons to doubt", _doubts_html(_first_model(comparison)))
+    body += _details("What p means", _paragraphs(comparison.settings["question"]))
+    body += _details("How models were compared", _paragraphs(protocol))
     report.add_html(body, title="Models compared", section="Scores")
     with _figure(plot_comparison(comparison, ceiling=ceiling, n_columns=2)) as fig:
         report.add_figure(fig, title="Models by region", section="Scores", caption=_FOREST)
@@ -337,11 +332,7 @@ def _doubts_html(first):
     """Columns that tell where r or p of the first model may mislead, and what they mean."""
     names = [name for name in _DOUBTS if first[name].notna().any()]
     table = first[names].map("{:z.2f}".format).rename_axis(None)
-    terms = "".join(f"<dt>{name}</dt><dd>{_DOUBTS[name]}</dd>" for name in names)
-    return (
-        f"<details><summary>Reasons to doubt</summary>{_scores_html(table)}"
-        f'<dl class="beira-terms">{terms}</dl></details>'
-    )
+    return _scores_html(table) + _terms_html({name: _DOUBTS[name] for name in names})
 
 
 def _scores_html(scores):
@@ -356,12 +347,8 @@ def _add_branches(report, comparison, branches, n_branches):
     tested = bool(first["p_max"].notna().any())
     said = f"Headings tell r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
     gray = " (gray, p_max above .05)" * tested
-    terms = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in _BRANCHES.items())
     body = _paragraphs(f"{said} {_INTERPRET.format(gray=gray)}")
-    body += (
-        f"<details><summary>How to read the panels</summary>"
-        f'<dl class="beira-terms">{terms}</dl></details>'
-    )
+    body += _details("How to read the panels", _terms_html(_BRANCHES))
     report.add_html(body, title="How to read branches", section="Branches")
     for row, region in enumerate(branches.region_names):
         heading, is_predicted = _heading(comparison, first, str(region))
@@ -429,6 +416,10 @@ def _paragraphs(text):
     )
 
 
-def _details(title, text):
-    """Paragraphs behind a title to click on."""
-    return f"<details><summary>{title}</summary>{_paragraphs(text)}</details>" if text else ""
+def _terms_html(terms, kind="beira-terms"):
+    rows = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in terms.items())
+    return f'<dl class="{kind}">{rows}</dl>'
+
+
+def _details(title, body):
+    return f"<details><summary>{title}</summary>{body}</details>" if body else ""

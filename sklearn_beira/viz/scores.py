@@ -22,8 +22,6 @@ from .style import (
     panels,
 )
 
-__all__ = ["plot_comparison", "plot_scores"]
-
 
 def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
     """Plot r of every model in every region on one axis, hemispheres side by side.

@@ -8,8 +8,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.estimators import chosen, last_step
 from .style import COLORS, clean, legend_beside
 
-__all__ = ["plot_training"]
-
 
 def plot_training(model, *, ax=None) -> Axes:
     """Plot the losses of all epochs, or the bands that a closed-form model uses.
