@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from .branches import has_positions
 from .style import COLORS, MARKERS, clean, legend_beside, panels
 
-__all__ = ["plot_band_importance", "plot_channel_importance", "plot_stability"]
-
 
 def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
     """Plot how much r each band adds, with a panel per region.
