@@ -357,7 +357,7 @@ def test_the_alignment_shows_what_align_kept_and_dropped(fitted):
     # The stretch that is bad divides the volumes of recording 1.
     assert len(blue) == 3
     assert blue[0].get_x() == X.times[0]
-    with pytest.raises(TypeError, match="X must be EEGWindows"):
+    with pytest.raises(TypeError, match="X must hold recordings"):
         plot_alignment(np.zeros((3, 2, 10)))
 
 
@@ -433,7 +433,7 @@ def test_values_are_painted_where_their_regions_are():
     np.testing.assert_allclose(np.unique(painted[0]), [-0.2, 0.5], rtol=1e-6)
     for other in painted[1:]:
         np.testing.assert_array_equal(other, painted[0])
-    with pytest.raises(ValueError, match="lack the regions"):
+    with pytest.raises(ValueError, match="one finite number for each of the 2 regions"):
         plot_rois(series[:1], extractor)
     with pytest.raises(ValueError, match="one finite number for each of the 2 regions"):
         plot_rois([0.1], extractor)

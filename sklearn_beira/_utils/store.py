@@ -38,15 +38,13 @@ class ResultStore:
         """Return a name for what a result depends on; "" if nothing is kept."""
         return "" if self.folder is None else digest(environment(), *parts)
 
-    def get(self, key, n_rows=None):
+    def get(self, key):
         """Read a result.
 
         Parameters
         ----------
         key : str
             Its name.
-        n_rows : int or None
-            Length of its values, if it is known.
 
         Returns
         -------
@@ -61,8 +59,7 @@ class ResultStore:
                 values, facts = found["values"], json.loads(str(found["facts"]))
         except Exception:  # whatever a file may do to the readers
             return None
-        known = values.dtype == np.float64 and isinstance(facts, dict)
-        return (values, facts) if known and n_rows in (None, len(values)) else None
+        return values, facts
 
     def put(self, key, values, facts):
         """Write a result; the file appears when it is complete."""

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
+from .._utils.regions import region_row
 from .patterns import abs_cosines, overlaps
 
 # Averaging and assignment alternate; usually the assignment is stable after a few rounds.
@@ -180,32 +181,6 @@ def _stability(maps, shapes):
 
 def _similarity(maps, spectra, other_maps, other_spectra):
     return abs_cosines(maps, other_maps) * overlaps(spectra, other_spectra)
-
-
-def region_row(branches: Bunch, region: str | int) -> int:
-    """Return the row of a region in what read_branches returned.
-
-    Parameters
-    ----------
-    branches : Bunch
-        As returned by :func:`read_branches`.
-    region : str or int
-        Name or number of the region.
-
-    Returns
-    -------
-    row : int
-        Its number.
-    """
-    names = list(branches.region_names)
-    if region in names:
-        return names.index(region)
-    if not isinstance(region, Integral) or not 0 <= region < len(names):
-        raise ValueError(
-            f"there is no region {region!r}; give one of {', '.join(names)}, or a number from 0 to "
-            f"{len(names) - 1}."
-        )
-    return int(region)
 
 
 def _check_runs(runs, region, n_branches):

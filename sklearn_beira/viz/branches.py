@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from .._utils.regions import region_row
 from ..features.hrf import hrf_at
-from ..inspection.matching import region_row
 from .style import COLORS, clean, legend_below, ordinal
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
