@@ -247,7 +247,7 @@ def test_a_session_goes_from_files_to_predicted_bold(write, real_dir):
     search = GridSearchCV(
         model,
         {"window__delay": [-2, 0, 4]},
-        cv=BlockedKFold(3, gap=14.24),
+        cv=BlockedKFold(3),
         scoring=pearson_r_scorer,
     )
     y_pred = search.fit(X, y).predict(X)

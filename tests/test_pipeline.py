@@ -63,7 +63,7 @@ def test_grid_search_over_every_step_gives_the_same_numbers_whatever_n_jobs(
     results = []
     for n_jobs in (1, 2):
         search = GridSearchCV(
-            model, GRID, cv=BlockedKFold(2, gap=14.0), scoring=pearson_r_scorer, n_jobs=n_jobs
+            model, GRID, cv=BlockedKFold(2, gap=16.0), scoring=pearson_r_scorer, n_jobs=n_jobs
         )
         search.fit(X, y)
         results.append((search.cv_results_["mean_test_score"], search.predict(X)))
@@ -111,7 +111,7 @@ def test_clone_and_pickle_of_a_fitted_pipeline(study, model):
 def test_scikit_learn_tools_take_the_ridge_pipeline(study):
     X, y = study
     ridge = make_band_power_ridge(12.0)
-    cv = BlockedKFold(2, gap=14.0)
+    cv = BlockedKFold(2, gap=16.0)
     result = cross_validate(ridge, X, y, cv=cv, scoring=["r2", "neg_mean_squared_error"], n_jobs=2)
     assert np.isfinite(result["test_r2"]).all()
     sizes, _, scores = learning_curve(ridge, X, y, cv=cv, train_sizes=[0.5, 1.0])
