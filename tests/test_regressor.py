@@ -640,7 +640,7 @@ def test_another_model_has_to_fit(windows):
         clone(DEFAULT).set_params(architecture=Compact(n_taps=51)).fit(X, y, pretrained=first)
     with pytest.raises(ValueError, match="another architecture than this fit"):
         make_beira("autoencoder", **SMALL).fit(X, y, pretrained=first)
-    other = clone(DEFAULT).set_params(architecture__n_branches=2)
+    other = clone(DEFAULT).set_params(architecture=Compact(n_branches=2))
     other.fit(X, y, pretrained=first)  # it chooses its branches anew
     trained = make_beira("eegnet", max_epochs=1, dropout=0.5).fit(X, y)
     with pytest.raises(ValueError, match=r"another dropout than this fit \(0.5 against 0.2\)"):
@@ -737,9 +737,9 @@ def test_a_network_of_a_user_may_estimate_every_sample(windows):
         (
             CustomNetwork(LogPower, {"width": 3}),
             TypeError,
-            r"LogPower\(n_channels, n_rois, width\) cannot be called: .*unexpected keyword",
+            "LogPower.*unexpected keyword.* 'width'",
         ),
-        (CustomNetwork(NeedsWidth), TypeError, "missing a required argument: 'width'; .* params"),
+        (CustomNetwork(NeedsWidth), TypeError, "NeedsWidth.* missing .* 'width'"),
         (
             CustomNetwork(WrongShape),
             ValueError,
