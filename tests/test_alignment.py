@@ -467,6 +467,7 @@ def test_runs_that_do_not_belong_together_are_refused(make_raw):
         ),
         ({"t_r": None}, ValueError, "give trigger, volume_times or t_r"),
         ({"t_r": 0.0}, ValueError, "t_r must be a positive time in s, got 0.0"),
+        ({"trigger": ("mri", "1")}, TypeError, r"trigger must be a name or a tuple .*, got \("),
         ({"t_r": "2"}, ValueError, "t_r must be a positive time in s, got '2'"),
         ({"trigger": "mri", "volume_times": np.arange(30)}, ValueError, "not both"),
         ({"trigger": 5}, TypeError, r"trigger must be a name or a tuple \(name, number\), got 5"),

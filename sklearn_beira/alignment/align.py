@@ -1,7 +1,7 @@
 """align: EEG recordings and BOLD volumes become X and y."""
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
@@ -244,6 +244,10 @@ def _listed(name, values, n_raws):
     return list(values)
 
 
+# In s; no run is longer.
+_WEEK = 7 * 24 * 3600.0
+
+
 def _check_timing(t_r, volume_times, trigger, missing, slice_time_ref):
     """Check the parameters of the volume onsets."""
     for one in missing:
@@ -264,12 +268,10 @@ def _check_timing(t_r, volume_times, trigger, missing, slice_time_ref):
         raise ValueError(
             "the onsets of the volumes are unknown; give trigger, volume_times or t_r."
         )
-    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < 604800):
+    if t_r is not None and not (isinstance(t_r, Real) and 0 < t_r < _WEEK):
         raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
-    if trigger is not None and not (
-        isinstance(trigger, str)
-        or (isinstance(trigger, tuple) and len(trigger) == 2 and isinstance(trigger[0], str))
-    ):
+    name, number = trigger if isinstance(trigger, tuple) and len(trigger) == 2 else (trigger, 0)
+    if trigger is not None and not (isinstance(name, str) and isinstance(number, Integral)):
         raise TypeError(f"trigger must be a name or a tuple (name, number), got {trigger!r}.")
 
 
