@@ -35,7 +35,12 @@ from .baselines import (
     make_time_polynomial as make_time_polynomial,
 )
 from .bold import ROIExtractor as ROIExtractor, load_table as load_table
-from .datasets import load_cwl as load_cwl, make_eeg_fmri as make_eeg_fmri
+from .datasets import (
+    Study as Study,
+    load_bids as load_bids,
+    load_cwl as load_cwl,
+    make_eeg_fmri as make_eeg_fmri,
+)
 from .eeg import (
     EEGFilter as EEGFilter,
     EEGWindows as EEGWindows,

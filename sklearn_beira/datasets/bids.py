@@ -1,0 +1,259 @@
+"""Studies in BIDS folders: which files belong together, and what their sidecars say."""
+
+import json
+from os import PathLike
+from pathlib import Path
+
+from .study import ENTITIES, Run, Study, pointer
+
+EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
+BOLD_FORMATS = (".nii.gz", ".nii")
+# Files that hold the signals of a header.
+_PARTS = {".vhdr": (".eeg", ".dat", ".vmrk"), ".set": (".fdt",)}
+_FMRIPREP = "derivatives/fmriprep/**/func/sub-*_space-{space}_*desc-preproc_bold.nii*"
+
+
+def load_bids(
+    root: str | PathLike,
+    subject: str | list[str] | None = None,
+    session: str | list[str] | None = None,
+    task: str | list[str] | None = None,
+    run: str | list[str] | None = None,
+    *,
+    eeg: str = "raw",
+    bold: str = "fmriprep",
+    pair: dict[str, str] | None = None,
+    trigger: str | dict = "auto",
+    space: str = "MNI152NLin2009cAsym",
+    confounds: tuple[str, ...] | str | None = ("motion", "wm_csf", "high_pass"),
+    missing: str | int | None = None,
+) -> Study:
+    """Load a study from a BIDS folder: pair EEG with BOLD, and check every run.
+
+    Only names, sidecars and headers are read. EEG and BOLD are paired if subject, session, task
+    and run are the same, where ``01`` is ``1``, and never by their order. A run that cannot be used
+    is a row of ``study.table`` with the reason.
+
+    Parameters
+    ----------
+    root : path-like
+        Folder of the data set.
+    subject, session, task, run : str, list of str or None
+        Labels without ``sub-`` etc.; None takes all.
+    eeg : "raw" or str
+        Raw EEG, or a pattern of files below ``root``, such as
+        ``"derivatives/sub-*/eeg_pp/*.vhdr"`` for cleaned EEG.
+    bold : {"fmriprep", "raw"} or str
+        Images of ``derivatives/fmriprep``, raw images, or a pattern of files below ``root``.
+    pair : dict of str to str or None
+        Task of the BOLD by task of the EEG, where they have different names.
+    trigger : "auto", str or dict
+        Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
+        name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``.
+        A marker that occurs once is the start of the scan.
+    space : str
+        Space of the images of fMRIPrep.
+    confounds : tuple of str, str or None
+        Strategy of nilearn's ``load_confounds``, for images with a table of fMRIPrep beside them;
+        or a pattern of tables below ``root``, paired as images are.
+    missing : {None, "start", "end"} or int
+        End that lacks markers or volumes if their numbers differ, as in
+        :func:`~sklearn_beira.align`; a first (or last) marker that is not at the pace of the
+        others is then left out. A number is that of the volume of the first marker, for EEG that
+        was cut; the end may differ as well.
+
+    Returns
+    -------
+    study : Study
+        The study.
+
+    Raises
+    ------
+    ValueError
+        If the folder has neither EEG nor BOLD of that description.
+    ImportError
+        If mne-bids is not installed.
+
+    Examples
+    --------
+    >>> from sklearn_beira import ROIExtractor
+    >>> from sklearn_beira.datasets import load_bids
+    >>> study = load_bids("nm000254", task="rest", bold="raw")  # doctest: +SKIP
+    >>> study.table[["subject", "n_triggers", "n_volumes", "reason"]]  # doctest: +SKIP
+    >>> study.extract_regions(ROIExtractor(), cache="regions", n_jobs=2)  # doctest: +SKIP
+    >>> X, y = study.align(tmin=-20.0)  # doctest: +SKIP
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root}; give the folder of the data set.")
+    pair = pair or {}
+    wanted = {"subject": subject, "session": session, "task": task, "run": run}
+    wanted = {entity: _labels(labels) for entity, labels in wanted.items() if labels is not None}
+    found = _index(_find(root, eeg, "eeg", EEG_FORMATS), wanted)
+    if "task" in wanted:
+        wanted["task"] |= {str(pair[t]) for t in pair if t in wanted["task"]}
+    pattern = _FMRIPREP.format(space=space) if bold == "fmriprep" else bold
+    images = _index(_find(root, pattern, "func", BOLD_FORMATS), wanted)
+    if not found and not images:
+        raise ValueError(
+            f"{root} has neither EEG ({', '.join(EEG_FORMATS)}) nor BOLD of that description; "
+            f"check subject, session, task, run, eeg={eeg!r} and bold={bold!r}."
+        )
+    tables = {}
+    if isinstance(confounds, str):
+        tables = _index(_find(root, confounds, "func", ()), wanted)
+    runs = []
+    for key, files in sorted(found.items()):
+        of_bold = (*key[:2], pair.get(key[2], key[2]), key[3])
+        runs.append(_make_run(root, files, images.pop(of_bold, []), tables.get(of_bold), confounds))
+    runs += [
+        _make_run(root, [], files, tables.get(key), confounds) for key, files in images.items()
+    ]
+    for one in runs:
+        one.trigger, one.missing = trigger, missing
+        one.check()
+    return Study(sorted(runs, key=lambda one: one.name))
+
+
+def _make_run(root, eegs, images, tables, confounds):
+    eeg, problem, note = _choose(eegs)
+    image = images[0] if images else None
+    run = Run(**_entities(eeg or image), eeg=eeg, bold=image, problem=problem, note=note)
+    if len(images) > 1:
+        run.problem = (
+            f"{len(images)} images fit ({', '.join(i.name for i in images)}); give a pattern"
+        )
+    elif image is None:
+        run.problem = "no BOLD of the same subject, session, task and run"
+    elif eeg is None:
+        run.problem = "no EEG of the same subject, session, task and run in a format of BIDS"
+    elif not problem:
+        run.problem = pointer(image)
+    if eeg:
+        run.channels = _last(_inherited(root, eeg, "eeg", "channels.tsv"))
+        run.events = _last(_inherited(root, eeg, "eeg", "events.tsv"))
+    if image:
+        _read_sidecars(root, run)
+        run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
+        beside = image.parent.glob(f"{image.name.split('_space-')[0]}*desc-confounds*.tsv")
+        run.confounds = tables[0] if tables else None
+        if isinstance(confounds, list | tuple) and any(beside):
+            run.confounds = tuple(confounds)
+    return run
+
+
+def _read_sidecars(root, run):
+    """Take the repetition time, and the moment that slice-timing correction moved BOLD to."""
+    facts = {}
+    try:
+        for file in _inherited(root, run.bold, "func", "bold.json"):
+            facts |= json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        run.problem = run.problem or f"{file.name} is not JSON ({error})"
+    run.t_r = facts.get("RepetitionTime")
+    if facts.get("SliceTimingCorrected"):
+        run.offset = float(facts.get("StartTime", 0.0))
+
+
+# -- names ----------------------------------------------------------------------------------------
+def _find(root, what, datatype, formats):
+    """Find files: raw ones by mne-bids, others by their pattern."""
+    try:
+        from mne_bids import find_matching_paths
+    except ImportError as error:
+        raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
+    if what != "raw":
+        return [path for path in root.glob(what) if _is_named(path) and not path.is_dir()]
+    suffix = {"eeg": "eeg", "func": "bold"}[datatype]
+    found = find_matching_paths(
+        root, datatypes=datatype, suffixes=suffix, extensions=list(formats), ignore_json=True
+    )
+    paths = [Path(one.fpath) for one in found]
+    inside = [path.relative_to(root).parts for path in paths]
+    return [
+        path
+        for path, parts in zip(paths, inside, strict=True)
+        if parts[0].startswith("sub-") and parts[-2] == datatype
+    ]
+
+
+def _is_named(path):
+    return "sub-" in path.name and not path.name.startswith(".")
+
+
+def _entities(path):
+    from mne_bids import get_entities_from_fname
+
+    name = path.name[path.name.index("sub-") :]
+    found = get_entities_from_fname(name, on_error="ignore")
+    return {entity: found[entity] for entity in ENTITIES}
+
+
+def _index(paths, wanted):
+    """Sort files by subject, session, task and run, and keep those that are wanted."""
+    found = {}
+    for path in sorted(paths):
+        labels = {entity: _plain(label) for entity, label in _entities(path).items()}
+        if all(labels[entity] in kept for entity, kept in wanted.items()):
+            found.setdefault(tuple(labels.values()), []).append(path)
+    return found
+
+
+def _plain(label):
+    """Strip the zeros in front of a number; "" for no label."""
+    label = label or ""
+    return str(int(label)) if label.isdigit() else label
+
+
+def _labels(labels):
+    labels = [labels] if isinstance(labels, str | int) else labels
+    return {_plain(str(label)) for label in labels}
+
+
+def _choose(paths):
+    """Choose among the files of one recording: the first format that has its content."""
+    said, problem = [], ""
+    for kind in EEG_FORMATS:
+        of_kind = [path for path in paths if path.suffix == kind]
+        if len(of_kind) > 1:
+            return of_kind[0], f"{len(of_kind)} EEG files fit ({of_kind[0].name}, ...)", ""
+        for path in of_kind:
+            parts = [path, *(path.with_suffix(part) for part in _PARTS.get(kind, ()))]
+            empty = [
+                pointer(part)
+                for part in parts
+                if part == path or part.is_symlink() or part.exists()
+            ]
+            empty = [why for why in empty if why]
+            if not empty:
+                others = [other.name for other in paths if other != path]
+                said += [f"not read: {', '.join(others)}"] if others and not said else []
+                return path, "", "; ".join(said)
+            said += empty
+            problem = problem or empty[0]
+    return (paths[0] if paths else None), problem, ""
+
+
+def _inherited(root, path, datatype, ending):
+    """Find the sidecars of a file, from the most general to its own."""
+    own = _parts(path)
+    folders = [root]
+    for part in (f"sub-{own['sub']}", f"ses-{own['ses']}" if "ses" in own else "", datatype):
+        folders += [folders[-1] / part] if part else []
+    folders += [] if path.parent in folders else [path.parent]
+    found = []
+    for folder in folders:
+        files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
+        files = [file for file in files if _parts(file).items() <= own.items()]
+        found += sorted(files, key=lambda file: len(_parts(file)))
+    return found
+
+
+def _parts(path):
+    """Split a name of BIDS into labels by key."""
+    name = path.name[max(path.name.find("sub-"), 0) :].partition(".")[0]
+    return dict(part.split("-", 1) for part in name.split("_") if "-" in part)
+
+
+def _last(files):
+    return files[-1] if files else None

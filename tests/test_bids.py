@@ -1,0 +1,173 @@
+"""Studies in BIDS folders: what is paired, what is refused, and what becomes X and y."""
+
+import json
+import warnings
+
+import mne
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_beira import EEGFilter, ROIExtractor, load_bids
+
+mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
+T_R, N_VOLUMES, SFREQ, START = 2.0, 60, 50.0, 4.0
+LABELS = nib.Nifti1Image(np.repeat([1, 2], 4).reshape(2, 2, 2).astype("int16"), np.eye(4))
+
+
+def write_image(path, bold=None, t_r=T_R, n_volumes=N_VOLUMES):
+    """Write an image of two regions, and its sidecar."""
+    if bold is None:
+        bold = np.random.default_rng(0).standard_normal((n_volumes, 2))
+    voxels = 100 + np.repeat(bold.T, 4, axis=0).reshape(2, 2, 2, -1)
+    img = nib.Nifti1Image(voxels.astype("float32"), np.eye(4))
+    img.header.set_xyzt_units("mm", "sec")
+    img.header.set_zooms((1.0, 1.0, 1.0, t_r))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(img, path)
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    sidecar.write_text(json.dumps({"RepetitionTime": t_r, "TaskName": "rest"}))
+
+
+def make_raw(onsets, names="R128", seed=0, duration=START + N_VOLUMES * T_R + 4):
+    """Make a recording with four EEG channels, ECG, and markers."""
+    eeg = 1e-5 * np.random.default_rng(seed).standard_normal((5, round(duration * SFREQ)))
+    info = mne.create_info(["Fz", "Cz", "Pz", "Oz", "ECG"], SFREQ, "eeg")
+    raw = mne.io.RawArray(eeg, info, verbose="error")
+    return raw.set_annotations(mne.Annotations(onsets, 0.0, names))
+
+
+def write_eeg(root, raw, **entities):
+    path = mne_bids.BIDSPath(**entities, root=root, datatype="eeg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mne_bids.write_raw_bids(
+            raw, path, allow_preload=True, format="BrainVision", overwrite=True, verbose="error"
+        )
+
+
+ONSETS = START + T_R * np.arange(N_VOLUMES)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two good people, and one run for each thing that goes wrong."""
+    root = tmp_path_factory.mktemp("study")
+    for seed, subject in enumerate(["01", "02"]):
+        write_eeg(root, make_raw(ONSETS, seed=seed), subject=subject, task="rest", run="01")
+        write_image(root / f"sub-{subject}/func/sub-{subject}_task-rest_run-1_bold.nii.gz")
+    write_eeg(root, make_raw(ONSETS), subject="03", task="rest")  # without BOLD
+    write_image(root / "sub-04/func/sub-04_task-rest_bold.nii.gz")  # without EEG
+    write_eeg(root, make_raw(np.r_[ONSETS, ONSETS[-1] + T_R]), subject="05", task="rest")
+    write_eeg(root, make_raw(np.delete(ONSETS, [20, 21])), subject="06", task="rest")
+    write_eeg(root, make_raw(ONSETS), subject="07", task="rest")
+    for subject in ("05", "06", "07"):
+        write_image(root / f"sub-{subject}/func/sub-{subject}_task-rest_bold.nii.gz")
+    eeg = next((root / "sub-07/eeg").glob("*.eeg"))
+    eeg.unlink()
+    eeg.symlink_to("../../.git/annex/objects/aa/bb")
+    (root / "sub-01/eeg/._sub-01_task-rest_run-01_eeg.vhdr").write_text("macOS")
+    return root
+
+
+def rows(study):
+    return study.table.set_index("subject")
+
+
+def test_the_table_tells_what_was_paired_and_why_runs_are_not_used(root):
+    table = rows(load_bids(root, bold="raw"))
+    assert table["verdict"].to_dict() == {
+        "01": "ok", "02": "ok", "03": "no BOLD", "04": "no EEG",
+        "05": "refused", "06": "refused", "07": "refused",
+    }  # fmt: skip
+    assert table.loc["01", "eeg"] == "sub-01_task-rest_run-01_eeg.vhdr"
+    assert table.loc["01", "bold"] == "sub-01_task-rest_run-1_bold.nii.gz"
+    assert table.loc["01", ["n_triggers", "n_volumes", "difference", "gaps"]].tolist() == [
+        60, 60, 0, 0
+    ]  # fmt: skip
+    assert table.loc["05", "difference"] == 1
+    assert "missing" in table.loc["05", "reason"]
+    assert table.loc["06", "gaps"] == 1
+    assert "a trigger is missing" in table.loc["06", "reason"]
+    assert "was not downloaded" in table.loc["07", "reason"]
+
+
+def test_runs_are_selected_and_parts_with_other_settings_are_joined(root):
+    study = load_bids(root, subject=["1", "02"], bold="raw")
+    assert study.select(subject="02").subjects == ["02"]
+    assert study.select(study.table["subject"] == "01").subjects == ["01"]
+    with pytest.raises(ValueError, match="no column 'person'"):
+        study.select(person="01")
+    study += load_bids(root, subject="05", bold="raw", missing="end")
+    assert study.subjects == ["01", "02", "05"]
+
+
+def test_study_becomes_X_and_y_that_know_subject_and_volume(root, tmp_path):
+    study = load_bids(root, run="1", bold="raw")
+    extractor = ROIExtractor(LABELS, smoothing_fwhm=None, detrend=False)
+    study.extract_regions(extractor, cache=tmp_path, verbose=False)
+    X, y = study.align(tmin=-6.0, verbose=False)
+    assert X.ch_names == ["Fz", "Cz", "Pz", "Oz"]  # ECG is known by its name
+    assert X.info.get_montage() is not None
+    assert X.alignment["subject"].tolist() == ["01", "02"]
+    assert set(X.subjects) == {"01", "02"}
+    np.testing.assert_allclose(X.times, START + T_R * X.volumes)
+    measured = extractor.fit_transform(study.images[0])
+    assert y.loc[0].to_numpy() == pytest.approx(measured.loc[y.loc[0].index].to_numpy())
+    # The EEG is that of the file, to the precision of the format.
+    sample = round(X.times[0] * SFREQ)
+    eeg = study.raws[0].get_data(X.ch_names)
+    assert np.asarray(X[0]) == pytest.approx(eeg[:, sample - 300 : sample], abs=1e-9)
+
+
+def test_regions_are_read_from_the_cache_and_bad_runs_do_not_end_the_others(root, tmp_path):
+    study = load_bids(root, run="1", bold="raw")
+    extractor = ROIExtractor(LABELS, smoothing_fwhm=None)
+    study.extract_regions(extractor, cache=tmp_path, verbose=False)
+    first, (file, _) = study.bolds[0], sorted(tmp_path.glob("*.tsv"))
+    table = pd.read_csv(file, sep="\t", index_col=0, float_precision="round_trip")
+    pd.testing.assert_frame_equal(table, first, check_exact=True, check_column_type=False)
+    image = root / "sub-02/func/sub-02_task-rest_run-1_bold.nii.gz"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.warns(UserWarning, match="1 of 2 runs failed"):
+            study.extract_regions(extractor, cache=tmp_path, verbose=False)
+    finally:
+        image.write_bytes(whole)
+    assert study.subjects == ["01"]
+    assert "damaged or truncated" in rows(study).loc["02", "reason"]
+    X, _ = study.align(tmin=-6.0, eeg_filter=EEGFilter(1, 20, sfreq=50), verbose=False)
+    assert set(X.subjects) == {"01"}
+
+
+@pytest.mark.parametrize(
+    ("onsets", "missing", "first"),
+    [
+        (ONSETS[:-1], "end", 0),
+        (ONSETS[2:], "start", 2),
+        (ONSETS[1:-3], 1, 1),  # EEG that was cut on both sides
+        (np.r_[ONSETS, ONSETS[-1] + 2.0], "end", 0),
+        (np.r_[ONSETS[0] - 0.12, ONSETS], "start", 0),  # an extra marker off the pace
+        (ONSETS[:1], None, 0),  # the start of the scan
+    ],
+)
+def test_volumes_find_their_markers(tmp_path, onsets, missing, first):
+    write_eeg(tmp_path, make_raw(onsets), subject="01", task="rest")
+    write_image(tmp_path / "sub-01/func/sub-01_task-rest_bold.nii.gz")
+    study = load_bids(tmp_path, bold="raw", missing=missing, trigger="Stimulus/S 1")
+    extractor = ROIExtractor(LABELS, smoothing_fwhm=None, detrend=False)
+    X, y = study.extract_regions(extractor, verbose=False).align(tmin=-2.0, verbose=False)
+    assert y.index[0] == (0, first)
+    np.testing.assert_allclose(X.times, ONSETS[X.volumes], atol=0.5 / SFREQ)
+
+
+def test_an_unclear_trigger_is_refused_with_all_markers(tmp_path):
+    names = ["R128"] * N_VOLUMES + ["beat"] * N_VOLUMES + ["stop"]
+    raw = make_raw(np.r_[ONSETS, ONSETS - 1.1, 5.0], names)
+    write_eeg(tmp_path, raw, subject="01", task="rest")
+    write_image(tmp_path / "sub-01/func/sub-01_task-rest_bold.nii.gz")
+    reason = load_bids(tmp_path, bold="raw").table["reason"][0]
+    assert "several markers come every 2 s" in reason
+    assert "'Stimulus/S 1' (60 every 2 s), 'Stimulus/S 2' (60 every 2 s), 'Stimulus/S 3' (1)" in reason
