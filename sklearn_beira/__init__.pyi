@@ -39,6 +39,8 @@ from .datasets import (
     Study as Study,
     load_bids as load_bids,
     load_cwl as load_cwl,
+    load_noddi as load_noddi,
+    load_vu as load_vu,
     make_eeg_fmri as make_eeg_fmri,
 )
 from .eeg import (

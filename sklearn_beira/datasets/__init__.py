@@ -1,8 +1,10 @@
-"""Data sets: simulated recordings with known truth, and loaders for public ones."""
+"""Data sets: simulated recordings with known truth, studies in folders, loaders for public ones."""
 
 from .bids import load_bids
 from .cwl import load_cwl
+from .noddi import load_noddi
 from .simulation import make_eeg_fmri
 from .study import Study
+from .vu import load_vu
 
-__all__ = ["Study", "load_bids", "load_cwl", "make_eeg_fmri"]
+__all__ = ["Study", "load_bids", "load_cwl", "load_noddi", "load_vu", "make_eeg_fmri"]

@@ -116,19 +116,14 @@ def load_bids(
 
 
 def _make_run(root, eegs, images, tables, confounds):
-    eeg, problem, note = _choose(eegs)
-    image = images[0] if images else None
-    run = Run(**_entities(eeg or image), eeg=eeg, bold=image, problem=problem, note=note)
-    if len(images) > 1:
-        run.problem = (
-            f"{len(images)} images fit ({', '.join(i.name for i in images)}); give a pattern"
-        )
-    elif image is None:
+    eeg, problem, note = _choose(eegs, EEG_FORMATS)
+    image, of_image, said = _choose(images, BOLD_FORMATS)
+    run = Run(**_entities(eeg or image), eeg=eeg, bold=image, problem=problem or of_image)
+    run.note = "; ".join(filter(None, [note, said]))
+    if image is None:
         run.problem = "no BOLD of the same subject, session, task and run"
     elif eeg is None:
         run.problem = "no EEG of the same subject, session, task and run in a format of BIDS"
-    elif not problem:
-        run.problem = pointer(image)
     if eeg:
         run.channels = _last(_inherited(root, eeg, "eeg", "channels.tsv"))
         run.events = _last(_inherited(root, eeg, "eeg", "events.tsv"))
@@ -150,7 +145,7 @@ def _read_sidecars(root, run):
             facts |= json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         run.problem = run.problem or f"{file.name} is not JSON ({error})"
-    run.t_r = facts.get("RepetitionTime")
+    run.t_r = float(facts["RepetitionTime"]) if facts.get("RepetitionTime") else None
     if facts.get("SliceTimingCorrected"):
         run.offset = float(facts.get("StartTime", 0.0))
 
@@ -210,26 +205,21 @@ def _labels(labels):
     return {_plain(str(label)) for label in labels}
 
 
-def _choose(paths):
-    """Choose among the files of one recording: the first format that has its content."""
-    said, problem = [], ""
-    for kind in EEG_FORMATS:
-        of_kind = [path for path in paths if path.suffix == kind]
+def _choose(paths, formats):
+    """Choose among files of one run: the first format that has its content; and what to say."""
+    problem = ""
+    for kind in formats:
+        of_kind = [path for path in paths if path.name.endswith(kind)]
         if len(of_kind) > 1:
-            return of_kind[0], f"{len(of_kind)} EEG files fit ({of_kind[0].name}, ...)", ""
+            names = ", ".join(path.name for path in of_kind)
+            return of_kind[0], f"{len(of_kind)} files fit ({names}); give a pattern", ""
         for path in of_kind:
-            parts = [path, *(path.with_suffix(part) for part in _PARTS.get(kind, ()))]
-            empty = [
-                pointer(part)
-                for part in parts
-                if part == path or part.is_symlink() or part.exists()
-            ]
-            empty = [why for why in empty if why]
+            parts = [path.with_suffix(part) for part in _PARTS.get(kind, ())]
+            parts = [path, *(part for part in parts if part.is_symlink() or part.exists())]
+            empty = [why for why in map(pointer, parts) if why]
             if not empty:
-                others = [other.name for other in paths if other != path]
-                said += [f"not read: {', '.join(others)}"] if others and not said else []
-                return path, "", "; ".join(said)
-            said += empty
+                others = ", ".join(other.name for other in paths if other != path)
+                return path, "", f"{path.name} is read, and not {others}" if others else ""
             problem = problem or empty[0]
     return (paths[0] if paths else None), problem, ""
 

@@ -163,9 +163,13 @@ class Run:
         markers = all_markers(raw)
         if self.trigger == "auto":
             self.trigger = pick_trigger(markers, self.t_r)
-        name = _name(self.trigger)
-        if repr(name) not in markers:
-            raise ValueError(f"there is no marker {name!r}; {describe(markers)}.")
+        # Blanks within names, such as "S  1", are lost on many ways; they are not compared.
+        same = [one for one in map(literal_eval, markers) if _same(one, _name(self.trigger))]
+        if len(same) != 1:
+            raise ValueError(f"there is no marker {self.trigger!r}; {describe(markers)}.")
+        name = same[0]
+        if not isinstance(self.trigger, dict):
+            self.trigger = name
         onsets = markers[repr(name)]
         off_pace = np.abs(np.diff(onsets) - self.t_r) > _TOLERANCE * self.t_r
         self.n_triggers, self.gaps = len(onsets), int(off_pace.sum())
@@ -194,7 +198,8 @@ class Run:
             key = digest(extractor, str(self.bold), stamp.st_size, stamp.st_mtime_ns, kept)
             path = Path(cache) / f"{self.name}_{key[:16]}_timeseries.tsv"
             if path.is_file():
-                return pd.read_csv(path, sep="\t", index_col=0, float_precision="round_trip")
+                table = pd.read_csv(path, sep="\t", dtype=str)  # all digits are kept
+                return table.astype(float).astype({"volume": int}).set_index("volume")
         regions = self._extract(extractor, confounds, kept).rename_axis("volume")
         if path is not None:
             with atomic_write(path) as file:
@@ -262,6 +267,15 @@ class Study:
     See Also
     --------
     load_bids : Make a study of a BIDS folder.
+
+    Examples
+    --------
+    >>> from sklearn_beira import ROIExtractor
+    >>> from sklearn_beira.datasets import load_bids
+    >>> study = load_bids("ds002725", bold="raw")  # doctest: +SKIP
+    >>> print(study.table)  # doctest: +SKIP
+    >>> study.extract_regions(ROIExtractor(), cache="regions", n_jobs=2)  # doctest: +SKIP
+    >>> X, y = study.align(tmin=-20.0)  # doctest: +SKIP
     """
 
     def __init__(self, runs: Sequence[Run]):
@@ -555,6 +569,10 @@ def _name(trigger):
     return "{}={}".format(*next(iter(trigger.items()))) if isinstance(trigger, dict) else trigger
 
 
+def _same(a, b):
+    return str(a).split() == str(b).split()
+
+
 # -- files ----------------------------------------------------------------------------------------
 def pointer(path: Path) -> str:
     """Tell why a file has no content yet: it is empty, or only points to its content; else ""."""
@@ -607,12 +625,9 @@ def set_channels(raw: mne.io.BaseRaw, channels: Path | None) -> None:
             raw.set_channel_types(types.to_dict(), on_unit_change="ignore", verbose="error")
         if "status" in table:
             raw.info["bads"] = list(table.index[table["status"] == "bad"])
-    by_name = {}
-    for name in raw.ch_names:
-        kinds = [kind for kind in ("eog", "ecg", "emg") if kind in name.lower()]
-        by_name |= {name: kind for kind in kinds[:1]}
-    others = pick_eeg(raw.info)[1]
-    by_name = dict.fromkeys(others, "misc") | by_name
+    by_name = dict.fromkeys(pick_eeg(raw.info)[1], "misc")
+    for kind in ("eog", "ecg", "emg"):
+        by_name |= dict.fromkeys((name for name in raw.ch_names if kind in name.lower()), kind)
     raw.set_channel_types(by_name, on_unit_change="ignore", verbose="error")
 
 
