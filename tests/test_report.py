@@ -29,6 +29,7 @@ from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import channel_importance, read_branches
+from sklearn_beira.viz import report
 from sklearn_beira.viz.report import make_report
 
 
@@ -306,3 +307,13 @@ def test_of_a_search_the_report_shows_what_it_chose(parts, tmp_path):
         for m in (search, search.best_estimator_)
     ]
     np.testing.assert_array_equal(*losses)
+
+
+def test_a_figure_that_fails_does_not_cost_the_report(parts, tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("no <place> for it")
+
+    monkeypatch.setattr(report, "plot_predictions", fail)
+    page = page_of(few(parts), tmp_path)
+    said = "This figure could not be drawn (RuntimeError: no &lt;place&gt; for it)."
+    assert page.count(said) == 2

@@ -45,7 +45,7 @@ from sklearn_beira.evaluation.assumptions import kpss
 from sklearn_beira.evaluation.cross_validation import has_independent_targets, may_select
 from sklearn_beira.evaluation.leakage import blocks_of_test, longest_window
 from sklearn_beira.evaluation.metrics import pearson_r
-from sklearn_beira.evaluation.null import draw_surrogates
+from sklearn_beira.evaluation.null import choose_null, draw_surrogates
 from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.evaluation.study import make_study
@@ -98,36 +98,36 @@ def scaled(series):
     return (series - series.mean(axis=0)) / series.std(axis=0)
 
 
-def test_swaps_are_all_other_orders_of_the_recordings_at_the_scale_of_the_place(runs):
+def test_swaps_leave_no_recording_its_own_bold_and_have_the_scale_of_the_place(runs):
     y = smooth(65, 2)
     for k, run in enumerate(runs):
         y[run] = y[run] * (k + 1) + 10 * k
     draws = draws_of("swap", y, runs)
     np.testing.assert_array_equal(draws.rows, np.r_[0:20, 20:40, 45:65])  # cut to the shortest
-    assert draws.n_surrogates == draws.n_distinct == 5
+    assert draws.n_surrogates == draws.n_distinct == 2
     pieces = [y[0:20], y[20:40], y[45:65]]
     expected = [
         np.concatenate(
             [p.mean(0) + p.std(0) * scaled(q) for p, q in zip(pieces, order, strict=True)]
         )
-        for order in itertools.permutations(pieces)
+        for order in (pieces[1:] + pieces[:1], pieces[2:] + pieces[:2])
     ]
-    np.testing.assert_allclose(expected[0], y[draws.rows])
-    found = [draws.bold(k) for k in range(5)]
-    for one in expected[1:]:
+    found = [draws.bold(k) for k in range(2)]
+    for one in expected:
         assert sum(np.allclose(one, other) for other in found) == 1
 
 
-def test_many_recordings_are_swapped_at_random_and_never_all_left_in_place():
+def test_many_recordings_are_swapped_at_random_and_none_is_left_in_place():
     runs = list(np.arange(80).reshape(8, 10))
     y = np.concatenate([scaled(smooth(10, 1, seed=k)) for k in range(8)])
     draws = draws_of("swap", y, runs, n_surrogates=30)
     assert draws.n_surrogates == 30
-    assert draws.n_distinct == 40319
+    assert draws.n_distinct == 14833  # derangements of 8
     found = {tuple(draws.bold(k).ravel().round(9)) for k in range(30)}
     assert len(found) == 30
-    assert tuple(y.ravel().round(9)) not in found
     for one in found:
+        moved = ~np.isclose(np.reshape(one, (8, 10)), y.reshape(8, 10)).all(axis=1)
+        assert moved.all()
         np.testing.assert_allclose(np.sort(one), np.sort(y.ravel()), atol=1e-8)
 
 
@@ -331,10 +331,12 @@ def test_a_search_repeats_its_selection_in_every_draw():
 
 def test_the_words_say_which_null_it_is():
     X, y = coupled(120)
-    groups = np.repeat(np.arange(4), 30)
-    with_fit = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut())
+    groups = np.repeat(np.arange(6), 20)
+    with_fit = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), n_surrogates=9)
     assert with_fit.null == "swap"
-    assert with_fit.n_distinct == 23
+    assert with_fit.n_distinct == 265
+    study = make_study(X, y, LeaveOneGroupOut(), np.repeat(np.arange(5), 24))
+    assert choose_null("auto", study, None) == "phase"
     assert "the BOLD of another recording" in with_fit.question
     assert "selection and fit are repeated" in with_fit.question
     assert "the predictions stay as they are" in run(RIDGE, X, y, refit=False).question
@@ -476,8 +478,9 @@ def test_too_few_draws_to_find_anything_are_warned_of():
 def test_volumes_left_out_of_swaps_are_told():
     X, y = coupled(200)
     groups = np.repeat(np.arange(4), [50, 45, 50, 55])
+    swaps = {"null": "swap", "n_surrogates": 5}  # of nine
     with pytest.warns(UserWarning, match="20 of 200 volumes at their ends are left out"):
-        result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), refit=False)
+        result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), refit=False, **swaps)
     assert (result.table["n"] == 180).all()
 
 
@@ -751,7 +754,8 @@ def test_draws_that_equal_the_truth_do_not_lose_to_it_by_rounding():
     # Recordings that are the same but for their scale, which draws take from their place.
     X, groups = np.tile(X, (5, 1)), np.repeat(np.arange(5), 60)
     y = np.concatenate([scale * y for scale in (1.0, 1.1, 1.2, 1.3, 1.4)])
-    result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), n_surrogates=50)
+    swaps = {"null": "swap", "n_surrogates": 50}
+    result = run(RIDGE, X, y, groups=groups, cv=LeaveOneGroupOut(), **swaps)
     assert result.null == "swap"
     assert (result.table["p"] == 1).all()
 
@@ -765,7 +769,7 @@ def test_kept_predictions_find_no_more_than_chance_in_any_cross_validation(cv, n
     false = 0
     for seed in range(60):
         X, y = smooth(240, 30, 0.5, seed=seed), smooth(240, 3, 0.5, seed=1000 + seed)
-        options = {"groups": np.repeat(np.arange(4), 60), "null": null, "n_surrogates": 99}
+        options = {"groups": np.repeat(np.arange(6), 40), "null": null, "n_surrogates": 99}
         result = run(Ridge(30.0), X, y, cv=cv, refit=False, **options)
         false += (result.table["p_max"] <= 0.05).any()
     assert false <= 7  # of 60 studies at .05

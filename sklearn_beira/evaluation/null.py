@@ -31,8 +31,8 @@ from .metrics import ALPHA, block_correlation, check_confidence_level
 from .study import make_study
 from .surrogates import NULLS, slow_trend
 
-# With so many recordings, swapping them can give a p of at most .05: 4! - 1 = 23 other orders.
-_ENOUGH_TO_SWAP = 4
+# With so many recordings, swaps give a fine p: 265 orders leave none in place; with five, only 44.
+_ENOUGH_TO_SWAP = 6
 # How much more r scatters in cross-validation than with fixed predictions, at most: see
 # metrics.region_scores.
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
@@ -121,7 +121,7 @@ def null_test(
         - "phase": the same BOLD with randomized phases, the same for all regions [2]_. Assumes
           stationary, Gaussian BOLD.
 
-        "auto" uses "swap" if ``other_bold`` or at least four recordings are given, else "phase".
+        "auto" uses "swap" if ``other_bold`` or at least six recordings are given, else "phase".
     n_surrogates : int
         Number of surrogates. If fewer different ones exist, all of them are used.
     refit : bool
@@ -381,6 +381,7 @@ def null_distributions(
             r, null_r = refit_draws(model, study, predictions[name], draws, runner)
         else:
             r, null_r = score_draws(study, predictions[name], draws)
+        null_r = null_r + draws.pull * (r - null_r.mean(axis=0))
         n_models = len(models) if over_models else 1
         test = _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models)
         scores = study.scores(predictions[name], study.tested_in_time)

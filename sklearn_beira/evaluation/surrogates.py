@@ -39,6 +39,8 @@ class Surrogates:
         Name of the null.
     keep_trend : bool
         Whether the slow trend stays in place.
+    pull : float
+        Share of the distance to the measured r by which the surrogates' r is too low on average.
     scatter : ndarray of shape (n_rois,) or float
         Variance of r of unrelated BOLD over that of surrogates from other recordings; NaN for
         other nulls.
@@ -51,6 +53,7 @@ class Surrogates:
     p_value: object = field(default=None)
     null: str = ""
     keep_trend: bool = True
+    pull: float = 0.0
     scatter: object = np.nan
 
     def __post_init__(self):
@@ -161,8 +164,11 @@ def null(question):
 def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     """Give each recording the BOLD of another one.
 
-    Every permutation of the recordings may be drawn, including those that leave one in place: with
-    all of them the test is exact for exchangeable recordings. Recordings are cut to the length of
+    Permutations of the recordings that leave none in place are drawn: a recording that kept its
+    BOLD would keep its coupling, and raise r under the null. Each surrogate lacks the pairs of the
+    measured order, so where these are high by chance, r of the surrogates is low on average: of a
+    statistic that is a sum over n recordings, the mean over all orders lies 1 / n of the way from
+    the mean over such orders to the measured one (``pull``). Recordings are cut to the length of
     the shortest.
 
     Parameters
@@ -189,15 +195,17 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
         return _from_others(y, runs, n_surrogates, rng, others, scale)
     length = min(map(len, runs))
     runs = np.array([run[:length] for run in runs])
-    n_distinct = math.factorial(len(runs)) - 1
+    places = np.arange(len(runs))
+    n_distinct = round(math.factorial(len(runs)) / math.e)  # derangements
     if n_distinct <= n_surrogates:
-        orders = list(itertools.permutations(range(len(runs))))[1:]
+        drawn = itertools.permutations(range(len(runs)))
     else:
-        orders = {}
-        while len(orders) < n_surrogates:
-            order = tuple(rng.permutation(len(runs)))
-            if order != tuple(range(len(runs))):
-                orders[order] = None
+        drawn = (tuple(rng.permutation(len(runs))) for _ in itertools.count())
+    orders = {}
+    while len(orders) < min(n_distinct, n_surrogates):
+        order = next(drawn)
+        if (order != places).all():
+            orders[order] = None
     orders = list(orders)
 
     def bold(k):
@@ -206,7 +214,7 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
             drawn = [_at_scale(d, y[run]) for d, run in zip(drawn, runs, strict=True)]
         return np.concatenate(drawn)
 
-    return Surrogates(runs.ravel(), len(orders), bold, n_distinct)
+    return Surrogates(runs.ravel(), len(orders), bold, n_distinct, pull=1 / len(runs))
 
 
 @null(

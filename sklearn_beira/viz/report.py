@@ -2,7 +2,7 @@
 
 import html
 import inspect
-from contextlib import contextmanager
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
-from .._utils.files import printable
+from .._utils.files import one_line, printable
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
@@ -132,7 +132,7 @@ def make_report(
         The report; ``report.save(path)`` writes one HTML file that needs no other files.
     """
     drawn = list(getattr(comparison, "predictions", ()))[:2] if drawn is None else list(drawn)
-    _check(comparison, X)
+    _check(comparison, X, drawn)
     report = mne.Report(title=title, verbose="error")
     report.add_custom_css(_STYLE)
     _add_summary(report, comparison, X, files)
@@ -142,23 +142,29 @@ def make_report(
         _add_model(report, model)
     _add_scores(report, comparison, protocol, ceiling)
     for region in comparison.bold:
-        with _figure(plot_predictions(comparison, region, models=drawn)) as fig:
-            report.add_figure(fig, title=str(region), section="Predictions")
+        draw = partial(plot_predictions, comparison, region, models=drawn)
+        _add_figure(report, draw, title=str(region), section="Predictions")
     if branches is not None:
         _add_branches(report, comparison, branches, n_branches)
     if extractor is not None:
         first = _first_model(comparison)
         label = f"Pearson's r of {first['model'].iloc[0]}"
-        with _figure(plot_rois(first["r"], extractor, label=label)) as fig:
-            report.add_figure(fig, title="r in the brain", section="Brain map", caption=_BRAIN)
+        draw = partial(plot_rois, first["r"], extractor, label=label)
+        _add_figure(report, draw, _BRAIN, title="r in the brain", section="Brain map")
     _add_software(report, comparison, code, command)
     return report
 
 
-def _check(comparison, X):
+def _check(comparison, X, drawn):
     pooled_rows(comparison)  # refuses what is not a Comparison
     bold = comparison.bold
     check_continuous(X)
+    unknown = [name for name in drawn if name not in comparison.predictions]
+    if unknown:
+        raise ValueError(
+            f"the comparison has no model {unknown[0]!r}; it has "
+            f"{', '.join(comparison.predictions)}."
+        )
     if len(X) != len(bold):
         raise ValueError(
             f"X has {len(X)} volumes, but the comparison has {len(bold)}; give the X that compare "
@@ -255,9 +261,9 @@ def _null_in_words(settings):
 def _add_data(report, X, data):
     section = "Data and alignment"
     report.add_html(_paragraphs(data) + _facts_html(X._facts()), title="Data", section=section)
-    with _figure(plot_alignment(X)) as fig:
-        caption = "Hatched: volumes here would lack the EEG that models use."
-        report.add_figure(fig, title="EEG and volumes", section=section, caption=caption)
+    caption = "Hatched: volumes here would lack the EEG that models use."
+    draw = partial(plot_alignment, X)
+    _add_figure(report, draw, caption, title="EEG and volumes", section=section)
 
 
 def _add_preprocessing(report, X, model):
@@ -276,14 +282,15 @@ def _add_preprocessing(report, X, model):
             f"folds only.</p>{_terms_html(terms, 'beira-steps')}"
         )
     report.add_html(body, title="Steps", section="Preprocessing")
-    ax = plot_spectrum(X, label="before")
-    for step in [step for step in steps if isinstance(step, EEGFilter)][:1]:
-        plot_spectrum(clone(step).fit_transform(X), label="filtered", ax=ax)
-    with _figure(ax) as fig:
-        caption = "Line: median over channels. Band: lowest to highest channel."
-        report.add_figure(
-            fig, title="Spectrum of the EEG", section="Preprocessing", caption=caption
-        )
+
+    def draw():
+        ax = plot_spectrum(X, label="before")
+        for step in [step for step in steps if isinstance(step, EEGFilter)][:1]:
+            plot_spectrum(clone(step).fit_transform(X), label="filtered", ax=ax)
+        return ax
+
+    caption = "Line: median over channels. Band: lowest to highest channel."
+    _add_figure(report, draw, caption, title="Spectrum of the EEG", section="Preprocessing")
 
 
 def _add_model(report, model):
@@ -304,8 +311,7 @@ def _add_model(report, model):
     title, caption = "Bands it uses", _SHARES
     if is_trained(last_step(chosen(model))):
         title, caption = "How it was trained", "Losses of the fit to all data."
-    with _figure(ax) as fig:
-        report.add_figure(fig, title=title, section="Model", caption=caption)
+    _add_figure(report, lambda: ax, caption, title=title, section="Model")
 
 
 def _add_scores(report, comparison, protocol, ceiling):
@@ -324,8 +330,8 @@ def _add_scores(report, comparison, protocol, ceiling):
     body += _details("What p means", _paragraphs(comparison.settings["question"]))
     body += _details("How models were compared", _paragraphs(protocol))
     report.add_html(body, title="Models compared", section="Scores")
-    with _figure(plot_comparison(comparison, ceiling=ceiling, n_columns=2)) as fig:
-        report.add_figure(fig, title="Models by region", section="Scores", caption=_FOREST)
+    draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
+    _add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
 
 
 def _doubts_html(first):
@@ -357,8 +363,8 @@ def _add_branches(report, comparison, branches, n_branches):
         if not (branches.importance[row] > 0).any():
             report.add_html("<p>No branch changes the prediction of this region.</p>", **placed)
             continue
-        with _figure(plot_branches(branches, row, n_branches=n_branches, title=heading)) as fig:
-            report.add_figure(fig, **placed)
+        draw = partial(plot_branches, branches, row, n_branches=n_branches, title=heading)
+        _add_figure(report, draw, **placed)
 
 
 def _heading(comparison, first, region):
@@ -392,14 +398,17 @@ def _add_software(report, comparison, code, command):
         report.add_code(system.getvalue(), title="System", language="shell", section=_REPEAT)
 
 
-@contextmanager
-def _figure(drawn):
-    """Give the figure of axes or the figure itself, and close it afterwards."""
-    fig = drawn.figure if hasattr(drawn, "spines") else drawn
+def _add_figure(report, draw, caption=None, **placed):
+    """Add the figure or axes that ``draw`` makes, or say why it cannot be drawn."""
     try:
-        yield fig
-    finally:
+        drawn = draw()
+        fig = drawn.figure if hasattr(drawn, "spines") else drawn
+        report.add_figure(fig, caption=caption, **placed)
         plt.close(fig)
+    except Exception as error:  # results are not lost with a figure
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        said = f"<p>This figure could not be drawn ({html.escape(reason)}).</p>"
+        report.add_html(said, **placed)
 
 
 def _facts_html(facts):
