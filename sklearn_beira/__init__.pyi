@@ -63,6 +63,7 @@ from .evaluation import (
     paper_protocol as paper_protocol,
     pearson_r as pearson_r,
     pearson_r_scorer as pearson_r_scorer,
+    predict_frame as predict_frame,
     r_interval as r_interval,
     r_p_value as r_p_value,
     region_scorers as region_scorers,

@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     LeaveOneGroupOut,
@@ -16,8 +17,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from small_networks import SIZES, make_beira
 
-from sklearn_beira import EEGFilter, Windower, align
-from sklearn_beira.baselines.makers import make_band_power_ridge
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, predict_frame
+from sklearn_beira.baselines.makers import make_band_power_ridge, make_spoc_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -128,3 +129,22 @@ def test_prediction_of_a_subset_needs_only_the_subset_in_many_to_one(study, mode
     y_pred = model.predict(X)
     atol = 1e-5 * y_pred.std()
     np.testing.assert_allclose(model.predict(X[rows]), y_pred[rows], rtol=1e-5, atol=atol)
+
+
+def test_predictions_can_be_a_table_with_regions_and_times(make_study):
+    study, timing = make_study(n_runs=2), {"trigger": "mri", "tmin": -8.0, "verbose": "error"}
+    X, y = align(study.raws, study.bolds, **timing)
+    alone = align(study.raws, **timing)
+    ridge = make_band_power_ridge(8.0)
+    steps = {"filter": EEGFilter(1, 40, sfreq=100), "window": Windower(8.0)}
+    beira = Pipeline([*steps.items(), ("beira", BEIRARegressor(verbose=False))])
+    for model, regions in ((ridge, y.columns), (beira, None), (make_spoc_ridge(8.0), None)):
+        fitted = clone(model).set_output(transform="pandas").fit(X, y)
+        found = predict_frame(fitted, alone, regions)
+        assert list(found) == list(y)
+        np.testing.assert_array_equal(found, clone(model).fit(X, y).predict(X))
+        np.testing.assert_array_equal(found.index.droplevel("time_s"), y.index)
+        np.testing.assert_array_equal(found.index.get_level_values("time_s"), X.times)
+    assert list(predict_frame(ridge.fit(X, y), alone)) == ["ROI 0", "ROI 1"]
+    table = np.asarray(X)[:, 0]
+    assert predict_frame(Ridge().fit(table, y), table).index.names == [None]

@@ -9,6 +9,8 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
@@ -19,10 +21,11 @@ from sklearn_beira import (
     ROIExtractor,
     Windower,
     align,
+    compare,
     make_paper_beira,
 )
 from sklearn_beira.datasets import make_eeg_fmri
-from sklearn_beira.evaluation import Comparison
+from sklearn_beira.evaluation import BlockedKFold, Comparison
 from sklearn_beira.evaluation.metrics import pearson_r, region_scores
 from sklearn_beira.features.hrf import hrf_at
 from sklearn_beira.inspection import read_branches
@@ -451,3 +454,21 @@ def test_figures_need_neither_torch_nor_nilearn_nor_the_report_of_mne():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_plots_take_what_compare_returned():
+    study = make_eeg_fmri(duration=90.0, n_channels=4, n_rois=2, return_img=True, random_state=0)
+    extractor = ROIExtractor(study.atlas_img, labels=study.labels, smoothing_fwhm=None)
+    bold = extractor.fit_transform(study.bold_imgs[0])
+    rng = np.random.default_rng(0)
+    X = bold.to_numpy() + [0.5, 3.0] * bold.std().to_numpy() * rng.standard_normal(bold.shape)
+    models = {"ridge": Ridge(), "mean": DummyRegressor()}
+    comparison = compare(models, X, bold, cv=BlockedKFold(3, gap=0), null=None, verbose=False)
+    assert plot_predictions(comparison).get_suptitle() == bold.columns[0]  # the best one
+    r = comparison.table.query("scope == 'pooled' and model == 'ridge'").set_index("region")["r"]
+    for one, other in zip(
+        plot_rois(comparison, extractor, background=None).axes,
+        plot_rois(r, extractor, background=None).axes,
+        strict=True,
+    ):
+        assert one.get_ylim() == other.get_ylim()

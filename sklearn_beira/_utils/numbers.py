@@ -126,6 +126,12 @@ def check_names(values, name: str) -> None:
         )
 
 
+def region_names(y) -> list[str] | None:
+    """Return the names of the regions of a DataFrame; None for other BOLD."""
+    columns = getattr(y, "columns", None)
+    return None if columns is None else [str(name) for name in columns]
+
+
 def standardize(values: np.ndarray) -> np.ndarray:
     """Scale each column to mean 0 and standard deviation 1; constant columns become zeros.
 

@@ -11,7 +11,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.numbers import check_bold, check_magnitude
+from .._utils.numbers import check_bold, check_magnitude, region_names
 
 #: Constraints of what :func:`inner_blocks` and :func:`check_alphas` are given.
 INNER_BLOCKS = {
@@ -104,6 +104,7 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
         """
         self._validate_params()
         if y is not None:  # which scikit-learn refuses
+            self.region_names_ = region_names(y)
             y = check_bold(y)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, ensure_min_samples=2)
         check_magnitude(X, "X")

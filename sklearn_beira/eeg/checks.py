@@ -12,7 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._utils.numbers import check_bold, check_kind
+from .._utils.numbers import check_bold, check_kind, region_names
 from .._utils.warn import warn_user
 from .windows import EEGWindows, are_epochs, check_epochs
 
@@ -120,7 +120,7 @@ def check_rows(X: ArrayLike | mne.BaseEpochs, y: ArrayLike | None) -> None:
                 f"rows of y are of other volumes than those of X (first: row {row} of y is volume "
                 f"{index[row][1]} of recording {index[row][0]}, that of X is volume "
                 f"{own[row][1]} of recording {own[row][0]}); take the same rows of both, in the "
-                f"same order."
+                f"same order (for a permutation test, use null_test)."
             )
         return
     left_out = (X.alignment["n_volumes"] - X.alignment["kept"]).sum()
@@ -155,6 +155,7 @@ def check_target(
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
+    estimator.region_names_ = region_names(y)
     y = check_bold(y, allow_nd=True, estimator=estimator)
     check_consistent_length(X, y)
     if y.ndim > 2:

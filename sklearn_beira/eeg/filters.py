@@ -65,6 +65,21 @@ class _EEGTransformer(TransformerMixin, EEGEstimator):
         """
         return channel_names(self, input_features)
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing, because EEG has three dimensions; so ``Pipeline.set_output`` works.
+
+        Parameters
+        ----------
+        transform : str or None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            The same.
+        """
+        return self
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]

@@ -14,6 +14,7 @@ from .metrics import (
 )
 from .null import NullTest, null_test
 from .paper_protocol import paper_protocol
+from .prediction import predict_frame
 from .splitters import BlockedKFold
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "paper_protocol",
     "pearson_r",
     "pearson_r_scorer",
+    "predict_frame",
     "r_interval",
     "r_p_value",
     "region_scorers",

@@ -51,6 +51,13 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
     ch_names_in_ : list of str or None
         Their names, where X has names.
 
+    Notes
+    -----
+    pyRiemann's estimators of matrices take ``(n_matrices, n_channels, n_channels)``: one band,
+    ``BandCovariance({"alpha": (8, 12)}).fit_transform(X)[:, 0]``. Those of signals, such as its
+    ``Covariances``, take ``np.asarray(X)``. In a Pipeline, put a ``FunctionTransformer`` with
+    either between.
+
     Examples
     --------
     >>> import numpy as np
@@ -70,6 +77,21 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
 
     def _fit_window(self, X):
         self.weights_ = self._weights(X)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing, because covariances are no table; so ``Pipeline.set_output`` works.
+
+        Parameters
+        ----------
+        transform : str or None
+            Ignored.
+
+        Returns
+        -------
+        self : BandCovariance
+            The same.
+        """
+        return self
 
     def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the covariances.

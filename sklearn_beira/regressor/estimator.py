@@ -204,8 +204,6 @@ class BEIRARegressor(EEGRegressor):
             check_training(training)
         X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
         architecture._check_windows(X)
-        columns = getattr(y, "columns", None)
-        self.region_names_ = None if columns is None else [str(c) for c in columns]
         y, self._target_is_1d = check_target(self, X, y)
         self._window, self._n_times = X._describe_window(), X.shape[2]
         if pretrained is not None:

@@ -6,6 +6,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from ..evaluation.comparison import Comparison
+from .scores import pooled_rows
+
 
 def plot_rois(
     values, extractor, *, label="Pearson's r", vmax=None, background="MNI152", fig=None
@@ -14,8 +17,9 @@ def plot_rois(
 
     Parameters
     ----------
-    values : array-like or Series, shape (n_rois,)
-        Values in the order of ``extractor.region_names_``, or a Series indexed by region.
+    values : Comparison, array-like or Series, shape (n_rois,)
+        Result of :func:`sklearn_beira.compare`, of which r of the first model is drawn; or values
+        in the order of ``extractor.region_names_``; or a Series indexed by region.
     extractor : ROIExtractor
         Fitted extractor with one region per value. Its ``inverse_transform`` maps them to voxels.
     label : str
@@ -37,6 +41,9 @@ def plot_rois(
     """
     from nilearn import plotting
 
+    if isinstance(values, Comparison):
+        pooled = pooled_rows(values)
+        values = pooled[pooled["model"] == pooled["model"].iloc[0]].set_index("region")["r"]
     values = _check_values(values, list(extractor.region_names_))
     regions = _to_image(np.ones(len(values)), extractor)
     if vmax is None:

@@ -13,15 +13,15 @@ from .scores import pooled_rows
 from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
 
-def plot_predictions(comparison, region, *, models=None, fig=None) -> Figure:
+def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figure:
     """Plot measured BOLD and out-of-fold predictions of one region, a panel per recording.
 
     Parameters
     ----------
     comparison : Comparison
         Result of :func:`sklearn_beira.compare`.
-    region : str
-        Name of the region.
+    region : str or None
+        Name of the region; None draws the one with the highest r of the first model.
     models : list of str or None
         Models to draw; None draws all.
     fig : matplotlib.figure.Figure or None
@@ -52,6 +52,9 @@ def plot_predictions(comparison, region, *, models=None, fig=None) -> Figure:
     'ROI 0'
     """
     scores = pooled_rows(comparison)
+    if region is None:
+        first = scores[scores["model"] == scores["model"].iloc[0]].set_index("region")
+        region = first["r"].idxmax()
     scores = scores[scores["region"] == region].set_index("model")
     models = list(comparison.predictions) if models is None else list(models)
     unknown = [name for name in models if name not in comparison.predictions]
