@@ -124,7 +124,7 @@ def paper_protocol(
     check_folds(models, study, p="parametric", needs_apart=True)
 
     tests = [_last_seconds(study, run, times[run], test_duration) for run in study.runs]
-    test = np.sort(np.concatenate(tests))
+    test = np.concatenate(tests)
     scaled = np.empty_like(study.y)
     for run in study.runs:
         scaled[run] = standardize(study.y[run])
@@ -204,7 +204,7 @@ def _interpolate(y, y_pred, runs, tests, times, sfreq):
 
 def _fit_with_test_in_sight(model, study, y, tests):
     """Fit a clone, with its open choices made on the test; return it and a clause per choice."""
-    X, test = study.X, np.sort(np.concatenate(tests))
+    X, test = study.X, np.concatenate(tests)
     train = np.setdiff1d(np.arange(len(y)), test)
     model, choices = clone(model), []
     while is_search(search := last_step(model)):
