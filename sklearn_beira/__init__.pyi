@@ -13,7 +13,12 @@ from . import (
     viz as viz,
 )
 from ._version import __version__ as __version__
-from .alignment import align as align, split_at_seams as split_at_seams
+from .alignment import (
+    align as align,
+    channel_nuisance as channel_nuisance,
+    loud_eeg as loud_eeg,
+    split_at_seams as split_at_seams,
+)
 from .baselines import (
     BandedRidgeCV as BandedRidgeCV,
     BlockedRidgeCV as BlockedRidgeCV,
@@ -28,6 +33,7 @@ from .baselines import (
     make_eeg_fingerprint as make_eeg_fingerprint,
     make_eegnet as make_eegnet,
     make_mean as make_mean,
+    make_nuisance_ridge as make_nuisance_ridge,
     make_pls as make_pls,
     make_sparse_group_lasso as make_sparse_group_lasso,
     make_spoc_ridge as make_spoc_ridge,
@@ -80,6 +86,7 @@ from .features import (
     BandPower as BandPower,
     BandTangentSpace as BandTangentSpace,
     HRFBandPower as HRFBandPower,
+    NuisanceLags as NuisanceLags,
     TimePolynomial as TimePolynomial,
     band_power as band_power,
     hrf_at as hrf_at,

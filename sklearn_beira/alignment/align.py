@@ -18,6 +18,7 @@ from ..bold.tables import Rows, read_rows
 from ..eeg.channels import locate, pick_eeg
 from ..eeg.recordings import content_digest, fill, recording_path, write_recording
 from ..eeg.windows import EEGWindows, check_window, overlaps
+from .nuisance import nuisance_of
 from .seams import annotation_onsets, find_seams
 from .triggers import check_times_of_rows, find_onsets, unused_markers, volumes_behind
 
@@ -44,6 +45,7 @@ def align(
     tmin: float = -30.0,
     tmax: float = 0.0,
     picks: str | Sequence[str] = "eeg",
+    nuisance: object = None,
     reject_by_annotation: bool = True,
     subjects: str | int | Sequence[str | int] | None = None,
     folder: str | PathLike | None = None,
@@ -81,6 +83,11 @@ def align(
         All EEG channels except those in ``raw.info["bads"]`` and those whose names say that they
         are something else (ECG, EOG, Trigger, ...), or names of channels. Channels without
         positions get those of the 10-05 system if it has all their names.
+    nuisance : table, path-like, list of str, list of these, or None
+        Signals that may change both EEG and BOLD, for :func:`compare`: a table with one row per
+        volume (such as motion parameters or the convolved task), its file (of fMRIPrep's confounds,
+        motion and its derivatives are used), or names of channels (:func:`channel_nuisance`). With
+        several recordings, a list with one entry for each, or names of channels for all.
     reject_by_annotation : bool
         Whether to drop volumes whose window overlaps an annotation that starts with "bad".
         ``X.overlaps_bad()`` finds such volumes if they are kept.
@@ -137,6 +144,7 @@ def align(
     if not tmin < tmax:
         raise ValueError(f"tmin={tmin} s must be less than tmax={tmax} s.")
     _check_timing(t_r, volume_times, trigger, missing, slice_time_ref)
+    nuisance = _nuisance_of_each(nuisance, several, n_raws)
     info = _common_info(raws, picks)
     rows = _check_bolds(bolds) if bold is not None else [Rows(None)] * n_raws
     timed = [
@@ -197,6 +205,11 @@ def align(
     X.alignment = alignment
     X.volumes = np.concatenate([one.numbers[keep] for one, keep in zip(timed, keeps, strict=True)])
     X._cut_by_align = True
+    if nuisance is not None:
+        of_raws = zip(nuisance, raws, timed, strict=True)
+        X = X.with_nuisance(
+            [nuisance_of(one, raw, at.times, k) for k, (one, raw, at) in enumerate(of_raws)]
+        )
     if bold is None:
         return X
     X._y_is_indexed = isinstance(rows[0].regions, pd.DataFrame)
@@ -246,6 +259,15 @@ def _listed(name, values, n_raws):
 
 # In s; no run is longer.
 _WEEK = 7 * 24 * 3600.0
+
+
+def _nuisance_of_each(nuisance, several, n_raws):
+    """Return the nuisance of each recording; names of channels are those of all."""
+    if nuisance is None:
+        return None
+    if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
+        return [nuisance] * n_raws
+    return _listed("nuisance", nuisance if several else [nuisance], n_raws)
 
 
 def _check_timing(t_r, volume_times, trigger, missing, slice_time_ref):

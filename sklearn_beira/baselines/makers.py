@@ -22,6 +22,7 @@ from ..eeg.filters import Windower
 from ..features.band_power import BandPower, Bands
 from ..features.covariance import BandTangentSpace
 from ..features.hrf import HRFBandPower
+from ..features.nuisance import NuisanceLags
 from ..features.time import TimePolynomial
 from .lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from .ridge import BlockedRidgeCV
@@ -80,6 +81,35 @@ def make_time_polynomial(degree: int = 3) -> Pipeline:
     ['time', 'regression']
     """
     return Pipeline([("time", TimePolynomial(degree)), ("regression", LinearRegression())])
+
+
+def make_nuisance_ridge() -> Pipeline:
+    """Make a ridge regression on nuisance signals, such as movement, which does not use EEG.
+
+    Returns
+    -------
+    model : Pipeline
+        ``nuisance``, ``scale`` and ``regression``. X must have nuisance signals
+        (:meth:`~sklearn_beira.EEGWindows.with_nuisance`).
+
+    Notes
+    -----
+    BOLD is predicted from the signals 0, 2, ... 14 s before the volume
+    (:class:`~sklearn_beira.features.NuisanceLags`).
+
+    Examples
+    --------
+    >>> from sklearn_beira.baselines import make_nuisance_ridge
+    >>> list(make_nuisance_ridge().named_steps)
+    ['nuisance', 'scale', 'regression']
+    """
+    return Pipeline(
+        [
+            ("nuisance", NuisanceLags()),
+            ("scale", StandardScaler()),
+            ("regression", BlockedRidgeCV(alphas=np.logspace(-2, 6, 17))),
+        ]
+    )
 
 
 def make_alpha_hrf(

@@ -9,6 +9,7 @@ from typing import Self
 import joblib
 import mne
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
@@ -72,6 +73,8 @@ class EEGWindows:
         Volumes that :func:`align` kept and dropped, one row per recording.
     volumes : ndarray of int, shape (n_volumes,), or None
         Number of each volume in the BOLD of its recording, where :func:`align` knows it.
+    nuisance : tuple of DataFrame or None
+        Nuisance signals of each recording (:meth:`with_nuisance`), indexed by time in s.
 
     Raises
     ------
@@ -234,7 +237,7 @@ class EEGWindows:
     ndim = 3
 
     has_times = True
-    alignment = volumes = _subjects = None
+    alignment = volumes = nuisance = _subjects = None
 
     # True until a window within the one that align kept is chosen.
     _cut_by_align = False
@@ -425,6 +428,54 @@ class EEGWindows:
         new._recordings = tuple(held(r) for r in recordings)
         new.tokens = tuple(tokens)
         new._set_window(self.tmin, self.tmax)
+        return new
+
+    def with_nuisance(self, nuisance: pd.DataFrame | Sequence[pd.DataFrame] | None) -> Self:
+        """Return the same samples with nuisance signals beside them, such as movement.
+
+        :func:`compare` asks what EEG predicts beyond these signals.
+
+        Parameters
+        ----------
+        nuisance : DataFrame, list of DataFrame or None
+            A table with one row per volume of X; or for each recording a table indexed by time in
+            s from its start, with any number of rows. None removes the signals.
+
+        Returns
+        -------
+        X : EEGWindows
+            The same samples.
+
+        Raises
+        ------
+        ValueError
+            If rows or recordings do not match, or the signals hold NaN or infinite values.
+        """
+        new = self._copy()
+        if nuisance is None:
+            new.nuisance = None
+            return new
+        if isinstance(nuisance, pd.DataFrame):
+            check_consistent_length(self, nuisance)
+            at = nuisance.set_axis(self.times)
+            recordings = range(self.groups.max() + 1)
+            nuisance = [at[self.groups == k].sort_index() for k in recordings]
+        tables = tuple(table.astype(float) for table in nuisance)
+        needed = set(np.unique(self.groups))
+        if not needed <= set(range(len(tables))):
+            raise ValueError(f"X has recordings {needed}, but there are {len(tables)} tables.")
+        for k, table in enumerate(tables):
+            clock = table.index.to_numpy(dtype=float)
+            if not (np.isfinite(table.to_numpy()).all() and np.isfinite(clock).all()):
+                raise ValueError(f"the nuisance signals of recording {k} hold NaN or infinity.")
+            if (np.diff(clock) <= 0).any() or (k in needed and not table.size):
+                raise ValueError(
+                    f"the nuisance signals of recording {k} need an index of rising times in s and "
+                    f"at least one column."
+                )
+            if list(table.columns) != list(tables[0].columns):
+                raise ValueError(f"recordings 0 and {k} have other nuisance signals.")
+        new.nuisance = tables
         return new
 
     def to_folder(self, folder: str | PathLike) -> Self:

@@ -2,8 +2,10 @@
 
 import html
 import json
+import warnings
 from dataclasses import dataclass, field
 
+import mne
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -14,7 +16,10 @@ from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
 from .._utils.store import load_arrays
 from .._utils.warn import noting, warn_user
+from ..baselines.makers import make_nuisance_ridge
 from ..eeg.filters import Windower
+from ..eeg.windows import EEGWindows
+from .beyond import NUISANCE, predict_beyond
 from .cross_validation import Runner, check_models, may_select, predict_all
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
@@ -79,6 +84,10 @@ class Comparison:
         Versions of the packages that the numbers depend on.
     warnings : list of str
         Warnings on data, folds and null.
+    beyond : Comparison or None
+        If there are nuisance signals: the same models, fitted to BOLD minus what the signals
+        predict of it in the training volumes, and scored on BOLD minus their out-of-fold
+        prediction.
 
     Examples
     --------
@@ -101,6 +110,7 @@ class Comparison:
     settings: dict
     versions: dict
     warnings: list = field(default_factory=list)
+    beyond: "Comparison | None" = None
 
     def __repr__(self):
         return "\n\n".join(filter(None, [self.summary().to_string(), self.settings["question"]]))
@@ -125,9 +135,9 @@ class Comparison:
         Returns
         -------
         text : DataFrame of str, a row per region and a last row "mean"
-            Columns: r of ``model``, its ``interval``, ``p`` and ``p_max``; r of every other model;
-            the ceiling. An asterisk marks a ``p_max`` of at most ``alpha``, "≤" the lowest p that
-            so many draws can give.
+            Columns: r of ``model``, its ``interval``, ``p`` and ``p_max``; with nuisance signals, r
+            ``beyond`` them and the ``verdict``; r of every other model; the ceiling. An asterisk
+            marks a ``p_max`` of at most ``alpha``, "≤" the lowest p that so many draws can give.
         """
         pooled = self.table[self.table["scope"] == "pooled"]
         regions, models = list(pooled["region"].unique()), list(pooled["model"].unique())
@@ -147,10 +157,49 @@ class Comparison:
         for name in ("p", "p_max"):
             if full[name].notna().all():
                 text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
+        if self.beyond is not None and model in self.beyond.predictions:
+            text["beyond"] = list(self.beyond.summary(model=model, alpha=alpha)[str(model)])
+            text["verdict"] = [*self.verdict(model=model, alpha=alpha), ""]
         text |= {str(name): column(name) for name in models if name != model}
         if ceiling is not None:
             text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
         return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
+
+    def verdict(self, *, model=None, alpha=0.05) -> pd.Series:
+        """Tell for each region whether EEG predicts BOLD beyond the nuisance signals.
+
+        Parameters
+        ----------
+        model : str or None
+            The model; None takes the first.
+        alpha : float
+            Level of ``p_max``.
+
+        Returns
+        -------
+        verdict : Series of str, indexed by region
+            "brain": found beyond the nuisance signals; "shared": found, but not beyond them; "not
+            found". A verdict is as good as the signals: what was not recorded is not ruled out.
+
+        Raises
+        ------
+        ValueError
+            If there are no nuisance signals, or no p.
+        """
+        if self.beyond is None or self.settings["null"] is None:
+            raise ValueError(
+                "a verdict needs nuisance signals and a null distribution; use compare(..., "
+                "nuisance=...) and leave null as it is."
+            )
+        model = next(iter(self.predictions)) if model is None else model
+        self.beyond._check_known(model)
+        found, beyond = (one._pooled(model)["p_max"] for one in (self, self.beyond))
+        words = np.where(beyond <= alpha, "brain", np.where(found <= alpha, "shared", "not found"))
+        return pd.Series(words, index=found.index, name="verdict")
+
+    def _pooled(self, model):
+        rows = (self.table["scope"] == "pooled") & (self.table["model"] == model)
+        return self.table[rows].set_index("region")
 
     def plot(self, **options):
         """Plot every model in every region, or r against the delay.
@@ -206,6 +255,7 @@ class Comparison:
             "regions": list(map(str, self.bold.columns)),
             "row_names": list(index.names),
             "columns": list(self.table),
+            "has_beyond": self.beyond is not None,
             **{name: getattr(self, name) for name in _FACTS},
         }
         with atomic_write(folder / "table.csv") as file:
@@ -214,6 +264,8 @@ class Comparison:
             np.savez(file, **{name: _without_objects(values) for name, values in arrays.items()})
         with atomic_write(folder / "comparison.json") as file:
             file.write(json.dumps(facts, indent=1).encode())
+        if self.beyond is not None:
+            self.beyond.to_folder(folder / "beyond")
 
     @classmethod
     def from_folder(cls, path) -> "Comparison":
@@ -265,7 +317,8 @@ class Comparison:
         }
         rest = {name: arrays[name] for name in _ARRAYS} | {name: facts[name] for name in _FACTS}
         rest["bold"] = pd.DataFrame(rest["bold"], **of_volumes)
-        return cls(table, predictions, **rest)
+        beyond = cls._read(folder / "beyond") if facts.get("has_beyond") else None
+        return cls(table, predictions, **rest, beyond=beyond)
 
     def _check_known(self, *names):
         known = list(self.table["model"].unique())
@@ -290,11 +343,23 @@ def _with_objects(values):
     return values.astype(object) if values.dtype.kind == "U" else values
 
 
+def _eeg_windows(X):
+    if isinstance(X, mne.BaseEpochs):
+        X = EEGWindows.from_array(X)
+    if not isinstance(X, EEGWindows):
+        raise TypeError(
+            f"nuisance needs EEGWindows, got {type(X).__name__}; use EEGWindows.from_array(X, "
+            f"times=...)."
+        )
+    return X
+
+
 def compare(
     models,
     X,
     y,
     *,
+    nuisance=None,
     cv=None,
     groups=None,
     subjects=None,
@@ -323,6 +388,10 @@ def compare(
         Samples of one or several recordings.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
+    nuisance : DataFrame, list of DataFrame or None
+        Signals that may change both EEG and BOLD, such as movement or heart rate, as in
+        :meth:`EEGWindows.with_nuisance`; None takes those of X, if it has any. They become the
+        model "nuisance", and ``comparison.beyond`` tells what EEG predicts beyond them.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.
     groups : array-like of shape (n_volumes,) or None
@@ -409,7 +478,53 @@ def compare(
     said = []
     with noting(said):
         check_models(models)
+        if nuisance is not None:
+            X = _eeg_windows(X).with_nuisance(nuisance)
         study = make_study(X, y, cv, groups, subjects)
+    options = {
+        "null": null,
+        "n_surrogates": n_surrogates,
+        "refit": refit,
+        "keep_trend": keep_trend,
+        "other_bold": other_bold,
+        "correct_over": correct_over,
+        "confidence_level": confidence_level,
+        "random_state": random_state,
+    }
+    runner = Runner(cache, n_jobs, verbose)
+    if getattr(study.X, "nuisance", None) is None:
+        return _compare(models, study, runner, said, **options)
+    shown = models if NUISANCE in models else {**models, NUISANCE: make_nuisance_ridge()}
+    comparison = _compare(shown, study, runner, said, **options)
+    models = {name: model for name, model in models.items() if name != NUISANCE}
+    left, *done = predict_beyond(models, study, runner)
+    if other_bold is not None:  # holds what nuisance signals explain
+        options |= {"null": "auto", "other_bold": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said of the comparison
+        options["refit"] = False
+        comparison.beyond = _compare(models, left, runner, [], done=done, **options)
+    return comparison
+
+
+def _compare(
+    models,
+    study,
+    runner,
+    said,
+    *,
+    null,
+    n_surrogates,
+    refit,
+    keep_trend,
+    other_bold,
+    correct_over,
+    confidence_level,
+    random_state,
+    done=None,
+):
+    """Compare models on checked samples; ``done`` holds predictions and facts, if they exist."""
+    with noting(said):
         draws, doubts = prepare(
             models,
             study,
@@ -426,8 +541,7 @@ def compare(
                 f"null='shift' leaves out the ends of recordings: p and p_max are of r on "
                 f"{len(draws.rows)} of {len(study.y)} volumes; null_test gives that r."
             )
-    runner = Runner(cache, n_jobs, verbose)
-    predictions, facts = predict_all(models, study, runner)
+    predictions, facts = predict_all(models, study, runner) if done is None else done
     tests = {}
     if draws is not None:
         with noting(said):

@@ -1,0 +1,189 @@
+"""Nuisance signals beside EEG and BOLD: tables, other channels, and loud EEG."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.ndimage import uniform_filter1d
+
+from .._utils.mne_log import quiet_mne
+from ..bold.confounds import MOTION
+from ..bold.tables import load_table
+from ..eeg.windows import EEGWindows
+
+__all__ = ["channel_nuisance", "loud_eeg"]
+
+# Of fMRIPrep's table: what moves, but no component of the BOLD of tissue.
+_FMRIPREP = (
+    *MOTION,
+    *(f"{name}_derivative1" for name in MOTION),
+    "framewise_displacement",
+    "std_dvars",
+)
+_RATE = 4.0  # values per second of signals from channels
+_BREATH = 6.0  # s, longer than one breath
+# Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
+_USUAL = 3.0
+
+
+def nuisance_of(
+    nuisance: ArrayLike | str | PathLike | Sequence[str], raw: mne.io.BaseRaw, times, k: int
+) -> pd.DataFrame:
+    """Read the nuisance signals of a recording.
+
+    Parameters
+    ----------
+    nuisance : DataFrame, array-like, path-like or list of str
+        Table with one row per volume, file with such a table, or channels of the recording.
+    raw : mne.io.Raw
+        The recording.
+    times : ndarray, shape (n_volumes,)
+        Onsets of all volumes, in s from the start of the recording; NaN if unknown.
+    k : int
+        Number of the recording.
+
+    Returns
+    -------
+    table : DataFrame
+        The signals, indexed by time in s from the start of the recording.
+    """
+    if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
+        return channel_nuisance(raw, nuisance)
+    if isinstance(nuisance, str | PathLike):
+        name, table = Path(nuisance).name, load_table(nuisance)
+        if name.startswith("rp_") and table.shape[1] == 6:  # written by SPM
+            table.columns = MOTION
+    else:
+        name, table = f"the nuisance of recording {k}", pd.DataFrame(nuisance)
+    if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
+        table = table[[column for column in _FMRIPREP if column in table]]
+    if len(table) != len(times):
+        raise ValueError(
+            f"{name} has {len(table)} rows, but recording {k} has {len(times)} volumes; give one "
+            f"row per volume, or channels of the recording by name."
+        )
+    table = table.astype(float).bfill(limit=1)  # derivatives have no first value
+    table = table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
+    return table.loc[:, table.nunique() > 1]
+
+
+def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
+    """Turn channels other than EEG into slow nuisance signals.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording.
+    picks : list of str
+        Channels. Of ECG, the heart rate is used, from R peaks found by
+        :func:`mne.preprocessing.find_ecg_events`; of respiration, the standard deviation within
+        6 s; of every other channel (EOG, EMG, wires), the logarithm of its power within 1 s. Types
+        are those of ``raw``.
+
+    Returns
+    -------
+    table : DataFrame
+        Four values per second, indexed by time in s from the start of the recording.
+
+    Raises
+    ------
+    ValueError
+        If a channel does not exist or is flat, or if an ECG has fewer than two R peaks.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from sklearn_beira.alignment import channel_nuisance
+    >>> info = mne.create_info(["HEOG"], 100.0, "eog")
+    >>> raw = mne.io.RawArray(np.random.default_rng(0).standard_normal((1, 6000)), info, verbose=0)
+    >>> channel_nuisance(raw, ["HEOG"]).shape
+    (240, 1)
+    """
+    unknown = [name for name in picks if name not in raw.ch_names]
+    if unknown or not len(picks):
+        raise ValueError(f"raw has no channel(s) {unknown}; it has {', '.join(raw.ch_names)}.")
+    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / _RATE)
+    table = pd.DataFrame(index=pd.Index(at, name="time"))
+    for name, kind in zip(picks, raw.get_channel_types(picks), strict=True):
+        if kind == "ecg":
+            table[f"heart rate of {name}"] = _heart_rate(raw, name, at)
+            continue
+        signal, sfreq = raw.get_data([name])[0], raw.info["sfreq"]
+        signal = signal - uniform_filter1d(signal, max(int(_BREATH * 5 * sfreq), 1))
+        length = _BREATH if kind == "resp" else 1.0
+        power = uniform_filter1d(signal**2, max(int(length * sfreq), 1), mode="nearest")
+        if not power.any():
+            raise ValueError(f"channel {name} is flat; leave it out.")
+        power = np.interp(at, np.arange(len(power)) / sfreq, np.maximum(power, 0.0))
+        least = power[power > 0].min()
+        kept = np.sqrt(power) if kind == "resp" else np.log(np.maximum(power, least))
+        table[f"{'respiration' if kind == 'resp' else 'power'} of {name}"] = kept
+    return table
+
+
+def _heart_rate(raw, name, at):
+    with quiet_mne():
+        events = mne.preprocessing.find_ecg_events(raw, ch_name=name, verbose="error")[0]
+    beats = (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
+    if len(beats) < 2:
+        raise ValueError(f"no heart beats were found in {name}; leave it out.")
+    intervals = np.diff(beats)
+    usual = np.median(intervals)
+    good = (intervals > 0.5 * usual) & (intervals < 1.5 * usual)  # a beat missed or found twice
+    rate = 60.0 / intervals[good]
+    rate = np.interp(at, (beats[1:] - intervals / 2)[good], rate)
+    return uniform_filter1d(rate, int(3 * _RATE), mode="nearest")
+
+
+def loud_eeg(X: EEGWindows) -> pd.DataFrame:
+    """Measure how much louder than usual the EEG is before each volume, a sign of movement.
+
+    The power of each second over all channels, in decibels and robust standard deviations, counts
+    where it exceeds three of them. In clean EEG the signal is 0 nearly everywhere, so rhythms that
+    wax and wane stay in the EEG. It is the nuisance signal where movement was not recorded.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Windows of continuous EEG.
+
+    Returns
+    -------
+    table : DataFrame, shape (n_volumes, 2)
+        Loudness below 4 Hz and above 20 Hz in the 2 s before each volume.
+
+    Raises
+    ------
+    ValueError
+        If X is an epoched array.
+
+    Examples
+    --------
+    >>> from sklearn_beira import align
+    >>> from sklearn_beira.alignment import loud_eeg
+    >>> from sklearn_beira.datasets import make_eeg_fmri
+    >>> study = make_eeg_fmri(duration=120.0, random_state=0)
+    >>> X, y = align(study.raws, study.bolds, trigger="mri", verbose="error")
+    >>> loud_eeg(X).shape == (len(X), 2)
+    True
+    """
+    if X.epoched:
+        raise ValueError("X is an epoched array; pass the EEGWindows that align returns.")
+    table = np.zeros((len(X), 2))
+    for k in np.unique(X.groups):
+        eeg, rows = X.recordings[k].astype(float), X.groups == k
+        slow = eeg - mne.filter.filter_data(eeg, X.sfreq, 4.0, None, verbose="error")
+        fast = mne.filter.filter_data(eeg, X.sfreq, min(20.0, 0.3 * X.sfreq), None, verbose="error")
+        for j, part in enumerate((slow, fast)):
+            power = uniform_filter1d((part**2).mean(axis=0), int(2 * X.sfreq), mode="nearest")
+            loudness = np.log(power + power[power > 0].min() if power.any() else power + 1.0)
+            center = np.median(loudness)
+            spread = 1.4826 * np.median(np.abs(loudness - center)) or 1.0
+            loudness = np.maximum((loudness - center) / spread - _USUAL, 0.0)
+            at = np.clip(((X.times[rows] - 1.0) * X.sfreq).astype(int), 0, len(loudness) - 1)
+            table[rows, j] = loudness[at]
+    return pd.DataFrame(table, columns=["loud, slow", "loud, fast"])
