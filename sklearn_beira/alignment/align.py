@@ -266,7 +266,9 @@ def _nuisance_of_each(nuisance, several, n_raws):
     if nuisance is None:
         return None
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
-        return [nuisance] * n_raws
+        if not all(Path(one).is_file() for one in nuisance):
+            return [nuisance] * n_raws
+        several = True
     return _listed("nuisance", nuisance if several else [nuisance], n_raws)
 
 

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from .._utils.files import reading, unreadable
 from .._utils.warn import warn_user
+from ..alignment import loud_eeg
 from ..alignment.align import align, dropped_in_words
 from ..bold.roi import ROIExtractor
 from ..bold.tables import clock_unit, load_table, read_rows
@@ -17,6 +18,7 @@ from .options import ATLAS
 from .script import TMIN, arguments, call, literal
 
 MINUTES = 10  # of the simulated recording
+_MANY = 0.01  # of the volumes
 _IMAGES = (".nii", ".img", ".hdr", ".nii.gz", ".img.gz", ".hdr.gz")
 
 
@@ -78,6 +80,8 @@ def _load(args, tmin):
     missing = [None if end == "none" else end for end in args.missing]
     missing = missing[0] if len(set(missing)) == 1 else missing or None
     given = {"t_r": args.t_r, "trigger": trigger, "missing": missing}
+    if args.nuisance != ["none"]:
+        given["nuisance"] = args.nuisance or None
     given = {name: value for name, value in given.items() if value is not None}
     onsets = "--t-r, and the first volume starts with the EEG"
     times, placed = None, []
@@ -103,14 +107,26 @@ def _load(args, tmin):
     )
     if bolds[0].left_out:
         text += f" Not used as regions: {', '.join(map(str, bolds[0].left_out))}."
+    loud = pd.DataFrame() if args.nuisance else loud_eeg(X)
+    share = (loud > 0).any(axis=1).mean()
+    if share >= _MANY:
+        X = X.with_nuisance(loud)
+        text += (
+            f" The EEG is much louder than usual before {share:.0%} of the volumes, as in "
+            f"movement; this loudness is the nuisance signal (see --nuisance)."
+        )
     code = [line for k, raw in enumerate(raws) for line in _code_of_eeg(args, k, raw)]
     code += [line for bold in bolds for line in bold.code]
     names = [_listed(_named(what, args, k) for k in range(n)) for what in ("raw", "bold")]
     code.append(f"X, y = {call('align', [*names, *placed, *arguments(given), TMIN, 'tmax=0.0'])}")
+    imports = []
+    if share >= _MANY:
+        code.append("X = X.with_nuisance(alignment.loud_eeg(X))")
+        imports.append("from sklearn_beira import alignment")
     return Bunch(
         X=X, y=y, text=text, title=", ".join(Path(path).name for path in args.eeg),
         files=[*args.eeg, *args.bold], extractor=bolds[0].extractor, ceiling=None, code=code,
-        imports=sorted({"import mne", *(line for bold in bolds for line in bold.imports)}),
+        imports=sorted({"import mne", *imports, *(line for bold in bolds for line in bold.imports)}),
     )  # fmt: skip
 
 

@@ -35,6 +35,12 @@ _OWN = {
     "--montage": ("NAME", "electrode positions, for example easycap-M1, for EEG without positions"),
     "--atlas": ("ATLAS", f"NIfTI only: name of an atlas or label image (default: {ATLAS})"),
     "--labels": ("FILE", "NIfTI only: table (csv, tsv) of regions with columns index and name"),
+    "--nuisance": (
+        "X",
+        "tables with one row per volume (motion, heart rate, task), one per run, or names of "
+        "channels (ECG, EOG); the report tells what EEG predicts beyond them. Without it, moments "
+        "of loud EEG are used; none turns it off",
+    ),
     "--confounds": ("FILE", "NIfTI only: fMRIPrep confounds table or SPM rp_*.txt, per run"),
 }
 _KINDS = {
@@ -44,6 +50,7 @@ _KINDS = {
     "--missing": {"choices": ["start", "end", "none"], "nargs": "+", "default": []},
     "--exclude": {"nargs": "+", "default": []},
     "--confounds": {"nargs": "+", "default": []},
+    "--nuisance": {"nargs": "+", "default": []},
 }
 # Parameters of Python in messages, and what the command has in their place.
 _FLAGS = (

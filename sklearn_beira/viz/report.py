@@ -32,7 +32,9 @@ _READING = (
     "r is Pearson's r of out-of-fold predictions, centered within test blocks. The confidence "
     "interval, p and p_max (p corrected for multiple comparisons) are those of the first model. "
     "An asterisk marks p_max of at most .05, ≤ the smallest p that is possible with this number of "
-    "surrogates. The last row is the mean over regions."
+    "surrogates. The last row is the mean over regions. With nuisance signals, beyond is r on "
+    "BOLD without what these signals predict; the verdict is brain (found beyond them), shared "
+    "(found, but not beyond them) or not found."
 )
 _FOREST = (
     "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
@@ -192,6 +194,7 @@ def _add_summary(report, comparison, X, files):
     facts = {
         **_source(X, files),
         **{what: _ranked(values) for what, values in regions.items() if len(values)},
+        **_verdicts(comparison),
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
@@ -205,6 +208,18 @@ def _add_summary(report, comparison, X, files):
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
     body = f'<div class="beira-box"><h4>{html.escape(heading)}</h4>{_facts_html(facts)}</div>'
     report.add_html(body, title="Summary", section=None)
+
+
+def _verdicts(comparison):
+    """Whether the first model predicts regions beyond nuisance signals."""
+    if comparison.beyond is None or comparison.settings["null"] is None:
+        return {}
+    verdict = comparison.verdict()
+    r = _first_model(comparison.beyond)["r"]
+    kinds = {"brain": "Beyond nuisance signals", "shared": "Not beyond nuisance signals"}
+    return {
+        text: _ranked(r[verdict == kind]) for kind, text in kinds.items() if (verdict == kind).any()
+    }
 
 
 def _source(X, files):
@@ -319,7 +334,7 @@ def _add_scores(report, comparison, protocol, ceiling):
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
     body = _paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
-    of_first = scores.columns.isin(["interval", "p", "p_max"])
+    of_first = scores.columns.isin(["interval", "p", "p_max", "beyond", "verdict"])
     if scores.shape[1] <= _MAX_COLUMNS:
         body += _scores_html(scores)
     else:

@@ -87,12 +87,15 @@ def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
     return clean(ax)
 
 
+_BEYOND = {"color": COLORS[1], "marker": "D", "ms": 4, "ls": ""}
+
+
 def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=None) -> Figure:
     """Plot r, its confidence interval and its null, with a panel per region.
 
     Points are r, filled where ``p_max`` is at most ``alpha``. Lines are confidence intervals, gray
-    bars the central range of r under the null. A panel has one row per model (or delay), in the
-    order of the comparison.
+    bars the central range of r under the null. Diamonds are r beyond nuisance signals. A panel has
+    one row per model (or delay), in the order of the comparison.
 
     Parameters
     ----------
@@ -128,6 +131,7 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
         table = table.assign(model=[f"{delay:zg} s" for delay in table["delay"]])
     regions, models = list(table["region"].unique()), list(table["model"].unique())
     _check_ceiling(ceiling, regions)
+    beyond = None if comparison.beyond is None else pooled_rows(comparison.beyond)
     fig, axes, is_lowest = panels(
         len(regions),
         n_columns,
@@ -138,6 +142,10 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
         # The first model on top.
         here = table[table["region"] == region].set_index("model").loc[models[::-1]]
         _draw_forest(ax, here, alpha, None if ceiling is None else ceiling[i])
+        if beyond is not None:
+            r = beyond[beyond["region"] == region].set_index("model")["r"]
+            at = [row for row, model in enumerate(here.index) if model in r]
+            ax.plot(r[here.index[at]], np.array(at) - 0.25, **_BEYOND)
         ax.set_title(region, fontsize="medium")
         if is_lowest[i]:
             ax.set_xlabel("Pearson's r")
@@ -148,6 +156,8 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     if tested:
         handles.append(Line2D([], [], **point, mfc="white", label=f"p_max > {alpha:g}"))
         handles.append(Patch(color=NULL, label="range of the null"))
+    if beyond is not None:
+        handles.append(Line2D([], [], **_BEYOND, label="r beyond nuisance"))
     if ceiling is not None:
         handles.append(Line2D([], [], color=CEILING, lw=1.2, ls=":", label="ceiling"))
     legend_below(fig, handles, width=7)

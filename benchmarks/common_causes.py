@@ -1,0 +1,173 @@
+"""Does a common cause of EEG and BOLD pass for coupling?
+
+Ten-minute studies of ``make_eeg_fmri`` (30 channels, four regions) in which something else changes
+EEG and explains a quarter of the variance of BOLD:
+
+heart      heart rate: pulse artifacts as large as the EEG, whose size follows the rate
+movement   bursts of broadband noise in the EEG, and a response of BOLD to the same moments
+task       blocks of 20 s: eye movements, and a hemodynamic response to the blocks
+vigilance  slow waxing and waning of the EEG, and of BOLD
+none       noise that changes neither, which must not cost anything
+
+"uncoupled" regions follow no source of the EEG; "coupled" ones do (noise ceiling .6). Read from
+``compare`` with lagged ridge and phase-randomized BOLD:
+
+found      share of regions with p <= .05, whatever the cause
+beyond     share with p <= .05 beyond the nuisance signals
+brain, shared   share of verdicts (p_max <= .05 over the four regions)
+
+with the cause itself as nuisance signal and, for movement, with ``loud_eeg`` (row "loud EEG").
+Nothing measured here supports a claim about brains.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--causes NAME ...]
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy.signal import butter, lfilter, sosfiltfilt
+from sklearn.pipeline import make_pipeline
+
+from sklearn_beira import (
+    BlockedKFold,
+    EEGFilter,
+    align,
+    compare,
+    hrf_at,
+    loud_eeg,
+    make_band_power_ridge,
+    make_eeg_fmri,
+)
+
+MINUTES, N_ROIS, STEP, SHARE = 10, 4, 0.1, 0.25
+WINDOW = 20.0
+SECONDS = np.arange(0, 30, STEP)
+
+
+def main(n_studies, causes):
+    rows = []
+    for cause in causes:
+        for coupled in (False, True):
+            for seed in range(n_studies):
+                rows += measure(cause, coupled, seed)
+            table = pd.DataFrame(rows).groupby(["cause", "world", "nuisance"], sort=False).mean()
+    print(f"{n_studies} studies x {N_ROIS} regions: mean r, and shares of regions")
+    print(table.to_string(float_format="{:.2f}".format))
+
+
+def measure(cause, coupled, seed):
+    """A row for each kind of nuisance signals."""
+    study, nuisance = simulate(cause, coupled, seed)
+    table = pd.DataFrame({cause: nuisance})
+    X, y = align(
+        study.raws, study.bolds, trigger="mri", tmin=-WINDOW, nuisance=[table], verbose="error"
+    )
+    model = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(WINDOW))
+    given = {"cause": X}
+    if cause == "movement":
+        given["loud EEG"] = X.with_nuisance(loud_eeg(X))
+    for name, samples in given.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = compare(
+                {"ridge": model}, samples, y, cv=BlockedKFold(5), n_surrogates=400, verbose=False
+            )
+        pooled, beyond = (
+            one.table.query("scope == 'pooled' and model == 'ridge'")
+            for one in (found, found.beyond)
+        )
+        verdict = found.verdict().to_numpy()
+        yield {
+            "cause": cause, "world": "coupled" if coupled else "uncoupled", "nuisance": name,
+            "r": pooled["r"].mean(), "found": (pooled["p"] <= 0.05).mean(),
+            "r beyond": beyond["r"].mean(), "beyond": (beyond["p"] <= 0.05).mean(),
+            "brain": np.mean(verdict == "brain"), "shared": np.mean(verdict == "shared"),
+        }  # fmt: skip
+
+
+def simulate(cause, coupled, seed):
+    """A study with a common cause, and the cause at its volumes."""
+    rng = np.random.default_rng(10_000 + seed)
+    uncoupled = np.zeros((N_ROIS, N_ROIS + 4))
+    study = make_eeg_fmri(
+        duration=60 * MINUTES, n_rois=N_ROIS, lead_in=WINDOW + 1, random_state=seed,
+        weights=None if coupled else uncoupled, noise_ceiling=0.6 if coupled else 0.8,
+    )  # fmt: skip
+    raw, (volumes,) = study.raws[0], study.volume_times
+    clock = np.arange(0, raw.n_times / raw.info["sfreq"] + STEP, STEP)
+    if cause == "none":
+        return study, rng.standard_normal(len(volumes))
+    signal, response, artifact = CAUSES[cause](raw, clock, rng)
+    raw._data += artifact
+    driven = np.convolve(signal - signal.mean(), response)[: len(clock)]
+    driven = np.interp(volumes, clock, driven)
+    driven = (driven - driven.mean()) / driven.std()
+    (bold,) = study.bolds
+    for region in bold:
+        rest = bold[region] / bold[region].std()
+        bold[region] = np.sqrt(1 - SHARE) * rest + rng.choice([-1, 1]) * np.sqrt(SHARE) * driven
+    return study, np.interp(volumes, clock, signal)
+
+
+def heart(raw, clock, rng):
+    rate = 1.1 + 0.12 * slow(clock, 40, rng)  # beats per second
+    size = np.exp(0.15 * slow(clock, 60, rng) + 3 * (rate - 1.1))
+    phase = np.cumsum(rate) * STEP
+    beats = np.interp(np.arange(1, int(phase[-1])), phase, clock)
+    samples = (beats * raw.info["sfreq"]).astype(int)
+    impulses = np.zeros(raw.n_times)
+    inside = samples < raw.n_times
+    impulses[samples[inside]] = np.interp(beats[inside], clock, size)
+    t = np.arange(0, 0.5, 1 / raw.info["sfreq"])
+    pulse = lfilter(np.sin(8 * np.pi * t) * np.exp(-(((t - 0.25) / 0.1) ** 2)), 1, impulses)
+    topography = rng.standard_normal(len(raw.ch_names))
+    response = np.exp(-SECONDS / 5) - 0.36 * np.exp(-(((SECONDS - 12) / 3) ** 2))
+    return rate, response, 1.4 * raw._data.std() * np.outer(topography, pulse / pulse.std())
+
+
+def movement(raw, clock, rng):
+    moved = np.zeros(len(clock))
+    for start in rng.choice(len(clock), int(clock[-1] / 25), replace=False):
+        moved[start : start + int(rng.uniform(5, 15))] += rng.exponential(1)
+    noise = rng.standard_normal(raw._data.shape) * rng.uniform(0.3, 1, (len(raw.ch_names), 1))
+    response = np.where(SECONDS < 0.5, 0, np.exp(-SECONDS / 1.5))
+    return moved, response, 3 * raw._data.std() * over_samples(raw, clock, moved) * noise
+
+
+def task(raw, clock, rng):
+    blocks = (clock // 20 % 2).astype(float)
+    moves = np.zeros(len(clock))
+    moves[rng.choice(len(clock), int(clock[-1] / 2))] = 1
+    moves = over_samples(raw, clock, moves * (1 + 4 * blocks))
+    eyes = np.convolve(moves, np.hanning(int(0.3 * raw.info["sfreq"])))[: raw.n_times]
+    topography = np.exp(-np.arange(len(raw.ch_names)) / 4)
+    return blocks, hrf_at(SECONDS), 2.4 * raw._data.std() * np.outer(topography, eyes / eyes.std())
+
+
+def vigilance(raw, clock, rng):
+    level = slow(clock, 200, rng)
+    return level, hrf_at(SECONDS), raw._data * (np.exp(0.25 * over_samples(raw, clock, level)) - 1)
+
+
+def slow(clock, period, rng):
+    """Gaussian noise of unit variance, slower than a period in s."""
+    low_pass = butter(2, 2 * STEP / period, output="sos")
+    x = sosfiltfilt(low_pass, rng.standard_normal(len(clock) + 4000))[2000:-2000]
+    return (x - x.mean()) / x.std()
+
+
+def over_samples(raw, clock, values):
+    return np.interp(raw.times, clock, values)
+
+
+CAUSES = {"heart": heart, "movement": movement, "task": task, "vigilance": vigilance}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--studies", type=int, default=40)
+    parser.add_argument("--causes", nargs="+", default=[*CAUSES, "none"])
+    args = parser.parse_args()
+    main(args.studies, args.causes)
