@@ -119,14 +119,14 @@ def _load(args, tmin):
     code += [line for bold in bolds for line in bold.code]
     names = [_listed(_named(what, args, k) for k in range(n)) for what in ("raw", "bold")]
     code.append(f"X, y = {call('align', [*names, *placed, *arguments(given), TMIN, 'tmax=0.0'])}")
-    imports = []
+    imports = ["import mne"]
     if share >= _MANY:
         code.append("X = X.with_nuisance(alignment.loud_eeg(X))")
         imports.append("from sklearn_beira import alignment")
     return Bunch(
         X=X, y=y, text=text, title=", ".join(Path(path).name for path in args.eeg),
         files=[*args.eeg, *args.bold], extractor=bolds[0].extractor, ceiling=None, code=code,
-        imports=sorted({"import mne", *imports, *(line for bold in bolds for line in bold.imports)}),
+        imports=sorted({*imports, *(line for bold in bolds for line in bold.imports)}),
     )  # fmt: skip
 
 

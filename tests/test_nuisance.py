@@ -1,0 +1,190 @@
+"""Nuisance signals, and what EEG predicts beyond them."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from sklearn_beira import (
+    BlockedKFold,
+    Comparison,
+    EEGFilter,
+    EEGWindows,
+    NuisanceLags,
+    align,
+    channel_nuisance,
+    compare,
+    loud_eeg,
+    make_band_power_ridge,
+    make_nuisance_ridge,
+    plot_comparison,
+)
+
+MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
+QUIET = {"cv": BlockedKFold(4), "n_surrogates": 199, "verbose": False}
+
+
+@pytest.fixture(scope="module")
+def moved(make_study):
+    """The first region follows a source; bursts of noise in the EEG change the second."""
+    study = make_study(
+        duration=500.0, n_channels=12, lead_in=17.0, weights=[[1, 0, 0], [0, 0, 0]], n_sources=3,
+        sfreq=100.0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    raw = study.raws[0].copy()
+    bursts = np.zeros(raw.n_times)
+    for start in rng.choice(raw.n_times - 200, 25, replace=False):
+        bursts[start : start + 100] += rng.exponential()
+    raw._data += 4 * raw._data.std() * bursts * rng.standard_normal(raw._data.shape)
+    times = study.volume_times[0]
+    at = np.interp(times, raw.times + 1.0, np.convolve(bursts, np.ones(300) / 300)[: raw.n_times])
+    bold = study.bolds[0].copy()
+    bold.iloc[:, 1] = bold.iloc[:, 1] / bold.iloc[:, 1].std() + 1.5 * at / at.std()
+    motion = pd.DataFrame({"motion": at})
+    X, y = align(
+        [raw], [bold], trigger="mri", tmin=-16.0, nuisance=[motion], verbose="error"
+    )  # fmt: skip
+    return X, y, motion, raw, bold
+
+
+@pytest.fixture(scope="module")
+def comparison(moved):
+    return compare({"ridge": MODEL}, *moved[:2], **QUIET)
+
+
+def test_a_coupling_is_told_from_a_common_cause(comparison):
+    assert list(comparison.verdict()) == ["brain", "shared"]
+    assert list(comparison.predictions) == ["ridge", "nuisance"]
+    summary = comparison.summary()
+    assert list(summary["verdict"]) == ["brain", "shared", ""]
+    beyond = comparison.beyond.table.query("scope == 'pooled'").set_index("region")["r"]
+    assert [f"{r:z.2f}" for r in beyond] == [text[:-1] for text in summary["beyond"][:-1]]
+
+
+def test_loud_eeg_stands_in_for_movement_that_was_not_recorded(moved):
+    X, y, motion = moved[:3]
+    loud = loud_eeg(X)
+    assert np.corrcoef(loud.sum(axis=1), motion["motion"][-len(X) :])[0, 1] > 0.4
+    found = compare({"ridge": MODEL}, X, y, nuisance=loud, **QUIET)
+    assert list(found.verdict()) == ["brain", "shared"]
+
+
+def test_noise_as_nuisance_changes_nothing(moved):
+    X, y = moved[:2]
+    noise = pd.DataFrame(np.random.default_rng(1).standard_normal((len(X), 2)))
+    found = compare({"ridge": MODEL}, X, y[["Left Caudate"]], nuisance=noise, null=None, **{
+        key: value for key, value in QUIET.items() if key != "n_surrogates"
+    })  # fmt: skip
+    plain, beyond = (
+        one.table.query("scope == 'pooled'")["r"].iloc[0] for one in (found, found.beyond)
+    )
+    assert beyond == pytest.approx(plain, abs=0.03)
+    with pytest.raises(ValueError, match="a verdict needs nuisance signals and a null"):
+        found.verdict()
+
+
+def test_r_beyond_is_that_of_bold_without_the_nuisance(moved, comparison):
+    X, y = moved[:2]
+    measured, predicted = np.full(y.shape, np.nan), np.full(y.shape, np.nan)
+    for train, test in QUIET["cv"].split(X):
+        nuisance = make_nuisance_ridge().fit(X[train], y.iloc[train])
+        measured[test] = y.iloc[test] - nuisance.predict(X[test])
+        left = y.iloc[train] - nuisance.predict(X[train])
+        predicted[test] = MODEL.fit(X[train], left.to_numpy()).predict(X[test])
+    np.testing.assert_allclose(comparison.beyond.bold, measured)
+    np.testing.assert_allclose(comparison.beyond.predictions["ridge"], predicted, rtol=1e-6)
+
+
+def test_what_was_found_beyond_is_kept_in_a_folder(comparison, tmp_path):
+    comparison.to_folder(tmp_path)
+    again = Comparison.from_folder(tmp_path)
+    pd.testing.assert_frame_equal(again.beyond.table, comparison.beyond.table)
+    assert list(again.verdict()) == ["brain", "shared"]
+
+
+def test_the_figure_has_a_diamond_beyond_each_model(comparison):
+    fig = plot_comparison(comparison)
+    beyond = comparison.beyond.table.query("scope == 'pooled'")["r"]
+    for ax, r in zip(fig.axes, beyond, strict=False):
+        (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
+        np.testing.assert_allclose(diamonds.get_xdata(), r)
+
+
+def test_signals_stay_with_their_volumes():
+    eeg = np.random.default_rng(0).standard_normal((6, 2, 50))
+    times, groups = [0.0, 2, 4, 0, 2, 4], [0, 0, 0, 1, 1, 1]
+    X = EEGWindows.from_array(eeg, 100.0, times=times, groups=groups)
+    X = X.with_nuisance(pd.DataFrame({"a": [1.0, 2, 3, 30, 20, 10]}))
+    found = NuisanceLags(lags=(0.0, 2.0)).fit_transform(X)
+    one = np.sqrt(1.5)
+    np.testing.assert_allclose(found[:, 0], [-one, 0, one, one, 0, -one])
+    np.testing.assert_allclose(found[:, 1], [-one, -one, 0, one, one, 0])
+    # The volume before a row counts, also where a fold leaves it out.
+    np.testing.assert_allclose(NuisanceLags(lags=(2.0,)).fit_transform(X[[2, 4]])[:, 0], [0, one])
+    assert X[[1]].with_nuisance(None).nuisance is None
+
+
+def test_tables_of_packages_and_channels_are_read(moved, tmp_path, make_study):
+    *_, raw, bold = moved
+    n = len(bold)
+    rng = np.random.default_rng(0)
+    np.savetxt(tmp_path / "rp_run1.txt", rng.standard_normal((n, 6)))
+    options = {"trigger": "mri", "tmin": -16.0, "verbose": "error"}
+    X, _ = align(raw, bold, nuisance=str(tmp_path / "rp_run1.txt"), **options)
+    assert list(X.nuisance[0].columns)[:2] == ["trans_x", "trans_y"]
+    names = [f"{part}_{axis}" for part in ("trans", "rot") for axis in "xyz"]
+    columns = [*names, *(f"{name}_derivative1" for name in names), "framewise_displacement"]
+    columns += [*(f"a_comp_cor_{k:02}" for k in range(10)), "global_signal"]
+    table = pd.DataFrame(rng.standard_normal((n, len(columns))), columns=columns)
+    table.loc[0, "framewise_displacement"] = np.nan
+    table.to_csv(tmp_path / "confounds.tsv", sep="\t", index=False, na_rep="n/a")
+    X, _ = align([raw], [bold], nuisance=[str(tmp_path / "confounds.tsv")], **options)
+    assert list(X.nuisance[0].columns) == columns[:13]
+    with pytest.raises(ValueError, match=rf"has {n - 1} rows, but recording 0 has {n} volumes"):
+        align(raw, bold, nuisance=table[1:], **options)
+    with pytest.raises(ValueError, match=r"no channel\(s\) \['ECG'\]"):
+        align(raw, bold, nuisance=["ECG"], **options)
+
+
+def test_heart_rate_and_breathing_come_from_channels():
+    sfreq, seconds = 200.0, 240
+    t = np.arange(int(sfreq * seconds)) / sfreq
+    rate = 66 + 8 * np.sin(2 * np.pi * t / 60)  # beats per minute
+    beats = np.searchsorted(
+        np.cumsum(rate / 60) / sfreq, np.arange(1, int(rate.mean() / 60 * seconds))
+    )
+    ecg = np.zeros(len(t))
+    ecg[beats[beats < len(t)]] = 1e-3
+    ecg = np.convolve(ecg, np.hanning(12), mode="same")
+    depth = 1 + 0.5 * np.sin(2 * np.pi * t / 80)
+    info = mne.create_info(["ECG", "Resp"], sfreq, ["ecg", "resp"])
+    raw = mne.io.RawArray([ecg, depth * np.sin(2 * np.pi * t / 4)], info, verbose="error")
+    table = channel_nuisance(raw, ["ECG", "Resp"])
+    inside = slice(40, -40)
+    expected = np.interp(table.index, t, rate)
+    error = table["heart rate of ECG"].to_numpy() - expected
+    assert np.abs(error[inside]).max() < 2
+    r = np.corrcoef(table["respiration of Resp"][inside], np.interp(table.index, t, depth)[inside])
+    assert r[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("nuisance", "message"),
+    [
+        (pd.DataFrame({"a": [1.0, np.nan, 1, 2]}), "hold NaN or infinity"),
+        ([pd.DataFrame({"a": [1.0, 2]}, index=[2.0, 2.0])], "rising times"),
+        ([pd.DataFrame({"a": []}, index=[])], "at least one column"),
+        ([], "there are 0 tables"),
+    ],
+)
+def test_signals_that_cannot_be_used_are_refused(nuisance, message):
+    eeg = np.random.default_rng(0).standard_normal((4, 2, 50))
+    X = EEGWindows.from_array(eeg, 100.0, times=[0.0, 2, 4, 6])
+    with pytest.raises(ValueError, match=message):
+        X.with_nuisance(nuisance)
+    with pytest.raises(ValueError, match="X has no nuisance signals"):
+        NuisanceLags().fit(X)
+    with pytest.raises(TypeError, match="nuisance needs EEGWindows, got ndarray"):
+        compare(MODEL, eeg, np.zeros(4), nuisance=nuisance)
