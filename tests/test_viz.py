@@ -84,7 +84,7 @@ def make_comparison(rows, column="model"):
          "null_low": -0.2, "null_high": 0.2, "p_max": p, "scope": "pooled"}
         for model, region, r, p in rows
     )  # fmt: skip
-    return Bunch(table=table)
+    return Bunch(table=table, beyond=None)
 
 
 def texts(legend):

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
 from .._utils.mne_log import quiet_mne
-from ..bold.confounds import MOTION
-from ..bold.tables import load_table
+from ..bold.tables import MOTION, load_table
 from ..eeg.windows import EEGWindows
 
 __all__ = ["channel_nuisance", "loud_eeg"]
@@ -27,7 +26,7 @@ _FMRIPREP = (
 _RATE = 4.0  # values per second of signals from channels
 _BREATH = 6.0  # s, longer than one breath
 # Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
-_USUAL = 3.0
+_USUAL = 5.0
 
 
 def nuisance_of(
@@ -143,7 +142,7 @@ def loud_eeg(X: EEGWindows) -> pd.DataFrame:
     """Measure how much louder than usual the EEG is before each volume, a sign of movement.
 
     The power of each second over all channels, in decibels and robust standard deviations, counts
-    where it exceeds three of them. In clean EEG the signal is 0 nearly everywhere, so rhythms that
+    where it exceeds five of them. In clean EEG the signal is 0 nearly everywhere, so rhythms that
     wax and wane stay in the EEG. It is the nuisance signal where movement was not recorded.
 
     Parameters

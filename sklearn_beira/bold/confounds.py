@@ -9,9 +9,7 @@ import pandas as pd
 from nilearn.masking import compute_epi_mask
 
 from .images import mask_on_grid
-from .tables import load_table
-
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+from .tables import MOTION, load_table
 
 
 def read_confounds(confounds, columns, global_signal, n_volumes):

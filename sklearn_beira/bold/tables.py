@@ -14,6 +14,9 @@ import pandas as pd
 
 from .._utils.files import existing_file, reading, unreadable
 
+# Motion parameters of a volume, as fMRIPrep names them.
+MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+
 # Names of columns that hold the time of each volume, their units in s, and units that count.
 _TIME = re.compile(r"(times?|onsets?)(?:[\s_./(\[]+([a-zµ]+)\s*[\])]?)?")
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from ..bold.tables import load_table
+from ..bold.tables import MOTION, load_table
 from ..eeg.channels import MONTAGE
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
@@ -19,7 +19,6 @@ FILES = {
     "motion": "{subject}/CWL_Data/mri/epi_motionparams/rp_a{subject}_eoec_in-scan_hpump-{pump}.txt",
 }
 TRIGGER = "mri"
-MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 SOURCE = (
     "the CWL EEG/fMRI data set (van der Meer et al. 2016), linked from the GitHub repository "
     "jnvandermeer/CWL_Data"
