@@ -5,6 +5,7 @@ import sys
 import time
 
 from .options import in_flags, parse
+from .study_options import parse_study
 
 __all__ = ["main"]
 
@@ -20,24 +21,29 @@ def main(argv: list[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0, 2 if the input cannot be used, 130 after Ctrl-C.
+        0, 1 if a part of a study failed, 2 if the input cannot be used, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parse(argv)
+    of_study = argv[:1] == ["study"]
+    args = parse_study(argv[1:]) if of_study else parse(argv)
     args.command = shlex.join(["python", "-m", "sklearn_beira", *argv])
     # A terminal that cannot write "≤" shows a question mark instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
         sys.stdout.reconfigure(errors="replace")
-    from .job import run  # only now: --help and wrong options are answered at once
-
+    # Only now: --help and wrong options are answered at once.
+    if of_study:
+        from .study import run
+    else:
+        from .job import run
     started = time.monotonic()
     try:
-        run(args)
+        status = run(args)
     except KeyboardInterrupt:
-        print("stopped: no report was written", file=sys.stderr)
+        said = "--resume goes on" if of_study else "no report was written"
+        print(f"stopped: {said}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {in_flags(error)}", file=sys.stderr)
         return 2
     print(f"Done in {time.monotonic() - started:.0f} s.")
-    return 0
+    return status

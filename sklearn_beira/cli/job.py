@@ -35,19 +35,24 @@ _BASELINES = (
 )
 
 
-def run(args) -> None:
+def run(args) -> int:
     """Load the data, compare the models, print the table and write the report.
 
     Parameters
     ----------
     args : argparse.Namespace
         Parsed options.
+
+    Returns
+    -------
+    status : int
+        0.
     """
     output = Path(args.output)
     _check_output(output)
     window = (PAPER_WINDOW, PAPER_DELAY) if args.paper else (HISTORY, 0.0)
     notes = []
-    with _collect(notes):
+    with collect(notes):
         data = get_data(args, tmin=-sum(window))
     X, y = data.X, data.y
     # Names of files may hold bytes that are no text.
@@ -59,7 +64,7 @@ def run(args) -> None:
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
     show_progress = sys.stderr.isatty()  # a progress bar leaves fragments in a log
     models = make_models(args, eeg_filter, window, show_progress)
-    with _collect(notes):
+    with collect(notes):
         comparison = compare(models, X, y, cv=cv, random_state=args.seed, verbose=show_progress)
     scores = comparison.summary(ceiling=data.ceiling).rename_axis(None)
     print(f"{scores.to_string()}\n")
@@ -79,6 +84,7 @@ def run(args) -> None:
     with atomic_write(output) as file:  # the old report stays until the new one is complete
         report.save(file.name, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
+    return 0
 
 
 def make_models(args, eeg_filter, window, verbose) -> dict:
@@ -88,7 +94,7 @@ def make_models(args, eeg_filter, window, verbose) -> dict:
     ----------
     args : argparse.Namespace
         Parsed options.
-    eeg_filter : EEGFilter
+    eeg_filter : EEGFilter or "passthrough"
         Filter of all models.
     window : tuple of float
         Duration and delay of BEIRA's windows in s.
@@ -147,8 +153,14 @@ def _say(*paragraphs):
 
 
 @contextmanager
-def _collect(notes):
-    """Collect warnings, each sentence once, for the terminal and the report."""
+def collect(notes):
+    """Collect warnings, each sentence once, for the terminal and the report.
+
+    Parameters
+    ----------
+    notes : list of str
+        Gets the warnings.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -23,6 +23,7 @@ from ..alignment import align
 from ..alignment.counts import is_candidate
 from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
+from ..eeg import EEGFilter
 from ..eeg.channels import pick_eeg
 from ..eeg.windows import EEGWindows
 
@@ -311,6 +312,11 @@ class Study:
         return [run for run in self._runs if run.verdict == "ok"]
 
     @property
+    def refused(self) -> dict[str, str]:
+        """Reasons of the runs whose verdict is "refused", by their names."""
+        return {run.name: run.problem for run in self._runs if run.verdict == "refused"}
+
+    @property
     def raws(self) -> list[mne.io.BaseRaw]:
         """EEG of the usable runs; signals stay on disk."""
         return [run.read_eeg() for run in self.usable]
@@ -401,18 +407,41 @@ class Study:
         self._bolds |= dict(self._do(tasks, "regions", n_jobs, verbose))
         return self
 
-    def align(
+    def align(self, **options) -> tuple[EEGWindows, pd.DataFrame]:
+        """Combine EEG and regions of all usable runs into X and y.
+
+        Parameters
+        ----------
+        **options
+            As in :meth:`align_runs`.
+
+        Returns
+        -------
+        X : EEGWindows
+            EEG, with ``X.subjects``; ``X.alignment`` tells subject, session, task and run of each
+            recording, and the volumes that were dropped.
+        y : DataFrame of shape (n_kept, n_rois)
+            BOLD, indexed by recording and volume.
+
+        Raises
+        ------
+        ValueError
+            If no run can be used, or if runs differ in sampling rate.
+        """
+        return join_runs(self.align_runs(**options))
+
+    def align_runs(
         self,
         *,
         tmin: float = -30.0,
         tmax: float = 0.0,
-        eeg_filter=None,
+        eeg_filter: EEGFilter | None = None,
         picks: Sequence[str] | None = None,
         folder: str | PathLike | None = None,
         n_jobs: int | None = None,
         verbose: bool = True,
-    ) -> tuple[EEGWindows, pd.DataFrame]:
-        """Combine EEG and regions of all usable runs into X and y.
+    ) -> list[tuple[EEGWindows, pd.DataFrame]]:
+        """Combine EEG and regions of each usable run.
 
         A run that fails is left out, with a warning: the table tells why.
 
@@ -433,16 +462,8 @@ class Study:
 
         Returns
         -------
-        X : EEGWindows
-            EEG, with ``X.subjects``; ``X.alignment`` tells subject, session, task and run of each
-            recording, and the volumes that were dropped.
-        y : DataFrame of shape (n_kept, n_rois)
-            BOLD, indexed by recording and volume.
-
-        Raises
-        ------
-        ValueError
-            If no run can be used.
+        parts : list of tuple of (EEGWindows, DataFrame)
+            X and y of each run.
         """
         runs, bolds = self.usable, self.bolds
         if picks is None and runs:
@@ -458,8 +479,9 @@ class Study:
         ]
         parts = [part for _, part in self._do(tasks, "EEG", n_jobs, verbose)]
         if not parts:
-            raise ValueError(f"no run can be used; first reason: {self._first_reason()}")
-        return _join(parts)
+            reason = next(iter(self.refused.values()), "there is none with EEG and BOLD")
+            raise ValueError(f"no run can be used; first reason: {reason}.")
+        return parts
 
     def _do(self, tasks, what, n_jobs, verbose):
         """Do a task per usable run; yield names and results, and write down what failed."""
@@ -479,10 +501,6 @@ class Study:
                 f"the table tells why."
             )
 
-    def _first_reason(self):
-        reasons = [run.row()["reason"] for run in self._runs if run.verdict != "ok"]
-        return reasons[0] if reasons else "there is no run."
-
 
 def _attempt(task, *args, **options):
     """Do a task, and return its result and "", or None and what went wrong."""
@@ -492,8 +510,19 @@ def _attempt(task, *args, **options):
         return None, one_line(error) or type(error).__name__
 
 
-def _join(parts):
-    """Join X and y of several runs."""
+def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
+    """Join X and y of several runs.
+
+    Parameters
+    ----------
+    parts : list of tuple of (EEGWindows, DataFrame)
+        What :meth:`Study.align_runs` returned, or some of it.
+
+    Returns
+    -------
+    X, y : EEGWindows and DataFrame
+        As :meth:`Study.align` returns them.
+    """
     Xs, ys = zip(*parts, strict=True)
     rates = {X.sfreq for X in Xs}
     if len(rates) > 1:
@@ -501,10 +530,9 @@ def _join(parts):
             f"runs are sampled at {', '.join(f'{r:g}' for r in sorted(rates))} Hz; give "
             f"eeg_filter=EEGFilter(..., sfreq=...), or select runs of one rate."
         )
-    lengths = [len(X) for X in Xs]
     X = EEGWindows(
         [X._recordings[0] for X in Xs],
-        np.repeat(np.arange(len(Xs)), lengths),
+        np.repeat(np.arange(len(Xs)), [len(X) for X in Xs]),
         np.concatenate([X.times for X in Xs]),
         Xs[0].info,
         tmin=Xs[0].tmin,

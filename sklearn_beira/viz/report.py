@@ -113,7 +113,7 @@ def make_report(
     n_branches : int
         Number of branches shown per region.
     drawn : list of str or None
-        Models whose predictions are drawn over time; None draws the first two.
+        Models whose predictions are drawn over time; None draws the first two, [] none.
     extractor : ROIExtractor or None
         Fitted extractor of the regions; r of the first model is then shown on the brain.
     ceiling : array-like of shape (n_rois,) or None
@@ -143,7 +143,7 @@ def make_report(
         _add_preprocessing(report, X, chosen(model))
         _add_model(report, model)
     _add_scores(report, comparison, protocol, ceiling)
-    for region in comparison.bold:
+    for region in comparison.bold if drawn else ():
         draw = partial(plot_predictions, comparison, region, models=drawn)
         _add_figure(report, draw, title=str(region), section="Predictions")
     if branches is not None:

@@ -1,0 +1,147 @@
+"""The command for studies: a BIDS folder in, reports of participants and of the group out."""
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils import Bunch
+
+from sklearn_beira.cli import main
+from sklearn_beira.datasets import make_eeg_fmri
+
+mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three people whose BOLD follows their EEG, one whose image is damaged, one without EEG."""
+    root = tmp_path_factory.mktemp("study")
+    weights = [[0.9, 0.0, 0.0], [0.0, 0.0, 0.0]]  # the first region is coupled, the other is not
+    study = make_eeg_fmri(
+        4, duration=200.0, t_r=2.0, sfreq=100.0, n_channels=8, n_rois=2, weights=weights,
+        bands=[(8, 12), (15, 20), (4, 7)], return_img=True, random_state=0,
+    )  # fmt: skip
+    data = root / "data"
+    for k, (raw, image) in enumerate(zip(study.raws, study.bold_imgs, strict=True), 1):
+        path = mne_bids.BIDSPath(f"0{k}", task="rest", root=data, datatype="eeg")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mne_bids.write_raw_bids(
+                raw, path, allow_preload=True, format="BrainVision", verbose="error"
+            )
+        func = data / f"sub-0{k}/func"
+        func.mkdir()
+        if k == 4:
+            voxels = np.asarray(image.dataobj).copy()
+            voxels[..., 5] = np.nan
+            image = nib.Nifti1Image(voxels, image.affine, image.header)
+        nib.save(image, func / f"sub-0{k}_task-rest_bold.nii.gz")
+        (func / f"sub-0{k}_task-rest_bold.json").write_text(json.dumps({"RepetitionTime": 2.0}))
+    (data / "sub-05/func").mkdir(parents=True)
+    nib.save(study.bold_imgs[0], data / "sub-05/func/sub-05_task-rest_bold.nii.gz")
+    nib.save(study.atlas_img, root / "atlas.nii.gz")
+    names = {"index": [1, 2], "name": ["coupled", "other"]}
+    pd.DataFrame(names).to_csv(root / "labels.csv", index=False)
+    return root
+
+
+def run(folder, *options):
+    """Run the command in this process, and keep what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    given = ["study", str(folder / "data"), "--bold", "raw", "--task", "rest", *options]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(given)
+    return Bunch(status=status, out=out.getvalue(), err=err.getvalue())
+
+
+def atlas_of(folder):
+    return ["--atlas", str(folder / "atlas.nii.gz"), "--labels", str(folder / "labels.csv")]
+
+
+def test_help_answers_at_once():
+    code = "import sys; from sklearn_beira.cli import main; main(['study', '--help'])"
+    code = f"try:\n {code}\nexcept SystemExit: print('mne' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "BIDS folder" in done.stdout
+    assert done.stdout.endswith("False False\n")
+
+
+def test_dry_run_prints_the_table_and_writes_nothing(folder):
+    before = sorted(folder.rglob("*"))
+    done = run(folder, "--dry-run")
+    assert done.status == 0
+    assert "no EEG of the same subject" in done.out
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "{}", "--participants", "09"], "has neither EEG"),
+        (["--out", "{}/data"], "is not empty; give --resume"),
+        (["--out", "{}", "--participants", "05"], "no run can be used"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(folder, options, said):
+    done = run(folder, *(option.format(folder) for option in options))
+    assert done.status == 2
+    assert said in done.err
+
+
+@pytest.fixture(scope="module")
+def study(folder):
+    out = folder / "out"
+    done = run(folder, *atlas_of(folder), "--out", str(out), "--folds", "3")
+    return Bunch(**done, folder=out)
+
+
+@pytest.mark.slow
+def test_bad_run_does_not_end_the_others_and_exit_code_and_log_tell(study):
+    assert study.status == 1
+    log = (study.folder / "study.log").read_text(encoding="utf-8")
+    assert "participant 03 (3 of 3) is done" in log
+    assert "failed: " not in log
+    assert "sub-04_task-rest is refused: The BOLD image has" in log
+    runs = pd.read_csv(study.folder / "study.tsv", sep="\t", dtype=str).set_index("subject")
+    assert runs["verdict"].to_dict() == {
+        "01": "ok", "02": "ok", "03": "ok", "04": "refused", "05": "no EEG",
+    }  # fmt: skip
+    assert "NaN or infinite values" in runs.loc["04", "reason"]
+
+
+@pytest.mark.slow
+def test_the_coupled_region_is_found_within_and_across_participants(study):
+    scores = pd.read_csv(study.folder / "group/scores.tsv", sep="\t", na_values="n/a")
+    group = scores.query("participant == 'group' and model == 'ridge'")
+    r = group.pivot(index="region", columns="evaluation", values="r")
+    assert (r.loc["coupled"] > 0.4).all()
+    assert (r.loc["other"].abs() < 0.3).all()
+    assert scores["participant"].nunique() == 4
+
+
+@pytest.mark.slow
+def test_reports_show_participants_and_runs(study):
+    page = (study.folder / "group_report.html").read_text(encoding="utf-8")
+    assert len(page) < 10e6
+    assert "left-out participants" in page
+    assert "5 runs: 3 ok, 1 refused, 1 no EEG" in page
+    assert (study.folder / "sub-02/report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_resuming_gives_the_same_numbers_without_fitting_again(folder, study):
+    before = (study.folder / "group/scores.tsv").read_text()
+    fits = {path: path.stat().st_mtime_ns for path in (study.folder / "work").rglob("*.npz")}
+    assert len(fits) >= 3 * 5 * 3
+    options = [*atlas_of(folder), "--out", str(study.folder), "--folds", "3", "--resume"]
+    assert run(folder, *options, "--level", "group").status == 1
+    assert (study.folder / "group/scores.tsv").read_text() == before
+    after = {path: path.stat().st_mtime_ns for path in (study.folder / "work").rglob("*.npz")}
+    assert after == fits
