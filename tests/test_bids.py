@@ -232,3 +232,33 @@ def test_workers_and_files_give_the_same(root, tmp_path):
     (X, y), (X_2, y_2) = made
     np.testing.assert_array_equal(np.asarray(X), np.asarray(X_2))
     pd.testing.assert_frame_equal(y, y_2)
+
+
+def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold"
+    rng = np.random.default_rng(0)
+    bold = rng.standard_normal((N_VOLUMES, 2))
+    motion = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    confounds = pd.DataFrame(rng.standard_normal((N_VOLUMES, 6)), columns=motion)
+    for suffix in ("_derivative1", "_power2", "_derivative1_power2"):
+        for name in motion:
+            confounds[name + suffix] = rng.standard_normal(N_VOLUMES)
+    bold += confounds[["trans_x"]].to_numpy()
+    bold[:2] += 500  # before the steady state
+    for k in (0, 1):
+        confounds[f"non_steady_state_outlier0{k}"] = (np.arange(N_VOLUMES) == k).astype(int)
+    write_image(func / f"{stem}.nii.gz", bold)
+    facts = {"RepetitionTime": T_R, "SliceTimingCorrected": True, "StartTime": 0.9}
+    (func / f"{stem}.json").write_text(json.dumps(facts))
+    table = func / "sub-01_task-rest_desc-confounds_timeseries.tsv"
+    confounds.to_csv(table, sep="\t", index=False)
+    table.with_suffix(".json").write_text("{}")
+    study = load_bids(tmp_path, confounds=("motion",))
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    X, y = study.align(tmin=-4.0, verbose=False)
+    assert X.volumes[0] == 2
+    np.testing.assert_allclose(X.times, ONSETS[X.volumes] + 0.9)
+    assert np.abs(np.corrcoef(y.iloc[:, 0], confounds["trans_x"][X.volumes])[0, 1]) < 1e-6
+    assert y.to_numpy().std() < 3

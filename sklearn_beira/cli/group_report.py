@@ -111,7 +111,9 @@ def plot_participants(scores, model="BEIRA"):
     scores = scores[scores["model"] == model]
     regions, ways = list(scores["region"].unique()), list(scores["evaluation"].unique())
     size = (9.0, 1.0 + 0.35 * len(regions))
-    fig, axes = plt.subplots(1, len(ways), figsize=size, sharey=True, layout="constrained")
+    fig, axes = plt.subplots(
+        1, len(ways), figsize=size, sharex=True, sharey=True, layout="constrained"
+    )
     axes = np.atleast_1d(axes)
     for ax, way, color in zip(axes, ways, COLORS, strict=False):
         rows = scores[scores["evaluation"] == way]
@@ -136,4 +138,4 @@ def _with_interval(row):
 
 
 def _scores_html(table):
-    return f'<div class="beira-scores">{table.to_html(border=0)}</div>'
+    return f'<div><div class="beira-scores">{table.to_html(border=0)}</div></div>'
