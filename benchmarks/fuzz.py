@@ -1,6 +1,7 @@
-"""Fuzz what reads files of strangers: `load_model`, and all that reads text or JSON.
+"""Fuzz what reads files of strangers: `load_model`, all that reads text or JSON, and the command.
 
     python benchmarks/fuzz.py                  1,000,000 inputs
+    python benchmarks/fuzz.py --only broken_file --inputs 300     files given to the command
     python benchmarks/fuzz.py --engine own --seed 1 --inputs 20000
 
 Every input is a valid sample with edits. The engine `atheris` (`pip install atheris`) chooses the
@@ -14,6 +15,8 @@ import copy
 import io
 import json
 import random
+import resource
+import shutil
 import signal
 import struct
 import sys
@@ -139,6 +142,7 @@ class Readers:
         ("motion_table", 5),
         ("triggers", 2),
         ("command_line", 2),
+        ("broken_file", 0),  # reading recordings is slow: by --only
     )
 
     def __init__(self, folder):
@@ -151,7 +155,7 @@ class Readers:
         from sklearn_beira.alignment import triggers
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
-        from sklearn_beira.cli import data as _job_data, options as command_line
+        from sklearn_beira.cli import data as _job_data, main as command, options as command_line
         from sklearn_beira.datasets import cwl
         from sklearn_beira.exceptions import ModelFileError
         from sklearn_beira.persistence import file as _file
@@ -159,7 +163,7 @@ class Readers:
         from sklearn_beira.regressor import checkpoint as _checkpoint
 
         self.path = folder / "file"
-        self.main, self.job_data = command_line, _job_data
+        self.main, self.job_data, self.command = command_line, _job_data, command
         self.alignment, self.atlas = triggers, _atlas
         self.confounds, self.store, self.cwl, self.file = _confounds, _store, cwl, _file
         self.load_model, self.documented = load_model, ModelFileError
@@ -188,6 +192,7 @@ class Readers:
             np.zeros((1, 1000)), mne.create_info(["E1"], 100.0, "eeg"), verbose="error"
         )
         self.annotations = mne.Annotations
+        self.folder, self.files = folder, write_recording(folder / "whole")
 
     def _split(self, sample):
         """Header, data, text and arrays of a model's file."""
@@ -340,6 +345,111 @@ class Readers:
                 return False
         return True
 
+    def broken_file(self, choose):
+        """Give the command a file with edits: it ends with a report, or with one sentence."""
+        name = choose.choice(sorted(self.files))
+        whole = self.files[name]
+        # Most of a file are numbers, any of which are valid: half of the edits are near its start.
+        head = len(whole) if choose.randrange(2) else min(len(whole), 600)
+        folder = self.folder / "broken"
+        shutil.copytree(self.folder / "whole", folder, dirs_exist_ok=True)
+        (folder / name).write_bytes(edit_bytes(whole[:head], choose) + whole[head:])
+        eeg, bold, more = USES[name]
+        words = [
+            str(folder / word) if word in self.files else word
+            for word in ("--eeg", eeg, "--bold", bold, *more)
+        ]
+        # So many folds end the job once all files are read, before a model is fitted.
+        words += ["--t-r", "2", "--folds", "500", "--output", str(folder / "r.html")]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = self.command(words)
+        lines = err.getvalue().splitlines()
+        if status != 2 or len(lines) != 1 or not lines[0].startswith("error: "):
+            raise AssertionError(f"{name}: {lines}")
+        return "too few for 500 blocks" in lines[0]
+
+
+def write_recording(folder):
+    """Write one recording in every format, and return the content of the files by name."""
+    import mne
+    import nibabel as nib
+    import pandas as pd
+    from scipy.io import savemat
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    names, eeg = ["Fz", "Cz", "Oz"], 1e-5 * rng.standard_normal((3, 6000))
+    raw = mne.io.RawArray(eeg, mne.create_info(names, 100.0, "eeg"), verbose="error")
+    raw.save(folder / "e_raw.fif", verbose="error")
+    (folder / "e.eeg").write_bytes((1e6 * eeg.T).astype("<f4").tobytes())
+    (folder / "e.vhdr").write_text(
+        "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nDataFile=e.eeg\n"
+        "MarkerFile=e.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\nNumberOfChannels=3\n"
+        "SamplingInterval=10000\n[Binary Infos]\nBinaryFormat=IEEE_FLOAT_32\n[Channel Infos]\n"
+        + "".join(f"Ch{i}={name},,1,µV\n" for i, name in enumerate(names, start=1)),
+        encoding="utf-8",
+    )
+    (folder / "e.vmrk").write_text(
+        "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nDataFile=e.eeg\n"
+        "[Marker Infos]\nMk1=New Segment,,1,1,0,20200101100000000000\nMk2=Response,R128,1,1,0\n"
+    )
+    for kind, width in (("EDF", 2), ("BDF", 3)):
+        (folder / f"e.{kind.lower()}").write_bytes(edf_bytes(1e6 * eeg, names, kind, width))
+    channels = np.zeros(3, [("labels", "O")])
+    channels["labels"] = names
+    empty = {
+        name: [] for name in ("icawinv", "icasphere", "icaweights", "icaact", "event", "epoch")
+    }
+    facts = {"setname": "e", "nbchan": 3.0, "trials": 1.0, "pnts": 6000.0, "srate": 100.0}
+    facts |= {"xmin": 0.0, "xmax": 59.99, "data": (1e6 * eeg).astype("f4"), "chanlocs": channels}
+    savemat(folder / "e.set", {"EEG": {**facts, **empty, "etc": []}}, appendmat=False)
+    bold = pd.DataFrame(100 + rng.standard_normal((30, 2)), columns=["Left", "Right"])
+    bold.to_csv(folder / "b.csv", index=False)
+    bold.to_csv(folder / "b.tsv", sep="\t")
+    bold.to_csv(folder / "b.txt.gz", sep=";", decimal=",", index=False)
+    np.save(folder / "b.npy", bold)
+    labels = np.ones((4, 4, 4), "int16")
+    labels[2:] = 2
+    data = 100 + rng.standard_normal((4, 4, 4, 30)).astype("f4")
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), folder / "atlas.nii")
+    for name in ("b.nii", "b.nii.gz"):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), folder / name)
+    nib.save(nib.Nifti1Pair(data, np.eye(4)), folder / "pair.img")
+    (folder / "labels.csv").write_text("index,name\n1,left\n2,right\n")
+    np.savetxt(folder / "rp.txt", rng.standard_normal((30, 6)))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def edf_bytes(eeg, names, kind, width):
+    """Write EDF or BDF with records of 1 s; eeg in µV at 100 Hz."""
+
+    def fields(*values, size=8):
+        return b"".join(str(value).encode()[:size].ljust(size) for value in values)
+
+    n, most = len(names), 2 ** (8 * width - 1) - 1
+    head = fields(0) if kind == "EDF" else b"\xffBIOSEMI"
+    head += b" " * 160 + b"01.01.2010.00.00" + fields(256 * (n + 1)) + b" " * 44
+    head += fields(eeg.shape[1] // 100, 1) + fields(n, size=4) + fields(*names, size=16)
+    head += b" " * 80 * n + fields(*["uV"] * n) + fields(*[-3276] * n) + fields(*[3276] * n)
+    head += fields(*[-most] * n) + fields(*[most] * n) + b" " * 80 * n + fields(*[100] * n)
+    digits = np.rint(eeg * most / 3276).astype("<i4").reshape(n, -1, 100).swapaxes(0, 1)
+    digits = digits.reshape(-1, 1).view("u1")[:, :width]
+    return head + b" " * 32 * n + digits.tobytes()
+
+
+_IMAGE = ("--atlas", "atlas.nii", "--labels", "labels.csv", "--confounds", "rp.txt")
+# EEG, BOLD and further options of the command that read a file.
+USES = {
+    "e_raw.fif": ("e_raw.fif", "b.csv", ()),
+    **{f"e.{kind}": (f"e.{kind}", "b.csv", ()) for kind in ("vhdr", "edf", "bdf", "set")},
+    **dict.fromkeys(("e.eeg", "e.vmrk"), ("e.vhdr", "b.csv", ())),
+    **{f"b.{kind}": ("e_raw.fif", f"b.{kind}", ()) for kind in ("csv", "tsv", "txt.gz", "npy")},
+    **{f"b.{kind}": ("e_raw.fif", f"b.{kind}", _IMAGE) for kind in ("nii", "nii.gz")},
+    **{f"pair.{kind}": ("e_raw.fif", f"pair.{kind}", _IMAGE) for kind in ("img", "hdr")},
+    **dict.fromkeys(("atlas.nii", "labels.csv", "rp.txt"), ("e_raw.fif", "b.nii", _IMAGE)),
+}
+
 
 class Run:
     """Count inputs, and note what is raised undocumented or hangs.
@@ -352,9 +462,10 @@ class Run:
         Inputs in all.
     """
 
-    def __init__(self, readers, n_inputs):
+    def __init__(self, readers, n_inputs, only=None):
         self.readers, self.n_inputs = readers, n_inputs
         self.targets = [name for name, share in readers.SHARES for _ in range(share)]
+        self.targets = [only] if only else self.targets
         self.read, self.accepted, self.slowest = Counter(), Counter(), Counter()
         self.found = Counter()
         self.start = time.monotonic()
@@ -400,12 +511,15 @@ def main():
     parser.add_argument("--engine", choices=["atheris", "own"], default=engine)
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=[name for name, _ in Readers.SHARES])
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    # A header may announce any size: what does not fit raises MemoryError.
+    resource.setrlimit(resource.RLIMIT_AS, (16 * 2**30, resource.RLIM_INFINITY))
     memory = Path("/dev/shm")  # a file on disk takes longer to make than to read
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         if args.engine == "own":
-            run = Run(Readers(Path(folder)), args.inputs)
+            run = Run(Readers(Path(folder)), args.inputs, args.only)
             choose = random.Random(args.seed)
             for _ in range(args.inputs):
                 run.one(choose)
@@ -414,7 +528,7 @@ def main():
 
         with atheris.instrument_imports(include=["sklearn_beira"]):
             readers = Readers(Path(folder))
-        run = Run(readers, args.inputs)
+        run = Run(readers, args.inputs, args.only)
         options = [
             f"-atheris_runs={args.inputs}",
             f"-seed={args.seed}",

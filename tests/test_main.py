@@ -8,6 +8,7 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import mne
@@ -490,3 +491,11 @@ def test_a_lost_marker_file_is_noted_also_where_the_job_ends(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "old.vmrk" in out
     assert "annotations are: none" in err
+
+
+@pytest.mark.slow
+def test_broken_files_end_with_one_sentence_each():
+    fuzz = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+    command = [sys.executable, fuzz, "--engine", "own", "--only", "broken_file", "--inputs", "300"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"300 inputs in .*, 0 undocumented", done.stdout), done.stdout

@@ -1,6 +1,7 @@
 """BOLD images, masks and atlases: opened, read, and resampled to one grid."""
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -114,7 +115,7 @@ def open_image(source, role):
                 f"The {role} is a {type(source).__name__}; expected a path or a nibabel image."
             )
         path = existing_file(source, role)
-        with reading(path):
+        with reading(path), _quiet_nibabel():
             img = nib.load(path)
         if not isinstance(img, SpatialImage):
             raise unreadable(path, f"it holds a {type(img).__name__}, expected a NIfTI image")
@@ -125,6 +126,17 @@ def open_image(source, role):
             "right may be swapped; write the affine of its space into it."
         )
     return img
+
+
+@contextmanager
+def _quiet_nibabel():
+    """Keep what nibabel mends in headers out of the log, which goes to the terminal."""
+    logger = nib.imageglobals.logger
+    was, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was
 
 
 def _codes(img):
