@@ -142,12 +142,32 @@ def test_numbers_and_markers_go_together(make_raw):
 def test_a_counter_from_one_and_a_late_index_are_said(make_raw):
     window = {"t_r": 2.0, "tmin": -3.0, "tmax": 0.0, "verbose": "error"}
     table = scrubbed(frame=np.arange(20) + 1).reset_index(drop=True)
-    said = "'frame' of the BOLD of recording 0 begins with 1"
+    said = "'frame' of the BOLD of recording 0 begins with 1, so it is taken to count .* from 1;"
     with pytest.warns(UserWarning, match=said), pytest.warns(UserWarning, match="are left out"):
         X, _ = align(make_raw(), table, **window)
     np.testing.assert_array_equal(X.times, 2.0 * LEFT[LEFT >= 2])
-    with pytest.warns(UserWarning, match="index of the BOLD of recording 0 begins with 5"):
-        align(make_raw(), scrubbed().loc[10:].set_index(np.arange(5, 15)), **window)
+    late = scrubbed().loc[10:].set_index(np.arange(5, 15))
+    with pytest.warns(
+        UserWarning, match="index of the BOLD of recording 0 begins with 5, so it is"
+    ):
+        X, _ = align(make_raw(), late, **window)
+    np.testing.assert_array_equal(X.times, 2.0 * np.arange(5, 15))
+    with pytest.warns(UserWarning, match="begins with 0 and 2, but its rows are taken for all"):
+        align(make_raw(), late.set_index(np.arange(0, 20, 2)), **window)
+
+
+def test_y_of_align_may_come_from_a_file(make_raw, tmp_path):
+    window = {"t_r": 2.0, "tmin": -3.0, "tmax": 0.0, "verbose": "error"}
+    raws, bolds = [make_raw(), make_raw(random_state=1)], [scrubbed(), scrubbed() ** 2]
+    X, y = align(raws, bolds, **window)
+    found, _ = align(raws, [y.loc[0], y.loc[1]], **window)
+    np.testing.assert_array_equal(found.times, X.times)
+    y.loc[[0]].to_csv(tmp_path / "y.csv")
+    with pytest.warns(UserWarning, match="left out: recording, volume"):
+        found, _ = align(raws[0], load_table(tmp_path / "y.csv"), **window)
+    np.testing.assert_array_equal(found.times, X.times[X.groups == 0])
+    with pytest.raises(ValueError, match=r"several recordings; give one table for each, such as y"):
+        align(raws[0], y, **window)
 
 
 def test_times_of_an_unknown_unit_are_questioned(make_raw):

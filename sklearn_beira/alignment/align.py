@@ -186,10 +186,11 @@ def align(
                 logger.info(
                     f"Rows of recording {k} are placed by the {rows[k].source} of its BOLD."
                 )
+    warn_once([said for one in timed for said in one.doubts])
     if not alignment["kept"].sum():
         regions = [one.regions for one in rows]
         _refuse_nothing(raws, regions, [one.times for one in timed], alignment, tmin, tmax)
-    for kind in ("doubts", "markers", "ends"):
+    for kind in ("markers", "ends"):
         warn_once([said for one in timed for said in one[kind]])
 
     X = EEGWindows(

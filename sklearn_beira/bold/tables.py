@@ -76,21 +76,21 @@ def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
     rows = Rows(bold)
     if not isinstance(bold, pd.DataFrame):
         return rows
-    rows.left_out = [name for name in bold if _is_clock(name, bold[name])]
-    if len(rows.left_out) == bold.shape[1]:  # a region on its own may rise
-        rows.left_out = []
-    rows.regions = bold.drop(columns=rows.left_out)
-    columns = [(name, bold[name].to_numpy()) for name in rows.left_out]
-    last = bold.index.names[-1]
-    _read_index(rows, last, bold.index.get_level_values(-1))
-    for name, values in columns:
-        if rows.numbers is None:
-            rows.numbers = _numbers(name, values, rows)
-            rows.source = f"column {name!r}" if rows.numbers is not None else rows.source
-        if rows.times is None:
-            rows.times = _seconds(name, values)
-            if rows.times is not None and rows.numbers is None:
-                rows.source = f"column {name!r}"
+    if {"recording", "volume"} <= set(bold):  # the y of align, from a file
+        rows.left_out = ["recording", "volume"]
+        bold = bold.set_index(rows.left_out)
+    if bold.index.names[0] == "recording" and bold.index.get_level_values(0).nunique() > 1:
+        raise ValueError(
+            "a table of BOLD holds several recordings; give one table for each, such as y.loc[0]."
+        )
+    clocks = [name for name in bold if _is_clock(name, bold[name])]
+    if len(clocks) == bold.shape[1]:  # a region on its own may rise
+        clocks = []
+    rows.left_out += clocks
+    rows.regions = bold.drop(columns=clocks)
+    _read_clock(rows, bold.index.names[-1], bold.index.get_level_values(-1), "index")
+    for name in clocks:
+        _read_clock(rows, name, bold[name], "column")
     if rows.numbers is None and rows.times is not None and len(rows.times) > 1:
         steps = np.diff(rows.times)
         pace = np.median(steps[steps < 1.5 * steps.min()]) if steps.min() > 0 else np.nan
@@ -100,39 +100,38 @@ def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
     return rows
 
 
-def _read_index(rows, name, index):
-    if not pd.api.types.is_numeric_dtype(index) or len(index) < 2:
+def _read_clock(rows, name, values, kind):
+    """Read numbers or times from an index or a column."""
+    if not pd.api.types.is_numeric_dtype(values) or len(values) < 2:
         return
-    rows.times = _seconds(name, index.to_numpy(dtype=float)) if name is not None else None
-    rows.source = f"index {name!r}" if name is not None else "index"
-    if name in (None, "volume"):  # numbers from 0, as pandas and align write them
-        values = index.to_numpy(dtype=float)
-        starts_late = _whole_and_rising(values) and values[0] > 0
-        if _leaves_out(values) or (name == "volume" and starts_late):
-            rows.numbers = values.astype(int)
-        elif starts_late and values[0] > 1:
-            rows.doubts.append(
-                f"the index of {{name}} begins with {values[0]:g}, but its first row is taken for "
-                f"the first volume; call the index 'volume' if it counts the volumes from 0, or "
-                f"use bold.reset_index(drop=True)"
-            )
-    elif rows.times is None:
-        rows.numbers = _numbers(name, index.to_numpy(dtype=float), rows)
-
-
-def _numbers(name, values, rows):
-    """Numbers from 0 of a counter that leaves volumes out; None if it leaves out none."""
-    if not pd.api.types.is_numeric_dtype(values) or not _leaves_out(values.astype(float)):
-        return None
-    numbers = values.astype(int)
-    if numbers[0] and not str(name).startswith("Unnamed: "):
-        base = int(numbers[0] == 1)
-        numbers = numbers - base
+    values = values.to_numpy(dtype=float)
+    source = kind if name is None else f"{kind} {name!r}"
+    if rows.times is None:
+        rows.times = _seconds(name, values)
+        if rows.times is not None:
+            rows.source = source
+            return
+    if rows.numbers is not None or not _whole_and_rising(values):
+        return
+    first, steps = int(values[0]), np.diff(values)
+    said = None
+    if kind == "index" and name == "volume":
+        rows.numbers = values.astype(int) if first or steps.max() > 1 else None
+    elif _leaves_out(values) or (first > 1 and steps.max() == 1):
+        by_pandas = name is None or str(name).startswith("Unnamed: ")
+        base = int(first == 1 and not by_pandas)
+        rows.numbers = values.astype(int) - base
+        if first and not (by_pandas and steps.max() > 1):
+            said = f"begins with {first}, so it is taken to count the volumes from {base}"
+    elif name is None and (first == 1 or steps.max() > 1):
+        said = f"begins with {first} and {int(values[1])}, but its rows are taken for all volumes"
+    if rows.numbers is not None:
+        rows.source = source
+    if said:
         rows.doubts.append(
-            f"{name!r} of {{name}} begins with {numbers[0] + base}, so it is taken to count the "
-            f"volumes from {base}; make it count from 0 if that is wrong"
+            f"the {source} of {{name}} {said}; give rows an index named 'volume' that counts the "
+            f"volumes from 0 if that is wrong"
         )
-    return numbers
 
 
 def _whole_and_rising(values):
