@@ -615,7 +615,7 @@ class EEGWindows:
                 f"{int(outside.sum())} of {len(self)} volumes (first: the volume at "
                 f"{self.times[i]:.2f} s of recording {self.groups[i]}, which lasts "
                 f"{lengths[i] / self.sfreq:.2f} s); shorten the window, or drop these volumes with "
-                f"align(..., tmin={self.tmin:g}, tmax={self.tmax:g})."
+                f"align(..., tmin={self.tmin:g}, tmax={max(self.tmax, 0.0):g})."
             )
         self._starts = np.clip(np.round(starts).astype(np.int64), 0, lengths - self._n_times)
 
