@@ -212,25 +212,28 @@ def test_stored_results_that_do_not_parse_are_computed_again(table, tmp_path):
 
 def test_a_folder_of_no_comparison_is_refused_whatever_is_in_it(table, tmp_path):
     compare(Ridge(), *table, null=None, **OPTIONS).to_folder(tmp_path)
-    arrays, facts = tmp_path / "arrays.npz", tmp_path / "comparison.json"
-    whole = arrays.read_bytes(), facts.read_bytes()
-    with np.load(arrays) as found:
-        np.savez_compressed(tmp_path / "small.npz", **{**found, "bold": np.zeros((10**7, 2))})
-    contents = [
-        ((tmp_path / "small.npz").read_bytes(), whole[1]),
-        (b"", whole[1]),
-        (whole[0], b"[]"),
-        (whole[0], b"{}"),
-        (whole[0], json.dumps({**json.loads(whole[1]), "regions": 3}).encode()),
-    ]
-    for first, second in contents:
-        arrays.write_bytes(first)
-        facts.write_bytes(second)
+    path = tmp_path / "arrays.npz"
+    whole = path.read_bytes()
+    with np.load(path) as found:
+        arrays = dict(found)
+    facts = json.loads(str(arrays["facts"]))
+    forged = [{"facts": text} for text in ("[]", "{}", "[" * 10**5)]
+    forged += [{"facts": json.dumps({**facts, "regions": 3})}, {"blocks": np.array([None])}]
+    for content in (b"", whole[:-100], whole[:3000] + b"\x7f" + whole[3001:]):
+        path.write_bytes(content)
         with pytest.raises(ValueError, match=f"{tmp_path} holds no comparison"):
             Comparison.from_folder(tmp_path)
-    for path in ("~nobody_at_home", "x" * 300):
+    for parts in forged:
+        np.savez(path, **{**arrays, **parts})
+        with pytest.raises(ValueError, match=f"{tmp_path} holds no comparison"):
+            Comparison.from_folder(tmp_path)
+    np.savez_compressed(path, **{**arrays, "bold": np.zeros((10**7, 2))})
+    assert path.stat().st_size < 10**6
+    with pytest.raises(ValueError, match="compressed arrays"):
+        Comparison.from_folder(tmp_path)
+    for name in ("~nobody_at_home", "x" * 300):
         with pytest.raises(ValueError, match=r"no home folder|holds no comparison"):
-            Comparison.from_folder(path)
+            Comparison.from_folder(name)
 
 
 # -- other code -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.base import clone
 
-from .._utils.files import atomic_write, expanded, one_line, writable_folder
+from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
 from .._utils.store import load_arrays
@@ -228,7 +228,8 @@ class Comparison:
         path : path-like
             File, which is replaced if it exists.
         """
-        self.table.to_csv(path, index=False)
+        with atomic_write(expanded(path)) as file:
+            self.table.to_csv(file, index=False)
 
     def to_folder(self, path) -> None:
         """Write everything to a folder: the table as CSV, settings as JSON, arrays as NPZ.
@@ -258,12 +259,15 @@ class Comparison:
             "has_beyond": self.beyond is not None,
             **{name: getattr(self, name) for name in _FACTS},
         }
-        with atomic_write(folder / "table.csv") as file:
-            self.table.to_csv(file, index=False)
-        with atomic_write(folder / "arrays.npz") as file:
-            np.savez(file, **{name: _without_objects(values) for name, values in arrays.items()})
+        text = json.dumps(facts, indent=1)
+        arrays = {name: _without_objects(values) for name, values in arrays.items()}
+        with atomic_write(
+            folder / "arrays.npz"
+        ) as file:  # all that is read; the rest is for people
+            np.savez(file, facts=text, **arrays)
         with atomic_write(folder / "comparison.json") as file:
-            file.write(json.dumps(facts, indent=1).encode())
+            file.write(text.encode())
+        self.to_csv(folder / "table.csv")
         if self.beyond is not None:
             self.beyond.to_folder(folder / "beyond")
 
@@ -297,9 +301,9 @@ class Comparison:
 
     @classmethod
     def _read(cls, folder):
-        facts = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        with load_arrays(folder / "arrays.npz") as file:
+        with load_arrays(existing_file(folder / "arrays.npz", "comparison")) as file:
             arrays = dict(file)
+        facts = json.loads(str(arrays["facts"]))
         table = pd.DataFrame(
             {name: _with_objects(arrays[f"table_{name}"]) for name in facts["columns"]}
         )
