@@ -30,13 +30,13 @@ def main(argv: list[str] | None = None) -> int:
     # A terminal that cannot write "≤" shows a question mark instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
         sys.stdout.reconfigure(errors="replace")
-    # Only now: --help and wrong options are answered at once.
-    if of_study:
-        from .study import run
-    else:
-        from .job import run
     started = time.monotonic()
     try:
+        # Only now: --help and wrong options are answered at once.
+        if of_study:
+            from .study import run
+        else:
+            from .job import run
         status = run(args)
     except KeyboardInterrupt:
         said = "--resume goes on" if of_study else "no report was written"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from .._utils.files import expanded
 from ..bold.tables import MOTION, load_table
 from ..eeg.channels import MONTAGE
 
@@ -85,7 +86,7 @@ def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] =
         if value not in known:
             raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(known)}.")
     paths = {
-        kind: Path(data_dir).expanduser() / name.format(subject=subject, pump=pump)
+        kind: expanded(data_dir) / name.format(subject=subject, pump=pump)
         for kind, name in FILES.items()
     }
     for kind, path in paths.items():
