@@ -202,7 +202,7 @@ def test_stored_results_that_do_not_parse_are_computed_again(table, tmp_path):
         for path in entries[1:]:
             path.write_bytes(content)
         np.testing.assert_array_equal(run(), expected)
-    for values, facts in (("text", "{}"), (np.zeros(7), "{}"), (np.zeros(20), "[]"), (None, "{")):
+    for values, facts in (("text", "{}"), (np.zeros(20), "[]"), (np.zeros(20), "{"), (3, "{}")):
         for path in entries:
             with open(tmp_path / "new", "wb") as file:
                 np.savez(file, values=np.asarray(values), facts=facts)

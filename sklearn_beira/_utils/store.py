@@ -59,7 +59,7 @@ class ResultStore:
                 values, facts = found["values"], json.loads(str(found["facts"]))
         except Exception:  # whatever a file may do to the readers
             return None
-        return values, facts
+        return (values, facts) if values.dtype.kind == "f" and isinstance(facts, dict) else None
 
     def put(self, key, values, facts):
         """Write a result; the file appears when it is complete."""
