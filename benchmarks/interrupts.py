@@ -141,6 +141,7 @@ def main_script():
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     mpl.use("agg")
     warnings.simplefilter("ignore")
     # Short jobs, so that there is time for many.

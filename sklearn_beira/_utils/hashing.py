@@ -60,7 +60,7 @@ def environment() -> tuple:
     The version of a package that is installed from its repository says little about its code.
     """
     found = {*versions().items()}
-    for name in ("himalaya", "pyriemann", "skglm"):
+    for name in ("himalaya", "nilearn", "pyriemann", "skglm"):
         with suppress(PackageNotFoundError):
             found.add((name, version(name)))
     source = blake2b(digest_size=16)

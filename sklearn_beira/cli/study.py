@@ -3,12 +3,11 @@
 import datetime
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
-from .._utils.files import atomic_write, one_line, writable_folder
+from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from ..bold import ROIExtractor
 from ..datasets import load_bids
 from ..datasets.study import join_runs
@@ -112,7 +111,7 @@ def _write_table(table, path):
 
 
 def _open_folder(args):
-    out = Path(args.out).expanduser()
+    out = expanded(args.out)
     if out.is_dir() and any(out.iterdir()) and not args.resume:
         raise ValueError(f"--out {out} is not empty; give --resume to go on, or another folder.")
     return writable_folder(out, "out")

@@ -4,6 +4,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
+from .._utils.files import expanded
 from .study import ENTITIES, Run, Study, pointer
 
 EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
@@ -83,7 +84,7 @@ def load_bids(
     >>> study.extract_regions(ROIExtractor(), cache="regions", n_jobs=2)  # doctest: +SKIP
     >>> X, y = study.align(tmin=-20.0)  # doctest: +SKIP
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give the folder of the data set.")
     pair = pair or {}

@@ -1,8 +1,8 @@
 """The NODDI data set: EEG-fMRI at rest, with one marker at the start of the scan."""
 
 from os import PathLike
-from pathlib import Path
 
+from .._utils.files import expanded
 from .study import Run, Study
 
 T_R, TRIGGER = 2.16, "Scanner/Scan Start"
@@ -42,7 +42,7 @@ def load_noddi(data_dir: str | PathLike, subject: str | list[str] | None = None)
     >>> from sklearn_beira.datasets import load_noddi
     >>> study = load_noddi("NODDI")  # doctest: +SKIP
     """
-    root = Path(data_dir).expanduser()
+    root = expanded(data_dir)
     eegs = {path.parts[-3]: path for path in sorted(root.glob("EEG/*/export/*.vhdr"))}
     images = {path.parts[-2]: path for path in sorted(root.glob("fMRI/*/*_cross.nii.gz"))}
     return make_study(root, eegs, images, subject, t_r=T_R, trigger=TRIGGER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from ast import literal_eval
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,7 @@ from sklearn.base import clone
 from tqdm import tqdm
 
 from .._utils.files import atomic_write, one_line, reading, writable_folder
-from .._utils.hashing import digest
+from .._utils.hashing import digest, environment
 from .._utils.warn import warn_user
 from ..alignment import align
 from ..alignment.counts import is_candidate
@@ -193,12 +194,11 @@ class Run:
             return read_rows(load_table(self.bold)).regions.rename_axis("volume")
         confounds, kept = self.read_confounds()
         extractor = clone(extractor).set_params(confounds=confounds)
-        stamp = self.bold.stat()
         path = None
         if cache is not None:
-            key = digest(extractor, str(self.bold), stamp.st_size, stamp.st_mtime_ns, kept)
+            key = digest(environment(), extractor, _stamps(self.bold, extractor), kept)
             path = Path(cache) / f"{self.name}_{key[:16]}_timeseries.tsv"
-            if path.is_file():
+            with suppress(OSError, ValueError, KeyError):  # none, or a damaged one
                 table = pd.read_csv(path, sep="\t", dtype=str)  # all digits are kept
                 return table.astype(float).astype({"volume": int}).set_index("volume")
         regions = self._extract(extractor, confounds, kept).rename_axis("volume")
@@ -547,6 +547,13 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     y = pd.concat(ys, ignore_index=True)
     y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
     return X, y
+
+
+def _stamps(bold, extractor):
+    """Names, sizes and dates of the files that regions depend on, such as image and atlas."""
+    paths = [bold, *(v for v in extractor.get_params().values() if isinstance(v, str | PathLike))]
+    found = [(str(path), Path(path).stat()) for path in paths if Path(path).is_file()]
+    return [(name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in found]
 
 
 # -- markers --------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 import re
 from os import PathLike
-from pathlib import Path
 
+from .._utils.files import expanded
 from .noddi import make_study
 from .study import Study
 
@@ -47,7 +47,7 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     >>> from sklearn_beira.datasets import load_vu
     >>> study = load_vu("NeuroBOLT/data").extract_regions()  # doctest: +SKIP
     """
-    root = Path(data_dir).expanduser()
+    root = expanded(data_dir)
     eegs, bolds = _by_scan(root.glob("EEG/*.set")), _by_scan(root.glob("fMRI_difumo/*.csv"))
     return make_study(root, eegs, bolds, subject, t_r=T_R, trigger=TRIGGER)
 
