@@ -361,7 +361,11 @@ def test_broken_channels_are_refused_by_name(recordings, info, value, message):
         ({"recording": [-1, 1]}, ValueError, "got values from -1 to 1"),
         ({"recording": [0]}, ValueError, r"same length, got shapes \(1,\) and \(2,\)"),
         ({"onsets": [5.0, np.nan]}, ValueError, "onsets hold NaN"),
-        ({"bads": [np.empty((0, 2))]}, ValueError, r"2 recording\(s\) but 1 bads"),
+        (
+            {"bads": [np.empty((0, 2))]},
+            ValueError,
+            "bads must be a list with one entry for each of",
+        ),
     ],
 )
 def test_inconsistent_parts_are_refused(recordings, info, change, error, message):

@@ -67,6 +67,8 @@ class EEGWindows:
         within its recording.
     has_times : bool
         Whether ``times`` are known in s.
+    epoched : bool
+        Whether it was made by :meth:`from_array`: each row is cut from an array of its own.
     info : mne.Info or None
         As given; None for arrays without channel names.
     alignment : pandas.DataFrame or None
@@ -224,8 +226,8 @@ class EEGWindows:
     def _of_epochs(cls, X, sfreq=None, times=None, groups=None, ch_names=None, info=None, tmax=0.0):
         """Make EEGWindows from a checked array."""
         new = object.__new__(cls)
-        new._recordings = held(X if X.ndim == 3 else X[:, :, np.newaxis])
-        new._n_times = new._recordings.shape[2]
+        new._recordings = (held(X if X.ndim == 3 else X[:, :, np.newaxis]),)
+        new._n_times, new.epoched = new._recordings[0].shape[2], True
         new.groups = np.zeros(len(X), dtype=np.intp) if groups is None else groups
         new.has_times = times is not None
         new.times = order_in_groups(new.groups) if times is None else times
@@ -236,7 +238,7 @@ class EEGWindows:
     # -- what makes it look like an array -------------------------------------------------------
     ndim = 3
 
-    has_times = True
+    has_times, epoched = True, False
     alignment = volumes = nuisance = _subjects = None
 
     # True until a window within the one that align kept is chosen.
@@ -247,19 +249,13 @@ class EEGWindows:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (n_windows, n_channels, n_times) of the array that it looks like."""
-        held_arrays = self._recordings if self.epoched else self._recordings[0]
-        return len(self.times), held_arrays.shape[-2], self._n_times
-
-    @property
-    def epoched(self) -> bool:
-        """Whether it was made by :meth:`from_array`: each row is cut from an array of its own."""
-        return not isinstance(self._recordings, tuple)
+        return len(self.times), self._recordings[0].shape[-2], self._n_times
 
     @property
     def recordings(self) -> Sequence[np.ndarray]:
         """Continuous EEG, read-only; for epoched arrays, one 3-D array."""
         if self.epoched:
-            return opened(self._recordings)
+            return opened(self._recordings[0])
         return tuple(opened(r) for r in self._recordings)
 
     @property
@@ -277,8 +273,6 @@ class EEGWindows:
     @property
     def dtype(self) -> np.dtype:
         """Type of the numbers."""
-        if self.epoched:
-            return self._recordings.dtype
         return np.result_type(*{r.dtype for r in self._recordings})
 
     @property
@@ -422,7 +416,7 @@ class EEGWindows:
         new = self._copy()
         new._set_info(info, sfreq, self.ch_names)
         if self.epoched:
-            new._recordings = held(recordings)
+            new._recordings = (held(recordings),)
             new._n_times = recordings.shape[2]
             return new
         new._recordings = tuple(held(r) for r in recordings)
@@ -559,7 +553,7 @@ class EEGWindows:
         new = self._copy()
         # Copied, because joblib gives views with other strides another hash after pickling.
         if self.epoched:
-            new._recordings = held(self.recordings[rows])
+            new._recordings = (held(self.recordings[rows]),)
         for name in ("groups", "times", "_starts", "volumes"):
             values = getattr(self, name, None)
             if values is not None:
@@ -590,7 +584,7 @@ class EEGWindows:
                 f"the window [{tmin:g}, {tmax:g}) s extends beyond the epochs, which hold "
                 f"[{self.tmin:g}, {self.tmax:g}) s; cut longer epochs, or give a shorter window."
             )
-        self._recordings = held(self.recordings[:, :, start:stop])
+        self._recordings = (held(self.recordings[:, :, start:stop]),)
         self._n_times, self.tmax = stop - start, tmax
 
     def _set_window(self, tmin, tmax):
@@ -622,28 +616,23 @@ class EEGWindows:
     def __getstate__(self):
         recordings = tuple(
             r if isinstance(r, RecordingFile) or r.flags.forc else np.ascontiguousarray(r)
-            for r in self._parts
+            for r in self._recordings
         )
-        return {**self.__dict__, "_recordings": recordings[0] if self.epoched else recordings}
+        return {**self.__dict__, "_recordings": recordings}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
         # joblib gives memory maps to workers; plain views of these hash like arrays.
-        recordings = tuple(held(r) for r in self._parts)
-        self._recordings = recordings[0] if self.epoched else recordings
+        self._recordings = tuple(held(r) for r in self._recordings)
 
     def __sizeof__(self):
         # Read by joblib's dask backend, which sends large objects only once.
         rows = self.groups.nbytes + 2 * self.times.nbytes
         return object.__sizeof__(self) + rows + self._nbytes(of_files=False)
 
-    @property
-    def _parts(self):
-        return (self._recordings,) if self.epoched else self._recordings
-
     def _nbytes(self, of_files):
         """Size in bytes of the recordings in files, or of those in memory."""
-        return sum(r.nbytes for r in self._parts if isinstance(r, RecordingFile) is of_files)
+        return sum(r.nbytes for r in self._recordings if isinstance(r, RecordingFile) is of_files)
 
     def _describe_window(self):
         if not self.has_sfreq:
@@ -653,7 +642,7 @@ class EEGWindows:
     def __repr__(self):
         n, n_channels, n_times = self.shape
         n_recordings = "epoched" if self.epoched else f"{len(self._recordings)} recording(s)"
-        mb = sum(r.nbytes for r in self._parts) / 1e6
+        mb = sum(r.nbytes for r in self._recordings) / 1e6
         return (
             f"<EEGWindows | {n} volumes x {n_channels} channels x {n_times} time points, "
             f"{self._describe_window()}, {n_recordings}, {mb:.1f} MB>"
