@@ -200,7 +200,7 @@ def test_bad_input_is_refused(two_recordings):
     with pytest.raises(NotFittedError):
         channel_importance(Witness(), X, y)
     with pytest.raises(AttributeError, match="'EEGFilter' object has no attribute 'predict'"):
-        channel_importance(EEGFilter().fit(X), X, y)
+        channel_importance(EEGFilter().fit(X), X, y, block=10.0)
     with pytest.raises(ValueError, match="band 'high' ends at 60 Hz, not below 50 Hz"):
         band_importance(model, X, y, bands={"high": (40, 60)}, block=10.0)
     with pytest.raises(ValueError, match="sampling rate is unknown"):
