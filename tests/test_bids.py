@@ -104,6 +104,16 @@ def test_runs_are_selected_and_parts_with_other_settings_are_joined(root):
     assert study.subjects == ["01", "02", "05"]
 
 
+def test_repaired_onsets_are_given_to_their_run(root):
+    study = load_bids(root, subject="06", bold="raw")
+    with pytest.raises(ValueError, match="has 60 volumes, but onsets have shape"):
+        study.place("sub-06_task-rest", ONSETS[:-1])
+    with pytest.raises(ValueError, match="no run 'sub-08'"):
+        study.place("sub-08", ONSETS)
+    study.place("sub-06_task-rest", ONSETS)
+    assert study.table[["verdict", "reason"]].to_numpy().tolist() == [["ok", "onsets are given"]]
+
+
 def test_study_becomes_X_and_y_that_know_subject_and_volume(root, tmp_path):
     study = load_bids(root, run="1", bold="raw")
     extractor = ROIExtractor(LABELS, smoothing_fwhm=None, detrend=False)

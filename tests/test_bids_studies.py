@@ -37,7 +37,9 @@ def lay(shared_data, tmp_path):
     def lay(name, tree=None):
         root = tmp_path / name
         side = shared_data / "bids_sidecars"
-        shutil.copytree(side / name, root, copy_function=shutil.copyfile)
+        if (side / name).is_dir():
+            shutil.copytree(side / name, root, copy_function=shutil.copyfile)
+        root.mkdir(exist_ok=True)
         for folder in (root, *root.rglob("*/")):
             folder.chmod(0o755)
         for line in (side / "trees" / f"{tree}.txt").read_text().splitlines() if tree else ():
@@ -89,6 +91,14 @@ PAIRS = {
     "ds006033": ("OpenNeuroDatasets+ds006033", 5, {}),
     "ds006040": ("nemarDatasets+on006040", 84, {"pair": {"GRADON": "GRAD"}, "task": "GRADON"}),
 }
+
+
+@pytest.mark.parametrize("name", ["ds000116", "ds002739"])
+def test_eeg_of_another_format_is_no_eeg(lay, name):
+    table = load_bids(lay(name, f"OpenNeuroDatasets+{name}"), bold="raw").table
+    assert len(table) > 40
+    assert set(table["verdict"]) == {"no EEG"}
+    assert table["reason"].str.endswith("in a format of BIDS").all()
 
 
 @pytest.mark.parametrize("name", PAIRS)

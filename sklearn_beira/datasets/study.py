@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from .._utils.files import atomic_write, one_line, reading, writable_folder
 from .._utils.hashing import digest, environment
+from .._utils.numbers import to_numbers
 from .._utils.warn import warn_user
 from ..alignment import align
 from ..alignment.counts import is_candidate
@@ -152,7 +153,7 @@ class Run:
             events = self.read_events()
             if events is None or column not in events:
                 raise ValueError(f"the run has no events.tsv with a column {column!r}.")
-            onsets = events.loc[events[column] == str(value), "onset"].astype(float)
+            onsets = events.loc[events[column] == str(value), "onset"].astype(float).dropna()
             raw.annotations.append(onsets + raw.first_time, 0.0, _name(self.trigger))
         return raw
 
@@ -181,7 +182,7 @@ class Run:
         odd = {"start": 0, "end": -1}.get(missing)
         if odd is not None and len(off_pace) and off_pace[odd]:
             here = np.flatnonzero(raw.annotations.description == name)
-            raw.annotations.delete(here[odd])
+            raw.annotations.delete(here[[odd]] if len(here) else here)
         n_volumes = self.n_volumes - first
         found, _, doubts = find_onsets(raw, n_volumes, None, name, missing, self.t_r, self.name)
         for doubt in doubts:
@@ -373,6 +374,33 @@ class Study:
         selected = Study([run for run, kept in zip(self._runs, keep, strict=True) if kept])
         selected._bolds = self._bolds
         return selected
+
+    def place(self, name: str, onsets: Sequence[float]) -> Study:
+        """Give the onsets of the volumes of a run, such as repaired triggers.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``"sub-01_task-rest"``.
+        onsets : array-like of shape (n_volumes,)
+            Onset of each volume in s from the start of the EEG; NaN for volumes to leave out.
+
+        Returns
+        -------
+        self : Study
+            The study.
+        """
+        found = [run for run in self._runs if run.name == name and run.n_volumes is not None]
+        if not found:
+            raise ValueError(f"there is no run {name!r} with BOLD that can be read.")
+        onsets = to_numbers(onsets, "onsets")
+        if onsets.shape != (found[0].n_volumes,):
+            raise ValueError(
+                f"{name} has {found[0].n_volumes} volumes, but onsets have shape {onsets.shape}; "
+                f"give one onset per volume."
+            )
+        found[0].onsets, found[0].problem, found[0].note = onsets, "", "onsets are given"
+        return self
 
     def extract_regions(
         self,
