@@ -730,6 +730,8 @@ def test_eeg_without_bold_gives_x_alone(make_raw):
     model = make_band_power_ridge(2.0).fit(X, y)
     np.testing.assert_array_equal(model.predict(alone), model.predict(X))
     assert len(align([make_raw(duration=100.0)] * 2, t_r=2.0, **window)) == 96
+    raw = marked(make_raw, np.r_[10:20:2, 40:60:2])  # a pause of the scanner is no error here
+    assert len(align(raw, trigger="R128", **window)) == 15
 
 
 SEAMS = ["EDGE boundary", "BAD boundary", "boundary", "-99", "New Segment/"]

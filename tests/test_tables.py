@@ -152,8 +152,9 @@ def test_a_counter_from_one_and_a_late_index_are_said(make_raw):
     ):
         X, _ = align(make_raw(), late, **window)
     np.testing.assert_array_equal(X.times, 2.0 * np.arange(5, 15))
-    with pytest.warns(UserWarning, match="begins with 0 and 2, but its rows are taken for all"):
-        align(make_raw(), late.set_index(np.arange(0, 20, 2)), **window)
+    with pytest.warns(UserWarning, match="begins with 0 and 3, but its rows are taken for all"):
+        align(make_raw(), late.set_index(np.arange(0, 30, 3)), **window)
+    align(make_raw(), late.set_index(np.arange(0, 20, 2)), **window)  # times, without a name
 
 
 def test_y_of_align_may_come_from_a_file(make_raw, tmp_path):

@@ -221,16 +221,19 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     """Find the onsets of the volumes in the rows of BOLD, their numbers, and what is doubtful."""
     n_rows = None if rows.regions is None else len(rows.regions)
     numbers = rows.numbers
-    if numbers is not None and given is not None and len(given) == n_rows:
+    if numbers is not None and given is not None and np.size(given) == n_rows:
         numbers = None  # each row has its time
     whole = numbers is not None and (np.diff(numbers) == 1).all()
     if trigger and whole and find_onsets(raw, None, None, trigger, None, None, k)[1] == n_rows:
         numbers = None  # each row has its marker
     n_volumes = n_rows if numbers is None else numbers[-1] + 1
+    if numbers is not None and given is not None:  # the last volumes may be among those left out
+        n_volumes = max(n_volumes, np.size(given))
     times, n_onsets, doubts = find_onsets(raw, n_volumes, given, trigger, missing, t_r, k)
     if numbers is not None:
         times = times[numbers]
-    if numbers is not None or (trigger is None and given is None):
+    by_t_r = trigger is None and given is None and rows.step != t_r
+    if numbers is not None or by_t_r:
         doubts += [f"{said.format(name=f'the BOLD of recording {k}')}." for said in rows.doubts]
     check_times_of_rows(rows.times, times, rows.source, k)
     header = getattr(rows.regions, "attrs", {}).get("t_r")

@@ -67,6 +67,7 @@ def find_onsets(
             f"duplicates; check {source}."
         )
     n_onsets = len(times)
+    said = explain(markers, missing) if markers and n_volumes else None
     n_volumes = n_volumes or n_onsets
     if markers and n_onsets == 1 < n_volumes and t_r is not None:
         doubts.append(
@@ -74,7 +75,6 @@ def find_onsets(
             f"for the start of the scan, and volumes follow every {t_r:g} s."
         )
         return times + np.arange(n_volumes) * float(t_r), 1, doubts
-    said = explain(markers, missing) if markers else None
     if n_onsets != n_volumes and given is not None:
         said = "give one onset per volume"
     if said:

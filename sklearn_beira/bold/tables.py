@@ -41,6 +41,8 @@ class Rows:
         Times in s, from a start that the table does not tell.
     source : str
         Name of the column or index that holds the numbers or times.
+    step : float or None
+        Even step of an index without a name, which may be the repetition time.
     left_out : list of str
         Columns that are not regions.
     doubts : list of str
@@ -51,6 +53,7 @@ class Rows:
     numbers: np.ndarray | None = None
     times: np.ndarray | None = None
     source: str = ""
+    step: float | None = None
     left_out: list = field(default_factory=list)
     doubts: list = field(default_factory=list)
 
@@ -124,6 +127,7 @@ def _read_clock(rows, name, values, kind):
         if first and not (by_pandas and steps.max() > 1):
             said = f"begins with {first}, so it is taken to count the volumes from {base}"
     elif name is None and (first == 1 or steps.max() > 1):
+        rows.step = steps[0] if np.ptp(steps) == 0 else None
         said = f"begins with {first} and {int(values[1])}, but its rows are taken for all volumes"
     if rows.numbers is not None:
         rows.source = source
