@@ -1,6 +1,7 @@
 """align finds the volumes to the sample, or refuses to guess."""
 
 import logging
+import re
 from datetime import UTC, datetime
 
 import mne
@@ -679,6 +680,16 @@ def test_a_difference_in_number_is_explained(make_raw, onsets, options, said, mi
     with pytest.raises(ValueError, match=said) as error:
         align(raw, np.arange(40.0), trigger="R128", missing=missing, **options)
     assert "missing=" not in str(error.value)
+
+
+def test_the_crop_that_is_named_leaves_the_scan(make_raw):
+    onsets = np.r_[2.0 * np.arange(5), 20 + 2.0 * np.arange(20), 70 + 2.0 * np.arange(9)]
+    raw = marked(make_raw, onsets)
+    with pytest.raises(ValueError, match=r"raw\.crop\(.*\)") as error:
+        align(raw, np.arange(20.0), trigger="R128")
+    start, stop = map(float, re.search(r"crop\((.*), (.*)\)", str(error.value)).groups())
+    X, _ = align(raw.crop(start, stop), np.arange(20.0), trigger="R128", tmin=-2.0, verbose="error")
+    np.testing.assert_allclose(X.times, 20 - start + 2.0 * np.arange(20))
 
 
 def test_another_marker_of_that_number_is_named_but_never_one_of_a_clock(make_raw):

@@ -81,6 +81,10 @@ def annotated(onset, duration, text):
     return raw.set_annotations(raw.annotations + mne.Annotations(onset, duration, text))
 
 
+def marks(onsets, name="mri"):
+    return mne.Annotations(onsets, 0.0, [name] * len(onsets))
+
+
 def aligned(raw=None, bold=BOLD, **params):
     raw = make_raw() if raw is None else raw
     how = {"t_r": 2.0, "tmin": -2.0, "tmax": 0.0, "verbose": "error", **params}
@@ -167,9 +171,9 @@ def command(capsys, *words):
     raise ValueError(capsys.readouterr().err.strip())
 
 
-def run_with_table(capsys, tmp_path):
+def run_with_table(capsys, tmp_path, table):
     make_raw().save(tmp_path / "é_raw.fif", verbose="error")
-    (tmp_path / "b.csv").write_text("left,right\nhigh,1\nlow,2\n")
+    (tmp_path / "b.csv").write_text(table)
     words = ["--eeg", tmp_path / "é_raw.fif", "--bold", tmp_path / "b.csv", "--t-r", 2]
     command(capsys, *words, "--output", tmp_path / "r.html")
 
@@ -211,6 +215,20 @@ CASES = {
         "a window that ends before it starts": lambda: aligned(tmin=2.0),
         "a window longer than the recording": lambda: aligned(tmin=-40.0),
         "a recording that is bad throughout": lambda: aligned(annotated(0.0, 30.0, "BAD_all")),
+        "several markers per volume": lambda: by_trigger(
+            BOLD[:6], make_raw(triggers=False).set_annotations(marks(np.arange(12) * 2.0))
+        ),
+        "several scans in one recording": lambda: by_trigger(
+            BOLD[:8],
+            make_raw(triggers=False).set_annotations(marks([*range(0, 8, 2), *range(14, 30, 2)])),
+        ),
+        "a channel of another type as trigger": lambda: by_trigger(trigger="Fz"),
+        "a table of several recordings": lambda: aligned(
+            bold=pd.concat([frame("ab")] * 2, keys=[0, 1], names=["recording", "volume"])
+        ),
+        "times of an unknown unit": lambda: aligned(
+            bold=frame("ab").assign(**{"time (h)": np.arange(12.0) ** 1.1})
+        ),
         "a seam in a recording": lambda: aligned(annotated(9.0, 0.0, "EDGE boundary")),
         "runs with other channels": lambda: aligned(
             [make_raw(), make_raw(EEG[:2], names=NAMES[:2])], [BOLD] * 2
@@ -389,7 +407,12 @@ CASES = {
         "an EEG file that is not there": lambda capsys, tmp_path: command(
             capsys, "--eeg", tmp_path / "é.fif", "--bold", "b.csv", "--output", tmp_path / "r.html"
         ),
-        "a table with text in it": run_with_table,
+        "a table with text in it": lambda capsys, tmp_path: run_with_table(
+            capsys, tmp_path, "left,right\nhigh,1\nlow,2\n"
+        ),
+        "a table with decimal commas between commas": lambda capsys, tmp_path: run_with_table(
+            capsys, tmp_path, "left,right\n1,5,2,5\n"
+        ),
     },
     "What scikit-learn says": {
         "NaN in an array": lambda: BlockedRidgeCV().fit(changed(TABLE, (2, 1), np.nan), BOLD),
@@ -427,6 +450,13 @@ WARNINGS = {
     ),
     "markers at another pace than ``t_r``": lambda: aligned(t_r=1.9),
     "volumes without EEG": lambda: aligned(make_raw(triggers=False), t_r=5.5),
+    "one channel in another unit": lambda: aligned(make_raw(EEG * [[1], [1], [1000]])),
+    "a single marker": lambda: by_trigger(
+        raw=make_raw(triggers=False).set_annotations(marks([3.0], "scan")), trigger="scan", t_r=2.0
+    ),
+    "BOLD whose rows count from 1": lambda: aligned(
+        bold=frame("ab").assign(frame=[1, 2, 3, *range(5, 14)]), tmin=-1.0
+    ),
     "EOG among the EEG": lambda: aligned(make_raw(names=["Fz", "Cz", "EOG1"])),
     "a region that does not vary": lambda: aligned(bold=frame("ab", changed(BOLD, (..., 0), 1.0))),
     "BOLD whose index says nothing": lambda: aligned_fit(index=pd.RangeIndex(11)),

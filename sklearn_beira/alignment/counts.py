@@ -72,16 +72,19 @@ def _single(markers):
 
 
 def _several_scans(markers):
-    onsets = markers.onsets
-    breaks = np.flatnonzero(np.diff(onsets) > max(5 * markers.pace, markers.pace + 3)) + 1
-    trains = np.split(onsets, breaks)
-    n_places = round((onsets[-1] - onsets[0]) / markers.pace) + 1
+    onsets, steps, pace = markers.onsets, np.diff(markers.onsets), markers.pace
+    trains = np.split(onsets, np.flatnonzero(steps > 1.5 * pace) + 1)
+    fits = [one for one in trains if len(one) == markers.n_volumes]
+    if not fits:  # a short gap may be a lost marker
+        trains = np.split(onsets, np.flatnonzero(steps > max(5 * pace, pace + 3)) + 1)
+        fits = trains[-1:]
+    n_places = round((onsets[-1] - onsets[0]) / pace) + 1
     if len(trains) < 2 or min(map(len, trains)) == 1 or n_places == markers.n_volumes:
         return None
     spans = [f"{len(one)} from {one[0]:.1f} to {one[-1]:.1f} s" for one in trains]
-    fits = [one for one in trains if len(one) == markers.n_volumes] or [trains[-1]]
-    start, stop = max(0.0, fits[0][0] - 30), fits[0][-1] + markers.pace
-    stop = "" if fits[0] is trains[-1] else f", {stop:.1f}"
+    first, last = fits[0][[0, -1]]
+    start = max([0.0, first - 30, *(onsets[onsets < first] + pace / 2)])  # with its history
+    stop = "" if last == onsets[-1] else f", {last + pace:.1f}"
     return (
         f"there are several scans, with {', '.join(spans)}; crop the EEG to the scan of this BOLD, "
         f"for example raw.crop({start:.1f}{stop})"
