@@ -8,13 +8,16 @@ from scipy.linalg import null_space
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
-from sklearn_beira.regressor import reml as _evidence
+from sklearn_beira.regressor import reml
 from sklearn_beira.regressor.reml import (
     _AUTOCORRELATIONS,
     _HOLD,
     _LIMITS,
-    _START,
-    _Whitened,
+    Likelihood,
+    _contrasts,
+    _correlations,
+    _whitened,
+    find_pass_band,
     fit_reml,
 )
 
@@ -41,22 +44,23 @@ def ar_noise(rng, n, rho, n_series):
     return e
 
 
-def noise_correlation(elapsed, rho):
+def noise_correlation(elapsed, mixture):
     """Every entry from the time between two samples, recordings apart."""
     recording = np.cumsum(np.isinf(elapsed))
     times = np.cumsum(np.where(np.isinf(elapsed), 0.0, elapsed))
     apart = np.abs(times[:, None] - times)
-    return np.where(recording[:, None] == recording, rho**apart, 0.0)
+    related = sum(share * rho**apart for share, rho in zip(mixture, _AUTOCORRELATIONS, strict=True))
+    return np.where(recording[:, None] == recording, related, 0.0)
 
 
-def dense_covariance(blocks, elapsed, theta, rho):
+def dense_covariance(blocks, elapsed, theta, mixture):
     kernels = [np.exp(t) * block @ block.T for t, block in zip(theta, blocks, strict=True)]
-    return noise_correlation(elapsed, rho) + sum(kernels)
+    return noise_correlation(elapsed, mixture) + sum(kernels)
 
 
-def dense_weights(blocks, y, elapsed, constants, theta, rho):
+def dense_weights(blocks, y, elapsed, constants, theta, mixture):
     """Best linear unbiased prediction by inverses of the whole covariance."""
-    inverse = np.linalg.inv(dense_covariance(blocks, elapsed, theta, rho))
+    inverse = np.linalg.inv(dense_covariance(blocks, elapsed, theta, mixture))
     fixed = np.linalg.solve(constants.T @ inverse @ constants, constants.T @ inverse @ y)
     residual = inverse @ (y - constants @ fixed)
     weights = [np.exp(t) * block.T @ residual for t, block in zip(theta, blocks, strict=True)]
@@ -76,59 +80,9 @@ def test_weights_are_the_posterior_mean_of_the_dense_model(sizes):
             elapsed,
             constants,
             fit.log_variance[:, target],
-            fit.autocorrelation[target],
+            fit.mixture[:, target],
         )
         np.testing.assert_allclose(fit.coef[:, target], expected, rtol=1e-6, atol=1e-9)
-
-
-def test_both_sides_of_the_features_give_the_same_cost_gradient_and_weights():
-    # Columns of zeros make many features of few, and change nothing.
-    blocks, y, elapsed, constants = problem()
-    padded = [np.pad(block, ((0, 0), (0, 100))) for block in blocks]
-    few, many = (_Whitened(b, y, elapsed, constants, 0.5) for b in (blocks, padded))
-    assert len(few.y) == sum(SIZES)
-    assert len(many.y) in (sum(SIZES), N)
-    theta = np.array([-1.0, 0.7])
-    cost, slope, _ = few.cost(0, theta)
-    other_cost, other_slope, _ = many.cost(0, theta)
-    assert cost == pytest.approx(other_cost, rel=1e-10)
-    np.testing.assert_allclose(slope, other_slope, rtol=1e-8)
-    cuts = np.cumsum([0, *(p + 100 for p in SIZES)])
-    wide = many.weights(0, theta)
-    same = np.concatenate([wide[a : a + p] for a, p in zip(cuts[:-1], SIZES, strict=True)])
-    np.testing.assert_allclose(few.weights(0, theta), same, rtol=1e-7)
-    assert np.count_nonzero(wide) == sum(SIZES)
-
-
-def whitened_at_once(blocks, y, elapsed, constants, rho):
-    """Kernels of the blocks and products with y, among directions of samples, without batches."""
-    axes = null_space(constants.T)
-    root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, rho) @ axes)
-    features, y = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y))
-    return features.T @ features, features.T @ y, np.square(y).sum(axis=0)
-
-
-@pytest.mark.parametrize("rows", [1, 7, N - 1, N])
-def test_tall_features_read_in_batches_are_those_read_at_once(monkeypatch, rows):
-    monkeypatch.setattr(_evidence, "_ROWS", rows)
-    blocks, y, elapsed, constants = problem()
-    model = _Whitened(blocks, y, elapsed, constants, 0.5)
-    # No direction of these features is buried in the noise: nothing of them may be lost.
-    assert len(model.y) == sum(SIZES)
-    gram, with_y, squares = whitened_at_once(blocks, y, elapsed, constants, 0.5)
-    np.testing.assert_allclose(model.features.T @ model.features, gram, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(model.features.T @ model.y, with_y, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(model.rest + np.square(model.y).sum(axis=0), squares, rtol=1e-9)
-
-
-@pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
-def test_kernels_made_again_and_again_change_nothing(monkeypatch, sizes):
-    data = problem(sizes=sizes, n_targets=4)
-    kept = fit_reml(*data)
-    monkeypatch.setattr(_evidence, "_KERNELS", 0)
-    again = fit_reml(*data)
-    for name in ("coef", "autocorrelation", "log_variance"):
-        np.testing.assert_array_equal(again[name], kept[name])
 
 
 def test_a_target_goes_its_own_way_beside_others():
@@ -137,11 +91,12 @@ def test_a_target_goes_its_own_way_beside_others():
     assert len(set(together.autocorrelation)) > 1
     for target in range(6):
         alone = fit_reml(blocks, y[:, [target]], elapsed, constants)
-        assert alone.autocorrelation[0] == together.autocorrelation[target]
+        np.testing.assert_array_equal(alone.pass_band[:, 0], together.pass_band[:, target])
         np.testing.assert_allclose(alone.coef[:, 0], together.coef[:, target], rtol=1e-4, atol=1e-7)
 
 
-def test_the_memory_of_a_long_study_does_not_hold_its_features_again():
+def test_the_memory_of_a_long_study_does_not_hold_its_features_again(monkeypatch):
+    monkeypatch.setattr(reml, "_ROWS", 200)
     rng = np.random.default_rng(9)
     n = 40_000
     blocks = [rng.standard_normal((n, 40)) for _ in range(3)]
@@ -155,53 +110,111 @@ def test_the_memory_of_a_long_study_does_not_hold_its_features_again():
     assert peak < 0.5 * size
 
 
-def test_the_kernels_of_one_autocorrelation_are_held_at_a_time_where_they_are_large(monkeypatch):
-    blocks, y, elapsed, constants = problem(n=300, sizes=(60, 60, 60, 60))
-    kernels = 8 * 4 * 240**2
-    monkeypatch.setattr(_evidence, "_KERNELS", kernels)
-    tracemalloc.start()
-    fit_reml(blocks, y, elapsed, constants)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    # Beside them nine times the features of 240 directions, and what a cost needs.
-    assert peak < 6 * kernels
+def likelihood():
+    """Likelihood of one target, its contrasts, and the log shares of its noise."""
+    blocks, y, elapsed, constants = problem()
+    basis = _contrasts(elapsed, constants, (0.0, 0.5))
+    kernels = [basis.T @ block @ block.T @ basis for block in blocks]
+    kernels += [basis.T @ r @ basis for r in _correlations(elapsed)]
+    kernels = np.array(kernels).reshape(len(kernels), -1)
+    return Likelihood(kernels, len(blocks), basis.T @ y[:, 0]), basis.T @ y[:, 0]
 
 
-@pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
 @pytest.mark.parametrize("theta", [(-3.0, -3.0), (1.0, -8.0), (-0.5, 2.0)])
-def test_the_gradient_is_that_of_finite_differences(sizes, theta):
-    model = _Whitened(*problem(sizes=sizes), 0.6)
-    numeric = approx_fprime(np.array(theta), lambda at: model.cost(1, at)[0], 1e-6)
-    np.testing.assert_allclose(model.cost(1, np.array(theta))[1], numeric, rtol=1e-4, atol=1e-4)
+def test_the_gradient_is_that_of_finite_differences(theta):
+    model, _ = likelihood()
+    at = np.r_[theta, 0.5, -1.0, 0.0, 1.0, -0.3]
+    numeric = approx_fprime(at, lambda at: model.cost(at)[0], 1e-6)
+    np.testing.assert_allclose(model.cost(at)[1], numeric, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
-def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant(sizes):
-    blocks, y, elapsed, constants = problem(sizes=sizes)
-    contrasts = null_space(constants.T)
-    seen = contrasts.T @ y[:, 0]
+def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant():
+    blocks, _, elapsed, constants = problem()
+    model, seen = likelihood()
+    basis = _contrasts(elapsed, constants, (0.0, 0.5))
     dof, differences = len(seen), []
-    for rho in (0.0, 0.5, 0.94):
+    for mixture in ((1.0, 0.0, 0.0, 0.0, 0.0), (0.2, 0.1, 0.6, 0.05, 0.05)):
         for theta in np.array([(-3.0, -3.0), (0.5, -6.0), (-1.0, 2.0)]):
-            covariance = contrasts.T @ dense_covariance(blocks, elapsed, theta, rho) @ contrasts
+            covariance = basis.T @ dense_covariance(blocks, elapsed, theta, mixture) @ basis
             # The scale at its best is the mean square of the whitened contrasts.
             scale = seen @ np.linalg.solve(covariance, seen) / dof
             expected = -multivariate_normal(np.zeros(dof), scale * covariance).logpdf(seen)
-            model = _Whitened(blocks, y, elapsed, constants, rho)
+            at = np.r_[theta, np.log(np.maximum(mixture, 1e-9))]
             # What holds the variances near their start is no part of the likelihood.
-            held = 0.5 * _HOLD * np.square(theta - _START).sum()
-            differences.append(model.offset + model.cost(0, theta)[0] - held - expected)
-    np.testing.assert_allclose(differences, differences[0], atol=1e-6)
+            held = 0.5 * _HOLD * np.square(at - model.center).sum()
+            differences.append(model.cost(at)[0] - held - expected)
+    np.testing.assert_allclose(differences, differences[0], atol=1e-5)
 
 
 def test_no_other_variances_nearby_are_more_likely():
-    blocks, y, elapsed, constants = problem()
-    fit = fit_reml(blocks, y, elapsed, constants)
-    found = fit.log_variance[:, 0]
-    model = _Whitened(blocks, y, elapsed, constants, fit.autocorrelation[0])
-    for step in np.random.default_rng(0).normal(scale=0.5, size=(50, 2)):
+    model, _ = likelihood()
+    variances, mixture = model.maximize()
+    found = np.log(np.r_[variances, mixture])
+    # The shares sum to 1, which their logs may exceed by a constant.
+    found[2:] += (model.center - found)[2:].mean()
+    for step in np.random.default_rng(0).normal(scale=0.5, size=(50, 7)):
         other = np.clip(found + step, *_LIMITS)
-        assert model.cost(0, other)[0] >= model.cost(0, found)[0] - 1e-4
+        assert model.cost(other)[0] >= model.cost(found)[0] - 1e-3
+
+
+@pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
+@pytest.mark.parametrize("rows", [31, 45])
+def test_a_long_study_is_whitened_in_parts_with_nearly_the_same_weights(monkeypatch, sizes, rows):
+    data = problem(n=180, sizes=sizes)
+    whole = fit_reml(*data)
+    monkeypatch.setattr(reml, "_ROWS", rows)
+    parts = fit_reml(*data)
+    assert np.corrcoef(whole.coef.ravel(), parts.coef.ravel())[0, 1] > 0.9
+
+
+def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch):
+    monkeypatch.setattr(reml, "_ROWS", N // 2)  # the parts are the recordings
+    monkeypatch.setattr(reml, "_BURIED", 0.0)
+    blocks, y, elapsed, constants = problem()
+    mixture = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
+    features, seen, rest, dof = _whitened(blocks, y[:, 0], elapsed, constants, mixture, (0, 0.5))
+    axes = null_space(constants.T)
+    root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, mixture) @ axes)
+    expected, target = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y[:, 0]))
+    np.testing.assert_allclose(features.T @ features, expected.T @ expected, atol=1e-9)
+    np.testing.assert_allclose(features.T @ seen, expected.T @ target, atol=1e-9)
+    assert rest + seen @ seen == pytest.approx(target @ target)
+    assert dof == N - 2
+
+
+def low_passed(rng, n, n_series, edge=0.25):
+    spectrum = np.fft.rfft(rng.standard_normal((n, n_series)), axis=0)
+    gain = 1 / np.sqrt(1 + (np.fft.rfftfreq(n) / edge) ** 16)
+    return np.fft.irfft(spectrum * gain[:, None], n, axis=0)
+
+
+def test_the_pass_band_of_filtered_targets_is_found_and_no_other():
+    rng = np.random.default_rng(0)
+    elapsed = np.r_[np.inf, np.ones(199)]
+    elapsed[90] = 12.0
+    bands = [find_pass_band(y - y.mean(), elapsed) for y in low_passed(rng, 200, 10).T]
+    assert np.median([low for low, _ in bands]) == 0.0
+    # Where the filter has taken nine tenths or more.
+    assert all(0.27 < high < 0.42 for _, high in bands)
+    for rho in (0.0, 0.5, 0.9):
+        plain = ar_noise(rng, 200, rho, 20).T
+        found = [find_pass_band(y - y.mean(), elapsed) == (0.0, 0.5) for y in plain]
+        assert np.mean(found) >= 0.85
+
+
+def test_features_are_read_where_the_target_has_power():
+    # A target of features and noise behind a low-pass. Without the pass band, its missing high
+    # frequencies would say that the features, which have them, do not matter.
+    rng = np.random.default_rng(1)
+    n = 200
+    block = rng.standard_normal((n, 5)) / np.sqrt(5)
+    weights = rng.standard_normal((5, 6))
+    spectrum = np.fft.rfft(block @ weights + 0.5 * rng.standard_normal((n, 6)), axis=0)
+    spectrum[np.fft.rfftfreq(n) > 0.2] = 0.0
+    y, elapsed = np.fft.irfft(spectrum, n, axis=0), np.r_[np.inf, np.ones(n - 1)]
+    fit = fit_reml([block], y, elapsed, np.ones((n, 1)))
+    np.testing.assert_allclose(fit.pass_band[1], 0.2, atol=0.06)
+    assert np.linalg.norm(fit.coef - weights) < 0.3 * np.linalg.norm(weights)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
@@ -211,7 +224,6 @@ def test_the_autocorrelation_of_the_noise_is_found(rho):
     block = rng.standard_normal((n, 10)) / np.sqrt(10)
     y = block @ rng.standard_normal((10, 6)) + ar_noise(rng, n, rho, 6)
     fit = fit_reml([block], y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
-    assert set(fit.autocorrelation) <= set(_AUTOCORRELATIONS)
     assert fit.autocorrelation.mean() == pytest.approx(rho, abs=0.1)
 
 
@@ -235,7 +247,7 @@ def test_only_the_block_that_carries_the_target_gets_a_variance():
     y = blocks[1] @ weights + ar_noise(rng, n, 0.5, 5)
     fit = fit_reml(blocks, y, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1)))
     # Planted: weights of variance 1, noise of variance 1.
-    assert np.abs(fit.log_variance[1]).max() < 1.0
+    assert np.abs(fit.log_variance[1]).max() < 1.2
     assert fit.log_variance[[0, 2]].max() < -2.0
     parts = np.array([b @ w for b, w in zip(blocks, np.split(fit.coef, 3), strict=True)])
     size = parts.std(axis=1)
@@ -255,27 +267,23 @@ def test_a_target_that_nothing_predicts_is_left_alone():
 
 
 def test_noise_ends_with_its_recording():
-    rng = np.random.default_rng(5)
-    model_of_one = _Whitened(*problem(), 0.8)
     blocks, y, elapsed, constants = problem()
+    fit = fit_reml(blocks, y, elapsed, constants)
     # Swapping the recordings is no more than a new order of rows.
     order = np.r_[N // 2 : N, : N // 2]
-    swapped = [block[order] for block in blocks], y[order], elapsed[order], constants[order]
-    theta = rng.normal(size=2)
-    found = _Whitened(*swapped, 0.8)
-    assert found.cost(0, theta)[0] == pytest.approx(model_of_one.cost(0, theta)[0], rel=1e-9)
-    assert found.offset == pytest.approx(model_of_one.offset, rel=1e-9)
+    swapped = fit_reml([b[order] for b in blocks], y[order], elapsed[order], constants[order])
+    np.testing.assert_allclose(swapped.coef, fit.coef, atol=1e-4)
     elapsed[N // 2] = 1.0
-    joined = _Whitened(blocks, y, elapsed, constants, 0.8)
-    assert abs(joined.cost(0, theta)[0] - model_of_one.cost(0, theta)[0]) > 0.1
+    joined = fit_reml(blocks, y, elapsed, constants)
+    assert np.abs(joined.coef - fit.coef).max() > 1e-3
 
 
 def test_constants_of_a_recording_are_no_matter():
     blocks, y, elapsed, constants = problem()
     before = fit_reml(blocks, y, elapsed, constants)
     after = fit_reml(blocks, y + constants @ [[100.0], [-40.0]], elapsed, constants)
-    np.testing.assert_allclose(after.coef, before.coef, atol=1e-6)
-    np.testing.assert_array_equal(after.autocorrelation, before.autocorrelation)
+    np.testing.assert_allclose(after.coef, before.coef, atol=1e-5)
+    np.testing.assert_allclose(after.autocorrelation, before.autocorrelation, atol=1e-6)
 
 
 def test_the_unit_of_the_target_is_no_matter():

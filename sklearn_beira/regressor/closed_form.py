@@ -113,6 +113,8 @@ def time_of_volumes(X, rows):
         Time since the volume before, in repetition times; infinite at the start of a recording.
     constants : ndarray, shape (n_volumes, n_recordings)
         1 in the column of the volume's recording, else 0.
+    t_r : float
+        Repetition time in s.
     """
     elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
     recording, steps = X.groups[rows], np.diff(X.times[rows])
@@ -120,7 +122,7 @@ def time_of_volumes(X, rows):
     forward = steps[same & (steps > 0)]
     t_r = np.median(forward) if len(forward) else 1.0
     elapsed[1:] = np.where(same, steps / t_r, np.inf)
-    return elapsed, (recording[:, None] == np.unique(recording)).astype(float)
+    return elapsed, (recording[:, None] == np.unique(recording)).astype(float), t_r
 
 
 # Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
@@ -149,8 +151,9 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     found : Bunch
         ``bands`` (list of str); ``shares`` (n_rois, n_bands), the share of each band in the
         variance of the prediction; ``known`` (n_rois,), the weight of the known network;
-        ``autocorrelation`` (n_rois,) of the noise; ``kept`` (n_rois,), the correlation over
-        training volumes of the prediction by the branches with that by all bands and channels.
+        ``autocorrelation`` (n_rois,) of the noise; ``pass_band`` (n_rois, 2) in Hz, where BOLD has
+        power; ``kept`` (n_rois,), the correlation over training volumes of the prediction by the
+        branches with that by all bands and channels.
     """
     sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
     if network.branches.bandpass.shape[1] == 1:
@@ -160,7 +163,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     pieces = cut_pieces(X)
     rows = np.concatenate([piece.rows for piece in pieces])
     y = y[rows]
-    elapsed, constants = time_of_volumes(X, rows)
+    elapsed, constants, t_r = time_of_volumes(X, rows)
     branches = network.branches
     branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
     bank = _filter_bank(network, pieces, scale, sfreq, bands)
@@ -192,6 +195,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         shares=shares,
         known=fit.known,
         autocorrelation=fit.autocorrelation,
+        pass_band=fit.pass_band.T / t_r,
         kept=kept,
     )
 
@@ -223,11 +227,12 @@ def _fit_bank(bank, y, elapsed, constants, others):
         feature = others[:, roi].sum(axis=1, keepdims=True)
         blocks = [*bank.blocks, feature - feature.mean()]
         # The expected weight of the known network is 1.
-        left = target[:, None] - feature
-        fits.append(fit_reml(blocks, left, elapsed, constants, _LITTLE))
-    coef = np.concatenate([fit.coef for fit in fits], axis=1)
-    rho = np.concatenate([fit.autocorrelation for fit in fits])
-    return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho)
+        fits.append(fit_reml(blocks, target[:, None], elapsed, constants, _LITTLE, feature))
+    coef, rho, band = (
+        np.concatenate([fit[name] for fit in fits], axis=-1)
+        for name in ("coef", "autocorrelation", "pass_band")
+    )
+    return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho, pass_band=band)
 
 
 def _known_features(known, power_limit, pieces, scale):

@@ -61,9 +61,11 @@ class BEIRARegressor(EEGRegressor):
     closed_form_ : Bunch or None
         Facts about the closed form, if the architecture has one: ``bands`` (names), ``shares``
         (n_rois, n_bands), the share of each band in the variance of the prediction;
-        ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume; ``kept``
-        (n_rois,), the correlation of the prediction by the branches with that by all bands and
-        channels; ``known`` (n_rois,), the weight of the pretrained model.
+        ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume; ``pass_band``
+        (n_rois, 2), the band in Hz in which BOLD has power, from 0 to the Nyquist frequency unless
+        BOLD was filtered; ``kept`` (n_rois,), the correlation of the prediction by the branches
+        with that by all bands and channels; ``known`` (n_rois,), the weight of the pretrained
+        model.
     net_ : skorch.NeuralNet
         The net that trained the network. Exists only after training by gradients, and is not saved
         by :func:`~sklearn_beira.save_model`.
@@ -100,18 +102,20 @@ class BEIRARegressor(EEGRegressor):
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
               w_j \sim N(0, \sigma^2 e^{\theta_j} I), \qquad
-              \varepsilon \sim N(0, \sigma^2 R_\rho)
+              \varepsilon \sim N\Bigl(0, \sigma^2 \sum_m \pi_m R_m\Bigr)
 
     where the columns of :math:`F_j` are the powers of the channels in band j behind a few delay
-    kernels, :math:`C` has a constant per recording, and :math:`R_\rho` is the correlation of a
-    first-order autoregressive process. The restricted likelihood chooses the variances of the bands
-    :math:`\theta_j` and the autocorrelation :math:`\rho` for every region, so that no volume has to
-    be set apart. The delay kernels vary around Glover's response, counted from the end of the
-    window: with a ``delay`` of the :class:`~sklearn_beira.Windower`, the expected response comes
-    later by as much. For each region and band, the weighted sum of powers of channels is a
-    quadratic form in the EEG. Its eigenvectors, relative to the covariance of the EEG in the band,
-    are spatial filters with uncorrelated outputs, and the filters that carry most of the prediction
-    become the branches.
+    kernels, :math:`C` has a constant per recording, and :math:`R_m` is the correlation of a
+    first-order autoregressive process: their mixture holds white, autoregressive and nearly 1/f
+    noise. The restricted likelihood chooses the variances of the bands :math:`\theta_j` and the
+    shares :math:`\pi_m` for every region, so that no volume has to be set apart. Where BOLD was
+    filtered, as to .01–.1 Hz, only the frequencies in which it has power are compared, of EEG and
+    BOLD alike (``closed_form_.pass_band``). The delay kernels vary around Glover's response,
+    counted from the end of the window: with a ``delay`` of the :class:`~sklearn_beira.Windower`,
+    the expected response comes later by as much. For each region and band, the weighted sum of
+    powers of channels is a quadratic form in the EEG. Its eigenvectors, relative to the covariance
+    of the EEG in the band, are spatial filters with uncorrelated outputs, and the filters that
+    carry most of the prediction become the branches.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

@@ -1,22 +1,23 @@
-"""Restricted maximum likelihood of linear models with autocorrelated noise."""
-
-from contextlib import contextmanager
-from functools import cached_property
+"""Restricted maximum likelihood of linear models whose noise has a spectrum and a pass band."""
 
 import numpy as np
 from scipy import linalg, optimize
-from sklearn.utils import Bunch, gen_batches
+from scipy.fft import dct
+from sklearn.utils import Bunch
 
-# Candidates for the first-order autocorrelation of the noise.
-_AUTOCORRELATIONS = (0.0, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94)
+# Autocorrelations from volume to volume of the processes that the noise is a mixture of. Mixtures
+# hold white noise, a first-order autoregressive process with white noise, and nearly 1/f noise.
+_AUTOCORRELATIONS = np.array([0.0, 0.4, 0.7, 0.88, 0.97])
+
+# Expected log shares of these processes: real BOLD, detrended, has an autocorrelation of 0.75.
+_MIXTURE = np.array([0.0, 0.0, 1.5, 1.5, 0.0])
 
 # Log of a block's variance relative to the noise: expected value, precision of that expectation,
-# and limits.
+# and limits. The same precision holds the logs of the shares of the mixture near theirs.
 _START, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
 
-# Steps of the first look at one autocorrelation; then steps and rounds of choosing the
-# autocorrelation and the variances in turn.
-_LOOK, _STEPS, _ROUNDS = 12, 30, 2
+# Most steps of the search for the variances.
+_STEPS = 40
 
 # Smaller numbers, relative to the target, are rounding errors.
 _ROUNDING = 1e-12
@@ -25,26 +26,30 @@ _ROUNDING = 1e-12
 # of variance 1, are left out. They explain less than the noise does.
 _BURIED = 0.05
 
-# Rows whitened at the same time, as the features of a long study fit in memory once.
-_ROWS = 2048
+# Samples whose noise is known jointly. Of longer studies, the first ones tell the noise, and
+# features are whitened so many samples at a time.
+_ROWS = 600
 
-# Most bytes of the kernels of all autocorrelations together. If they are larger, the kernels of one
-# autocorrelation are kept at a time.
-_KERNELS = 2**29
+# BOLD has no power at frequencies where a spectrum that fits the other frequencies expects ten
+# times as much. The evidence for an edge has to exceed this (in nats); a pass band has at least
+# so many frequencies, and those without power are at least so many below and above it.
+_DROP, _PRICE, _FEWEST, _BELOW, _ABOVE = 0.1, 6.0, 15, 2, 5
 
 
-def fit_reml(blocks, y, elapsed, constants, expected=_START):
+def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
     r"""Estimate the weights of blocks of features, with one variance per block.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
               w_j \sim N(0, \sigma^2 e^{\theta_j} I), \qquad
-              \varepsilon \sim N(0, \sigma^2 R_\rho)
+              \varepsilon \sim N(0, \sigma^2 \sum_m \pi_m R_m)
 
-    :math:`R_\rho` is the correlation of a first-order autoregressive process. For every target, the
-    restricted likelihood [1]_ (constants and weights integrated out, scale profiled) chooses
-    :math:`\theta` and :math:`\rho`; the weights are their posterior mean. No sample is set apart:
-    cross-validation would choose on a dozen independent values, the likelihood uses the whole
-    series.
+    :math:`R_m` is the correlation of a first-order autoregressive process, and the shares
+    :math:`\pi_m` sum to 1. If a target has no power outside a band of frequencies, as after a
+    filter, only the components inside the band are compared, of targets, features and noise alike.
+    For every target, the restricted likelihood [1]_ (constants and weights integrated out, scale
+    profiled) chooses :math:`\theta` and :math:`\pi`; the weights are their posterior mean. No
+    sample is set apart: cross-validation would choose on a dozen independent values, the likelihood
+    uses the whole series.
 
     Parameters
     ----------
@@ -59,170 +64,249 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START):
         Features without a penalty, such as an intercept per recording.
     expected : float
         Expected log variance of a block, relative to the noise.
+    offset : ndarray, shape (n_samples, n_targets), or None
+        Part of the targets that is known; the blocks explain the rest.
 
     Returns
     -------
     fit : Bunch
-        ``coef`` (n_features, n_targets), in the order of the blocks; ``autocorrelation``
-        (n_targets,); ``log_variance`` (n_blocks, n_targets), :math:`\theta`.
+        ``coef`` (n_features, n_targets), in the order of the blocks; ``log_variance`` (n_blocks,
+        n_targets), :math:`\theta`; ``mixture`` (n_autocorrelations, n_targets), :math:`\pi`;
+        ``autocorrelation`` (n_targets,) of the noise from sample to sample; ``pass_band`` (2,
+        n_targets), in cycles per sample, 0 and 0.5 for all frequencies.
 
     References
     ----------
     .. [1] Harville (1977), Maximum likelihood approaches to variance component estimation and to
        related problems, JASA 72.
     """
-    n_targets = y.shape[1]
-    ends = np.cumsum([block.shape[1] for block in blocks])
+    n, n_targets = y.shape
+    widths = [block.shape[1] for block in blocks]
     fit = Bunch(
-        coef=np.zeros((ends[-1], n_targets)),
-        autocorrelation=np.zeros(n_targets),
+        coef=np.zeros((sum(widths), n_targets)),
         log_variance=np.full((len(blocks), n_targets), _LIMITS[0]),
+        mixture=np.full((len(_AUTOCORRELATIONS), n_targets), 1 / len(_AUTOCORRELATIONS)),
+        pass_band=np.tile([[0.0], [0.5]], n_targets),
     )
-    if len(y) < constants.shape[1] + 2:
-        return fit
-    left = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
+    centered = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
     # A constant target has nothing to explain.
-    active = np.flatnonzero(np.abs(left).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0))
-    if not len(active):
-        return fit
-    kernels = 8 * len(blocks) * min(len(y), ends[-1]) ** 2
-    keep = len(_AUTOCORRELATIONS) * kernels <= _KERNELS
-    models = {}
-
-    @contextmanager
-    def model(rho):
-        if rho not in models:
-            models[rho] = _Whitened(blocks, y, elapsed, constants, rho, expected)
-        yield models[rho]
-        if not keep:
-            del models[rho].kernels
-
-    # Targets are independent: each chooses its own autocorrelation.
-    rho, theta = np.full(n_targets, 0.5), np.full((n_targets, len(blocks)), expected)
-    with model(0.5) as at:
-        for target in active:
-            theta[target] = at.maximize(target, theta[target], _LOOK)
-    for _ in range(_ROUNDS):
-        costs = np.empty((len(_AUTOCORRELATIONS), len(active)))
-        for i, tried in enumerate(_AUTOCORRELATIONS):
-            with model(tried) as at:
-                costs[i] = [at.cost(target, theta[target])[0] + at.offset for target in active]
-        before = rho[active]
-        rho[active] = np.take(_AUTOCORRELATIONS, costs.argmin(axis=0))
-        for chosen in np.unique(rho[active]):
-            with model(chosen) as at:
-                for target in active[rho[active] == chosen]:
-                    theta[target] = at.maximize(target, theta[target], _STEPS)
-                    fit.coef[:, target] = at.weights(target, theta[target])
-                    fit.autocorrelation[target], fit.log_variance[:, target] = chosen, theta[target]
-        active = active[rho[active] != before]
-        if not len(active):
-            break
+    active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
+    active &= n >= constants.shape[1] + 2
+    explained = y if offset is None else y - offset
+    first = slice(0, _ROWS)
+    for target in np.flatnonzero(active):
+        fit.pass_band[:, target] = find_pass_band(centered[first, target], elapsed[first])
+    for band in np.unique(fit.pass_band[:, active], axis=1).T:
+        basis = _contrasts(elapsed[first], constants[first], band)
+        kernels = [_kernel(basis.T @ block[first]) for block in blocks]
+        noise = [basis.T @ r @ basis for r in _correlations(elapsed[first])]
+        kernels = np.array([*kernels, *noise]).reshape(len(kernels) + len(noise), -1)
+        for target in np.flatnonzero(active & (fit.pass_band == band[:, None]).all(axis=0)):
+            seen = basis.T @ explained[first, target]
+            model = Likelihood(kernels, len(blocks), seen, expected=expected)
+            variances, mixture = model.maximize()
+            if n > _ROWS:
+                data = blocks, explained[:, target], elapsed, constants
+                features, *rest = _whitened(*data, mixture, band)
+                cuts = np.split(features, np.cumsum(widths)[:-1], axis=1)
+                white = np.array([*map(_kernel, cuts), np.eye(len(features))])
+                white = white.reshape(len(white), -1)
+                model = Likelihood(white, len(blocks), *rest, expected=expected)
+                variances, _ = model.maximize(np.log(variances))
+                dual = model.cost(np.r_[np.log(variances), 0.0])[2]
+                coef = features.T @ dual
+            else:
+                dual = basis @ model.cost(np.r_[np.log(variances), np.log(mixture)])[2]
+                coef = np.concatenate([block.T @ dual for block in blocks])
+            fit.coef[:, target] = np.repeat(variances, widths) * coef
+            fit.log_variance[:, target] = np.log(variances)
+            fit.mixture[:, target] = mixture
+    fit.autocorrelation = _AUTOCORRELATIONS @ fit.mixture
     return fit
 
 
-class _Whitened:
-    """The model at one autocorrelation, with white noise and constants projected out."""
+class Likelihood:
+    """Restricted likelihood of the variances of kernels, as a function of their logs.
 
-    def __init__(self, blocks, y, elapsed, constants, rho, expected=_START):
-        self.expected = expected
-        self.cuts = np.cumsum([0, *(block.shape[1] for block in blocks)])
-        # Rows that a bootstrap repeats have independent noise.
-        follows = np.isfinite(elapsed) & (elapsed > 0)
-        decay = np.where(follows, rho ** np.where(follows, elapsed, 1), 0)
-        innovation = np.sqrt(1 - decay**2)
-        everything = slice(0, len(y))
+    Parameters
+    ----------
+    kernels : ndarray, shape (n_kernels, n_rows**2)
+        Covariances, the first of blocks of features, the last of noise.
+    n_blocks : int
+        How many are of blocks.
+    y : ndarray, shape (n_rows,)
+        Target.
+    rest : float
+        Squares of the target along directions without features, divided by those of the noise.
+    dof : int or None
+        Degrees of freedom; None: one per row.
+    expected : float
+        Expected log variance of a block.
+    """
 
-        def whiten(arrays, rows):
-            # Whitening needs the row before, which is then left out.
-            first = max(rows.start - 1, 0)
-            white = np.concatenate([a[first : rows.stop] for a in arrays], axis=1)
-            white[1:] -= decay[first + 1 : rows.stop, None] * white[:-1]
-            white /= innovation[first : rows.stop, None]
-            return white[rows.start - first :]
-
-        axes, triangle = np.linalg.qr(whiten([constants], everything))
-        # Determinants of noise and constants, which depend on the autocorrelation only.
-        self.offset = np.log(innovation).sum() + np.log(np.abs(np.diag(triangle))).sum()
-        y = whiten([y], everything)
-        y -= axes @ (axes.T @ y)
-        self.dof = len(y) - constants.shape[1]
-        total = np.square(y).sum(axis=0)
+    def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, expected=_START):
+        self.kernels, self.n_blocks, self.y, self.rest = kernels, n_blocks, y, rest
+        self.dof = len(y) if dof is None else dof
         # Keeps the ratio of the degrees of freedom to the least sum of squares finite.
-        self.least = np.maximum(_ROUNDING**2 * total, 1e-250)
-        n_features = self.cuts[-1]
-        if n_features > len(y):
-            features = whiten(blocks, everything)
-            features -= axes @ (axes.T @ features)
-            _, vectors = _directions(features @ features.T)
-            self.features, self.y = vectors.T @ features, vectors.T @ y
-        else:
-            constant = sum(
-                axes[rows].T @ whiten(blocks, rows) for rows in gen_batches(len(y), _ROWS)
-            )
-            gram, with_y = np.zeros((n_features, n_features)), np.zeros((n_features, y.shape[1]))
-            for rows in gen_batches(len(y), _ROWS):
-                features = whiten(blocks, rows)
-                features -= axes[rows] @ constant
-                gram += features.T @ features
-                with_y += features.T @ y[rows]
-            values, vectors = _directions(gram)
-            self.features = (vectors * np.sqrt(values)).T
-            self.y = (vectors / np.sqrt(values)).T @ with_y
-        self.rest = np.maximum(total - np.square(self.y).sum(axis=0), 0.0)
+        self.least = max(_ROUNDING**2 * (y @ y + rest), 1e-250)
+        self.center = np.r_[np.full(n_blocks, expected), _MIXTURE[: len(kernels) - n_blocks]]
 
-    @cached_property
-    def kernels(self):
-        """Inner products of each block along the directions, (n_blocks, n_directions**2)."""
-        n = len(self.y)
-        kernels = np.empty((len(self.cuts) - 1, n, n))
-        for kernel, start, stop in zip(kernels, self.cuts[:-1], self.cuts[1:], strict=True):
-            np.matmul(self.features[:, start:stop], self.features[:, start:stop].T, out=kernel)
-        return kernels.reshape(len(kernels), -1)
-
-    def cost(self, target, theta):
-        """Return minus the log posterior of ``theta``, its gradient, and the dual weights."""
-        y, n = self.y[:, target], len(self.y)
-        scale = np.exp(theta)
+    def cost(self, at):
+        """Return minus the log posterior of log variances, its gradient, and the dual weights."""
+        y, n, blocks = self.y, len(self.y), self.n_blocks
+        shares = np.exp(at[blocks:] - at[blocks:].max())
+        shares /= shares.sum()
+        scale = np.r_[np.exp(at[:blocks]), shares]
         covariance = (scale @ self.kernels).reshape(n, n)
-        covariance.flat[:: n + 1] += 1.0
         factor = linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
         # LAPACK refuses an empty matrix, which flat EEG leads to.
         inverse = linalg.lapack.dpotri(factor, lower=1)[0] if n else factor
         inverse += np.tril(inverse, -1).T
         dual = inverse @ y
         # A target that the features explain exactly has no noise.
-        squares = max(y @ dual + self.rest[target], self.least[target])
-        held = theta - self.expected
+        squares = max(y @ dual + self.rest, self.least)
+        held = at - self.center
         cost = (
             np.log(np.diag(factor)).sum()
             + 0.5 * self.dof * np.log(squares)
             + 0.5 * _HOLD * held @ held
         )
         slope = inverse.ravel() - self.dof / squares * np.outer(dual, dual).ravel()
-        return cost, 0.5 * scale * (self.kernels @ slope) + _HOLD * held, dual
+        gradient = 0.5 * scale * (self.kernels @ slope)
+        gradient[blocks:] -= shares * gradient[blocks:].sum()
+        return cost, gradient + _HOLD * held, dual
 
-    def maximize(self, target, theta, n_steps):
-        """Find the log variances of highest posterior density."""
+    def maximize(self, start=None):
+        """Return the variances of the blocks and the shares of the noise of highest posterior."""
+        at = self.center.copy()
+        if start is not None:
+            at[: self.n_blocks] = start
         found = optimize.minimize(
-            lambda at: self.cost(target, at)[:2],
-            theta,
+            lambda at: self.cost(at)[:2],
+            at,
             jac=True,
             method="L-BFGS-B",
-            bounds=[_LIMITS] * len(theta),
-            options={"maxiter": n_steps},
-        )
-        return found.x
-
-    def weights(self, target, theta):
-        """Return the posterior mean of the weights of all blocks."""
-        dual = self.cost(target, theta)[2]
-        variances = np.repeat(np.exp(theta), np.diff(self.cuts))
-        return variances * (self.features.T @ dual)
+            bounds=[_LIMITS] * len(at),
+            options={"maxiter": _STEPS},
+        ).x
+        shares = np.exp(found[self.n_blocks :])
+        return np.exp(found[: self.n_blocks]), shares / shares.sum()
 
 
-def _directions(gram):
-    """Return eigenvalues and eigenvectors along which the features exceed the noise."""
-    values, vectors = np.linalg.eigh(gram)
+def find_pass_band(y, elapsed):
+    """Find the band of frequencies in which a centered target (n_samples,) has power.
+
+    Returns
+    -------
+    low, high : float
+        Edges in cycles per sample; 0 and 0.5 where the target has power everywhere.
+    """
+    parts = [(dct(y[s], norm="ortho") ** 2, _frequencies(s)) for s in _stretches(elapsed)]
+    power, f = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.argsort(f, kind="stable")
+    order = order[f[order] > 0]
+    power, f = power[order], f[order]
+    n = len(f)
+    if n < _FEWEST + _ABOVE or not power.sum():
+        return 0.0, 0.5
+    # The spectrum inside: a first-order autoregressive process and white noise.
+    rho, white = np.meshgrid([0, 0.3, 0.5, 0.7, 0.85, 0.93, 0.97], [0, 0.1, 0.4])
+    rho, white = rho.reshape(-1, 1), white.reshape(-1, 1)
+    shape = white + (1 - white) * (1 - rho**2) / (1 - 2 * rho * np.cos(2 * np.pi * f) + rho**2)
+    logs, ratios, shapes, powers = (
+        np.pad(np.cumsum(a, axis=-1), [(0, 0)] * (a.ndim - 1) + [(1, 0)])
+        for a in (np.log(shape), power / shape, shape, power)
+    )
+    # From the first frequency inside to the first one above; edges at every 0.005 or 0.01.
+    low = np.unique(np.r_[0, np.searchsorted(f, np.arange(0.005, 0.1, 0.005))])[:, None]
+    high = np.unique(np.r_[n, np.searchsorted(f, np.arange(0.1, 0.49, 0.01))])[None]
+    inside = np.maximum(high - low, 1)
+    scale = np.maximum((ratios[:, high] - ratios[:, low]) / inside, 1e-300)
+    evidence = -0.5 * (logs[:, high] - logs[:, low] + inside * (np.log(scale) + 1))
+    best = evidence.argmax(axis=0)
+    evidence = evidence.max(axis=0)
+    scale = np.take_along_axis(scale, best[None], axis=0)[0]
+    allowed = high - low >= _FEWEST
+    below = powers[low], scale * shapes[best, low], low, _BELOW
+    expected = scale * (shapes[best, n] - shapes[best, high])
+    above = powers[n] - powers[high], expected, n - high, _ABOVE
+    for found, expected, count, fewest in (below, above):
+        level = np.maximum(found / np.maximum(count, 1), _ROUNDING * powers[n] / n)
+        evidence = evidence - np.where(count, 0.5 * count * (np.log(level) + 1) + _PRICE, 0.0)
+        allowed = allowed & ((count == 0) | ((count >= fewest) & (found < _DROP * expected)))
+    i, j = np.unravel_index(np.where(allowed, evidence, -np.inf).argmax(), evidence.shape)
+    if not allowed[i, j]:
+        return 0.0, 0.5
+    i, j = low[i, 0], high[0, j]
+    return (f[i - 1 : i + 1].mean() if i else 0.0), (f[j - 1 : j + 1].mean() if j < n else 0.5)
+
+
+def _stretches(elapsed):
+    """Slices of samples at equal steps."""
+    starts = np.flatnonzero(np.abs(elapsed - 1) > 0.1)
+    starts = np.union1d(starts, [0])
+    return [slice(*pair) for pair in zip(starts, [*starts[1:], len(elapsed)], strict=True)]
+
+
+def _frequencies(stretch):
+    n = stretch.stop - stretch.start
+    return np.arange(n) / (2 * n)
+
+
+def _correlations(elapsed):
+    """Yield the correlation of the noise processes (n_samples, n_samples)."""
+    recording = np.cumsum(np.isinf(elapsed))
+    times = np.cumsum(np.where(np.isinf(elapsed), 0.0, elapsed))
+    apart = np.abs(times[:, None] - times)
+    for rho in _AUTOCORRELATIONS:
+        # Rows that a bootstrap repeats have independent white noise.
+        related = rho**apart if rho else np.eye(len(times))
+        yield np.where(recording[:, None] == recording, related, 0.0)
+
+
+def _components(elapsed, band):
+    """Orthonormal components (n_samples, n_components) in a band of frequencies."""
+    if tuple(band) == (0.0, 0.5):
+        return np.eye(len(elapsed))
+    columns = []
+    for s in _stretches(elapsed):
+        f = _frequencies(s)
+        cosines = np.zeros((len(elapsed), len(f)))
+        cosines[s] = dct(np.eye(len(f)), axis=0, norm="ortho").T
+        columns.append(cosines[:, (f >= band[0]) & (f <= band[1])])
+    return np.concatenate(columns, axis=1)
+
+
+def _contrasts(elapsed, constants, band):
+    """Orthonormal components in a band, without the constants."""
+    components = _components(elapsed, band)
+    vectors, size, _ = np.linalg.svd(components.T @ constants)
+    rank = np.count_nonzero(size > 1e-8)
+    return components @ vectors[:, rank:]
+
+
+def _kernel(features):
+    return features @ features.T
+
+
+def _whitened(blocks, y, elapsed, constants, mixture, band):
+    """Whiten a long study: features and target along its directions, rest, degrees of freedom."""
+    total, n_constants, dof = 0.0, constants.shape[1], -constants.shape[1]
+    for first in range(0, len(y), _ROWS):
+        rows = slice(first, first + _ROWS)
+        noise = np.tensordot(mixture, list(_correlations(elapsed[rows])), axes=1)
+        every = np.concatenate([constants[rows], *(b[rows] for b in blocks), y[rows, None]], axis=1)
+        if tuple(band) != (0.0, 0.5):
+            basis = _components(elapsed[rows], band)
+            noise, every = basis.T @ noise @ basis, basis.T @ every
+        white = linalg.solve_triangular(np.linalg.cholesky(noise), every, lower=True)
+        total, dof = total + white.T @ white, dof + len(white)
+    fixed = total[:n_constants]
+    solved = np.linalg.lstsq(fixed[:, :n_constants], fixed[:, n_constants:], rcond=None)[0]
+    left = total[n_constants:, n_constants:] - fixed[:, n_constants:].T @ solved
+    values, vectors = np.linalg.eigh(left[:-1, :-1])
+    # At least one direction.
     keep = values > min(_BURIED, max(values[-1], np.finfo(float).tiny) / 2)
-    return values[keep], vectors[:, keep]
+    root = np.sqrt(values[keep])
+    y = vectors[:, keep].T @ left[:-1, -1] / root
+    return (vectors[:, keep] * root).T, y, max(left[-1, -1] - y @ y, 0.0), dof
