@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cros
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import EEGWindows, Windower
+from sklearn_beira import EEGWindows, Windower, align, make_band_power_ridge
 from sklearn_beira.evaluation.metrics import pearson_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import GapWarning
@@ -207,6 +207,7 @@ def test_it_is_a_splitter_like_scikit_learns(X):
 
 
 # -- the leakage trap ---------------------------------------------------------------------------
+@pytest.mark.filterwarnings("ignore:.* left out one by one")
 def test_shuffled_folds_find_what_is_not_there_and_blocks_do_not(make_raw):
     """EEG and BOLD are made apart: nothing can be predicted."""
     shuffled, blocked = [], []
@@ -281,3 +282,18 @@ def test_the_tail_is_last_in_time_not_in_rows(X):
 def test_tails_that_cannot_be_set_apart_are_refused(make_windows, n, fraction, gap, message):
     with pytest.raises(ValueError, match=message):
         tail_split(make_windows([5 + np.arange(n) * 2.0]), fraction, gap)
+
+
+def test_models_fitted_between_test_volumes_say_so(make_study):
+    study = make_study(duration=200.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, verbose="error")
+    model = make_band_power_ridge(16.0)
+    with pytest.warns(GapWarning, match="volumes between training volumes were left out one by"):
+        cross_val_predict(model, X, y, cv=KFold(5, shuffle=True, random_state=0))
+    search = GridSearchCV(
+        model, {"power__step": [1.0, 2.0]}, cv=KFold(5, shuffle=True, random_state=0)
+    )
+    with pytest.warns(GapWarning, match="use BlockedKFold or LeaveOneGroupOut"):
+        search.fit(X, y)
+    cross_val_predict(model, X, y, cv=BlockedKFold(4))
+    model.fit(X[:50], y[:50])

@@ -14,7 +14,11 @@ from sklearn.utils.validation import (
 
 from .._utils.numbers import check_bold, check_kind, region_names
 from .._utils.warn import warn_user
+from ..exceptions import GapWarning
 from .windows import EEGWindows, are_epochs, check_epochs
+
+# Share of volumes that may be missing one by one, as after scrubbing.
+_SCATTERED = 0.05
 
 
 def check_eeg(
@@ -58,6 +62,14 @@ def check_eeg(
                 f"{ensure_min_samples}."
             )
         _check_channels(estimator, X, reset=reset)
+        n_out = X.n_singly_left_out() if reset else 0
+        if n_out > max(_SCATTERED * len(X), 2):
+            warn_user(
+                f"{n_out} volumes between training volumes were left out one by one; tests on them "
+                f"leak, because neighbors share EEG and BOLD is smooth; use BlockedKFold or "
+                f"LeaveOneGroupOut instead of shuffled folds.",
+                GapWarning,
+            )
         if reset and X._cut_by_align and X.tmax > 0 and reads:
             warn_user(
                 f"{type(estimator).__name__} reads EEG up to {X.tmax:g} s after the volume; put a "

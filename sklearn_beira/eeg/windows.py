@@ -240,6 +240,8 @@ class EEGWindows:
 
     has_times, epoched = True, False
     alignment = volumes = nuisance = _subjects = None
+    # Rows of the EEGWindows that these were indexed from.
+    _rows = None
 
     # True until a window within the one that align kept is chosen.
     _cut_by_align = False
@@ -523,6 +525,20 @@ class EEGWindows:
         apart = (np.diff(self.source[order]) != 0) | (np.diff(self.starts[order]) > self._n_times)
         return np.split(order, np.flatnonzero(apart) + 1) if len(self) else []
 
+    def n_singly_left_out(self) -> int:
+        """Count the volumes that indexing left out between two neighbors that it kept.
+
+        Returns
+        -------
+        n : int
+            Number of such volumes; many if rows were drawn at random, as by a shuffled KFold.
+        """
+        if self._rows is None:
+            return 0
+        rows, first = np.unique(self._rows, return_index=True)
+        together = np.diff(self.groups[first]) == 0
+        return int(np.sum((np.diff(rows) == 2) & together))
+
     def overlaps_bad(self) -> np.ndarray:
         """Tell which windows overlap a stretch that was annotated as bad.
 
@@ -554,8 +570,9 @@ class EEGWindows:
         # Copied, because joblib gives views with other strides another hash after pickling.
         if self.epoched:
             new._recordings = (held(self.recordings[rows]),)
-        for name in ("groups", "times", "_starts", "volumes"):
-            values = getattr(self, name, None)
+        new._rows = np.arange(len(self)) if self._rows is None else self._rows
+        for name in ("groups", "times", "_starts", "volumes", "_rows"):
+            values = getattr(new, name, None)
             if values is not None:
                 setattr(new, name, values[rows].copy())
         if not self.has_times:

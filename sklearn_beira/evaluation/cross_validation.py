@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from concurrent.futures import CancelledError
 
 import numpy as np
@@ -23,6 +24,7 @@ from .._utils.estimators import is_search
 from .._utils.interrupts import interrupts
 from .._utils.store import ResultStore
 from .._utils.warn import warn_user
+from ..exceptions import GapWarning
 
 # How often workers may die with data that others wait for before the run fails.
 _MOST_LOST = 5
@@ -76,7 +78,9 @@ def fit_predict(model, study, y, fold):
     """
     train, test = study.folds[fold]
     target = y[train] if y.shape[1] > 1 else y[train, 0]
-    with interrupts() as came:  # some models take Ctrl-C for the end of their training
+    # Some models take Ctrl-C for the end of their training. check_folds has judged the folds.
+    with interrupts() as came, warnings.catch_warnings():
+        warnings.simplefilter("ignore", GapWarning)
         started = time.perf_counter()
         fitted = clone(model).fit(_safe_indexing(study.X, train), target)
         seconds = time.perf_counter() - started
