@@ -104,6 +104,13 @@ def test_runs_are_selected_and_parts_with_other_settings_are_joined(root):
     assert study.subjects == ["01", "02", "05"]
 
 
+def test_without_images_of_fmriprep_the_error_names_the_alternatives(root):
+    with pytest.raises(ValueError, match=r"no images of fMRIPrep .* give bold='raw'"):
+        load_bids(root)
+    with pytest.raises(ValueError, match="no folder"):
+        load_bids(root / "nowhere")
+
+
 def test_repaired_onsets_are_given_to_their_run(root):
     study = load_bids(root, subject="06", bold="raw")
     with pytest.raises(ValueError, match="has 60 volumes, but onsets have shape"):

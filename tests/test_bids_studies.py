@@ -93,6 +93,19 @@ PAIRS = {
 }
 
 
+@pytest.mark.parametrize("sidecar", ["[1]", '{"RepetitionTime": "2.1 s"}', "{", "\xff"])
+def test_a_sidecar_that_cannot_be_read_is_a_reason(lay, sidecar):
+    root = lay("ds003768")
+    stem = root / "sub-01/func/sub-01_task-rest_run-1_bold"
+    marks = (5000 * (1 + 2.1 * np.arange(285))).tolist()
+    write_eeg(root / "sub-01/eeg/sub-01_task-rest_run-1_eeg.vhdr", marks)
+    write_image(stem.with_name(f"{stem.name}.nii.gz"), 285, 2.1)
+    stem.with_suffix(".json").write_bytes(sidecar.encode("latin-1"))
+    table = load_bids(root, task="rest", bold="raw").table
+    assert table["verdict"].tolist() == ["refused"]
+    assert "_bold.json is no sidecar of BIDS" in table["reason"][0]
+
+
 @pytest.mark.parametrize("name", ["ds000116", "ds002739"])
 def test_eeg_of_another_format_is_no_eeg(lay, name):
     table = load_bids(lay(name, f"OpenNeuroDatasets+{name}"), bold="raw").table

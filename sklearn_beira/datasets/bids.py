@@ -4,7 +4,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from .._utils.files import expanded
+from .._utils.files import expanded, one_line
 from .study import ENTITIES, Run, Study, pointer
 
 EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
@@ -71,7 +71,7 @@ def load_bids(
     Raises
     ------
     ValueError
-        If the folder has neither EEG nor BOLD of that description.
+        If the folder has neither EEG nor BOLD of that description, or no images of fMRIPrep.
     ImportError
         If mne-bids is not installed.
 
@@ -99,6 +99,11 @@ def load_bids(
         raise ValueError(
             f"{root} has neither EEG ({', '.join(EEG_FORMATS)}) nor BOLD of that description; "
             f"check subject, session, task, run, eeg={eeg!r} and bold={bold!r}."
+        )
+    if not images and bold == "fmriprep":
+        raise ValueError(
+            f"{root} has no images of fMRIPrep in the space {space}, below derivatives/fmriprep; "
+            f"give bold='raw', a pattern of files as bold, or another space."
         )
     tables = {}
     if isinstance(confounds, str):
@@ -144,11 +149,11 @@ def _read_sidecars(root, run):
     try:
         for file in _inherited(root, run.bold, "func", "bold.json"):
             facts |= json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        run.problem = run.problem or f"{file.name} is not JSON ({error})"
-    run.t_r = float(facts["RepetitionTime"]) if facts.get("RepetitionTime") else None
-    if facts.get("SliceTimingCorrected"):
-        run.offset = float(facts.get("StartTime", 0.0))
+        run.t_r = float(facts.get("RepetitionTime") or 0.0) or None
+        if facts.get("SliceTimingCorrected"):
+            run.offset = float(facts.get("StartTime") or 0.0)
+    except (ValueError, TypeError, OSError) as error:
+        run.problem = run.problem or f"{file.name} is no sidecar of BIDS ({one_line(error)})"
 
 
 # -- names ----------------------------------------------------------------------------------------

@@ -228,9 +228,7 @@ def _source(X, files):
     subject = info["subject_info"] or {}
     subjects = X.subjects if X.subjects is not None else [subject.get("his_id") or ""]
     facts = {
-        "Files": ", ".join(
-            dict.fromkeys(printable(Path(f).name) for f in [*_eeg_files(X), *files])
-        ),
+        "Files": _some(printable(Path(f).name) for f in [*_eeg_files(X), *files]),
         "Subject": ", ".join(dict.fromkeys(map(str, subjects))),
         "Measured": f"{info['meas_date']:%Y-%m-%d %H:%M}" if info["meas_date"] else "",
     }
@@ -240,6 +238,13 @@ def _source(X, files):
     recordings = f"{n} recording{'s' * (n > 1)}"
     facts["Data"] = f"{kept} volumes, {recordings}, {len(X.ch_names)} EEG channels"
     return facts
+
+
+def _some(names, most=8):
+    """List names once, and count those that are too many to read."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} others" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _eeg_files(X):
