@@ -114,7 +114,7 @@ def test_the_figure_has_a_diamond_beyond_each_model(comparison):
 
 def test_signals_stay_with_their_volumes():
     eeg = np.random.default_rng(0).standard_normal((6, 2, 50))
-    times, groups = [0.0, 2, 4, 0, 2, 4], [0, 0, 0, 1, 1, 1]
+    times, groups = [0.0, 2, 4, 0, 2, 4], [*"aaabbb"]
     X = EEGWindows.from_array(eeg, 100.0, times=times, groups=groups)
     X = X.with_nuisance(pd.DataFrame({"a": [1.0, 2, 3, 30, 20, 10]}))
     found = NuisanceLags(lags=(0.0, 2.0)).fit_transform(X)

@@ -75,8 +75,8 @@ class EEGWindows:
         Volumes that :func:`align` kept and dropped, one row per recording.
     volumes : ndarray of int, shape (n_volumes,), or None
         Number of each volume in the BOLD of its recording, where :func:`align` knows it.
-    nuisance : tuple of DataFrame or None
-        Nuisance signals of each recording (:meth:`with_nuisance`), indexed by time in s.
+    nuisance : dict of DataFrame or None
+        Nuisance signals by recording (:meth:`with_nuisance`), indexed by time in s.
 
     Raises
     ------
@@ -454,13 +454,15 @@ class EEGWindows:
         if isinstance(nuisance, pd.DataFrame):
             check_consistent_length(self, nuisance)
             at = nuisance.set_axis(self.times)
-            recordings = range(self.groups.max() + 1)
-            nuisance = [at[self.groups == k].sort_index() for k in recordings]
-        tables = tuple(table.astype(float) for table in nuisance)
+            nuisance = {k: at[self.groups == k].sort_index() for k in np.unique(self.groups)}
+        else:
+            nuisance = dict(enumerate(nuisance))
+        tables = {k: table.astype(float) for k, table in nuisance.items()}
         needed = set(np.unique(self.groups))
-        if not needed <= set(range(len(tables))):
+        if not needed <= set(tables):
             raise ValueError(f"X has recordings {needed}, but there are {len(tables)} tables.")
-        for k, table in enumerate(tables):
+        names = next(iter(tables.values())).columns
+        for k, table in tables.items():
             clock = table.index.to_numpy(dtype=float)
             if not (np.isfinite(table.to_numpy()).all() and np.isfinite(clock).all()):
                 raise ValueError(f"the nuisance signals of recording {k} hold NaN or infinity.")
@@ -469,8 +471,11 @@ class EEGWindows:
                     f"the nuisance signals of recording {k} need an index of rising times in s and "
                     f"at least one column."
                 )
-            if list(table.columns) != list(tables[0].columns):
-                raise ValueError(f"recordings 0 and {k} have other nuisance signals.")
+            if list(table.columns) != list(names):
+                raise ValueError(
+                    f"recording {k} has the nuisance signals {', '.join(map(str, table))}, but the "
+                    f"first one has {', '.join(map(str, names))}."
+                )
         new.nuisance = tables
         return new
 
@@ -536,7 +541,7 @@ class EEGWindows:
         if self._rows is None:
             return 0
         rows, first = np.unique(self._rows, return_index=True)
-        together = np.diff(self.groups[first]) == 0
+        together = self.groups[first][1:] == self.groups[first][:-1]
         return int(np.sum((np.diff(rows) == 2) & together))
 
     def overlaps_bad(self) -> np.ndarray:

@@ -72,7 +72,7 @@ class NuisanceLags(TransformerMixin, EEGEstimator):
         ValueError
             If X has no nuisance signals.
         """
-        self._names = self._check(X, reset=True, y=y).nuisance[0].columns
+        self._names = _names(self._check(X, reset=True, y=y))
         return self
 
     def transform(self, X: EEGWindows) -> np.ndarray:
@@ -90,10 +90,10 @@ class NuisanceLags(TransformerMixin, EEGEstimator):
         """
         check_is_fitted(self)
         X = self._check(X, reset=False)
-        if list(X.nuisance[0].columns) != list(self._names):
+        if _names(X) != self._names:
             raise ValueError(
-                f"X has the nuisance signals {', '.join(map(str, X.nuisance[0].columns))}, but the "
-                f"model was trained on {', '.join(map(str, self._names))}."
+                f"X has the nuisance signals {', '.join(map(str, _names(X)))}, but the model was "
+                f"trained on {', '.join(map(str, self._names))}."
             )
         lags = np.asarray(self.lags, dtype=float)
         features = np.zeros((len(X), len(lags), len(self._names)))
@@ -129,6 +129,10 @@ class NuisanceLags(TransformerMixin, EEGEstimator):
                 "X.with_nuisance(table)."
             )
         return X
+
+
+def _names(X: EEGWindows) -> list:
+    return list(next(iter(X.nuisance.values())))
 
 
 def _standardized(table: pd.DataFrame) -> pd.DataFrame:
