@@ -466,8 +466,13 @@ from mine import Mine, there
 def first(X):
     return X if "a" in {"a", "b", "c"} else None  # a set, whose order differs between processes
 
+FIRST = 0
+
+def keep(X):
+    return X[:, FIRST + 0:]
+
 def second(X, start=0):
-    return X[:, start + 0:]
+    return keep(X)[:, start + 0:]
 
 def from_column(start):
     def decorate(function):
@@ -507,22 +512,30 @@ print(round(table["r"][0], 6), sum(table["fit_time"]))
 # Each drops the informative column.
 EDITS = {
     "a function": ("start + 0:", "start + 1:"),
+    "a function that is called": ("FIRST + 0:", "FIRST + 1:"),
+    "a constant": ("FIRST = 0", "FIRST = 1"),
+    "a module that is imported": ("return X[:, 0:]", "return X[:, 1:]"),
     "a default": ("start=0", "start=1"),
     "an argument of a decorator": ("from_column(0)", "from_column(1)"),
     "an inherited method": ("self.START + 0:", "self.START + 1:"),
     "an attribute of a class": ("START = 0", "START = 1"),
-    "a file": ("return X[:, 0:]", "return X[:, 1:]"),
+    "a file": ("cut(X)[:, 0:]", "cut(X)[:, 1:]"),
     "the file of an inherited class": ("START = 0", "START = 1"),
 }
 FILES = {
     "mine.py": """
+import helpers
 from theirs import Theirs
 
 def there(X):
-    return X[:, 0:]
+    return helpers.cut(X)[:, 0:]
 
 class Mine(Theirs):
     pass
+""",
+    "helpers.py": """
+def cut(X):
+    return X[:, 0:]
 """,
     "theirs.py": """
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -565,7 +578,11 @@ def r_unedited(run_notebook):
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_cache_notices_edited_code_of_ones_own(edit, run_notebook, r_unedited):
-    places = {"a file": "mine.py", "the file of an inherited class": "theirs.py"}
+    places = {
+        "a file": "mine.py",
+        "a module that is imported": "helpers.py",
+        "the file of an inherited class": "theirs.py",
+    }
     place = places.get(edit, "notebook.py")
     found = run_notebook(FILES | {place: FILES[place].replace(*EDITS[edit])})
     assert float(found[0]) < 0.3 < r_unedited

@@ -9,7 +9,7 @@ from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 import joblib
 from sklearn.base import BaseEstimator
@@ -24,7 +24,8 @@ def digest(*parts: object) -> str:
     ----------
     *parts : object
         EEGWindows, arrays, estimators, plain values. Of estimators and dicts, the code of classes
-        and functions that belong to no installed package is hashed as well.
+        and functions that belong to no installed package is hashed as well, and what it names:
+        functions, classes and constants.
 
     Returns
     -------
@@ -94,16 +95,40 @@ def _code_of(value):
             f"the parameters hold an object that cannot be hashed ({error}), such as a lambda; "
             f"define it by name, or use neither cache nor checkpoint."
         ) from None
-    code = {}
-    for found in references.found:
+    code, waiting = {}, references.found
+    while waiting:
+        found = waiting.pop()
         for part in getattr(found, "__mro__", (found,)):  # a class depends on those it inherits
             module = part.__module__ or "builtins"
+            name = f"{module}.{part.__qualname__}"
             if _is_installed(module):
                 package = sys.modules.get(module.partition(".")[0])
                 code[module] = getattr(package, "__version__", None)
-            else:
-                code[f"{module}.{part.__qualname__}"] = _source(part)
+            elif name not in code:
+                called, constants = _named_by(part)
+                code[name] = _source(part), constants
+                waiting += called
     return sorted(code.items())
+
+
+def _named_by(found):
+    """Return the functions and classes, and the constants, that code of the user names."""
+    parts = vars(found).values() if isinstance(found, type) else [found]
+    functions = [getattr(part, "__func__", getattr(part, "fget", part)) for part in parts]
+    functions = [inspect.unwrap(f) for f in functions if isinstance(f, FunctionType)]
+    codes, names = [f.__code__ for f in functions if isinstance(f, FunctionType)], set()
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    space = vars(sys.modules.get(found.__module__, sys))
+    named = {name: space[name] for name in sorted(names & set(space))}
+    for module in [v for v in named.values() if isinstance(v, ModuleType)]:
+        if not _is_installed(module.__name__):
+            named |= {name: vars(module)[name] for name in sorted(names & set(vars(module)))}
+    called = [value for value in named.values() if isinstance(value, type | FunctionType)]
+    kinds = (bool, int, float, complex, str, bytes)
+    return called, [(n, v) for n, v in named.items() if isinstance(v, kinds)]
 
 
 def _is_installed(module):
