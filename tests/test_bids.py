@@ -164,6 +164,15 @@ def test_regions_are_read_from_the_cache_and_bad_runs_do_not_end_the_others(root
     assert set(X.subjects) == {"01"}
 
 
+def test_other_channels_of_all_runs_become_nuisance_signals(root):
+    study = load_bids(root, run="1", bold="raw")
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    X, _ = study.align(tmin=-6.0, nuisance=["Oz"], verbose=False)
+    assert list(X.nuisance) == [0, 1]
+    first, second = X.nuisance.values()
+    assert not first.equals(second)
+
+
 @pytest.mark.parametrize(
     ("onsets", "missing", "first"),
     [

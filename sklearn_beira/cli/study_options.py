@@ -45,7 +45,12 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
     add = group.add_argument
     for name in ("participants", "session", "task", "run"):
         add(f"--{name}", nargs="+", metavar="LABEL", help="labels; all by default")
-    add("--eeg", default="raw", metavar="PATTERN", help="'raw', or files below ROOT (cleaned EEG)")
+    add(
+        "--eeg",
+        default="raw",
+        metavar="PATTERN",
+        help="'raw' (default), or files below ROOT; free of gradient and pulse artifacts",
+    )
     add(
         "--bold",
         default="fmriprep",

@@ -465,6 +465,7 @@ class Study:
         tmax: float = 0.0,
         eeg_filter: EEGFilter | None = None,
         picks: Sequence[str] | None = None,
+        nuisance: Sequence[str] | None = None,
         folder: str | PathLike | None = None,
         n_jobs: int | None = None,
         verbose: bool = True,
@@ -481,6 +482,9 @@ class Study:
             Filter of each run, before it is kept: at 100 Hz, raw EEG needs a fiftieth of its space.
         picks : list of str or None
             Channels. None takes the good EEG channels that all runs have.
+        nuisance : list of str or None
+            Other channels, such as ECG, that become nuisance signals
+            (:func:`~sklearn_beira.alignment.channel_nuisance`).
         folder : path-like or None
             Folder for the EEG, which is then read when it is needed.
         n_jobs : int or None
@@ -500,7 +504,7 @@ class Study:
             dropped = sorted(set().union(*(run.ch_names for run in runs)) - common)
             if dropped:
                 warn_user(f"some runs lack the channels {', '.join(dropped)}; they are left out.")
-        options = {"tmin": tmin, "tmax": tmax}
+        options = {"tmin": tmin, "tmax": tmax, "nuisance": nuisance}
         tasks = [
             delayed(_attempt)(run.align, bold, picks, eeg_filter, folder, **options)
             for run, bold in zip(runs, bolds, strict=True)
@@ -572,6 +576,8 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     X.alignment.index.name = "recording"
     X.volumes = np.concatenate([one.volumes for one in Xs])
     X._cut_by_align = X._y_is_indexed = True
+    if Xs[0].nuisance is not None:
+        X = X.with_nuisance([one.nuisance[0] for one in Xs])
     y = pd.concat(ys, ignore_index=True)
     y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
     return X, y
