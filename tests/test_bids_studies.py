@@ -80,6 +80,7 @@ def samples(vmrk):
 
 
 PAIRS = {
+    "ds003574": ("OpenNeuroDatasets+ds003574", 18, {}),
     "natview_nm000254": ("nemarDatasets+nm000254", 391, {}),
     "ds007216": ("nemarDatasets+on007216", 186, {}),
     # One run is 00 in EEG and 006 in BOLD; runs in folders named "rejected" are left out.
@@ -154,6 +155,21 @@ def test_natview_keeps_the_triggers_of_the_recording_to_a_sample(lay):
     assert run.ch_names == ["Fz", "Oz"]
     types = dict(zip(CHANNELS, run.read_eeg().get_channel_types(), strict=True))
     assert types == {"Fz": "eeg", "Oz": "eeg", "ECG": "ecg", "CWL1": "misc", "EOGL": "eog"}
+
+
+def test_natview_lost_and_spurious_triggers_are_refused_until_onsets_are_given(lay):
+    root = lay("natview_nm000254")
+    stem = root / "sub-01/ses-01/eeg/sub-01_ses-01_task-dme_run-01_eeg"
+    marks = samples(stem.with_suffix(".vmrk"))
+    broken = np.sort(np.r_[np.delete(marks, np.arange(100, 107)), marks[[50, 200]] + [12, 79]])
+    write_eeg(stem.with_suffix(".vhdr"), broken.tolist())
+    bold = root / "sub-01/ses-01/func/sub-01_ses-01_task-dme_run-01_bold.nii.gz"
+    write_image(bold, len(marks), 2.1)
+    study = load_bids(root, task="dme", bold="raw", missing="end")
+    assert study.table[["verdict", "gaps"]].to_numpy().tolist() == [["refused", 3]]
+    assert "a trigger is missing or doubled" in study.table["reason"][0]
+    study.place("sub-01_ses-01_task-dme_run-01", marks / 5000)
+    assert len(study.usable) == 1
 
 
 def test_ds007216_trigger_has_two_blanks_and_one_too_many(lay):

@@ -5,7 +5,8 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import expanded, one_line
-from .study import ENTITIES, Run, Study, pointer
+from .run import ENTITIES, Run, pointer
+from .study import Study
 
 EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
 BOLD_FORMATS = (".nii.gz", ".nii")

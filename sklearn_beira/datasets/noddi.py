@@ -3,7 +3,8 @@
 from os import PathLike
 
 from .._utils.files import expanded
-from .study import Run, Study
+from .run import Run
+from .study import Study
 
 T_R, TRIGGER = 2.16, "Scanner/Scan Start"
 

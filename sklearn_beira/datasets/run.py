@@ -1,0 +1,365 @@
+"""One run of EEG and BOLD: what its files say, and the way to its X and y."""
+
+from __future__ import annotations
+
+import warnings
+from ast import literal_eval
+from contextlib import suppress
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from .._utils.files import atomic_write, one_line, reading
+from .._utils.hashing import digest, environment
+from .._utils.warn import warn_user
+from ..alignment import align
+from ..alignment.counts import is_candidate
+from ..alignment.triggers import all_markers, find_onsets
+from ..bold.tables import load_table, read_rows
+from ..eeg.channels import pick_eeg
+
+ENTITIES = ("subject", "session", "task", "run")
+# Markers are on the pace of the scanner within this share of the repetition time.
+_TOLERANCE = 0.01
+_TYPES = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "trig": "stim"}
+_TABLES = (".csv", ".tsv")
+_POINTERS = (b"version https://git-lfs", b"/annex/objects", b"../")
+
+
+@dataclass
+class Run:
+    """One run of a study: its files, and what is known about them.
+
+    Parameters
+    ----------
+    subject, session, task, run : str or None
+        Names.
+    eeg, bold : Path or None
+        EEG in a format that MNE reads; BOLD as image, or as table of regions.
+    t_r : float or None
+        Repetition time in s.
+    offset : float
+        Time in s from the onset of a volume to the moment that its BOLD stands for.
+    trigger : str or dict
+        "auto", a marker, or ``{column: value}`` of ``events``.
+    missing : {None, "start", "end"} or int
+        As in :func:`load_bids`.
+    confounds : tuple of str, Path or None
+        Strategy of nilearn's ``load_confounds``, or a table.
+    channels, events : Path or None
+        ``channels.tsv`` and ``events.tsv``.
+    problem : str
+        Why the run cannot be used; "" if it can.
+    note : str
+        What else is to be known.
+    """
+
+    subject: str
+    session: str | None = None
+    task: str | None = None
+    run: str | None = None
+    eeg: Path | None = None
+    bold: Path | None = None
+    t_r: float | None = None
+    offset: float = 0.0
+    trigger: str | dict = "auto"
+    missing: str | int | None = None
+    confounds: tuple | Path | None = None
+    channels: Path | None = None
+    events: Path | None = None
+    problem: str = ""
+    note: str = ""
+    # What the headers say.
+    n_volumes: int | None = None
+    n_triggers: int | None = None
+    gaps: int | None = None
+    ch_names: list = field(default_factory=list)
+    onsets: np.ndarray | None = None
+
+    @property
+    def name(self):
+        """Name of the run, as in a file of BIDS."""
+        parts = zip(("sub", "ses", "task", "run"), ENTITIES, strict=True)
+        return "_".join(f"{key}-{getattr(self, e)}" for key, e in parts if getattr(self, e))
+
+    @property
+    def verdict(self):
+        """One of "ok", "no EEG", "no BOLD" and "refused"."""
+        if self.eeg is None or self.bold is None:
+            return "no EEG" if self.eeg is None else "no BOLD"
+        return "refused" if self.problem else "ok"
+
+    def row(self):
+        """Return the row of the table."""
+        known = self.n_volumes is not None and self.n_triggers is not None
+        return {
+            **{entity: getattr(self, entity) for entity in ENTITIES},
+            "eeg": self.eeg and self.eeg.name,
+            "bold": self.bold and self.bold.name,
+            "confounds": _describe_confounds(self.confounds),
+            "t_r": self.t_r,
+            "trigger": self.trigger,
+            "n_triggers": self.n_triggers,
+            "n_volumes": self.n_volumes,
+            "difference": self.n_triggers - self.n_volumes if known else None,
+            "gaps": self.gaps,
+            "verdict": self.verdict,
+            "reason": "; ".join(filter(None, [self.problem, self.note])),
+        }
+
+    def check(self):
+        """Read the headers, and find out whether each volume has its marker."""
+        if self.verdict != "ok":
+            return
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                self._read_headers()
+            except Exception as error:  # damaged files raise errors of any kind in the readers
+                self.problem = one_line(error) or type(error).__name__
+        said = [self.note, *(one_line(w.message) for w in caught)]
+        self.note = "; ".join(dict.fromkeys(filter(None, said)))
+
+    def _read_headers(self):
+        self.n_volumes, header = read_header(self.bold)
+        if self.t_r is None:
+            self.t_r = header
+        if self.t_r is None:
+            raise ValueError(f"the repetition time of {self.bold.name} is unknown.")
+        if header and abs(header - self.t_r) > _TOLERANCE * self.t_r:
+            warn_user(f"the header of the image has a repetition time of {header:g} s")
+        raw = self.read_eeg()
+        self.ch_names = [raw.ch_names[i] for i in pick_eeg(raw.info)[0]]
+        self._find_volumes(raw)
+
+    def read_eeg(self):
+        """Open the EEG, with types of channels; the signal stays on disk."""
+        with reading(self.eeg):
+            raw = mne.io.read_raw(self.eeg, preload=False, verbose="error")
+        set_channels(raw, self.channels)
+        if isinstance(self.trigger, dict):
+            ((column, value),) = self.trigger.items()
+            events = self.read_events()
+            if events is None or column not in events:
+                raise ValueError(f"the run has no events.tsv with a column {column!r}.")
+            onsets = events.loc[events[column] == str(value), "onset"].astype(float).dropna()
+            raw.annotations.append(onsets + raw.first_time, 0.0, _name(self.trigger))
+        return raw
+
+    def read_events(self):
+        """Read ``events.tsv``; None if there is none."""
+        return read_tsv(self.events) if self.events else None
+
+    def _find_volumes(self, raw):
+        """Find the marker of each volume; volumes without one have NaN."""
+        markers = all_markers(raw)
+        if self.trigger == "auto":
+            self.trigger = pick_trigger(markers, self.t_r)
+        # Blanks within names, such as "S  1", are lost on many ways; they are not compared.
+        same = [one for one in map(literal_eval, markers) if _same(one, _name(self.trigger))]
+        if len(same) != 1:
+            raise ValueError(f"there is no marker {self.trigger!r}; {describe(markers)}.")
+        name = same[0]
+        if not isinstance(self.trigger, dict):
+            self.trigger = name
+        onsets = markers[repr(name)]
+        off_pace = np.abs(np.diff(onsets) - self.t_r) > _TOLERANCE * self.t_r
+        self.n_triggers, self.gaps = len(onsets), int(off_pace.sum())
+        first = self.missing if isinstance(self.missing, int) else 0
+        missing = "end" if isinstance(self.missing, int) else self.missing
+        # At an end that may have too many markers, one off the pace is not that of a volume.
+        odd = {"start": 0, "end": -1}.get(missing)
+        if odd is not None and len(off_pace) and off_pace[odd]:
+            here = np.flatnonzero(raw.annotations.description == name)
+            raw.annotations.delete(here[[odd]] if len(here) else here)
+        n_volumes = self.n_volumes - first
+        found, _, doubts = find_onsets(raw, n_volumes, None, name, missing, self.t_r, self.name)
+        for doubt in doubts:
+            warn_user(doubt)
+        self.onsets = np.concatenate([np.full(first, np.nan), found])
+
+    def read_regions(self, extractor=None, cache=None):
+        """Read the BOLD of the regions, indexed by the number of the volume."""
+        if self.bold.suffix in _TABLES:
+            return read_rows(load_table(self.bold)).regions.rename_axis("volume")
+        confounds, kept = self.read_confounds()
+        extractor = clone(extractor).set_params(confounds=confounds)
+        path = None
+        if cache is not None:
+            key = digest(environment(), extractor, _stamps(self.bold, extractor), kept)
+            path = Path(cache) / f"{self.name}_{key[:16]}_timeseries.tsv"
+            with suppress(OSError, ValueError, KeyError):  # none, or a damaged one
+                table = pd.read_csv(path, sep="\t", dtype=str)  # all digits are kept
+                return table.astype(float).astype({"volume": int}).set_index("volume")
+        regions = self._extract(extractor, confounds, kept).rename_axis("volume")
+        if path is not None:
+            with atomic_write(path) as file:
+                regions.to_csv(file, sep="\t")
+        return regions
+
+    def read_confounds(self):
+        """Return confounds, and the numbers of the volumes that are used (None for all)."""
+        if not isinstance(self.confounds, tuple):
+            return self.confounds, None
+        from nilearn.interfaces.fmriprep import load_confounds
+
+        return load_confounds(str(self.bold), strategy=self.confounds)
+
+    def _extract(self, extractor, confounds, kept):
+        if kept is None:
+            return extractor.fit_transform(self.bold)
+        from nilearn.image import load_img
+
+        # Volumes before the steady state are bright: they are cut off before detrending.
+        first = int(kept[0])
+        if confounds is not None:
+            extractor.set_params(confounds=confounds.iloc[first:])
+        regions = extractor.fit_transform(load_img(self.bold).slicer[..., first:])
+        return regions.set_axis(np.arange(first, first + len(regions))).loc[kept]
+
+    def align(self, regions, picks, eeg_filter, folder, **options):
+        """Make X and y of the run."""
+        times = self.onsets[regions.index] + self.offset
+        marked = np.isfinite(times)
+        X, y = align(
+            self.read_eeg(), regions[marked], volume_times=times[marked], t_r=None,
+            subjects=self.subject, picks=picks, verbose="error",
+            folder=None if eeg_filter is not None else folder, **options,
+        )  # fmt: skip
+        X.volumes = regions.index[marked].to_numpy()[X.volumes]
+        X.alignment["n_volumes"] += int((~marked).sum())
+        X.alignment["no_marker"] += int((~marked).sum())
+        for entity in ENTITIES:
+            X.alignment[entity] = getattr(self, entity)
+        if eeg_filter is not None:
+            X = clone(eeg_filter).fit_transform(X)
+            X = X if folder is None else X.to_folder(folder)
+        return X, y
+
+
+def _stamps(bold, extractor):
+    """Names, sizes and dates of the files that regions depend on, such as image and atlas."""
+    paths = [bold, *(v for v in extractor.get_params().values() if isinstance(v, str | PathLike))]
+    found = [(str(path), Path(path).stat()) for path in paths if Path(path).is_file()]
+    return [(name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in found]
+
+
+# -- markers --------------------------------------------------------------------------------------
+def pick_trigger(markers: dict[str, np.ndarray], t_r: float) -> str | tuple[str, int]:
+    """Find the marker whose median interval is the repetition time.
+
+    Parameters
+    ----------
+    markers : dict of str to ndarray
+        Onsets in s, by the code of the name.
+    t_r : float
+        Repetition time in s.
+
+    Returns
+    -------
+    trigger : str or tuple of (str, int)
+        Marker.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+    """
+    found = [
+        name
+        for name, onsets in markers.items()
+        if is_candidate(name.strip("'("))
+        and len(onsets) > 2
+        and abs(np.median(np.diff(onsets)) - t_r) <= _TOLERANCE * t_r
+    ]
+    if len(found) != 1:
+        how_many = "several markers come" if found else "no marker comes"
+        raise ValueError(f"{how_many} every {t_r:g} s; give the trigger: {describe(markers)}.")
+    return literal_eval(found[0])
+
+
+def describe(markers: dict[str, np.ndarray]) -> str:
+    """List markers with their numbers and median intervals."""
+    told = []
+    for name, onsets in markers.items():
+        every = f" every {np.median(np.diff(onsets)):.4g} s" if len(onsets) > 1 else ""
+        told.append(f"{name} ({len(onsets)}{every})")
+    return f"the EEG has the markers {', '.join(told)}" if told else "the EEG has no markers"
+
+
+def _name(trigger):
+    """Name of the annotation of a trigger that ``events.tsv`` holds; others are their own name."""
+    return "{}={}".format(*next(iter(trigger.items()))) if isinstance(trigger, dict) else trigger
+
+
+def _same(a, b):
+    return str(a).split() == str(b).split()
+
+
+# -- files ----------------------------------------------------------------------------------------
+def pointer(path: Path) -> str:
+    """Tell why a file has no content yet: it is empty, or only points to its content; else ""."""
+    if not path.is_file():
+        return f"{path.name} was not downloaded (a link without its file)"
+    head = path.read_bytes()[:200] if path.stat().st_size < 1000 else b""
+    if head.startswith(_POINTERS) or b"annex/objects" in head:
+        return f"{path.name} was not downloaded (it only points to its content)"
+    return f"{path.name} is empty" if path.stat().st_size == 0 else ""
+
+
+def read_header(path: Path) -> tuple[int, float | None]:
+    """Read the number of volumes, and the repetition time in s if it is known."""
+    if path.suffix in _TABLES:
+        return len(load_table(path)), None
+    from ..bold.images import open_image, repetition_time  # which import nilearn
+
+    img = open_image(path, "BOLD image")
+    if img.ndim != 4:
+        raise ValueError(f"{path.name} has shape {img.shape}; expected four dimensions, time last.")
+    t_r = repetition_time(img)
+    return img.shape[3], t_r and round(t_r, 6)
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Read a table of BIDS as text; some are separated by blanks, with quotes."""
+    with path.open(encoding="utf-8-sig") as lines:
+        sep = "\t" if "\t" in lines.readline() else r"\s+"
+    table = pd.read_csv(
+        path, sep=sep, dtype=str, encoding="utf-8-sig", quotechar="'" if sep != "\t" else '"'
+    )
+    return table.rename(columns=str.strip)
+
+
+def set_channels(raw: mne.io.BaseRaw, channels: Path | None) -> None:
+    """Set types and bad channels, by ``channels.tsv`` and by the names.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording; it is changed in place.
+    channels : Path or None
+        Table with the columns ``name``, ``type`` and ``status``.
+    """
+    if channels is not None:
+        table = read_tsv(channels).set_index("name")
+        table = table[table.index.isin(raw.ch_names) & ~table.index.duplicated()]
+        if "type" in table:
+            types = table["type"].str.lower().map(lambda kind: _TYPES.get(kind, "misc"))
+            raw.set_channel_types(types.to_dict(), on_unit_change="ignore", verbose="error")
+        if "status" in table:
+            raw.info["bads"] = list(table.index[table["status"] == "bad"])
+    by_name = dict.fromkeys(pick_eeg(raw.info)[1], "misc")
+    for kind in ("eog", "ecg", "emg"):
+        by_name |= dict.fromkeys((name for name in raw.ch_names if kind in name.lower()), kind)
+    raw.set_channel_types(by_name, on_unit_change="ignore", verbose="error")
+
+
+def _describe_confounds(confounds):
+    if isinstance(confounds, tuple):
+        return ", ".join(confounds)
+    return confounds and confounds.name
