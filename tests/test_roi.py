@@ -885,3 +885,20 @@ def test_other_names_of_images_are_read(tmp_path, name):
         nib.Nifti1Pair(np.asarray(img.dataobj), img.affine).to_filename(tmp_path / "pair.img")
     expected = make_extractor().fit_transform(img)
     pd.testing.assert_frame_equal(make_extractor().fit_transform(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("excel.csv", {"sep": ";", "decimal": ","}), ("c.tsv.gz", {"sep": "\t"}), ("dfile.1D", None)],
+)
+def test_confounds_in_files_are_those_of_the_table(tmp_path, name, options):
+    motion = pd.DataFrame(np.random.default_rng(3).standard_normal((40, 3)), columns=MOTION[:3])
+    if options:
+        motion.to_csv(tmp_path / name, index=False, **options)
+    else:  # as AFNI writes it
+        np.savetxt(tmp_path / name, motion, header="3dvolreg -prefix run1", fmt="%.18e")
+    img = make_bold()
+    expected = make_extractor(confounds=motion).fit_transform(img)
+    found = make_extractor(confounds=tmp_path / name).fit_transform(img)
+    pd.testing.assert_frame_equal(found, expected)
+    assert not np.allclose(found, make_extractor().fit_transform(img))

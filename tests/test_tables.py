@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import warnings
 
 import mne
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from sklearn_beira import align
+from sklearn_beira._utils.files import reading
 from sklearn_beira.bold import load_table
 from sklearn_beira.bold.tables import clock_unit, read_rows
 
@@ -192,3 +194,32 @@ def test_a_repetition_time_in_the_header_is_compared(make_raw):
     bold.attrs["t_r"] = 2.5  # as ROIExtractor writes it
     with pytest.warns(UserWarning, match="repetition time of 2.5 s in its header.*every 2 s"):
         align(make_raw(), bold, t_r=2.0, tmin=-3.0, verbose="error")
+
+
+# -- readers ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("chanlocs"), "a.set cannot be read: KeyError 'chanlocs'."),
+        (AssertionError(), "a.set cannot be read: AssertionError."),
+        (RuntimeError("It is\n  broken."), "a.set cannot be read: It is broken."),
+        (OSError("a.set: x" * 99), "a.set cannot be read: it: x"),
+    ],
+)
+def test_whatever_a_reader_raises_is_one_sentence_of_the_file(error, said):
+    with pytest.raises(ValueError, match="cannot be read") as found, reading("a.set"):
+        raise error
+    assert str(found.value).startswith(said)
+    assert len(str(found.value)) < 400
+
+
+def test_warnings_of_a_reader_reach_the_user_with_the_name_of_the_file():
+    def read():
+        with reading("folder/a.vhdr"):
+            warnings.warn("markers are\n lost", RuntimeWarning, stacklevel=1)
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match=r"^a\.vhdr: markers are lost$") as found:
+        read()
+    assert len(found) == 1
+    assert found[0].filename == __file__

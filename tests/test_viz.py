@@ -472,3 +472,14 @@ def test_plots_take_what_compare_returned():
         strict=True,
     ):
         assert one.get_ylim() == other.get_ylim()
+
+
+def test_positions_that_cannot_be_drawn_give_lines(make_raw):
+    names = ["Fz", "T7", "T3", "O1", "O2"]  # T7 and T3 are one place
+    raw = make_raw(n_channels=5, ch_names=names, duration=120.0)
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 1)), columns=["Caudate"])
+    X, y = align(raw, y, t_r=2.0, tmin=-8.0, verbose="error")
+    assert X.info.get_montage() is not None
+    model = BEIRARegressor(Compact(n_branches=1), verbose=False).fit(X, y)
+    fig = plot_branches(read_branches(model, X), "Caudate")
+    assert any("most: " in text.get_text() for ax in fig.axes for text in ax.texts)
