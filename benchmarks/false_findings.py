@@ -497,7 +497,7 @@ def fixed_predictions(quick):
     """Print the rates of fixed predictions by model and number of folds."""
     n_reps, n_surrogates, models = 2 if quick else 30, 39 if quick else 99, selecting_models()
     print(
-        f"\n7. Kept predictions, 10 regions, {n_surrogates} draws, {n_reps} repetitions: p <= .05"
+        f"\n7. Fixed predictions, 10 regions, {n_surrogates} draws, {n_reps} repetitions: p <= .05"
     )
     print(f"{'':32s}" + "".join(f"{name:>18s}" for name in models))
     for phi in (0.0, 0.5):
