@@ -145,3 +145,19 @@ def test_resuming_gives_the_same_numbers_without_fitting_again(folder, study):
     assert (study.folder / "group/scores.tsv").read_text() == before
     after = {path: path.stat().st_mtime_ns for path in (study.folder / "work").rglob("*.npz")}
     assert after == fits
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on_to_the_same_numbers(folder, study, tmp_path):
+    options = [*atlas_of(folder), "--out", str(tmp_path / "out"), "--folds", "3", "--resume"]
+    given = ["study", str(folder / "data"), "--bold", "raw", "--task", "rest", *options]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sklearn_beira", *given], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if "participant 01" in line:
+                process.kill()
+    assert not (tmp_path / "out/group").exists()
+    assert run(folder, *options).status == 1
+    again = (tmp_path / "out/group/scores.tsv").read_text()
+    assert again == (study.folder / "group/scores.tsv").read_text()

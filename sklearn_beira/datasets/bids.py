@@ -175,7 +175,7 @@ def _find(root, what, datatype, formats):
     return [
         path
         for path, parts in zip(paths, inside, strict=True)
-        if parts[0].startswith("sub-") and parts[-2] == datatype
+        if parts[0].startswith("sub-") and parts[-2] == datatype and _is_named(path)
     ]
 
 

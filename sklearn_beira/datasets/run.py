@@ -303,13 +303,17 @@ def _same(a, b):
 
 # -- files ----------------------------------------------------------------------------------------
 def pointer(path: Path) -> str:
-    """Tell why a file has no content yet: it is empty, or only points to its content; else ""."""
+    """Tell why a file has no content: it is empty, or only points to its content; else ""."""
     if not path.is_file():
         return f"{path.name} was not downloaded (a link without its file)"
-    head = path.read_bytes()[:200] if path.stat().st_size < 1000 else b""
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
     if head.startswith(_POINTERS) or b"annex/objects" in head:
         return f"{path.name} was not downloaded (it only points to its content)"
-    return f"{path.name} is empty" if path.stat().st_size == 0 else ""
+    return "" if head else f"{path.name} is empty"
 
 
 def read_header(path: Path) -> tuple[int, float | None]:
