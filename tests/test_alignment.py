@@ -460,7 +460,7 @@ def test_runs_that_do_not_belong_together_are_refused(make_raw):
             r"got shape \(2, 3, 4, 30\); extract regions",
         ),
         ({"bold": np.zeros((0, 2))}, ValueError, r"got shape \(0, 2\)"),
-        ({"bold": "bold.nii"}, TypeError, "got str; read tables with pandas.read_csv, and extract"),
+        ({"bold": "bold.nii"}, TypeError, "got str; read tables with load_table, and extract"),
         (
             {"bold": nib.Nifti1Image(np.zeros((2, 2, 2, 30)), np.eye(4))},
             TypeError,

@@ -21,7 +21,7 @@ from sklearn.utils import Bunch
 import sklearn_beira.viz
 from sklearn_beira import BEIRARegressor
 from sklearn_beira.cli import data as job_data, job, main
-from sklearn_beira.cli.options import parse
+from sklearn_beira.cli.options import in_flags, parse
 from sklearn_beira.datasets import make_eeg_fmri
 
 
@@ -464,6 +464,19 @@ def test_codes_of_a_trigger_channel_are_given_with_a_colon(files, capsys):
     np.testing.assert_allclose(data.X.times, onsets[onsets >= 1], atol=0.005)
     assert main([*arguments, "--trigger", "STI"]) == 2
     assert "give the one of the volumes: --trigger 'STI:number'" in capsys.readouterr().err
+
+
+def test_messages_are_in_the_options_of_the_command():
+    for said, expected in (
+        ("take the first: volume_times=(raw.annotations.onset - 1)[::20].",
+         " and give their times in s in a column time_s of --bold."),
+        ("missing='start' or 'end', t_r is 2 s", "--missing start or end, --t-r is 2 s"),
+        ("give trigger=('STI', 8), trigger='S  1' as well",
+         "give --trigger 'STI:8', --trigger 'S  1' as well"),
+        ("left out: ECG; set their type with raw.set_channel_types, or name all channels to use "
+         "in picks.", "left out: ECG."),
+    ):  # fmt: skip
+        assert in_flags(said) == expected
 
 
 def test_errors_name_the_options_of_the_command(files, capsys):

@@ -430,7 +430,7 @@ def _check_bold(bold, k, clocks, flat):
     if isinstance(bold, str | PathLike) or hasattr(bold, "get_fdata"):
         raise TypeError(
             f"the BOLD of recording {k} must be a table (n_volumes, n_rois), got "
-            f"{type(bold).__name__}; read tables with pandas.read_csv, and extract regions from "
+            f"{type(bold).__name__}; read tables with load_table, and extract regions from "
             f"images with ROIExtractor."
         )
     name = f"the BOLD of recording {k}"

@@ -166,6 +166,7 @@ def _trigger_times(raw, trigger, k):
         known = pd.Series(raw.annotations.description).value_counts()
         known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
         names = [*raw.ch_names, *map(str, dict.fromkeys(raw.annotations.description))]
+        names = [other for other in names if is_clock(name) or not is_clock(other)]
         close = get_close_matches(name, names) or [n for n in names if name.lower() in n.lower()]
         raise ValueError(
             f"recording {k} has neither an annotation nor a stim channel named {name!r}; its "

@@ -54,7 +54,8 @@ _KINDS = {
 }
 # Parameters of Python in messages, and what the command has in their place.
 _FLAGS = (
-    (r":? ?(?:give )?volume_times=.*$", " and give their times in s in a column time_s of --bold."),
+    (r"give volume_times=.*$", "give the times in s in a column time_s of --bold."),
+    (r": volume_times=.*$", ", and give their times in s in a column time_s of --bold."),
     (r"give volume_times", "give a column time_s in --bold"),
     (r"\bvolume_times\b", "times of the column time_s"),
     (r"missing='start' or 'end'", "--missing start or end"),
@@ -64,7 +65,10 @@ _FLAGS = (
     (r"\bt_r=", "--t-r "),
     (r"\bt_r\b", "--t-r"),
     (r"raw\.info\['bads'\]", "--exclude"),
-    (r"picks=\[.*?\]|picks\b", "--exclude"),
+    (r"; set their type with raw\.set_channel_types, or name all channels to use in picks", ""),
+    (r"use raw\.set_channel_types\(.*?\)", "save the EEG with the type stim for it"),
+    (r"or mark them as bad", "or give them to --exclude"),
+    (r"give rows an index named 'volume' that counts", "let a column named volume count"),
     (r"pass its parts to align as a list of recordings", "give its parts as several runs"),
 )
 
