@@ -469,7 +469,7 @@ def test_codes_of_a_trigger_channel_are_given_with_a_colon(files, capsys):
 def test_messages_are_in_the_options_of_the_command():
     for said, expected in (
         ("take the first: volume_times=(raw.annotations.onset - 1)[::20].",
-         " and give their times in s in a column time_s of --bold."),
+         "take the first, and give their times in s in a column time_s of --bold."),
         ("missing='start' or 'end', t_r is 2 s", "--missing start or end, --t-r is 2 s"),
         ("give trigger=('STI', 8), trigger='S  1' as well",
          "give --trigger 'STI:8', --trigger 'S  1' as well"),
