@@ -282,6 +282,8 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
     confounds.to_csv(table, sep="\t", index=False)
     table.with_suffix(".json").write_text("{}")
     study = load_bids(tmp_path, confounds=("motion",))
+    elsewhere = load_bids(tmp_path, bold=tmp_path / "derivatives/fmriprep", confounds=("motion",))
+    assert elsewhere.images == study.images
     study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
     X, y = study.align(tmin=-4.0, verbose=False)
     assert X.volumes[0] == 2

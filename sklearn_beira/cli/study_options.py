@@ -49,13 +49,13 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         "--eeg",
         default="raw",
         metavar="PATTERN",
-        help="'raw' (default), or files below ROOT; free of gradient and pulse artifacts",
+        help="'raw' (default), a folder or a pattern of files; free of scanner artifacts",
     )
     add(
         "--bold",
         default="fmriprep",
         metavar="PATTERN",
-        help="'fmriprep' (default), 'raw', or images below ROOT",
+        help="'fmriprep' (default), 'raw', a folder or a pattern of files",
     )
     add("--space", default="MNI152NLin2009cAsym", help="of fMRIPrep (default: %(default)s)")
     add(

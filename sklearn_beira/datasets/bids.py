@@ -12,7 +12,9 @@ EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preferenc
 BOLD_FORMATS = (".nii.gz", ".nii")
 # Files that hold the signals of a header.
 _PARTS = {".vhdr": (".eeg", ".dat", ".vmrk"), ".set": (".fdt",)}
-_FMRIPREP = "derivatives/fmriprep/**/func/sub-*_space-{space}_*desc-preproc_bold.nii*"
+# Files in a folder of derivatives.
+_CLEANED = "**/sub-*_eeg.*"
+_FMRIPREP = "**/func/sub-*_space-{space}_*desc-preproc_bold.nii*"
 
 
 def load_bids(
@@ -22,8 +24,8 @@ def load_bids(
     task: str | list[str] | None = None,
     run: str | list[str] | None = None,
     *,
-    eeg: str = "raw",
-    bold: str = "fmriprep",
+    eeg: str | PathLike = "raw",
+    bold: str | PathLike = "fmriprep",
     pair: dict[str, str] | None = None,
     trigger: str | dict = "auto",
     space: str = "MNI152NLin2009cAsym",
@@ -42,11 +44,12 @@ def load_bids(
         Folder of the data set.
     subject, session, task, run : str, list of str or None
         Labels without ``sub-`` etc.; None takes all.
-    eeg : "raw" or str
-        Raw EEG, or a pattern of files below ``root``, such as
-        ``"derivatives/sub-*/eeg_pp/*.vhdr"`` for cleaned EEG.
-    bold : {"fmriprep", "raw"} or str
-        Images of ``derivatives/fmriprep``, raw images, or a pattern of files below ``root``.
+    eeg : "raw", str or path-like
+        Raw EEG, or for cleaned EEG a folder or a pattern of files, such as
+        ``"derivatives/sub-*/eeg_pp/*.vhdr"``. Relative paths start at ``root``.
+    bold : {"fmriprep", "raw"}, str or path-like
+        Images of ``derivatives/fmriprep``, raw images, another folder of fMRIPrep, or a pattern of
+        files.
     pair : dict of str to str or None
         Task of the BOLD by task of the EEG, where they have different names.
     trigger : "auto", str or dict
@@ -91,11 +94,12 @@ def load_bids(
     pair = pair or {}
     wanted = {"subject": subject, "session": session, "task": task, "run": run}
     wanted = {entity: _labels(labels) for entity, labels in wanted.items() if labels is not None}
-    found = _index(_find(root, eeg, "eeg", EEG_FORMATS), wanted)
+    found = _index(_find(root, eeg, "eeg", EEG_FORMATS, _CLEANED), wanted)
     if "task" in wanted:
         wanted["task"] |= {str(pair[t]) for t in pair if t in wanted["task"]}
-    pattern = _FMRIPREP.format(space=space) if bold == "fmriprep" else bold
-    images = _index(_find(root, pattern, "func", BOLD_FORMATS), wanted)
+    where = "derivatives/fmriprep" if bold == "fmriprep" else bold
+    inside = _FMRIPREP.format(space=space)
+    images = _index(_find(root, where, "func", BOLD_FORMATS, inside), wanted)
     if not found and not images:
         raise ValueError(
             f"{root} has neither EEG ({', '.join(EEG_FORMATS)}) nor BOLD of that description; "
@@ -104,11 +108,11 @@ def load_bids(
     if not images and bold == "fmriprep":
         raise ValueError(
             f"{root} has no images of fMRIPrep in the space {space}, below derivatives/fmriprep; "
-            f"give bold='raw', a pattern of files as bold, or another space."
+            f"give bold='raw', a folder or a pattern of files as bold, or another space."
         )
     tables = {}
     if isinstance(confounds, str):
-        tables = _index(_find(root, confounds, "func", ()), wanted)
+        tables = _index(_find(root, confounds, "func"), wanted)
     runs = []
     for key, files in sorted(found.items()):
         of_bold = (*key[:2], pair.get(key[2], key[2]), key[3])
@@ -137,7 +141,7 @@ def _make_run(root, eegs, images, tables, confounds):
     if image:
         _read_sidecars(root, run)
         run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
-        beside = image.parent.glob(f"{image.name.split('_space-')[0]}*desc-confounds*.tsv")
+        beside = image.parent.glob(f"{image.name.split('_space-')[0]}_*desc-confounds*.tsv")
         run.confounds = tables[0] if tables else None
         if isinstance(confounds, list | tuple) and any(beside):
             run.confounds = tuple(confounds)
@@ -158,14 +162,19 @@ def _read_sidecars(root, run):
 
 
 # -- names ----------------------------------------------------------------------------------------
-def _find(root, what, datatype, formats):
-    """Find files: raw ones by mne-bids, others by their pattern."""
+def _find(root, what, datatype, formats=(), inside=""):
+    """Find files: raw ones by mne-bids, others by their pattern, or the pattern in a folder."""
     try:
         from mne_bids import find_matching_paths
     except ImportError as error:
         raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
     if what != "raw":
-        return [path for path in root.glob(what) if _is_named(path) and not path.is_dir()]
+        where = Path(what).expanduser()
+        pattern = where / inside if (root / where).is_dir() else where
+        if pattern.is_absolute():
+            root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+        found = [path for path in root.glob(str(pattern)) if _is_named(path)]
+        return [path for path in found if path.name.endswith(formats or "") and not path.is_dir()]
     suffix = {"eeg": "eeg", "func": "bold"}[datatype]
     found = find_matching_paths(
         root, datatypes=datatype, suffixes=suffix, extensions=list(formats), ignore_json=True
