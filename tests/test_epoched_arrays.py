@@ -288,6 +288,9 @@ def test_epochs_go_where_arrays_go(epochs):
     # scikit-learn takes rows of Epochs as a list of Epochs
     expected = cross_val_predict(model, X, y, cv=KFold(3))
     np.testing.assert_allclose(cross_val_predict(model, epochs, y, cv=KFold(3)), expected)
+    # Epochs know their times, as the blocks need
+    for one, other in zip(BlockedKFold(2).split(epochs), BlockedKFold(2).split(X), strict=True):
+        np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
 
 
 def test_folds_of_timed_arrays_need_no_sampling_rate():

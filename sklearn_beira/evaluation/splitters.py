@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from numbers import Real
 
 import numpy as np
+from mne import BaseEpochs
 from sklearn.model_selection import BaseCrossValidator
 
 from ..eeg.rows import is_within, recordings_and_times, rows_in_time
+from ..eeg.windows import are_epochs, as_windows
 from ..exceptions import GapWarning
 
 
@@ -77,7 +79,7 @@ class BlockedKFold(BaseCrossValidator):
 
         Parameters
         ----------
-        X : EEGWindows or array-like, shape (n_samples, ...)
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, ...)
             Samples.
         y : array-like or None
             Ignored.
@@ -98,6 +100,8 @@ class BlockedKFold(BaseCrossValidator):
         """
         if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        if isinstance(X, BaseEpochs) or are_epochs(X):
+            X = as_windows(X)  # which knows the times
         gap = self._gap(X)
         recordings, times = recordings_and_times(X, groups, self.t_r, needed=gap > 0)
         blocks = np.empty(len(times), dtype=int)
