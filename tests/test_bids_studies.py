@@ -258,6 +258,19 @@ def test_ds002725_trigger_is_a_code_in_the_events(lay):
     assert study.usable[0].onsets[:2].tolist() == pytest.approx([0.161, 2.161])
 
 
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_a_damaged_table_of_channels_is_a_note(lay, text):
+    root = lay("ds003768")
+    stem = "sub-01_task-rest_run-1"
+    marks = (5000 * (1 + 2.1 * np.arange(285))).tolist()
+    write_eeg(root / f"sub-01/eeg/{stem}_eeg.vhdr", marks)
+    (root / f"sub-01/eeg/{stem}_channels.tsv").write_text(text)
+    write_image(root / f"sub-01/func/{stem}_bold.nii.gz", 285, 2.1)
+    table = load_bids(root, task="rest", bold="raw").table
+    assert table["verdict"].tolist() == ["ok"]
+    assert "channels.tsv is not used" in table["reason"][0]
+
+
 def test_ds003768_has_no_sidecars_of_the_eeg(lay):
     root = lay("ds003768")
     write_eeg(

@@ -331,11 +331,11 @@ def read_header(path: Path) -> tuple[int, float | None]:
 
 def read_tsv(path: Path) -> pd.DataFrame:
     """Read a table of BIDS as text; some are separated by blanks, with quotes."""
-    with path.open(encoding="utf-8-sig") as lines:
-        sep = "\t" if "\t" in lines.readline() else r"\s+"
-    table = pd.read_csv(
-        path, sep=sep, dtype=str, encoding="utf-8-sig", quotechar="'" if sep != "\t" else '"'
-    )
+    with reading(path):
+        with path.open(encoding="utf-8-sig") as lines:
+            sep, quote = ("\t", '"') if "\t" in lines.readline() else (r"\s+", "'")
+        options = {"dtype": str, "encoding": "utf-8-sig", "index_col": False}
+        table = pd.read_csv(path, sep=sep, quotechar=quote, **options)
     return table.rename(columns=str.strip)
 
 
@@ -349,8 +349,13 @@ def set_channels(raw: mne.io.BaseRaw, channels: Path | None) -> None:
     channels : Path or None
         Table with the columns ``name``, ``type`` and ``status``.
     """
+    table = pd.DataFrame()
     if channels is not None:
-        table = read_tsv(channels).set_index("name")
+        try:
+            table = read_tsv(channels).set_index("name")
+        except (ValueError, KeyError) as error:
+            warn_user(f"{channels.name} is not used ({one_line(error)}).")
+    if len(table):
         table = table[table.index.isin(raw.ch_names) & ~table.index.duplicated()]
         if "type" in table:
             types = table["type"].str.lower().map(lambda kind: _TYPES.get(kind, "misc"))
