@@ -381,7 +381,7 @@ def null_distributions(
             r, null_r = refit_draws(model, study, predictions[name], draws, runner)
         else:
             r, null_r = score_draws(study, predictions[name], draws)
-        null_r = null_r + draws.pull * (r - null_r.mean(axis=0))
+        null_r = draws.complete(r, null_r)
         n_models = len(models) if over_models else 1
         test = _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models)
         scores = study.scores(predictions[name], study.tested_in_time)

@@ -40,7 +40,7 @@ class Surrogates:
     keep_trend : bool
         Whether the slow trend stays in place.
     pull : float
-        Share of the distance to the measured r by which the surrogates' r is too low on average.
+        Share of the distance to the measured r by which r of the surrogates is too low on average.
     scatter : ndarray of shape (n_rois,) or float
         Variance of r of unrelated BOLD over that of surrogates from other recordings; NaN for
         other nulls.
@@ -63,6 +63,24 @@ class Surrogates:
     def lowest_p(self):
         """Lowest p that so many surrogates can give."""
         return float(self.p_value(np.ones(1), np.zeros((self.n_surrogates, 1)))[0])
+
+    def complete(self, observed, draws):
+        """Add to the surrogates' r what they lack on average of all orders, the measured included.
+
+        Parameters
+        ----------
+        observed : ndarray, shape (n_rois,)
+            Measured r.
+        draws : ndarray, shape (n_surrogates, n_rois)
+            r of the surrogates.
+
+        Returns
+        -------
+        draws : ndarray, shape (n_surrogates, n_rois)
+            Closer to the measured r by the share ``pull``, and as much wider.
+        """
+        mean = draws.mean(axis=0)
+        return mean + self.pull * (observed - mean) + (draws - mean) / np.sqrt(1 - self.pull)
 
     def on(self, trend):
         """Add a trend (n_volumes, n_rois) that stays in place to every surrogate."""
@@ -165,11 +183,11 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     """Give each recording the BOLD of another one.
 
     Permutations of the recordings that leave none in place are drawn: a recording that kept its
-    BOLD would keep its coupling, and raise r under the null. Each surrogate lacks the pairs of the
-    measured order, so where these are high by chance, r of the surrogates is low on average: of a
+    BOLD would keep its coupling, and raise r under the null. Such surrogates lack the pairs of the
+    measured order, so where these are high by chance, r of the surrogates is low on average. Of a
     statistic that is a sum over n recordings, the mean over all orders lies 1 / n of the way from
-    the mean over such orders to the measured one (``pull``). Recordings are cut to the length of
-    the shortest.
+    the mean over such orders to the measured one, so r of the surrogates is moved and widened by
+    as much (:meth:`Surrogates.complete`). Recordings are cut to the length of the shortest.
 
     Parameters
     ----------
