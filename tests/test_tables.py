@@ -34,6 +34,7 @@ def written(sep=",", decimal=".", names=True, end="\n"):
         written(sep="\t", decimal=","),
         written(sep=", "),
         written(end="\r\n"),
+        written(end="\r"),
         "# made by hand\n" + written(),
         written() + "\n\n",
         written(end=",\n"),

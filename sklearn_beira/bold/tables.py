@@ -283,7 +283,8 @@ def _lines(path):
             text = content.decode("latin-1")
     if "\0" in text:
         raise unreadable(path, "it is not a text file")
-    lines = [(k, line.strip(" \r")) for k, line in enumerate(text.split("\n"), start=1)]
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
+    lines = [(k, line.strip(" ")) for k, line in lines]
     comments = [line.lstrip("# ") for _, line in lines if line.startswith("#")]
     lines = [(k, line) for k, line in lines if line.strip() and not line.startswith("#")]
     if not lines:
