@@ -9,12 +9,14 @@ import resource
 import struct
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
 import mne
 import numpy as np
 import pytest
+import sklearn
 import torch
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
@@ -265,7 +267,7 @@ def test_facts_can_be_read_without_loading(fitted, tmp_path):
     assert facts["regions"] == ["Left Caudate", "Right Caudate"]
     assert facts["steps"]["filter"] == "EEGFilter(h_freq=45, l_freq=1)"
     assert facts["seeds"] == {"beiraregressor__random_state": "0"}
-    assert facts["versions"]["torch"] == torch.__version__
+    assert facts["versions"]["torch"] == version("torch")
 
 
 def test_the_file_is_what_safetensors_reads(fitted, tmp_path):
@@ -301,6 +303,11 @@ def old_windows():
 @pytest.mark.filterwarnings("ignore:the model was saved with")
 @pytest.mark.parametrize("name", sorted(path.stem for path in OLD.glob("*.safetensors")))
 def test_a_file_of_the_first_format_predicts_what_it_predicted(name, old_windows):
+    saved = read_metadata(OLD / f"{name}.safetensors")["versions"]["scikit-learn"]
+    if [int(n) for n in saved.split(".")[:2]] > [
+        int(n) for n in sklearn.__version__.split(".")[:2]
+    ]:
+        pytest.skip("saved with a newer scikit-learn, whose parameters this one does not know")
     with np.load(OLD / "predictions.npz") as saved:
         expected = saved[name]
     X = old_windows
@@ -1012,7 +1019,9 @@ def run_script(script, *args):
     lines = script.strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip())
     code = "\n".join(line[indent:] for line in lines)
-    command = [sys.executable, "-W", "error", "-c", code, *map(str, args)]
+    # Old releases of Matplotlib call what new ones of its dependencies deprecate.
+    options = ["-W", "error", "-W", "ignore::DeprecationWarning"]
+    command = [sys.executable, *options, "-c", code, *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

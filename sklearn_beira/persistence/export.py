@@ -108,7 +108,7 @@ def _export(scaled, eeg):
     """Return the bytes of the program, once it is loaded again and its outputs agree."""
     expected = scaled(eeg)  # before tracing: networks compute constants in their first call
     try:
-        program = torch.export.export(scaled, (eeg,))
+        program = torch.export.export(scaled, (eeg,), strict=False)
     except Exception as error:  # the tracer raises errors of many kinds
         name = type(scaled.network).__name__
         raise RuntimeError(f"{name} cannot be exported by torch.export ({error}).") from error
