@@ -16,7 +16,8 @@ found      share of regions with p <= .05, whatever the cause
 beyond     share with p <= .05 beyond the nuisance signals
 brain, shared   share of verdicts (p_max <= .05 over the four regions)
 
-with the cause itself as nuisance signal and, for movement, with ``loud_eeg`` (row "loud EEG").
+with the cause itself as nuisance signal, with 13 columns of noise beside it ("in 14"), and for
+movement with ``loud_eeg`` ("loud EEG").
 Nothing measured here supports a claim about brains.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--causes NAME ...]
@@ -65,7 +66,13 @@ def measure(cause, coupled, seed):
         study.raws, study.bolds, trigger="mri", tmin=-WINDOW, nuisance=[table], verbose="error"
     )
     model = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(WINDOW))
-    given = {"cause": X}
+    rng = np.random.default_rng(seed)
+    noise = pd.DataFrame(rng.standard_normal((len(nuisance), 13))).add_prefix("noise ")
+    wide = [table.join(noise)]
+    many, _ = align(
+        study.raws, study.bolds, trigger="mri", tmin=-WINDOW, nuisance=wide, verbose="error"
+    )
+    given = {"cause": X, "in 14": many}
     if cause == "movement":
         given["loud EEG"] = X.with_nuisance(loud_eeg(X))
     for name, samples in given.items():
@@ -108,7 +115,8 @@ def simulate(cause, coupled, seed):
     for region in bold:
         rest = bold[region] / bold[region].std()
         bold[region] = np.sqrt(1 - SHARE) * rest + rng.choice([-1, 1]) * np.sqrt(SHARE) * driven
-    return study, np.interp(volumes, clock, signal)
+    during = np.convolve(signal, np.full(20, 1 / 20), "same")  # as a volume takes 2 s
+    return study, np.interp(volumes, clock, during)
 
 
 def heart(raw, clock, rng):

@@ -23,6 +23,7 @@ from .baselines import (
     BandedRidgeCV as BandedRidgeCV,
     BlockedRidgeCV as BlockedRidgeCV,
     FingerprintRidgeCV as FingerprintRidgeCV,
+    NuisanceRidge as NuisanceRidge,
     SparseGroupLassoCV as SparseGroupLassoCV,
     SPoCRidgeCV as SPoCRidgeCV,
     make_alpha_hrf as make_alpha_hrf,

@@ -81,6 +81,7 @@ def test_noise_as_nuisance_changes_nothing(moved):
         one.table.query("scope == 'pooled'")["r"].iloc[0] for one in (found, found.beyond)
     )
     assert beyond == pytest.approx(plain, abs=0.03)
+    assert "beyond" in found.summary()
     with pytest.raises(ValueError, match="a verdict needs nuisance signals and a null"):
         found.verdict()
 
@@ -112,6 +113,27 @@ def test_the_figure_has_a_diamond_beyond_each_model(comparison):
         np.testing.assert_allclose(diamonds.get_xdata(), r)
 
 
+def test_one_cause_among_many_columns_is_not_lost(moved):
+    X, y, motion = moved[:3]
+    noise = np.random.default_rng(2).standard_normal((len(X), 13))
+    table = pd.DataFrame(np.column_stack([motion[-len(X) :], noise]))
+    found = compare({"ridge": MODEL}, X, y, nuisance=table, **QUIET)
+    assert list(found.verdict()) == ["brain", "shared"]
+
+
+def test_a_cache_knows_the_nuisance_signals(moved, tmp_path):
+    X, y = moved[:2]
+    noise = pd.DataFrame(np.random.default_rng(1).standard_normal((len(X), 2)))
+    options = {"cv": BlockedKFold(4), "null": None, "verbose": False, "cache": tmp_path}
+    model = make_nuisance_ridge()
+    first = compare({"nuisance": model}, X, y, nuisance=noise, **options)
+    second = compare({"nuisance": model}, X, y, nuisance=y.reset_index(drop=True), **options)
+    r = [one.table.query("scope == 'pooled'")["r"].mean() for one in (first, second)]
+    assert r[0] < 0.3
+    assert r[1] > 0.9
+    assert "beyond" not in second.summary()
+
+
 def test_signals_stay_with_their_volumes():
     eeg = np.random.default_rng(0).standard_normal((6, 2, 50))
     times, groups = [0.0, 2, 4, 0, 2, 4], [*"aaabbb"]
@@ -133,7 +155,11 @@ def test_tables_of_packages_and_channels_are_read(moved, tmp_path, make_study):
     np.savetxt(tmp_path / "rp_run1.txt", rng.standard_normal((n, 6)))
     options = {"trigger": "mri", "tmin": -16.0, "verbose": "error"}
     X, _ = align(raw, bold, nuisance=str(tmp_path / "rp_run1.txt"), **options)
-    assert list(X.nuisance[0].columns)[:2] == ["trans_x", "trans_y"]
+    found = X.nuisance[0]
+    assert list(found.columns)[:2] == ["trans_x", "trans_y"]
+    change = found[["trans_x", "trans_y", "trans_z"]].diff().abs().sum(axis=1)
+    change += 50 * found[["rot_x", "rot_y", "rot_z"]].diff().abs().sum(axis=1)
+    np.testing.assert_allclose(found["framewise_displacement"][1:], change[1:])
     names = [f"{part}_{axis}" for part in ("trans", "rot") for axis in "xyz"]
     columns = [*names, *(f"{name}_derivative1" for name in names), "framewise_displacement"]
     columns += [*(f"a_comp_cor_{k:02}" for k in range(10)), "global_signal"]
@@ -144,7 +170,7 @@ def test_tables_of_packages_and_channels_are_read(moved, tmp_path, make_study):
     assert list(X.nuisance[0].columns) == columns[:13]
     with pytest.raises(ValueError, match=rf"has {n - 1} rows, but recording 0 has {n} volumes"):
         align(raw, bold, nuisance=table[1:], **options)
-    with pytest.raises(ValueError, match=r"no channel\(s\) \['ECG'\]"):
+    with pytest.raises(ValueError, match=r"\['ECG'\] is neither a file nor a channel"):
         align(raw, bold, nuisance=["ECG"], **options)
 
 
@@ -181,6 +207,8 @@ def test_heart_rate_and_breathing_come_from_channels():
 )
 def test_signals_that_cannot_be_used_are_refused(nuisance, message):
     eeg = np.random.default_rng(0).standard_normal((4, 2, 50))
+    with pytest.raises(ValueError, match="need the times of the volumes"):
+        EEGWindows.from_array(eeg, 100.0).with_nuisance(nuisance)
     X = EEGWindows.from_array(eeg, 100.0, times=[0.0, 2, 4, 6])
     with pytest.raises(ValueError, match=message):
         X.with_nuisance(nuisance)

@@ -23,6 +23,7 @@ _FMRIPREP = (
     "framewise_displacement",
     "std_dvars",
 )
+_HEAD = 50.0  # mm, radius on which rotations are turned into displacements
 _RATE = 4.0  # values per second of signals from channels
 _BREATH = 6.0  # s, longer than one breath
 # Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
@@ -50,24 +51,38 @@ def nuisance_of(
     table : DataFrame
         The signals, indexed by time in s from the start of the recording.
     """
+    if isinstance(nuisance, str) and nuisance in raw.ch_names:
+        nuisance = [nuisance]
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
     if isinstance(nuisance, str | PathLike):
         name, table = Path(nuisance).name, load_table(nuisance)
-        if name.startswith("rp_") and table.shape[1] == 6:  # written by SPM
+        if name.startswith("rp_") and table.shape[1] == len(MOTION):  # written by SPM
             table.columns = MOTION
     else:
         name, table = f"the nuisance of recording {k}", pd.DataFrame(nuisance)
-    if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
-        table = table[[column for column in _FMRIPREP if column in table]]
     if len(table) != len(times):
         raise ValueError(
             f"{name} has {len(table)} rows, but recording {k} has {len(times)} volumes; give one "
             f"row per volume, or channels of the recording by name."
         )
-    table = table.astype(float).bfill(limit=1)  # derivatives have no first value
-    table = table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
-    return table.loc[:, table.nunique() > 1]
+    if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
+        table = table[[column for column in _FMRIPREP if column in table]]
+    table = table.astype(float)
+    if len(table) > 1:  # derivatives have no first value
+        table.iloc[0] = table.iloc[0].fillna(table.iloc[1])
+    if set(MOTION) <= set(table.columns) and "framewise_displacement" not in table:
+        table = _with_displacement(table)
+    return table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
+
+
+def _with_displacement(table):
+    """Add derivatives of the motion parameters (mm, rad) and Power's framewise displacement."""
+    change = table[list(MOTION)].diff().fillna(0.0)
+    size = change.abs()
+    size[[name for name in MOTION if name.startswith("rot")]] *= _HEAD
+    change.columns = [f"{name}_derivative1" for name in MOTION]
+    return table.join(change).assign(framewise_displacement=size.sum(axis=1))
 
 
 def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
@@ -80,8 +95,8 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
     picks : list of str
         Channels. Of ECG, the heart rate is used, from R peaks found by
         :func:`mne.preprocessing.find_ecg_events`; of respiration, the standard deviation within
-        6 s; of every other channel (EOG, EMG, wires), the logarithm of its power within 1 s. Types
-        are those of ``raw``.
+        6 s; of every other channel (EOG, EMG, wires), the logarithm of its power within 1 s, after
+        its mean over 30 s is subtracted. Types are those of ``raw``.
 
     Returns
     -------
@@ -104,7 +119,10 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
     """
     unknown = [name for name in picks if name not in raw.ch_names]
     if unknown or not len(picks):
-        raise ValueError(f"raw has no channel(s) {unknown}; it has {', '.join(raw.ch_names)}.")
+        raise ValueError(
+            f"nuisance {unknown} is neither a file nor a channel; the recording has the channels "
+            f"{', '.join(raw.ch_names)}."
+        )
     at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / _RATE)
     table = pd.DataFrame(index=pd.Index(at, name="time"))
     for name, kind in zip(picks, raw.get_channel_types(picks), strict=True):
@@ -141,9 +159,10 @@ def _heart_rate(raw, name, at):
 def loud_eeg(X: EEGWindows) -> pd.DataFrame:
     """Measure how much louder than usual the EEG is before each volume, a sign of movement.
 
-    The power of each second over all channels, in decibels and robust standard deviations, counts
-    where it exceeds five of them. In clean EEG the signal is 0 nearly everywhere, so rhythms that
-    wax and wane stay in the EEG. It is the nuisance signal where movement was not recorded.
+    The logarithm of the power within 2 s, over all channels, counts where it exceeds its median by
+    more than five robust standard deviations. In clean EEG the signal is 0 nearly everywhere, so
+    rhythms that wax and wane stay in the EEG. It is the nuisance signal where movement was not
+    recorded.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from .makers import (
     make_tangent_space_ridge,
     make_time_polynomial,
 )
+from .nuisance import NuisanceRidge
 from .ridge import BlockedRidgeCV
 from .sparse import SparseGroupLassoCV
 from .spoc import SPoCRidgeCV
@@ -25,6 +26,7 @@ __all__ = [
     "BandedRidgeCV",
     "BlockedRidgeCV",
     "FingerprintRidgeCV",
+    "NuisanceRidge",
     "SPoCRidgeCV",
     "SparseGroupLassoCV",
     "make_alpha_hrf",

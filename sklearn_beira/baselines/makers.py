@@ -22,9 +22,9 @@ from ..eeg.filters import Windower
 from ..features.band_power import BandPower, Bands
 from ..features.covariance import BandTangentSpace
 from ..features.hrf import HRFBandPower
-from ..features.nuisance import NuisanceLags
 from ..features.time import TimePolynomial
 from .lagged_power import BandedRidgeCV, FingerprintRidgeCV
+from .nuisance import NuisanceRidge
 from .ridge import BlockedRidgeCV
 from .sparse import SparseGroupLassoCV
 from .spoc import SPoCRidgeCV
@@ -89,27 +89,21 @@ def make_nuisance_ridge() -> Pipeline:
     Returns
     -------
     model : Pipeline
-        ``nuisance``, ``scale`` and ``regression``. X must have nuisance signals
+        ``nuisance``. X must have nuisance signals
         (:meth:`~sklearn_beira.EEGWindows.with_nuisance`).
 
     Notes
     -----
-    BOLD is predicted from the signals 0, 2, ... 14 s before the volume
-    (:class:`~sklearn_beira.features.NuisanceLags`).
+    BOLD is predicted from the signals 0, 2, ... 24 s before the volume
+    (:class:`~sklearn_beira.NuisanceRidge`).
 
     Examples
     --------
     >>> from sklearn_beira.baselines import make_nuisance_ridge
     >>> list(make_nuisance_ridge().named_steps)
-    ['nuisance', 'scale', 'regression']
+    ['nuisance']
     """
-    return Pipeline(
-        [
-            ("nuisance", NuisanceLags()),
-            ("scale", StandardScaler()),
-            ("regression", BlockedRidgeCV(alphas=np.logspace(-2, 6, 17))),
-        ]
-    )
+    return Pipeline([("nuisance", NuisanceRidge())])
 
 
 def make_alpha_hrf(

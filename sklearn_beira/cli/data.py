@@ -18,7 +18,7 @@ from .options import ATLAS
 from .script import TMIN, arguments, call, literal
 
 MINUTES = 10  # of the simulated recording
-_MANY = 0.05  # of the volumes
+_MANY = 0.01  # of the volumes
 _IMAGES = (".nii", ".img", ".hdr", ".nii.gz", ".img.gz", ".hdr.gz")
 
 

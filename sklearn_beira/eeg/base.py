@@ -30,6 +30,7 @@ class EEGRegressor(RegressorMixin, EEGEstimator):
     """
 
     _needs = None  # a module of the extra
+    _reads = True  # whether it reads the EEG
 
     def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike) -> Self:
         """Fit the model.
@@ -49,7 +50,7 @@ class EEGRegressor(RegressorMixin, EEGEstimator):
         self._validate_params()
         if self._needs:
             import_extra(self._needs, type(self).__name__)
-        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2)
+        X = check_eeg(self, X, reset=True, y=y, ensure_min_samples=2, reads=self._reads)
         y, self._target_is_1d = check_target(self, X, y)
         self._fit(X, y)
         return self

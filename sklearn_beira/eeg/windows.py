@@ -318,10 +318,12 @@ class EEGWindows:
     @property
     def content(self) -> tuple:
         """What results for these samples depend on, for hashing."""
+        samples = self.groups, self.times, self.tmin if self.has_sfreq else None, self.tmax
+        beside = () if self.nuisance is None else (joblib.hash(self.nuisance),)
         if self.epoched:
             eeg = joblib.hash(np.ascontiguousarray(self))
-            return eeg, self.groups, self.times, self.tmax, self._sfreq, self.ch_names
-        return self.tokens, self.groups, self.times, self.tmin, self.tmax, self.sfreq
+            return eeg, *samples, self._sfreq, self.ch_names, *beside
+        return self.tokens, *samples, self.sfreq, *beside
 
     @property
     def starts(self) -> np.ndarray:
@@ -451,6 +453,11 @@ class EEGWindows:
         if nuisance is None:
             new.nuisance = None
             return new
+        if not self.has_times:
+            raise ValueError(
+                "nuisance signals need the times of the volumes; give times= to "
+                "EEGWindows.from_array."
+            )
         if isinstance(nuisance, pd.DataFrame):
             check_consistent_length(self, nuisance)
             at = nuisance.set_axis(self.times)

@@ -19,8 +19,10 @@ from .._utils.warn import noting, warn_user
 from ..baselines.makers import make_nuisance_ridge
 from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
+from ..exceptions import StationarityWarning
 from .beyond import NUISANCE, predict_beyond
 from .cross_validation import Runner, check_models, may_select, predict_all
+from .leakage import check_folds
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
@@ -159,7 +161,8 @@ class Comparison:
                 text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
         if self.beyond is not None and model in self.beyond.predictions:
             text["beyond"] = list(self.beyond.summary(model=model, alpha=alpha)[str(model)])
-            text["verdict"] = [*self.verdict(model=model, alpha=alpha), ""]
+            if self.settings["null"] is not None:
+                text["verdict"] = [*self.verdict(model=model, alpha=alpha), ""]
         text |= {str(name): column(name) for name in models if name != model}
         if ceiling is not None:
             text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
@@ -395,7 +398,8 @@ def compare(
     nuisance : DataFrame, list of DataFrame or None
         Signals that may change both EEG and BOLD, such as movement or heart rate, as in
         :meth:`EEGWindows.with_nuisance`; None takes those of X, if it has any. They become the
-        model "nuisance", and ``comparison.beyond`` tells what EEG predicts beyond them.
+        model "nuisance", and ``comparison.beyond`` tells what EEG predicts beyond them, always with
+        fixed predictions.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.
     groups : array-like of shape (n_volumes,) or None
@@ -496,18 +500,25 @@ def compare(
         "random_state": random_state,
     }
     runner = Runner(cache, n_jobs, verbose)
-    if getattr(study.X, "nuisance", None) is None:
+    others = {name: model for name, model in models.items() if name != NUISANCE}
+    if getattr(study.X, "nuisance", None) is None or not others:
         return _compare(models, study, runner, said, **options)
+    fixed = {**options, "refit": False}
+    if other_bold is not None:  # holds what nuisance signals explain
+        fixed |= {"null": "auto", "other_bold": None}
+    if refit and null is not None:  # refused before anything is fitted
+        check_folds(others, study, p="fixed", needs_apart=True)
     shown = models if NUISANCE in models else {**models, NUISANCE: make_nuisance_ridge()}
     comparison = _compare(shown, study, runner, said, **options)
-    models = {name: model for name, model in models.items() if name != NUISANCE}
-    left, *done = predict_beyond(models, study, runner)
-    if other_bold is not None:  # holds what nuisance signals explain
-        options |= {"null": "auto", "other_bold": None}
+    left, *done = predict_beyond(others, study, runner)
+    said_beyond = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said of the comparison
-        options["refit"] = False
-        comparison.beyond = _compare(models, left, runner, [], done=done, **options)
+        warnings.simplefilter("ignore")  # most were said of the comparison
+        comparison.beyond = _compare(others, left, runner, said_beyond, done=done, **fixed)
+    for message in said_beyond:
+        if message not in said:
+            said.append(f"beyond nuisance: {message}")
+            warn_user(said[-1], StationarityWarning)
     return comparison
 
 

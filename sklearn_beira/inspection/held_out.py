@@ -4,7 +4,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
-from ..evaluation.metrics import effective_n, pearson_r, r_p_value
+from ..evaluation.leakage import check_folds
+from ..evaluation.metrics import score_regions
 from ..evaluation.study import make_study
 from .importance import contributions
 from .matching import branches_of
@@ -42,6 +43,7 @@ def score_branches(branches, model, X, y, cv, read):
         ``p_region`` (n_rois,), and ``criteria``.
     """
     study = make_study(X, y, cv, None, None)
+    check_folds({"model": model}, study, p="fixed", needs_apart=True)
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
@@ -72,20 +74,30 @@ def score_branches(branches, model, X, y, cv, read):
 
 def _score(y, bold, parts, blocks):
     """Split r into the parts of branches, and test each part beside the rest of the prediction."""
-
-    def test(true, pred):
-        r = pearson_r(true, pred, blocks=blocks, multioutput="raw_values")
-        return np.nan_to_num(r_p_value(r, effective_n(true, pred, blocks=blocks)), nan=1.0)
-
-    p = np.ones(parts.shape[1:])
-    for roi, branch in np.argwhere(parts.any(axis=0)):
-        part = parts[:, [roi], branch]
-        p[roi, branch] = test(y[:, [roi]] - bold[:, [roi]] + part, part)[0]
-    p_region = test(y, bold)
     y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
+    p = np.ones(parts.shape[1:])
+    for roi in range(len(p)):
+        used = np.flatnonzero(parts[:, roi].any(axis=0))
+        for branch in used:
+            rest = parts[:, roi, used[used != branch]]
+            left = [_without(one, rest) for one in (y[:, [roi]], parts[:, [roi], branch])]
+            p[roi, branch] = _p_values(*left, blocks)[0]
     size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
     held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
+    p_region = np.minimum(_p_values(y, bold, blocks) * y.shape[1], 1.0)
     return {"held_out": held_out, "p_held_out": p, "p_region": p_region}
+
+
+def _p_values(y, predicted, blocks):
+    """Compute p of out-of-fold predictions (n_volumes, n_rois); 1 where r is undefined."""
+    names = list(range(y.shape[1]))
+    scores = score_regions(y, predicted, blocks, True, names, 0.95)
+    return np.nan_to_num(scores["p"].to_numpy(), nan=1.0)
+
+
+def _without(values, rest):
+    """Subtract the least-squares fit of the rest (n_volumes, n_others)."""
+    return values - rest @ np.linalg.lstsq(rest, values, rcond=None)[0]
 
 
 def _centered(values, blocks):

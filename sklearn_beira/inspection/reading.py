@@ -74,10 +74,10 @@ def read_branches(
         - ``held_out``, the part of the out-of-fold r that the branch contributes,
           :math:`\mathrm{cov}(y, c_k) / (\mathrm{SD}(y)\,\mathrm{SD}(\hat y))` with the change
           :math:`c_k` of the out-of-fold prediction :math:`\hat y` without the branch;
-        - ``p_held_out``, the one-sided p of the correlation of :math:`c_k` with what the other
-          branches leave of y, by the effective number of volumes;
+        - ``p_held_out``, the one-sided p of the partial correlation of :math:`c_k` with y, given
+          the other branches, by the effective number of volumes;
         - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
-        - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r of the region;
+        - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r, corrected over regions;
         - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .01,
           ``held_out`` at least .03 and ``stability`` at least .9, which are the ``criteria``.
 

@@ -8,12 +8,13 @@ from sklearn.model_selection import BaseCrossValidator
 
 _CLASSES_BY_MODULE = {
     "sklearn_beira.baselines": (
-        "BandedRidgeCV BlockedRidgeCV FingerprintRidgeCV SPoCRidgeCV SparseGroupLassoCV"
+        "BandedRidgeCV BlockedRidgeCV FingerprintRidgeCV NuisanceRidge SPoCRidgeCV "
+        "SparseGroupLassoCV"
     ),
     "sklearn_beira.eeg": "EEGFilter Windower",
     "sklearn_beira.evaluation": "BlockedKFold",
     "sklearn_beira.features": (
-        "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
+        "BandCovariance BandPower BandTangentSpace HRFBandPower NuisanceLags TimePolynomial"
     ),
     "sklearn_beira.regressor": (
         "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training"

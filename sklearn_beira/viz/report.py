@@ -397,6 +397,9 @@ def _heading(comparison, first, region):
         return heading, True
     p_text = format_p(p_max, comparison.settings["p_floor"])
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
+    verdict = comparison.verdict()[region] if comparison.beyond is not None else "brain"
+    if p_max <= ALPHA and verdict != "brain":
+        return f"{heading} (not beyond nuisance signals: do not interpret)", False
     if p_max <= ALPHA:
         return heading, True
     return f"{heading} (not predicted: do not interpret)", False

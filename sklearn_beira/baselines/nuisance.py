@@ -1,0 +1,83 @@
+"""Ridge regression on nuisance signals, with a penalty for each."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..eeg.base import EEGRegressor
+from ..eeg.rows import rows_in_time
+from ..features.nuisance import NuisanceLags
+
+
+@dataclass(repr=False, eq=False)
+class NuisanceRidge(EEGRegressor):
+    """Ridge regression on nuisance signals behind delays; EEG is not used.
+
+    Each signal has a penalty of its own, so that one signal that matters is not lost among many
+    that do not. Penalties and the autocorrelation of the noise are chosen by restricted maximum
+    likelihood, as in the default of :class:`~sklearn_beira.BEIRARegressor`.
+
+    Parameters
+    ----------
+    lags : array-like of float
+        Times before the volume in s, as in :class:`~sklearn_beira.features.NuisanceLags`.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_signals * n_lags, n_rois)
+        Weights, signal by signal.
+    intercept_ : ndarray, shape (n_rois,)
+        Intercepts.
+    lags_ : NuisanceLags
+        Reads the signals.
+
+    See Also
+    --------
+    sklearn_beira.make_nuisance_ridge : The same in a Pipeline, as a baseline.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from sklearn_beira import EEGWindows
+    >>> from sklearn_beira.baselines import NuisanceRidge
+    >>> rng = np.random.default_rng(0)
+    >>> X = EEGWindows.from_array(rng.standard_normal((50, 2, 100)), 100.0, times=range(0, 100, 2))
+    >>> y = rng.standard_normal((50, 1))
+    >>> X = X.with_nuisance(pd.DataFrame({"motion": y[:, 0]}))
+    >>> NuisanceRidge().fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    lags: ArrayLike = tuple(range(0, 26, 2))
+
+    _parameter_constraints: ClassVar[dict] = {"lags": ["array-like"]}
+    _reads = False
+    _independent_targets = True
+
+    def _fit(self, X, y):
+        from ..regressor.closed_form import time_of_volumes
+        from ..regressor.reml import fit_reml
+
+        self.lags_ = NuisanceLags(self.lags).fit(X)
+        features = self._features(X)
+        self._center, self._scale = features.mean(axis=0), features.std(axis=0)
+        self._scale[self._scale == 0] = 1.0
+        features = (features - self._center) / (self._scale * np.sqrt(len(self.lags)))
+        rows = np.concatenate(rows_in_time(X.groups, X.times))
+        elapsed, constants, _ = time_of_volumes(X, rows)
+        mean, spread = y.mean(axis=0), y.std(axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        blocks = np.split(features[rows], features.shape[1] // len(self.lags), axis=1)
+        fit = fit_reml(blocks, (y[rows] - mean) / spread, elapsed, constants)
+        self.coef_ = fit.coef * spread / (self._scale * np.sqrt(len(self.lags)))[:, None]
+        self.intercept_ = mean - self._center @ self.coef_
+
+    def _predict(self, X):
+        return self._features(X) @ self.coef_ + self.intercept_
+
+    def _features(self, X):
+        """Return the signals (n_volumes, n_signals * n_lags), signal by signal."""
+        lagged = self.lags_.transform(X).reshape(len(X), len(self.lags), -1)
+        return lagged.transpose(0, 2, 1).reshape(len(X), -1)
