@@ -290,3 +290,109 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
     np.testing.assert_allclose(X.times, ONSETS[X.volumes] + 0.9)
     assert np.abs(np.corrcoef(y.iloc[:, 0], confounds["trans_x"][X.volumes])[0, 1]) < 1e-6
     assert y.to_numpy().std() < 3
+
+
+def test_people_of_two_data_sets_stay_apart_and_runs_are_not_added_twice(root, tmp_path):
+    other = tmp_path / "b/other"
+    write_eeg(other, make_raw(ONSETS, seed=7), subject="01", task="rest", run="01")
+    bold = np.random.default_rng(7).standard_normal((N_VOLUMES, 2))
+    write_image(other / "sub-01/func/sub-01_task-rest_run-1_bold.nii.gz", bold)
+    extractor = ROIExtractor(LABELS, smoothing_fwhm=None, detrend=False)
+    parts = [load_bids(folder, subject=["01", "02"], bold="raw") for folder in (root, other)]
+    for part in parts:
+        part.extract_regions(extractor, verbose=False)
+    both = parts[0] + parts[1]
+    assert both.subjects == [f"{root.name}-01", "02", "other-01"]
+    for k, part, row in ((0, 0, 0), (1, 0, 1), (2, 1, 0)):
+        pd.testing.assert_frame_equal(both.bolds[k], parts[part].bolds[row])
+    assert not both.bolds[0].equals(both.bolds[2])
+    assert parts[1].subjects == ["01"]
+    with pytest.raises(ValueError, match="both studies have sub-01_task-rest_run-01; select"):
+        parts[0] + load_bids(root, subject="01", bold="raw")
+    same_name = tmp_path / "a/other"
+    write_eeg(same_name, make_raw(ONSETS), subject="01", task="nap")
+    write_image(same_name / "sub-01/func/sub-01_task-nap_bold.nii.gz")
+    with pytest.raises(ValueError, match=r"other-01 is a subject of two data sets .* rename one"):
+        parts[1] + load_bids(same_name, bold="raw")
+
+
+def test_rows_of_a_scrubbed_table_keep_the_numbers_of_their_volumes(tmp_path):
+    (tmp_path / "EEG").mkdir()
+    (tmp_path / "fMRI_difumo").mkdir()
+    onsets = START + 2.1 * np.arange(N_VOLUMES)
+    raw = make_raw(onsets, "R149", duration=150.0)
+    mne.export.export_raw(tmp_path / "EEG/sub01-scan02_eeg.set", raw, verbose="error")
+    kept = np.r_[0:5, 8:N_VOLUMES]
+    bold = {"volume": kept, "A": np.random.default_rng(0).standard_normal(len(kept))}
+    bold = pd.DataFrame(bold | {"B": bold["A"][::-1]})
+    bold.to_csv(tmp_path / "fMRI_difumo/sub01-scan02.csv", index=False)
+    study = load_vu(tmp_path)
+    assert study.table[["verdict", "n_volumes"]].to_numpy().tolist() == [["ok", N_VOLUMES]]
+    study.extract_regions(verbose=False)
+    assert study.bolds[0].index.tolist() == kept.tolist()
+    X, y = study.align(tmin=-2.0, verbose=False)
+    assert X.volumes.tolist() == kept.tolist()
+    np.testing.assert_allclose(X.times, onsets[kept], atol=0.5 / SFREQ)
+    assert y["A"].tolist() == bold["A"].tolist()
+
+
+def test_a_placed_run_does_not_end_the_others(tmp_path):
+    for subject in ("01", "02"):
+        write_eeg(tmp_path, make_raw(ONSETS), subject=subject, task="rest")
+        write_image(tmp_path / f"sub-{subject}/func/sub-{subject}_task-rest_bold.nii.gz")
+    header = next((tmp_path / "sub-02/eeg").glob("*.vhdr"))
+    whole = header.read_bytes()
+    header.write_text("damaged")
+    study = load_bids(tmp_path, bold="raw")
+    with pytest.raises(ValueError, match=r"_eeg\.vhdr"):
+        study.place("sub-02_task-rest", ONSETS)
+    assert study.subjects == ["01"]
+    header.write_bytes(whole)
+    study.place("sub-02_task-rest", ONSETS)
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    X, _ = study.align(tmin=-2.0, verbose=False)
+    assert X.ch_names == ["Fz", "Cz", "Pz", "Oz"]
+    assert X.alignment["subject"].tolist() == ["01", "02"]
+    with (
+        pytest.warns(UserWarning, match="2 of 2 runs failed"),
+        pytest.raises(ValueError, match=r"first reason: .*[^.]\.$"),
+    ):
+        study.align(tmin=-2000.0, verbose=False)
+    study = load_bids(tmp_path, bold="raw")
+    study.usable[0].ch_names = ["E1", "E2"]
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    with pytest.raises(ValueError, match="no EEG channel in common"):
+        study.align(verbose=False)
+
+
+def test_confounds_that_are_absent_or_several_and_onsets_of_bold_are_told(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "sub-01/func"
+    write_image(func / "sub-01_task-rest_bold.nii.gz")
+    events = pd.DataFrame({"onset": ONSETS - START, "duration": 0, "code": 47})
+    events.to_csv(func / "sub-01_task-rest_events.tsv", sep="\t", index=False)
+    next((tmp_path / "sub-01/eeg").glob("*_events.tsv")).unlink()
+    preproc = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    write_image(tmp_path / "derivatives/fmriprep/sub-01/func" / preproc)
+
+    def told(**settings):
+        return load_bids(tmp_path, **settings).table[["verdict", "reason"]].to_numpy().tolist()[0]
+
+    none_fits = ["ok", "no table of confounds fits, so none are removed"]
+    assert told() == none_fits
+    assert told(bold="raw") == ["ok", ""]
+    assert told(confounds=None) == ["ok", ""]
+    assert told(confounds="motion/*.tsv") == none_fits
+    (tmp_path / "motion").mkdir()
+    for name in ("a", "b"):
+        pd.DataFrame({"x": np.zeros(N_VOLUMES)}).to_csv(
+            tmp_path / f"motion/sub-01_task-rest_{name}.tsv", sep="\t", index=False
+        )
+    assert told(confounds="motion/*_a.tsv") == ["ok", ""]
+    verdict, reason = told(confounds="motion/*.tsv")
+    assert verdict == "refused"
+    assert "2 files fit (sub-01_task-rest_a.tsv, sub-01_task-rest_b.tsv)" in reason
+    assert load_bids(tmp_path, bold="raw").events[0] is not None
+    verdict, reason = told(bold="raw", trigger={"code": 47})
+    assert verdict == "refused"
+    assert "that of BOLD counts from the first volume" in reason

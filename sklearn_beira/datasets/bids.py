@@ -54,13 +54,15 @@ def load_bids(
         Task of the BOLD by task of the EEG, where they have different names.
     trigger : "auto", str or dict
         Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
-        name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``.
+        name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``
+        of the EEG (onsets in that of BOLD count from the first volume).
         A marker that occurs once is the start of the scan.
     space : str
         Space of the images of fMRIPrep.
     confounds : tuple of str, str or None
         Strategy of nilearn's ``load_confounds``, for images with a table of fMRIPrep beside them;
-        or a pattern of tables below ``root``, paired as images are.
+        or a pattern of tables below ``root``, paired as images are. ``reason`` tells if there is
+        no table for images of fMRIPrep, or for a pattern.
     missing : {None, "start", "end"} or int
         End that lacks markers or volumes if their numbers differ, as in
         :func:`~sklearn_beira.align`; a first (or last) marker that is not at the pace of the
@@ -113,24 +115,27 @@ def load_bids(
     tables = {}
     if isinstance(confounds, str):
         tables = _index(_find(root, confounds, "func"), wanted)
-    runs = []
+    runs, settings = [], {"trigger": trigger, "missing": missing, "root": root}
     for key, files in sorted(found.items()):
         of_bold = (*key[:2], pair.get(key[2], key[2]), key[3])
-        runs.append(_make_run(root, files, images.pop(of_bold, []), tables.get(of_bold), confounds))
+        of_run = files, images.pop(of_bold, []), tables.get(of_bold, [])
+        runs.append(_make_run(*of_run, confounds, **settings))
     runs += [
-        _make_run(root, [], files, tables.get(key), confounds) for key, files in images.items()
+        _make_run([], files, tables.get(key, []), confounds, **settings)
+        for key, files in images.items()
     ]
     for one in runs:
-        one.trigger, one.missing = trigger, missing
         one.check()
     return Study(sorted(runs, key=lambda one: one.name))
 
 
-def _make_run(root, eegs, images, tables, confounds):
-    eeg, problem, note = _choose(eegs, EEG_FORMATS)
+def _make_run(eegs, images, tables, confounds, *, root, **settings):
+    eeg, problem, *notes = _choose(eegs, EEG_FORMATS)
     image, of_image, said = _choose(images, BOLD_FORMATS)
-    run = Run(**_entities(eeg or image), eeg=eeg, bold=image, problem=problem or of_image)
-    run.note = "; ".join(filter(None, [note, said]))
+    notes.append(said)
+    names = _entities(eeg or image)
+    run = Run(**names, eeg=eeg, bold=image, problem=problem or of_image, **settings)
+    run.root = root.resolve()
     if image is None:
         run.problem = "no BOLD of the same subject, session, task and run"
     elif eeg is None:
@@ -140,11 +145,17 @@ def _make_run(root, eegs, images, tables, confounds):
         run.events = _last(_inherited(root, eeg, "eeg", "events.tsv"))
     if image:
         _read_sidecars(root, run)
-        run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
+        if not isinstance(run.trigger, dict):  # onsets there count from the first volume
+            run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
         beside = image.parent.glob(f"{image.name.split('_space-')[0]}_*desc-confounds*.tsv")
-        run.confounds = tables[0] if tables else None
+        run.confounds, several, _ = _choose(tables, ("",))
+        run.problem = run.problem or several
         if isinstance(confounds, list | tuple) and any(beside):
             run.confounds = tuple(confounds)
+        asked = isinstance(confounds, str) or (confounds and "desc-preproc" in image.name)
+        if asked and run.confounds is None:
+            notes.append("no table of confounds fits, so none are removed")
+    run.note = "; ".join(filter(None, notes))
     return run
 
 

@@ -53,6 +53,8 @@ class Run:
         Strategy of nilearn's ``load_confounds``, or a table.
     channels, events : Path or None
         ``channels.tsv`` and ``events.tsv``.
+    root : Path or None
+        Folder of the data set, by which people of the same name are told apart.
     problem : str
         Why the run cannot be used; "" if it can.
     note : str
@@ -72,6 +74,7 @@ class Run:
     confounds: tuple | Path | None = None
     channels: Path | None = None
     events: Path | None = None
+    root: Path | None = None
     problem: str = ""
     note: str = ""
     # What the headers say.
@@ -80,6 +83,8 @@ class Run:
     gaps: int | None = None
     ch_names: list = field(default_factory=list)
     onsets: np.ndarray | None = None
+    # What Study.extract_regions has read.
+    regions: pd.DataFrame | None = None
 
     @property
     def name(self):
@@ -133,9 +138,13 @@ class Run:
             raise ValueError(f"the repetition time of {self.bold.name} is unknown.")
         if header and abs(header - self.t_r) > _TOLERANCE * self.t_r:
             warn_user(f"the header of the image has a repetition time of {header:g} s")
+        self._find_volumes(self.read_channels())
+
+    def read_channels(self):
+        """Open the EEG, and take down the names of its good channels."""
         raw = self.read_eeg()
         self.ch_names = [raw.ch_names[i] for i in pick_eeg(raw.info)[0]]
-        self._find_volumes(raw)
+        return raw
 
     def read_eeg(self):
         """Open the EEG, with types of channels; the signal stays on disk."""
@@ -146,7 +155,10 @@ class Run:
             ((column, value),) = self.trigger.items()
             events = self.read_events()
             if events is None or column not in events:
-                raise ValueError(f"the run has no events.tsv with a column {column!r}.")
+                raise ValueError(
+                    f"the EEG has no events.tsv with a column {column!r}; that of BOLD counts from "
+                    f"the first volume."
+                )
             onsets = events.loc[events[column] == str(value), "onset"].astype(float).dropna()
             raw.annotations.append(onsets + raw.first_time, 0.0, _name(self.trigger))
         return raw
@@ -186,7 +198,9 @@ class Run:
     def read_regions(self, extractor=None, cache=None):
         """Read the BOLD of the regions, indexed by the number of the volume."""
         if self.bold.suffix in _TABLES:
-            return read_rows(load_table(self.bold)).regions.rename_axis("volume")
+            rows = read_rows(load_table(self.bold))
+            regions = rows.regions if rows.numbers is None else rows.regions.set_axis(rows.numbers)
+            return regions.rename_axis("volume")
         confounds, kept = self.read_confounds()
         extractor = clone(extractor).set_params(confounds=confounds)
         path = None
@@ -319,7 +333,10 @@ def pointer(path: Path) -> str:
 def read_header(path: Path) -> tuple[int, float | None]:
     """Read the number of volumes, and the repetition time in s if it is known."""
     if path.suffix in _TABLES:
-        return len(load_table(path)), None
+        rows = read_rows(load_table(path))
+        for doubt in rows.doubts:
+            warn_user(doubt.format(name=path.name))
+        return len(rows.regions) if rows.numbers is None else int(rows.numbers[-1]) + 1, None
     from ..bold.images import open_image, repetition_time  # which import nilearn
 
     img = open_image(path, "BOLD image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -54,7 +55,6 @@ class Study:
 
     def __init__(self, runs: Sequence[Run]):
         self._runs = list(runs)
-        self._bolds = {}
 
     def __repr__(self):
         verdicts = ", ".join(f"{n} {v}" for v, n in self.table["verdict"].value_counts().items())
@@ -67,10 +67,26 @@ class Study:
         return len(self._runs)
 
     def __add__(self, other):
-        """Join two studies, such as parts that need other settings."""
-        joined = Study([*self._runs, *other._runs])
-        joined._bolds = self._bolds | other._bolds
-        return joined
+        """Join two studies, such as parts that need other settings.
+
+        Subjects of the same name in two data sets get the name of their data set's folder in front.
+        """
+        runs = [*self._runs, *other._runs]
+        homes = _homes(runs)
+        for k, run in enumerate(runs):
+            if len(homes[run.subject]) > 1 and run.root:
+                runs[k] = replace(run, subject=f"{run.root.name}-{run.subject}")
+        for person, folders in _homes(runs).items():
+            if len(folders) > 1:
+                raise ValueError(
+                    f"{person} is a subject of two data sets whose folders have the same name; "
+                    f"rename one of {', '.join(map(str, folders))}."
+                )
+        n = len(self)
+        twice = {run.name for run in runs[:n]} & {run.name for run in runs[n:]}
+        if twice:
+            raise ValueError(f"both studies have {min(twice)}; select the runs of each to add.")
+        return Study(runs)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -117,10 +133,10 @@ class Study:
     @property
     def bolds(self) -> list[pd.DataFrame]:
         """Regions of the usable runs, indexed by the number of the volume."""
-        missing = [run.name for run in self.usable if run.name not in self._bolds]
+        missing = [run.name for run in self.usable if run.regions is None]
         if missing:
             raise ValueError(f"{missing[0]} has no regions yet; call extract_regions first.")
-        return [self._bolds[run.name] for run in self.usable]
+        return [run.regions for run in self.usable]
 
     def select(self, mask=None, /, **values) -> Study:
         """Select runs.
@@ -143,9 +159,7 @@ class Study:
             if column not in table:
                 raise ValueError(f"the table has no column {column!r}; it has {list(table)}.")
             keep &= table[column].isin([wanted] if np.ndim(wanted) == 0 else list(wanted))
-        selected = Study([run for run, kept in zip(self._runs, keep, strict=True) if kept])
-        selected._bolds = self._bolds
-        return selected
+        return Study([run for run, kept in zip(self._runs, keep, strict=True) if kept])
 
     def place(self, name: str, onsets: Sequence[float]) -> Study:
         """Give the onsets of the volumes of a run, such as repaired triggers.
@@ -161,6 +175,11 @@ class Study:
         -------
         self : Study
             The study.
+
+        Raises
+        ------
+        ValueError
+            If there is no such run, if its EEG cannot be read, or if the number of onsets is wrong.
         """
         found = [run for run in self._runs if run.name == name and run.n_volumes is not None]
         if not found:
@@ -171,6 +190,7 @@ class Study:
                 f"{name} has {found[0].n_volumes} volumes, but onsets have shape {onsets.shape}; "
                 f"give one onset per volume."
             )
+        found[0].read_channels()
         found[0].onsets, found[0].problem, found[0].note = onsets, "", "onsets are given"
         return self
 
@@ -204,7 +224,8 @@ class Study:
         """
         cache = None if cache is None else writable_folder(cache, "cache")
         tasks = [delayed(_attempt)(run.read_regions, extractor, cache) for run in self.usable]
-        self._bolds |= dict(self._do(tasks, "regions", n_jobs, verbose))
+        for run, regions in self._do(tasks, "regions", n_jobs, verbose):
+            run.regions = regions
         return self
 
     def align(self, **options) -> tuple[EEGWindows, pd.DataFrame]:
@@ -273,6 +294,10 @@ class Study:
         if picks is None and runs:
             common = set.intersection(*(set(run.ch_names) for run in runs))
             picks = [name for name in runs[0].ch_names if name in common]
+            if not picks:
+                raise ValueError(
+                    "the runs have no EEG channel in common; select runs of one montage."
+                )
             dropped = sorted(set().union(*(run.ch_names for run in runs)) - common)
             if dropped:
                 warn_user(f"some runs lack the channels {', '.join(dropped)}; they are left out.")
@@ -284,11 +309,11 @@ class Study:
         parts = [part for _, part in self._do(tasks, "EEG", n_jobs, verbose)]
         if not parts:
             reason = next(iter(self.refused.values()), "there is none with EEG and BOLD")
-            raise ValueError(f"no run can be used; first reason: {reason}.")
+            raise ValueError(f"no run can be used; first reason: {reason.rstrip('.')}.")
         return parts
 
     def _do(self, tasks, what, n_jobs, verbose):
-        """Do a task per usable run; yield names and results, and write down what failed."""
+        """Do a task per usable run; yield runs and results, and write down what failed."""
         runs, failed = self.usable, []
         with tqdm(total=len(tasks), desc=what, disable=not verbose, leave=False) as bar:
             results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
@@ -298,12 +323,20 @@ class Study:
                     run.problem = problem
                     failed.append(run.name)
                 else:
-                    yield run.name, result
+                    yield run, result
         if failed:
             warn_user(
                 f"{len(failed)} of {len(runs)} runs failed and are left out ({', '.join(failed)}); "
                 f"the table tells why."
             )
+
+
+def _homes(runs):
+    """Find the folders of data sets that each subject is in."""
+    homes = {}
+    for run in runs:
+        homes.setdefault(run.subject, set()).add(run.root)
+    return homes
 
 
 def _attempt(task, *args, **options):
@@ -353,3 +386,41 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     y = pd.concat(ys, ignore_index=True)
     y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
     return X, y
+
+
+def pair_files(root, eegs, bolds, subject, **facts):
+    """Pair EEG and BOLD that have the same key, and check them.
+
+    Parameters
+    ----------
+    root : Path
+        Folder, for the error.
+    eegs, bolds : dict of str or tuple of str to Path
+        Files by subject, or by subject and run.
+    subject : str, list of str or None
+        Subjects that are wanted.
+    **facts
+        What all runs have in common.
+
+    Returns
+    -------
+    study : Study
+        The study.
+    """
+    wanted = [subject] if isinstance(subject, str) else subject
+    runs = []
+    for key in sorted({*eegs, *bolds}):
+        person, run = (key, None) if isinstance(key, str) else key
+        if wanted is not None and person not in wanted:
+            continue
+        eeg, bold = eegs.get(key), bolds.get(key)
+        problem = "" if eeg and bold else f"no {'BOLD' if eeg else 'EEG'} of that name"
+        runs.append(Run(person, run=run, eeg=eeg, bold=bold, problem=problem, **facts))
+        runs[-1].root = root.resolve()
+        runs[-1].check()
+    if not runs:
+        raise ValueError(
+            f"{root} has neither EEG nor BOLD where they are expected; give the folder of the data "
+            f"set, and subjects that it has."
+        )
+    return Study(runs)

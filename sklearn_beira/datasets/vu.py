@@ -4,8 +4,7 @@ import re
 from os import PathLike
 
 from .._utils.files import expanded
-from .noddi import make_study
-from .study import Study
+from .study import Study, pair_files
 
 T_R, TRIGGER = 2.1, "R149"
 
@@ -49,7 +48,7 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     """
     root = expanded(data_dir)
     eegs, bolds = _by_scan(root.glob("EEG/*.set")), _by_scan(root.glob("fMRI_difumo/*.csv"))
-    return make_study(root, eegs, bolds, subject, t_r=T_R, trigger=TRIGGER)
+    return pair_files(root, eegs, bolds, subject, t_r=T_R, trigger=TRIGGER)
 
 
 def _by_scan(paths):
