@@ -41,7 +41,7 @@ def written(sep=",", decimal=".", names=True, end="\n"):
         "# Left Caudate,Right\n" + written(names=False),
         ("\ufeff" + written()).encode(),
         written().encode("utf-16"),
-        gzip.compress(written(sep=";").encode()),
+        gzip.compress(written(sep=";").encode(), mtime=0),
         '"Left Caudate","Right"\n"1,5","-2,25"\n"1,75","2"\n"0,001","30"\n',
     ],
 )
