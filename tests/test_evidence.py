@@ -148,7 +148,7 @@ def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant():
 
 def test_no_other_variances_nearby_are_more_likely():
     model, _ = likelihood()
-    variances, mixture = model.maximize()
+    variances, mixture, _ = model.maximize()
     found = np.log(np.r_[variances, mixture])
     # The shares sum to 1, which their logs may exceed by a constant.
     found[2:] += (model.center - found)[2:].mean()

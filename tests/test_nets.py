@@ -16,6 +16,14 @@ from sklearn_beira.regressor.nets.compact import CompactNetwork
 from sklearn_beira.regressor.nets.eegnet import EEGNetNetwork, pool_from_end
 
 
+def test_a_branch_with_an_offset_reads_the_logarithm_and_changes_as_power_does_near_its_mean():
+    power = torch.tensor([0.5, 1.0, 1.001, 8.0])
+    log = PowerBranches.read(power, torch.tensor(0.1))
+    torch.testing.assert_close(log, 1.1 * torch.log((power + 0.1) / 1.1))
+    assert log[2] == pytest.approx(0.001, rel=1e-2)
+    torch.testing.assert_close(PowerBranches.read(power, torch.tensor(torch.inf)), power - 1)
+
+
 @pytest.mark.parametrize(("n_times", "n_taps"), [(64, 51), (20, 51), (100, 5)])
 def test_fir_filter_equals_a_depthwise_convolution(n_times, n_taps):
     torch.manual_seed(0)

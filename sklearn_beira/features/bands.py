@@ -37,6 +37,16 @@ BRANCH_BANDS = {
     "gamma": (32.0, 45.0),
 }
 
+# Bands of its model of log power, which tells frequencies of one rhythm apart.
+NARROW_BANDS = {
+    f"{low:g} to {high:g} Hz": (low, high)
+    for low, high in zip(
+        (1.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 26.0, 34.0),
+        (4.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 26.0, 34.0, 45.0),
+        strict=True,
+    )
+}
+
 
 class BandTransformer(TransformerMixin, EEGEstimator):
     """Base class of features of EEG in bands.

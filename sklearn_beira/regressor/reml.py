@@ -7,10 +7,10 @@ from sklearn.utils import Bunch
 
 # Autocorrelations from volume to volume of the processes that the noise is a mixture of. Mixtures
 # hold white noise, a first-order autoregressive process with white noise, and nearly 1/f noise.
-_AUTOCORRELATIONS = np.array([0.0, 0.4, 0.7, 0.88, 0.97])
+_AUTOCORRELATIONS = np.array([0.0, 0.5, 0.75, 0.88, 0.97])
 
 # Expected log shares of these processes: real BOLD, detrended, has an autocorrelation of 0.75.
-_MIXTURE = np.array([0.0, 0.0, 1.5, 1.5, 0.0])
+_MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 
 # Log of a block's variance relative to the noise: expected value, precision of that expectation,
 # and limits. The same precision holds the logs of the shares of the mixture near theirs.
@@ -28,7 +28,7 @@ _BURIED = 0.05
 
 # Samples whose noise is known jointly. Of longer studies, the first ones tell the noise, and
 # features are whitened so many samples at a time.
-_ROWS = 600
+_ROWS = 720
 
 # BOLD has no power at frequencies where a spectrum that fits the other frequencies expects ten
 # times as much. The evidence for an edge has to exceed this (in nats); a pass band has at least
@@ -36,7 +36,7 @@ _ROWS = 600
 _DROP, _PRICE, _FEWEST, _BELOW, _ABOVE = 0.1, 6.0, 15, 2, 5
 
 
-def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
+def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None, seen=None):
     r"""Estimate the weights of blocks of features, with one variance per block.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
@@ -66,6 +66,8 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
         Expected log variance of a block, relative to the noise.
     offset : ndarray, shape (n_samples, n_targets), or None
         Part of the targets that is known; the blocks explain the rest.
+    seen : dict or None
+        Keeps what depends on the samples only, for further calls with the same samples.
 
     Returns
     -------
@@ -73,7 +75,8 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
         ``coef`` (n_features, n_targets), in the order of the blocks; ``log_variance`` (n_blocks,
         n_targets), :math:`\theta`; ``mixture`` (n_autocorrelations, n_targets), :math:`\pi`;
         ``autocorrelation`` (n_targets,) of the noise from sample to sample; ``pass_band`` (2,
-        n_targets), in cycles per sample, 0 and 0.5 for all frequencies.
+        n_targets), in cycles per sample, 0 and 0.5 for all frequencies; ``evidence`` (n_targets,),
+        log posterior of the variances, comparable between blocks for the same target.
 
     References
     ----------
@@ -87,7 +90,9 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
         log_variance=np.full((len(blocks), n_targets), _LIMITS[0]),
         mixture=np.full((len(_AUTOCORRELATIONS), n_targets), 1 / len(_AUTOCORRELATIONS)),
         pass_band=np.tile([[0.0], [0.5]], n_targets),
+        evidence=np.zeros(n_targets),
     )
+    seen = {} if seen is None else seen
     centered = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
     # A constant target has nothing to explain.
     active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
@@ -97,14 +102,17 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
     for target in np.flatnonzero(active):
         fit.pass_band[:, target] = find_pass_band(centered[first, target], elapsed[first])
     for band in np.unique(fit.pass_band[:, active], axis=1).T:
-        basis = _contrasts(elapsed[first], constants[first], band)
-        kernels = [_kernel(basis.T @ block[first]) for block in blocks]
-        noise = [basis.T @ r @ basis for r in _correlations(elapsed[first])]
-        kernels = np.array([*kernels, *noise]).reshape(len(kernels) + len(noise), -1)
+        if tuple(band) not in seen:
+            basis = _contrasts(elapsed[first], constants[first], band)
+            noise = [basis.T @ r @ basis for r in _correlations(elapsed[first])]
+            seen[tuple(band)] = basis, noise
+        basis, noise = seen[tuple(band)]
+        kernels = np.array([*(_kernel(basis.T @ block[first]) for block in blocks), *noise])
+        kernels = kernels.reshape(len(kernels), -1)
         for target in np.flatnonzero(active & (fit.pass_band == band[:, None]).all(axis=0)):
-            seen = basis.T @ explained[first, target]
-            model = Likelihood(kernels, len(blocks), seen, expected=expected)
-            variances, mixture = model.maximize()
+            left = basis.T @ explained[first, target]
+            model = Likelihood(kernels, len(blocks), left, expected=expected)
+            variances, mixture, fit.evidence[target] = model.maximize()
             if n > _ROWS:
                 data = blocks, explained[:, target], elapsed, constants
                 features, *rest = _whitened(*data, mixture, band)
@@ -112,7 +120,7 @@ def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None):
                 white = np.array([*map(_kernel, cuts), np.eye(len(features))])
                 white = white.reshape(len(white), -1)
                 model = Likelihood(white, len(blocks), *rest, expected=expected)
-                variances, _ = model.maximize(np.log(variances))
+                variances, _, fit.evidence[target] = model.maximize(np.log(variances))
                 dual = model.cost(np.r_[np.log(variances), 0.0])[2]
                 coef = features.T @ dual
             else:
@@ -177,7 +185,7 @@ class Likelihood:
         return cost, gradient + _HOLD * held, dual
 
     def maximize(self, start=None):
-        """Return the variances of the blocks and the shares of the noise of highest posterior."""
+        """Return variances of blocks and shares of noise of highest posterior, and its log."""
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
@@ -188,9 +196,9 @@ class Likelihood:
             method="L-BFGS-B",
             bounds=[_LIMITS] * len(at),
             options={"maxiter": _STEPS},
-        ).x
-        shares = np.exp(found[self.n_blocks :])
-        return np.exp(found[: self.n_blocks]), shares / shares.sum()
+        )
+        shares = np.exp(found.x[self.n_blocks :])
+        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun
 
 
 def find_pass_band(y, elapsed):
@@ -255,13 +263,12 @@ def _frequencies(stretch):
 
 def _correlations(elapsed):
     """Yield the correlation of the noise processes (n_samples, n_samples)."""
-    recording = np.cumsum(np.isinf(elapsed))
-    times = np.cumsum(np.where(np.isinf(elapsed), 0.0, elapsed))
+    # Rows that a bootstrap repeats have independent noise.
+    begins = np.isinf(elapsed) | (elapsed == 0)
+    part, times = np.cumsum(begins), np.cumsum(np.where(begins, 0.0, elapsed))
     apart = np.abs(times[:, None] - times)
     for rho in _AUTOCORRELATIONS:
-        # Rows that a bootstrap repeats have independent white noise.
-        related = rho**apart if rho else np.eye(len(times))
-        yield np.where(recording[:, None] == recording, related, 0.0)
+        yield np.where(part[:, None] == part, rho**apart, 0.0) if rho else np.eye(len(times))
 
 
 def _components(elapsed, band):

@@ -75,7 +75,9 @@ class PowerBranches(nn.Module):
     .. math:: e_k(t) = \frac{g(t)}{p_k}\, \overline{(h_k * w_k^\top x)^2}(t) - 1
 
     with spatial filter :math:`w_k`, FIR band-pass :math:`h_k`, the mean over a segment, and the
-    mean power in training :math:`p_k`. The gain :math:`g \le 1` scales segments down whose total
+    mean power in training :math:`p_k`. Branches with a finite :math:`a_k` (``log_offset``) read the
+    logarithm, :math:`(1 + a_k) \log((1 + e_k + a_k) / (1 + a_k))`, which changes as the power does
+    where it is near its mean. The gain :math:`g \le 1` scales segments down whose total
     power exceeds ``power_limit``, so that artifacts weigh no more than strong EEG.
 
     Samples within half an FIR filter of the ends are not used, so that EEG has the same envelopes
@@ -100,6 +102,7 @@ class PowerBranches(nn.Module):
         self.spatial = make_parameter(n_filters, n_channels, fan_in=n_channels)
         self.bandpass = make_parameter(n_filters, n_taps, fan_in=n_taps)
         self.register_buffer("mean_power", torch.ones(n_filters))
+        self.register_buffer("log_offset", torch.full((n_filters,), math.inf))
         self.register_buffer("power_limit", torch.tensor(math.inf))
 
     @property
@@ -167,7 +170,14 @@ class PowerBranches(nn.Module):
         groups = [slice(first, first + step) for first in range(0, n_filters, step)]
         power = torch.cat([means(self._power(eeg, group)) for group in groups], dim=-2)
         gain = self.gain(means(self.total_power(eeg))).unsqueeze(-2)
-        return power * gain / self.mean_power[:, None] - 1.0
+        return self.read(power * gain / self.mean_power[:, None], self.log_offset[:, None])
+
+    @staticmethod
+    def read(power, offset):
+        """Return envelopes: relative power less 1, or its logarithm where the offset is finite."""
+        finite = torch.where(offset.isinf(), 1.0, offset)
+        log = (1 + finite) * torch.log((power + finite) / (1 + finite))
+        return torch.where(offset.isinf(), power - 1.0, log)
 
     def _power(self, eeg, filters):
         """Compute the power of some filters (..., n_filters, n_times - 2 * margin)."""
