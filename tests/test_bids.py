@@ -271,6 +271,7 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
     for suffix in ("_derivative1", "_power2", "_derivative1_power2"):
         for name in motion:
             confounds[name + suffix] = rng.standard_normal(N_VOLUMES)
+    confounds["framewise_displacement"] = np.r_[np.nan, np.ones(N_VOLUMES - 1)]
     bold += confounds[["trans_x"]].to_numpy()
     bold[:2] += 500  # before the steady state
     for k in (0, 1):
@@ -285,9 +286,12 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
     elsewhere = load_bids(tmp_path, bold=tmp_path / "derivatives/fmriprep", confounds=("motion",))
     assert elsewhere.images == study.images
     study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
-    X, y = study.align(tmin=-4.0, verbose=False)
+    X, y = study.align(tmin=-4.0, nuisance="confounds", verbose=False)
     assert X.volumes[0] == 2
     np.testing.assert_allclose(X.times, ONSETS[X.volumes] + 0.9)
+    np.testing.assert_allclose(X.nuisance[0].index, ONSETS + 0.9)
+    np.testing.assert_allclose(X.nuisance[0]["trans_x"], confounds["trans_x"])
+    assert "trans_x_power2" not in X.nuisance[0]
     assert np.abs(np.corrcoef(y.iloc[:, 0], confounds["trans_x"][X.volumes])[0, 1]) < 1e-6
     assert y.to_numpy().std() < 3
 

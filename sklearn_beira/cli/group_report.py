@@ -1,10 +1,14 @@
 """What the report of a group adds: the table of runs, and every participant in every region."""
 
+from html import escape
+from urllib.parse import quote
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..evaluation import group_scores
+from .._utils.files import one_line
+from ..evaluation import Comparison, group_scores
 from ..viz.style import COLORS, clean
 
 WITHIN, ACROSS = "within participants", "left-out participants"
@@ -13,6 +17,52 @@ _READING = (
     "Within: the model is trained on other blocks of the same participant. Left out: it is trained "
     "on the other participants only."
 )
+
+
+def read_own(folder, cv, across, y, say):
+    """Read the comparison within a participant, if it is of this run.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the participant.
+    cv : cross-validation splitter
+        Folds within participants.
+    across : Comparison
+        Comparison that leaves one participant out.
+    y : DataFrame of shape (n_volumes, n_rois)
+        BOLD of the participant.
+    say : callable
+        Gets a sentence if the comparison is left out.
+
+    Returns
+    -------
+    own : Comparison or None
+        None if it cannot be read, or is of other data, settings or versions.
+    """
+    try:
+        own = Comparison.from_folder(folder)
+    except ValueError as error:
+        say(f"{folder.name} is left out of the group: {one_line(error)}")
+        return None
+    of_folds = ("question", "p_floor", "null", "n_surrogates", "cv")
+    expected = {name: v for name, v in across.settings.items() if name not in of_folds}
+    same = {
+        "regions": list(own.bold) == list(map(str, y)),
+        "BOLD": own.bold.shape == y.shape and np.allclose(own.bold, y),
+        "models": list(own.predictions) == list(across.predictions),
+        "nuisance signals": (own.beyond is None) == (across.beyond is None),
+        "settings": {**expected, "cv": str(cv)}.items() <= own.settings.items(),
+        "versions": own.versions == across.versions,
+    }
+    others = ", ".join(what for what, is_same in same.items() if not is_same)
+    if others:
+        say(
+            f"{folder.name} is left out of the group: it holds a comparison with other {others}; "
+            f"repeat it with --level participant"
+        )
+        return None
+    return own
 
 
 def score_table(across, within) -> pd.DataFrame:
@@ -29,10 +79,10 @@ def score_table(across, within) -> pd.DataFrame:
     -------
     scores : DataFrame
         Columns ``evaluation``, ``model``, ``region``, ``participant`` ("group" for the mean),
-        ``r``, ``ci_low``, ``ci_high``, ``p``.
+        ``r``, ``ci_low``, ``ci_high``, ``p_parametric``, and ``p_max`` within participants.
     """
-    names = {"label": "participant", "p_parametric": "p"}
-    columns = ["model", "region", "label", "r", "ci_low", "ci_high", "p_parametric"]
+    numbers = ["r", "ci_low", "ci_high", "p_parametric", "p_max"]
+    columns = ["model", "region", "label", *numbers]
     table = across.table[across.table["scope"].isin(["subject", "group"])]
     parts = [table[columns].assign(evaluation=ACROSS)]
     parts[0].loc[table["scope"] == "group", "label"] = "group"
@@ -43,8 +93,8 @@ def score_table(across, within) -> pd.DataFrame:
     if own:
         own.append(_group_rows(pd.concat(own)))
         parts.insert(0, pd.concat(own).assign(evaluation=WITHIN))
-    scores = pd.concat(parts, ignore_index=True).rename(columns=names)
-    return scores[["evaluation", "model", "region", "participant", "r", "ci_low", "ci_high", "p"]]
+    scores = pd.concat(parts, ignore_index=True).rename(columns={"label": "participant"})
+    return scores[["evaluation", "model", "region", "participant", *numbers]]
 
 
 def _group_rows(own):
@@ -74,7 +124,7 @@ def add_group(report, scores, runs, pages) -> None:
     fig = plot_participants(scores)
     report.add_figure(fig, title="Participants", section="Group", caption=_READING)
     plt.close(fig)
-    links = ", ".join(f'<a href="{page}">{name}</a>' for name, page in pages.items())
+    links = ", ".join(f'<a href="{quote(page)}">{escape(name)}</a>' for name, page in pages.items())
     body = f"<p>Reports of participants: {links or 'none'}.</p>"
     group = scores[scores["participant"] == "group"]
     group = group.assign(r=[_with_interval(row) for row in group.itertuples()])

@@ -12,13 +12,17 @@ from ..bold import ROIExtractor
 from ..datasets import load_bids
 from ..datasets.study import join_runs
 from ..eeg import EEGFilter
-from ..evaluation import BlockedKFold, Comparison, compare
+from ..evaluation import BlockedKFold, compare
 from ..inspection import read_branches
 from ..viz import make_report
-from .group_report import add_group, score_table
+from .group_report import add_group, read_own, score_table
 from .job import HISTORY, collect, make_models
 
 SFREQ = 100.0
+_UNCHECKED = (
+    "Note: common causes of EEG and BOLD, such as movement, were not checked, as not every run has "
+    "a table of confounds. A good prediction may be one of movement."
+)
 
 
 def run(args) -> int:
@@ -52,6 +56,7 @@ def run(args) -> int:
             tmin=-HISTORY,
             eeg_filter=EEGFilter(1.0, 45.0, sfreq=SFREQ),
             folder=out / "work/eeg",
+            nuisance="confounds" if all(run.nuisance for run in study.usable) else None,
             **shown,
         )
     say(f"EEG and BOLD of {len(parts)} runs are aligned")
@@ -65,7 +70,7 @@ def run(args) -> int:
     if args.level != "group":
         _do_participants(args, by_person, out, say, failed)
     if args.level != "participant":
-        _do_group(args, study, parts, out, say, failed)
+        _do_group(args, study, by_person, out, say, failed)
     status = _status(study, failed)
     say("finished" if status == 0 else "finished; what failed is above and in study.tsv")
     return status
@@ -173,38 +178,38 @@ def _do_participant(args, X, y, person, out, notes):
     model = clone(models["BEIRA"]).fit(X, y)
     report = make_report(
         comparison, X, model=model, branches=read_branches(model, X, y, cv=cv),
-        drawn=["BEIRA", "ridge"], data="\n\n".join(notes), command=args.command,
+        drawn=["BEIRA", "ridge"], data=_told(notes, X), command=args.command,
         title=f"EEG to BOLD: participant {person}",
     )  # fmt: skip
     _save(report, folder / "report.html")
 
 
-def _do_group(args, study, parts, out, say, failed):
+def _do_group(args, study, by_person, out, say, failed):
     """Leave one participant out, and report both ways side by side."""
-    people = list(dict.fromkeys(X.alignment["subject"][0] for X, _ in parts))
-    if len(people) < 2:
+    if len(by_person) < 2:
         say("a group needs at least 2 participants; there is no report of the group")
         return
     models = make_models(args, "passthrough", (HISTORY, 0.0), verbose=False)
     try:
         with _noting(say) as notes:
-            X, y = join_runs(parts)
+            X, y = join_runs([part for own in by_person.values() for part in own])
             across = compare(
                 models, X, y, cv=LeaveOneGroupOut(), groups=X.subjects, **_options(args, out)
             )
         folder = writable_folder(out / "group", "out")
         across.to_folder(folder)
-        within = {person: out / f"sub-{person}" for person in people}
+        cv = BlockedKFold(args.folds)
         within = {
-            person: Comparison.from_folder(own)
-            for person, own in within.items()
-            if (own / "comparison.json").is_file()
+            person: read_own(out / f"sub-{person}", cv, across, join_runs(own)[1], say)
+            for person, own in by_person.items()
+            if person not in failed and (out / f"sub-{person}/comparison.json").is_file()
         }
+        within = {person: own for person, own in within.items() if own is not None}
         scores = score_table(across, within)
         _write_table(scores, folder / "scores.tsv")
         report = make_report(
-            across, X, drawn=[], data="\n\n".join(notes), command=args.command,
-            title=f"EEG to BOLD: {len(people)} participants",
+            across, X, drawn=[], data=_told(notes, X), command=args.command,
+            title=f"EEG to BOLD: {len(by_person)} participants",
             protocol="Each participant is predicted by models that are trained on the others.",
         )  # fmt: skip
         pages = {person: f"sub-{person}/report.html" for person in within}
@@ -215,6 +220,10 @@ def _do_group(args, study, parts, out, say, failed):
         say(f"the group failed: {one_line(error) or type(error).__name__}")
         return
     say(f"report of the group: {(out / 'group_report.html').resolve()}")
+
+
+def _told(notes, X):
+    return "\n\n".join([*notes, *[_UNCHECKED] * (X.nuisance is None)])
 
 
 def _save(report, path):

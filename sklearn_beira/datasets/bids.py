@@ -147,10 +147,12 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         _read_sidecars(root, run)
         if not isinstance(run.trigger, dict):  # onsets there count from the first volume
             run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
-        beside = image.parent.glob(f"{image.name.split('_space-')[0]}_*desc-confounds*.tsv")
+        beside = image.name.split("_space-")[0] + "_*desc-confounds*.tsv"
+        beside = sorted(image.parent.glob(beside))
         run.confounds, several, _ = _choose(tables, ("",))
         run.problem = run.problem or several
-        if isinstance(confounds, list | tuple) and any(beside):
+        run.nuisance = run.confounds or next(iter(beside), None)
+        if isinstance(confounds, list | tuple) and beside:
             run.confounds = tuple(confounds)
         asked = isinstance(confounds, str) or (confounds and "desc-preproc" in image.name)
         if asked and run.confounds is None:

@@ -19,6 +19,7 @@ from .._utils.hashing import digest, environment
 from .._utils.warn import warn_user
 from ..alignment import align
 from ..alignment.counts import is_candidate
+from ..alignment.nuisance import nuisance_of
 from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
@@ -51,6 +52,8 @@ class Run:
         As in :func:`load_bids`.
     confounds : tuple of str, Path or None
         Strategy of nilearn's ``load_confounds``, or a table.
+    nuisance : Path or None
+        Table whose signals, such as motion, may change both EEG and BOLD; a row per volume.
     channels, events : Path or None
         ``channels.tsv`` and ``events.tsv``.
     root : Path or None
@@ -72,6 +75,7 @@ class Run:
     trigger: str | dict = "auto"
     missing: str | int | None = None
     confounds: tuple | Path | None = None
+    nuisance: Path | None = None
     channels: Path | None = None
     events: Path | None = None
     root: Path | None = None
@@ -236,18 +240,25 @@ class Run:
         regions = extractor.fit_transform(load_img(self.bold).slicer[..., first:])
         return regions.set_axis(np.arange(first, first + len(regions))).loc[kept]
 
-    def align(self, regions, picks, eeg_filter, folder, **options):
+    def align(self, regions, picks, eeg_filter, folder, nuisance, **options):
         """Make X and y of the run."""
+        of_table = nuisance == "confounds"
+        if of_table and self.nuisance is None:
+            raise ValueError("there is no table of confounds for nuisance='confounds'.")
+        raw = self.read_eeg()
         times = self.onsets[regions.index] + self.offset
         marked = np.isfinite(times)
         X, y = align(
-            self.read_eeg(), regions[marked], volume_times=times[marked], t_r=None,
-            subjects=self.subject, picks=picks, verbose="error",
+            raw, regions[marked], volume_times=times[marked], t_r=None, subjects=self.subject,
+            picks=picks, nuisance=None if of_table else nuisance, verbose="error",
             folder=None if eeg_filter is not None else folder, **options,
         )  # fmt: skip
         X.volumes = regions.index[marked].to_numpy()[X.volumes]
         X.alignment["n_volumes"] += int((~marked).sum())
         X.alignment["no_marker"] += int((~marked).sum())
+        if of_table:
+            onsets = self.onsets + self.offset
+            X = X.with_nuisance([nuisance_of(self.nuisance, raw, onsets, self.name)])
         for entity in ENTITIES:
             X.alignment[entity] = getattr(self, entity)
         if eeg_filter is not None:

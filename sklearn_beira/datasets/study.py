@@ -258,7 +258,7 @@ class Study:
         tmax: float = 0.0,
         eeg_filter: EEGFilter | None = None,
         picks: Sequence[str] | None = None,
-        nuisance: Sequence[str] | None = None,
+        nuisance: Sequence[str] | str | None = None,
         folder: str | PathLike | None = None,
         n_jobs: int | None = None,
         verbose: bool = True,
@@ -275,9 +275,11 @@ class Study:
             Filter of each run, before it is kept: at 100 Hz, raw EEG needs a fiftieth of its space.
         picks : list of str or None
             Channels. None takes the good EEG channels that all runs have.
-        nuisance : list of str or None
+        nuisance : list of str, "confounds" or None
             Other channels, such as ECG, that become nuisance signals
-            (:func:`~sklearn_beira.alignment.channel_nuisance`).
+            (:func:`~sklearn_beira.alignment.channel_nuisance`); or "confounds" for each run's table
+            of confounds, of which motion and ``std_dvars`` are used if fMRIPrep wrote it. Signals
+            that some runs lack are left out.
         folder : path-like or None
             Folder for the EEG, which is then read when it is needed.
         n_jobs : int or None
@@ -382,7 +384,9 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     X.volumes = np.concatenate([one.volumes for one in Xs])
     X._cut_by_align = X._y_is_indexed = True
     if Xs[0].nuisance is not None:
-        X = X.with_nuisance([one.nuisance[0] for one in Xs])
+        tables = [one.nuisance[0] for one in Xs]
+        names = [name for name in tables[0] if all(name in table for table in tables)]
+        X = X.with_nuisance([table[names] for table in tables])
     y = pd.concat(ys, ignore_index=True)
     y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
     return X, y
