@@ -360,7 +360,7 @@ def _known_features(known, power_limit, pieces, scale):
         for piece in pieces:
             eeg = piece.scaled_eeg(scale, known.kernel.device)
             stops = known.segment_stops(torch.from_numpy(piece.stops).to(known.kernel.device))
-            power = known.branches.at(eeg, stops) + 1.0
+            power = known.branches.at(eeg, stops)
             power = power.unflatten(1, (known.n_rois, -1))
             added.append((power * known.kernel.flip(-1)).sum(dim=-1).cpu().numpy())
     known.branches.power_limit.copy_(limit)
