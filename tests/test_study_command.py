@@ -253,3 +253,23 @@ def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
     assert set(within["participant"]) == {"01", "03", "group"}
     assert "common causes of EEG and BOLD" in (out / "group_report.html").read_text("utf-8")
     assert "common causes of EEG and BOLD" in (out / "sub-01/report.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    (folder / "data/motion").mkdir()
+    for subject in ("01", "02"):
+        motion = pd.DataFrame(rng.standard_normal((95, 2)), columns=["x", "y"])
+        motion.to_csv(
+            folder / f"data/motion/sub-{subject}_task-rest_motion.tsv", sep="\t", index=False
+        )
+    options = [*atlas_of(folder), "--out", str(tmp_path / "out"), "--folds", "3"]
+    options += ["--participants", "01", "02", "--confounds", "motion/*.tsv"]
+    done = run(folder, *options)
+    assert done.status == 0, done.out
+    for name in ("sub-01", "sub-02", "group"):
+        assert (tmp_path / f"out/{name}/beyond/comparison.json").is_file()
+    page = (tmp_path / "out/group_report.html").read_text("utf-8")
+    assert "common causes of EEG and BOLD" not in page
+    assert "sub-02/report.html" in page
