@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 
-from sklearn_beira.evaluation.effective_n import bartlett_n, centring_effect
+from sklearn_beira.evaluation.effective_n import bartlett_n, centering_effect
 from sklearn_beira.evaluation.metrics import (
     effective_n,
     group_scores,
@@ -236,7 +236,7 @@ def test_a_common_slow_part_under_white_noise_makes_xdf_less_than_bartlett():
     assert abs(xdf - seen) < abs(bartlett - seen)
 
 
-def test_the_effect_of_centring_is_that_of_dense_matrices():
+def test_the_effect_of_centering_is_that_of_dense_matrices():
     lengths, n_lags = np.array([7, 4, 7]), 3
     expected = np.zeros((4, 4))
     for n in lengths:
@@ -245,7 +245,7 @@ def test_the_effect_of_centring_is_that_of_dense_matrices():
             for j in range(4):
                 at_lag = np.eye(n, k=j) + (np.eye(n, k=-j) if j else 0)
                 expected[k, j] += np.trace(np.eye(n, k=k) @ center @ at_lag @ center)
-    np.testing.assert_allclose(centring_effect(lengths, n_lags), expected, atol=1e-12)
+    np.testing.assert_allclose(centering_effect(lengths, n_lags), expected, atol=1e-12)
 
 
 def test_bartletts_n_is_that_of_dense_matrices():

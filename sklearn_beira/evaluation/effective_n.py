@@ -27,7 +27,7 @@ def independent_volumes(x, y, codes, r=None):
         return np.ones(x.shape[1])  # centered, single volumes are 0
     n_lags = max(min(int(2 * np.sqrt(len(x))), lengths.max() // 2, lengths.max() - 2), 0)
     sums = _lagged_sums(x, y, codes, n_lags)
-    covariances = np.linalg.solve(centring_effect(lengths, n_lags), sums)
+    covariances = np.linalg.solve(centering_effect(lengths, n_lags), sums)
     covariances *= np.minimum(1, 2 - 2 * np.arange(n_lags + 1) / (n_lags + 1))[:, np.newaxis]
     # Not positive if a series is constant, or if blocks are too short.
     known = (covariances[:2, 0] > 0).all(axis=0)
@@ -59,7 +59,7 @@ def _pairs_of(lengths, n_lags):
         yield length, count, np.maximum(length - np.arange(n_lags + 1), 0)
 
 
-def centring_effect(lengths, n_lags):
+def centering_effect(lengths, n_lags):
     """Return expected sums of lagged products of centered series per autocovariance before it.
 
     Row k, column j: trace of (shift by k) C (Toeplitz matrix of ones at lag +-j) C, over blocks.
