@@ -82,7 +82,8 @@ def _with_displacement(table):
     size = change.abs()
     size[[name for name in MOTION if name.startswith("rot")]] *= _HEAD
     change.columns = [f"{name}_derivative1" for name in MOTION]
-    return table.join(change).assign(framewise_displacement=size.sum(axis=1))
+    new = change.loc[:, ~change.columns.isin(table.columns)]
+    return table.join(new).assign(framewise_displacement=size.sum(axis=1))
 
 
 def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
