@@ -14,6 +14,7 @@ import mne
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # the first training imports it, and it sets a variable and filters
 from joblib import delayed
 from sklearn.pipeline import Pipeline
 from small_networks import SIZES, make_beira

@@ -1,5 +1,6 @@
 """Branches are tested on volumes that did not train them."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -27,6 +28,12 @@ from sklearn_beira.inspection.held_out import _score
 from sklearn_beira.inspection.patterns import abs_cosines
 
 CV = BlockedKFold(4)
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")

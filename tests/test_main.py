@@ -54,7 +54,7 @@ def recording(tmp_path_factory):
     times = ["--eeg", eeg, "--bold", bold, "--exclude", study.raws[0].ch_names[2]]
     ways = {
         "times": times,
-        "trigger": [*times, "--trigger", "mri", "--missing", "end"],
+        "trigger": [*times, "--trigger", "mri", "--missing", "end", "--nuisance", "none"],
         "image": ["--eeg", eeg, "--bold", image, "--atlas", atlas, "--labels", labels,
                   "--trigger", "mri", "--t-r", study.t_r, "--montage", "easycap-M1"],
     }  # fmt: skip

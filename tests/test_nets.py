@@ -311,5 +311,3 @@ def test_windows_too_short_for_the_rivals_are_refused():
         BrainWaveLinkerNetwork(2, 1, 124)
     with pytest.raises(ValueError, match="windows of 31 samples are shorter than the pools of 4 x"):
         EEGNetNetwork(2, 1, 31)
-    with pytest.raises(ValueError, match="separable_size must be odd, got 16"):
-        EEGNetNetwork(2, 1, 64, separable_size=16)

@@ -1,5 +1,6 @@
 """Nuisance signals, and what EEG predicts beyond them."""
 
+import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pandas as pd
@@ -23,6 +24,12 @@ from sklearn_beira import (
 
 MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
 QUIET = {"cv": BlockedKFold(4), "n_surrogates": 199, "verbose": False}
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")

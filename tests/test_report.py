@@ -36,7 +36,9 @@ from sklearn_beira.viz.report import make_report
 @pytest.fixture(scope="module")
 def parts():
     """A comparison and its models, of a recording that comes with its images."""
-    study = make_eeg_fmri(duration=150.0, n_channels=6, n_rois=2, return_img=True, random_state=0)
+    study = make_eeg_fmri(
+        duration=150.0, n_channels=6, n_rois=2, return_img=True, noise_ceiling=0.97, random_state=0
+    )  # fmt: skip
     study.raws[0].set_meas_date(datetime(2024, 5, 6, 7, 8, tzinfo=UTC))
     study.raws[0].info["subject_info"] = {"his_id": "sub-<07>"}
     extractor = ROIExtractor(study.atlas_img, labels=study.labels, smoothing_fwhm=None)

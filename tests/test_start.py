@@ -315,6 +315,7 @@ def test_a_very_short_recording_beside_a_long_one_changes_little(world):
     assert corr(found, alone) > 0.99
 
 
+@pytest.mark.filterwarnings("ignore:.* left out one by one")
 def test_volumes_given_twice_as_in_a_bootstrap_work(world):
     X, y, _, model = world
     found = []

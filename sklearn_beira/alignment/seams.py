@@ -64,7 +64,7 @@ def split_at_seams(raw: mne.io.BaseRaw) -> list[mne.io.BaseRaw]:
     >>> info = mne.create_info(["Fz", "Oz"], 100.0, "eeg")
     >>> raws = [mne.io.RawArray(np.ones((2, 500)), info, verbose="error") for _ in range(2)]
     >>> parts = split_at_seams(mne.concatenate_raws(raws, verbose="error"))
-    >>> [part.n_times for part in parts]
+    >>> [int(part.n_times) for part in parts]
     [500, 500]
     """
     last, half = raw.n_times / raw.info["sfreq"], 0.5 / raw.info["sfreq"]

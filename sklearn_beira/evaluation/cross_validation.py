@@ -80,7 +80,7 @@ def fit_predict(model, study, y, fold):
     target = y[train] if y.shape[1] > 1 else y[train, 0]
     # Some models take Ctrl-C for the end of their training. check_folds has judged the folds.
     with interrupts() as came, warnings.catch_warnings():
-        warnings.simplefilter("ignore", GapWarning)
+        warnings.filterwarnings("ignore", ".* left out one by one", GapWarning)
         started = time.perf_counter()
         fitted = clone(model).fit(_safe_indexing(study.X, train), target)
         seconds = time.perf_counter() - started

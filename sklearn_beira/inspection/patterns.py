@@ -82,6 +82,12 @@ def branch_patterns(
     if method not in ("psd", "amplitude"):
         raise ValueError(f"method must be 'psd' or 'amplitude', got {method!r}.")
     filters, taps, spectrum = np.asarray(filters), np.asarray(taps), np.asarray(spectrum)
+    n_channels = filters.shape[-1]
+    if len(taps) != len(filters) or spectrum.shape != (len(frequencies), n_channels, n_channels):
+        raise ValueError(
+            f"filters {filters.shape}, taps {taps.shape} and spectrum {spectrum.shape} do not fit "
+            f"together; give the spectrum and the frequencies that cross_spectrum returns."
+        )
     response = frequency_responses(taps, frequencies, sfreq)
     density = spectrum.real
     patterns = np.einsum("kf,fcd,kd->kc", response**2, density, filters, optimize=True)
