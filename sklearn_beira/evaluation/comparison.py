@@ -264,9 +264,8 @@ class Comparison:
         }
         text = json.dumps(facts, indent=1)
         arrays = {name: _without_objects(values) for name, values in arrays.items()}
-        with atomic_write(
-            folder / "arrays.npz"
-        ) as file:  # all that is read; the rest is for people
+        # All that is read; the other files are for people.
+        with atomic_write(folder / "arrays.npz") as file:
             np.savez(file, facts=text, **arrays)
         with atomic_write(folder / "comparison.json") as file:
             file.write(text.encode())
