@@ -25,7 +25,7 @@ tenth of the coupled variance of their region, the share that a supported branch
 Semi-real, given the folder with the test data: real EEG with planted couplings, whose topography is
 not known, but the channels and the band. Nothing measured here supports a claim about brains.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/truth_recovery.py [DATA] [--seeds N]
+Run: OMP_NUM_THREADS=1 python benchmarks/truth_recovery.py [DATA] [--seeds N] [--first-seed N]
 """
 
 import argparse
@@ -60,23 +60,24 @@ PIPELINE = Pipeline(
 )
 
 
-def main(data, n_seeds):
+def main(data, seeds):
     worlds = {"one source": ONE_SOURCE, "two sources": None}
     maps = pd.DataFrame(
         [
             {"world": world, "seed": seed, **row}
             for world, weights in worlds.items()
-            for seed in range(n_seeds)
+            for seed in seeds
             for row in measure_maps(*simulate(weights, seed))
         ]
     )
-    print(f"{MINUTES} minutes, {N_ROIS} regions x {n_seeds} seeds: median (tenth from the worst)")
+    head = f"{MINUTES} minutes, {N_ROIS} regions x {len(seeds)} seeds"
+    print(f"{head}: median (tenth from the worst)")
     print(summarize(maps.groupby(["world", "map"], sort=False)).to_string(), end="\n\n")
     print("The most important branch, by the band of the source")
     best = maps[maps["map"] == "most important branch"]
     print(summarize(best.groupby(["world", "band"])).to_string(), end="\n\n")
     stability = pd.DataFrame(
-        [row for seed in range(n_seeds) for row in measure_stability(*simulate(SOME_DRIVEN, seed))]
+        [row for seed in seeds for row in measure_stability(*simulate(SOME_DRIVEN, seed))]
     )
     groups = stability.groupby("region")
     print("The most important branch of both halves, and of random weights: median (10 %, 90 %)")
@@ -88,7 +89,7 @@ def main(data, n_seeds):
     )
     print("Supported branches")
     for minutes in (5, 10, 20):
-        measured = [measure_supported(minutes, seed) for seed in range(n_seeds)]
+        measured = [measure_supported(minutes, seed) for seed in seeds]
         shown, found = (np.concatenate(part) for part in zip(*measured, strict=True))
         print(
             f"{minutes:2} minutes: {shown.mean():.2f} of {len(shown)} branches are planted, "
@@ -250,5 +251,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="?")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
     arguments = parser.parse_args()
-    main(arguments.data, arguments.seeds)
+    first = arguments.first_seed
+    main(arguments.data, range(first, first + arguments.seeds))
