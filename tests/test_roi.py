@@ -4,6 +4,8 @@ import contextlib
 import gzip
 import os
 import pickle
+import socket
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +13,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from nilearn import datasets
 from nilearn.masking import compute_epi_mask
 from scipy.ndimage import gaussian_filter
 from scipy.signal import detrend
@@ -258,15 +259,61 @@ def test_the_cortical_atlas_gives_every_region(make_harvard_oxford):
     assert len(roi.region_names_) == len(HARVARD_OXFORD)
 
 
-def test_difumo_by_name(tmp_path):
-    folder = tmp_path / "difumo_atlases" / "64"
+@pytest.fixture
+def no_network(monkeypatch):
+    """Send all requests to a port where nobody listens; a test may name another."""
+
+    def through(proxy):
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, proxy)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+    through("http://127.0.0.1:9")
+    return through
+
+
+def lay_difumo(root):
+    folder = root / "difumo_atlases" / "64"
     (folder / "2mm").mkdir(parents=True)
-    (tmp_path / "difumo_atlases" / "README.md").write_text("")
+    (root / "difumo_atlases" / "README.md").write_text("")
     nib.save(make_maps(), folder / "2mm" / "maps.nii.gz")
     table = pd.DataFrame({"Component": [1, 2, 3], "Difumo_names": NAMES})
     table.to_csv(folder / "labels_64_dictionary.csv", index=False)
-    Y = ROIExtractor("difumo-64", data_dir=tmp_path).fit_transform(make_bold())
-    assert list(Y.columns) == NAMES
+
+
+def lay_schaefer(root):
+    folder = root / "schaefer_2018"
+    folder.mkdir()
+    nib.save(make_labels(), folder / "Schaefer2018_100Parcels_7Networks_order_FSLMNI152_2mm.nii.gz")
+    rows = [f"{i}\t{name}\t0\t0\t0\t0" for i, name in enumerate(NAMES, start=1)]
+    (folder / "Schaefer2018_100Parcels_7Networks_order.txt").write_text("\n".join(rows))
+
+
+def lay_aal(root):
+    folder = root / "aal_SPM12" / "aal" / "atlas"
+    folder.mkdir(parents=True)
+    nib.save(make_labels((2001, 2002, 9170)), folder / "AAL.nii")
+    values = zip((2001, 2002, 9170), NAMES, strict=True)
+    rows = [f"<label><index>{v}</index><name>{name}</name></label>" for v, name in values]
+    (folder / "AAL.xml").write_text(f"<atlas><data>{''.join(rows)}</data></atlas>")
+
+
+@pytest.mark.parametrize(
+    ("atlas", "lay", "image"),
+    [
+        ("difumo-64", lay_difumo, "make_maps"),
+        ("schaefer-100", lay_schaefer, "make_labels"),
+        ("aal", lay_aal, "make_labels"),
+    ],
+)
+def test_an_atlas_on_disk_needs_no_network(tmp_path, no_network, atlas, lay, image):
+    lay(tmp_path)
+    Y = ROIExtractor(atlas, data_dir=tmp_path).fit_transform(make_bold())
+    by_hand = ROIExtractor(
+        {"make_maps": make_maps, "make_labels": make_labels}[image](), labels=NAMES
+    )
+    pd.testing.assert_frame_equal(Y, by_hand.fit_transform(make_bold()))
 
 
 def test_columns_follow_the_order_of_the_regions_asked_for():
@@ -322,7 +369,7 @@ def test_an_atlas_of_floats_on_disk_is_a_label_image(tmp_path):
     ("params", "message"),
     [
         ({"atlas": "harvard-oxford-subcortica", "labels": None}, "did you mean 'harvard-oxford-s"),
-        ({"atlas": "aal", "labels": None}, r"Unknown atlas 'aal'.*harvard-oxford-cor.*difumo-64"),
+        ({"atlas": "yeo", "labels": None}, r"Unknown atlas 'yeo'.*harvard-oxford-cor.*difumo-64"),
         ({"atlas": "harvard-oxford-subcortical"}, "has its own; leave it out"),
         ({"atlas": "nowhere/atlas.nii.gz"}, r"file of the atlas does not exist: nowhere"),
         ({"regions": ["putame"]}, r"Unknown regions \['putame'\] \(did you mean 'putamen'\?\)"),
@@ -366,14 +413,21 @@ def test_an_atlas_that_is_no_atlas_is_refused():
         make_extractor(nib.Nifti1Image(np.ones((10, 12)), AFFINE)).fit(make_bold())
 
 
-def test_a_failed_download_says_which_atlas_where_and_what_to_do(tmp_path, monkeypatch):
-    def no_network(*args, **kwargs):
-        raise ConnectionError("no route to host")
-
-    monkeypatch.setattr(datasets, "fetch_atlas_harvard_oxford", no_network)
-    with pytest.raises(ValueError, match=r"no route to host.*network connection.*data_dir") as info:
-        ROIExtractor(data_dir=tmp_path).fit(make_bold())
-    assert "'harvard-oxford-subcortical' is not in " + str(tmp_path) in str(info.value)
+@pytest.mark.parametrize("problem", ["refused", "silent", "unknown name"])
+@pytest.mark.parametrize(
+    "atlas", ["harvard-oxford-subcortical", "schaefer-400", "aal", "difumo-64"]
+)
+def test_without_a_network_an_atlas_is_refused_soon(tmp_path, no_network, atlas, problem):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes requests, and never answers
+        if problem == "silent":
+            no_network(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        elif problem == "unknown name":
+            no_network("http://nowhere.invalid:80")
+        start = time.monotonic()
+        with pytest.raises(ValueError, match=r"does not answer.*network connection") as info:
+            ROIExtractor(atlas, data_dir=tmp_path).fit(make_bold())
+        assert time.monotonic() - start < 2.0
+    assert f"{atlas!r} is not in {tmp_path}" in str(info.value)
 
 
 # ---------------------------------------------------------------- grids

@@ -94,6 +94,7 @@ def test_dry_run_prints_the_table_and_writes_nothing(folder):
         (["--out", "{}", "--participants", "09"], "has neither EEG"),
         (["--out", "{}/data"], "is not empty; give --resume"),
         (["--out", "{}", "--participants", "05"], "no run can be used"),
+        (["--out", "{}/new", "--atlas", "yeo"], "Unknown atlas 'yeo'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(folder, options, said):

@@ -1,25 +1,46 @@
 """Atlases: by name or as an image, their regions, and how much of each region an image shows."""
 
 import difflib
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import requests
 from nilearn import datasets
 from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker
+from requests.exceptions import RequestException, SSLError
 
 from .._utils.files import one_line
 from .._utils.warn import warn_user
 from .images import open_image, read_data, space_of
 from .tables import load_table
 
+_2MM = {"resolution_mm": 2}
 # name: (nilearn's fetch_atlas_..., its options)
 ATLASES = {
     "harvard-oxford-subcortical": ("harvard_oxford", {"atlas_name": "sub-maxprob-thr25-2mm"}),
     "harvard-oxford-cortical": ("harvard_oxford", {"atlas_name": "cort-maxprob-thr25-2mm"}),
-    "difumo-64": ("difumo", {"dimension": 64, "resolution_mm": 2}),
+    "aal": ("aal", {"version": "SPM12"}),
+    **{f"schaefer-{n}": ("schaefer_2018", {"n_rois": n, **_2MM}) for n in range(100, 1001, 100)},
+    **{f"difumo-{n}": ("difumo", {"dimension": n, **_2MM}) for n in (64, 128, 256)},
 }
+# Where nilearn keeps the image of each family, and the server that it is fetched from.
+_PLACES = {
+    "harvard_oxford": (
+        "fsl/data/atlases/HarvardOxford/HarvardOxford-{atlas_name}.nii.gz",
+        "www.nitrc.org",
+    ),
+    "aal": ("aal_{version}/aal/atlas/AAL.nii", "www.gin.cnrs.fr"),
+    "schaefer_2018": (
+        "schaefer_2018/Schaefer2018_{n_rois}Parcels_7Networks_order_FSLMNI152_{resolution_mm}mm.nii.gz",
+        "raw.githubusercontent.com",
+    ),
+    "difumo": ("difumo_atlases/{dimension}/{resolution_mm}mm/maps.nii.gz", "osf.io"),
+}
+_PATIENCE = 1.5  # s
 STRIATUM = tuple(
     f"{side} {part}"
     for part in ("Pallidum", "Caudate", "Putamen", "Accumbens")
@@ -144,18 +165,39 @@ def make_masker(atlas, names, **settings):
 def _fetch_atlas(name, data_dir):
     family, options = ATLASES[name]
     fetcher = f"fetch_atlas_{family}"
+    place, server = _PLACES[family]
+    folders = datasets.get_data_dirs(data_dir)
     try:
+        if not any((Path(folder) / place.format(**options)).exists() for folder in folders):
+            _check_server(server)
         atlas = getattr(datasets, fetcher)(**options, data_dir=data_dir, verbose=0)
     except Exception as err:  # whatever a download or a damaged file may raise
-        looked = ", ".join(map(str, datasets.get_data_dirs(data_dir)))
+        looked = ", ".join(map(str, folders))
         raise ValueError(
             f"Atlas {name!r} is not in {looked} and nilearn could not fetch it "
             f"({type(err).__name__}: {one_line(err)}); run nilearn.datasets.{fetcher} once with a "
-            "network connection, or give its folder as data_dir."
+            "network connection, or give its folder as data_dir or in NILEARN_DATA."
         ) from err
     if atlas.get("lut") is not None:
         return atlas.maps, atlas.lut
     return atlas.maps, list(atlas.labels["difumo_names"])
+
+
+def _check_server(server):
+    """Refuse a server that does not answer soon; a network that drops packets takes minutes."""
+    answers = []
+
+    def ask():
+        with suppress(RequestException):
+            with suppress(SSLError):  # nilearn then asks another server
+                requests.head(f"https://{server}", timeout=_PATIENCE)
+            answers.append(True)
+
+    thread = Thread(target=ask, daemon=True)  # the name of a server may take longer than the answer
+    thread.start()
+    thread.join(_PATIENCE)
+    if not answers:
+        raise ConnectionError(f"{server} does not answer")
 
 
 def _name_values(labels, values, are_labels):

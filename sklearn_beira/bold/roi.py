@@ -39,9 +39,11 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
     ----------
     atlas : str, path or image, default="harvard-oxford-subcortical"
         Name of an atlas: ``"harvard-oxford-subcortical"`` (maxprob-thr25-2mm [1]_),
-        ``"harvard-oxford-cortical"`` or ``"difumo-64"``. Or an image: labels ``(nx, ny, nz)``,
-        whole numbers with 0 for the background, or maps ``(nx, ny, nz, n_maps)``. The atlas is
-        resampled to the grid of the BOLD image, labels by nearest neighbor and maps linearly.
+        ``"harvard-oxford-cortical"``, ``"aal"`` (SPM12), ``"schaefer-100"`` to ``"schaefer-1000"``
+        (in steps of 100, seven networks), or the maps ``"difumo-64"``, ``"difumo-128"`` and
+        ``"difumo-256"``. Or an image: labels ``(nx, ny, nz)``, whole numbers with 0 for the
+        background, or maps ``(nx, ny, nz, n_maps)``. The atlas is resampled to the grid of the BOLD
+        image, labels by nearest neighbor and maps linearly.
     regions : None, str or list of str, default=None
         Names of the regions, in the order of the columns. ``"striatum"`` selects the eight regions
         of [2]_: pallidum, caudate, putamen and accumbens, left and right. ``"subcortical"`` selects

@@ -9,6 +9,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from ..bold import ROIExtractor
+from ..bold.atlas import load_atlas
 from ..datasets import load_bids
 from ..datasets.study import join_runs
 from ..eeg import EEGFilter
@@ -44,6 +45,7 @@ def run(args) -> int:
     if args.dry_run:
         return _status(study, [])
     out = _open_folder(args)
+    load_atlas(args.atlas, args.labels, None)  # once, before every run needs it
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
     _write_table(table, out / "study.tsv")
