@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import expanded, one_line
+from .electrodes import read_electrodes
 from .run import ENTITIES, Run, pointer
 from .study import Study
 
@@ -143,6 +144,7 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
     if eeg:
         run.channels = _last(_inherited(root, eeg, "eeg", "channels.tsv"))
         run.events = _last(_inherited(root, eeg, "eeg", "events.tsv"))
+        notes.append(_read_places(root, run))
     if image:
         _read_sidecars(root, run)
         if not isinstance(run.trigger, dict):  # onsets there count from the first volume
@@ -159,6 +161,19 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
             notes.append("no table of confounds fits, so none are removed")
     run.note = "; ".join(filter(None, notes))
     return run
+
+
+def _read_places(root, run):
+    """Take the positions of electrodes; tell why they are not used."""
+    note = ""
+    for file in reversed(_inherited(root, run.eeg, "eeg", "electrodes.tsv")):
+        try:
+            system = _last(_inherited(root, file, "eeg", "coordsystem.json"))
+            run.electrodes = read_electrodes(file, system)
+            return ""
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+            note = f"electrodes are placed by name, as {file.name} is not used: {one_line(error)}"
+    return note
 
 
 def _read_sidecars(root, run):
@@ -256,6 +271,7 @@ def _choose(paths, formats):
 def _inherited(root, path, datatype, ending):
     """Find the sidecars of a file, from the most general to its own."""
     own = _parts(path)
+    space = "space" if ending == "electrodes.tsv" else None  # which the EEG does not name
     folders = [root]
     for part in (f"sub-{own['sub']}", f"ses-{own['ses']}" if "ses" in own else "", datatype):
         folders += [folders[-1] / part] if part else []
@@ -263,15 +279,16 @@ def _inherited(root, path, datatype, ending):
     found = []
     for folder in folders:
         files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
-        files = [file for file in files if _parts(file).items() <= own.items()]
+        files = [file for file in files if _parts(file, but=space).items() <= own.items()]
         found += sorted(files, key=lambda file: len(_parts(file)))
     return found
 
 
-def _parts(path):
+def _parts(path, but=None):
     """Split a name of BIDS into labels by key."""
     name = path.name[max(path.name.find("sub-"), 0) :].partition(".")[0]
-    return dict(part.split("-", 1) for part in name.split("_") if "-" in part)
+    parts = dict(part.split("-", 1) for part in name.split("_") if "-" in part)
+    return {key: label for key, label in parts.items() if key != but}
 
 
 def _last(files):

@@ -56,6 +56,8 @@ class Run:
         Table whose signals, such as motion, may change both EEG and BOLD; a row per volume.
     channels, events : Path or None
         ``channels.tsv`` and ``events.tsv``.
+    electrodes : dict of str to ndarray or None
+        Positions in m, in head coordinates; used if they are those of all good EEG channels.
     root : Path or None
         Folder of the data set, by which people of the same name are told apart.
     problem : str
@@ -78,6 +80,7 @@ class Run:
     nuisance: Path | None = None
     channels: Path | None = None
     events: Path | None = None
+    electrodes: dict | None = None
     root: Path | None = None
     problem: str = ""
     note: str = ""
@@ -155,6 +158,11 @@ class Run:
         with reading(self.eeg):
             raw = mne.io.read_raw(self.eeg, preload=False, verbose="error")
         set_channels(raw, self.channels)
+        names = {raw.ch_names[i] for i in pick_eeg(raw.info)[0]}
+        if names and names <= set(self.electrodes or ()):
+            places = {name: self.electrodes[name] for name in names}
+            montage = mne.channels.make_dig_montage(places, coord_frame="head")
+            raw.set_montage(montage, on_missing="ignore", verbose="error")
         if isinstance(self.trigger, dict):
             ((column, value),) = self.trigger.items()
             events = self.read_events()

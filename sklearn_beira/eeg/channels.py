@@ -52,7 +52,7 @@ def locate(info: mne.Info) -> None:
     if not info["ch_names"] or info.get_montage() is not None:
         return
     names = {name: _AROUND.sub("", name).strip().lower() for name in info["ch_names"]}
-    known = _positions()
+    known = known_positions()
     if set(names.values()) <= set(known):
         positions = {name: known[place] for name, place in names.items()}
         info.set_montage(
@@ -61,8 +61,8 @@ def locate(info: mne.Info) -> None:
 
 
 @cache
-def _positions():
-    """Positions of the 10-05 system in m, in head coordinates, by name in lower case."""
+def known_positions():
+    """Return positions of the 10-05 system in m, in head coordinates, by name in lower case."""
     montage = mne.channels.make_standard_montage(MONTAGE)
     info = mne.create_info(montage.ch_names, 100.0, "eeg").set_montage(montage)
     return {channel["ch_name"].lower(): channel["loc"][:3] for channel in info["chs"]}
