@@ -16,6 +16,7 @@ from sklearn_beira import (
     align,
     band_importance,
     channel_importance,
+    compare,
     pearson_r,
     plot_band_importance,
     plot_branches,
@@ -122,6 +123,22 @@ def test_branches_that_cancel_each_other_predict_nothing():
     scores = _score(y, parts.sum(axis=2), parts, blocks)
     assert scores["p_held_out"][0, 0] < 1e-6
     assert (scores["p_held_out"][0, 1:] > 0.01).all()
+
+
+def test_fits_of_a_comparison_are_not_repeated(branches, model, study, tmp_path, monkeypatch):
+    X, y = study[:2]
+    options = {"cv": CV, "null": None, "cache": tmp_path, "verbose": False}
+    comparison = compare({"BEIRA": model}, X, y, **options, return_estimator=True)
+    monkeypatch.setattr(BEIRARegressor, "fit", lambda *args: 1 / 0)
+    estimators = comparison.estimators["BEIRA"]
+    again = read_branches(model, X, y, cv=CV, estimators=estimators)
+    np.testing.assert_allclose(again.held_out, branches.held_out, rtol=1e-6)
+    with pytest.raises(ValueError, match="4 estimators for 3 folds"):
+        read_branches(model, X, y, cv=3, estimators=estimators)
+    # The cache holds predictions, and no models.
+    again = compare({"BEIRA": model}, X, y, **options, return_estimator=True)
+    assert again.estimators["BEIRA"] == [None] * 4
+    assert compare({"BEIRA": model}, X, y, **options).estimators == {}
 
 
 def test_branches_are_not_tested_in_folds_that_leak(model, study):

@@ -90,6 +90,9 @@ class Comparison:
         If there are nuisance signals: the same models, fitted to BOLD minus what the signals
         predict of it in the training volumes, and scored on BOLD minus their out-of-fold
         prediction.
+    estimators : dict of str to list of estimator
+        With ``return_estimator``: by model, the fitted model of each fold; None for a fold whose
+        result was in ``cache``. They are not written by :meth:`to_folder`.
 
     Examples
     --------
@@ -113,6 +116,7 @@ class Comparison:
     versions: dict
     warnings: list = field(default_factory=list)
     beyond: "Comparison | None" = None
+    estimators: dict = field(default_factory=dict)
 
     def __repr__(self):
         return "\n\n".join(filter(None, [self.summary().to_string(), self.settings["question"]]))
@@ -376,6 +380,7 @@ def compare(
     other_bold=None,
     correct_over="regions",
     confidence_level=0.95,
+    return_estimator=False,
     cache=None,
     n_jobs=None,
     random_state=0,
@@ -423,6 +428,8 @@ def compare(
         Correct ``p_max`` over the regions of each model, or over regions and models.
     confidence_level : float
         Level of the confidence intervals.
+    return_estimator : bool
+        Keep the fitted model of each fold, as ``comparison.estimators``.
     cache : path-like or None
         Folder for finished fits, from which the same call continues after it was killed. Fits are
         repeated if data, models, folds, versions or the code of your own classes change.
@@ -501,14 +508,14 @@ def compare(
     runner = Runner(cache, n_jobs, verbose)
     others = {name: model for name, model in models.items() if name != NUISANCE}
     if getattr(study.X, "nuisance", None) is None or not others:
-        return _compare(models, study, runner, said, **options)
+        return _compare(models, study, runner, said, keep=return_estimator, **options)
     fixed = {**options, "refit": False}
     if other_bold is not None:  # holds what nuisance signals explain
         fixed |= {"null": "auto", "other_bold": None}
     if refit and null is not None:  # refused before anything is fitted
         check_folds(others, study, p="fixed", needs_apart=True)
     shown = models if NUISANCE in models else {**models, NUISANCE: make_nuisance_ridge()}
-    comparison = _compare(shown, study, runner, said, **options)
+    comparison = _compare(shown, study, runner, said, keep=return_estimator, **options)
     left, *done = predict_beyond(others, study, runner)
     said_beyond = []
     with warnings.catch_warnings():
@@ -536,6 +543,7 @@ def _compare(
     confidence_level,
     random_state,
     done=None,
+    keep=False,
 ):
     """Compare models on checked samples; ``done`` holds predictions and facts, if they exist."""
     with noting(said):
@@ -555,7 +563,8 @@ def _compare(
                 f"null='shift' leaves out the ends of recordings: p and p_max are of r on "
                 f"{len(draws.rows)} of {len(study.y)} volumes; null_test gives that r."
             )
-    predictions, facts = predict_all(models, study, runner) if done is None else done
+    predictions, facts = predict_all(models, study, runner, keep) if done is None else done
+    estimators = {n: [fact.pop("estimator", None) for fact in facts[n]] for n in models if keep}
     tests = {}
     if draws is not None:
         with noting(said):
@@ -605,6 +614,7 @@ def _compare(
         },
         versions=versions(),
         warnings=said,
+        estimators=estimators,
     )
 
 

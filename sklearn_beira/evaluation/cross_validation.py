@@ -55,7 +55,7 @@ def check_models(models):
 
 
 # -- running ------------------------------------------------------------------------------------
-def fit_predict(model, study, y, fold):
+def fit_predict(model, study, y, fold, keep=False):
     """Fit on the training rows of a fold and predict its test rows.
 
     Parameters
@@ -68,13 +68,16 @@ def fit_predict(model, study, y, fold):
         BOLD, or several surrogates side by side.
     fold : int
         Number of the fold.
+    keep : bool
+        Return the fitted model as well.
 
     Returns
     -------
     y_pred : ndarray, shape (n_test, n_targets)
         Predictions.
     facts : dict
-        ``fit_time`` in s and ``params``, the choice of a search as JSON.
+        ``fit_time`` in s and ``params``, the choice of a search as JSON; with ``keep``,
+        ``estimator``.
     """
     train, test = study.folds[fold]
     target = y[train] if y.shape[1] > 1 else y[train, 0]
@@ -89,10 +92,11 @@ def fit_predict(model, study, y, fold):
         raise KeyboardInterrupt
     chosen = getattr(fitted, "best_params_", {})
     params = json.dumps(chosen, default=str, sort_keys=True) if chosen else ""
-    return y_pred.reshape(len(test), -1), {"fit_time": seconds, "params": params}
+    facts = {"fit_time": seconds, "params": params}
+    return y_pred.reshape(len(test), -1), facts | ({"estimator": fitted} if keep else {})
 
 
-def predict_all(models, study, runner):
+def predict_all(models, study, runner, keep=False):
     """Predict every tested row by models that have not seen it; finished folds are read.
 
     Parameters
@@ -103,6 +107,8 @@ def predict_all(models, study, runner):
         Samples and folds.
     runner : Runner
         Runs the folds.
+    keep : bool
+        Keep the fitted models of folds that are not read.
 
     Returns
     -------
@@ -118,7 +124,7 @@ def predict_all(models, study, runner):
         unfitted = clone(model)  # an earlier fit must not change the key
         for k, fold in enumerate(study.folds):
             key = runner.store.key(data, unfitted, *fold)
-            calls[name, k] = key, delayed(fit_predict)(model, study, study.y, k)
+            calls[name, k] = key, delayed(fit_predict)(model, study, study.y, k, keep)
     done = runner.run(list(calls.values()), "Models x folds")
     for (name, k), (y_pred, fact) in zip(calls, done, strict=True):
         predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
@@ -198,8 +204,9 @@ class Runner:
         waiting = [k for k, result in enumerate(results) if result is None]
         done = run_tasks([calls[k][1] for k in waiting], self.n_jobs, description, self.verbose)
         for k, result in zip(waiting, done, strict=True):
-            results[k] = result
-            self.store.put(calls[k][0], *result)
+            results[k] = values, facts = result
+            facts = {name: fact for name, fact in facts.items() if name != "estimator"}
+            self.store.put(calls[k][0], values, facts)
         return results
 
 

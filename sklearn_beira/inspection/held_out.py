@@ -18,7 +18,7 @@ from .patterns import similarity
 CRITERIA = {"p_region": 0.05, "p_held_out": 0.01, "held_out": 0.03, "stability": 0.9}
 
 
-def score_branches(branches, model, X, y, cv, read):
+def score_branches(branches, model, X, y, cv, read, estimators=None):
     """Test the branches of a model on volumes that have not trained it.
 
     Parameters
@@ -35,21 +35,35 @@ def score_branches(branches, model, X, y, cv, read):
         Folds.
     read : callable
         Reads the branches of a fitted model, given the model and its training EEG.
+    estimators : list of estimator or None
+        Fitted model of each fold; None in its place, or for the list, fits it.
 
     Returns
     -------
     found : dict
         Arrays (n_rois, n_filters) ``held_out``, ``p_held_out``, ``stability`` and ``supported``,
         ``p_region`` (n_rois,), and ``criteria``.
+
+    Raises
+    ------
+    ValueError
+        If there are other folds than estimators.
     """
     study = make_study(X, y, cv, None, None)
     check_folds({"model": model}, study, p="fixed", needs_apart=True)
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
-    for train, test in study.folds:
-        target = study.y[train] if shape[0] > 1 else study.y[train, 0]
-        fitted = clone(model).fit(study.X[train], target)
+    estimators = [None] * len(study.folds) if estimators is None else estimators
+    if len(estimators) != len(study.folds):
+        raise ValueError(
+            f"there are {len(estimators)} estimators for {len(study.folds)} folds; give the cv of "
+            f"the comparison."
+        )
+    for (train, test), fitted in zip(study.folds, estimators, strict=True):
+        if fitted is None:
+            target = study.y[train] if shape[0] > 1 else study.y[train, 0]
+            fitted = clone(model).fit(study.X[train], target)
         again = read(fitted, study.X[train])
         regressor, here = at_regressor(fitted, study.X[test])
         predicted, added = contributions(regressor, here, again.merged_into)

@@ -23,6 +23,7 @@ def read_branches(
     y=None,
     *,
     cv=None,
+    estimators: list | None = None,
     method: str = "psd",
     importance: str = "leave_out",
 ) -> Bunch:
@@ -39,11 +40,14 @@ def read_branches(
     X : EEGWindows, mne.Epochs or ndarray of shape (n_volumes, n_channels, n_times)
         EEG that the model can predict from, preferably the training EEG.
     y : array-like of shape (n_volumes,) or (n_volumes, n_rois), or None
-        BOLD. If given, the model is fitted again in the folds of ``cv``, and every branch is tested
-        on volumes that did not train it.
+        BOLD. If given, the model is fitted in the folds of ``cv``, and every branch is tested on
+        volumes that did not train it.
     cv : cross-validation splitter, int or None
         Folds, as in :func:`~sklearn_beira.compare`; None stands for ``BlockedKFold(5)``. Only used
         with ``y``.
+    estimators : list of estimator or None
+        Fitted models of these folds, as in ``comparison.estimators`` of
+        :func:`~sklearn_beira.compare`; None fits them.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     importance : {"leave_out", "gradient"}
@@ -137,7 +141,7 @@ def read_branches(
     if y is not None:
         options = {"method": method, "importance": importance}
         branches.update(
-            score_branches(branches, model, X, y, cv, partial(read_branches, **options))
+            score_branches(branches, model, X, y, cv, partial(read_branches, **options), estimators)
         )
     return branches
 
