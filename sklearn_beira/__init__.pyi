@@ -100,6 +100,7 @@ from .inspection import (
     branch_patterns as branch_patterns,
     channel_importance as channel_importance,
     cross_spectrum as cross_spectrum,
+    group_branches as group_branches,
     maps_of_random_weights as maps_of_random_weights,
     match_branches as match_branches,
     randomize_branches as randomize_branches,

@@ -5,11 +5,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from sklearn_beira import BEIRARegressor, Compact, EEGFilter, Windower, align
 from sklearn_beira.inspection import (
+    group_branches,
     maps_of_random_weights,
     match_branches,
     randomize_branches,
@@ -189,3 +191,52 @@ def test_random_copies_of_nothing_are_refused(model, study):
         maps_of_random_weights(model, study[0], n_surrogates=0)
     with pytest.raises(TypeError, match="search over these, got EEGFilter"):
         randomize_branches(EEGFilter())
+
+
+def make_people(branches, n_people, supported, noise=0.1):
+    """Copies of the branches; ``supported`` lists by branch the people in whom it is supported."""
+    rng = np.random.default_rng(1)
+    people, orders = {}, {}
+    for k in range(n_people):
+        order, own = shuffle(branches, rng, noise * np.abs(branches.patterns).mean())
+        own.update({name: np.zeros((2, 12)) for name in ("held_out", "stability")})
+        own.supported = np.zeros((2, 12), dtype=bool)
+        for branch, those in supported.items():
+            at = np.flatnonzero(order == branch)
+            own.supported[branch // 6, at] = k in those
+            own.held_out[branch // 6, at] = 0.1 * k
+        people[f"sub-{k}"], orders[f"sub-{k}"] = own, order
+    return people, orders
+
+
+def test_branches_that_people_share_are_found_with_those_who_have_them(branches):
+    supported = {2: range(5), 7: [0, 2, 3, 4], 9: [1]}
+    people, orders = make_people(branches, 6, supported)
+    found = group_branches(people)
+    assert found.regions.tolist() == [0, 1]
+    for k, branch in enumerate((2, 7)):
+        assert list(found.people[k]) == [f"sub-{one}" for one in supported[branch]]
+        assert {orders[person][number] for person, number in found.people[k].items()} == {branch}
+        assert cosine(found.patterns[k], branches.patterns[branch]) > 0.99
+        assert found.stability[k, k] > 0.9
+        assert found.held_out[k, k] == pytest.approx(0.1 * np.mean(list(supported[branch])))
+    assert found.supported.tolist() == [[True, False], [False, True]]
+    assert found.p_people == pytest.approx(stats.binom.sf([4, 3], 6, 0.05))
+
+
+def test_branches_of_too_few_people_or_of_opposite_effect_are_not_those_of_the_group(branches):
+    few, _ = make_people(branches, 20, {2: [3, 8]})  # as many as chance may give
+    assert group_branches(few).people == []
+    people, _ = make_people(branches, 6, {2: range(6)})
+    for k in range(3):
+        people[f"sub-{k}"].delay_kernels *= -1
+    assert [list(one) for one in group_branches(people).people] == [
+        ["sub-0", "sub-1", "sub-2"],
+        ["sub-3", "sub-4", "sub-5"],
+    ]
+    with pytest.raises(ValueError, match="at least two people"):
+        group_branches({"sub-0": people["sub-0"]})
+    with pytest.raises(ValueError, match="sub-1 has other ch_names than sub-0"):
+        group_branches({**people, "sub-1": Bunch(**{**people["sub-1"], "ch_names": ["Cz"]})})
+    with pytest.raises(ValueError, match="were not tested"):
+        group_branches({"a": branches, "b": branches})

@@ -3,10 +3,12 @@
 ``reading`` combines the maps and spectra of ``patterns``, the importances of ``importance`` and the
 delay kernels of ``responses``. ``envelopes`` computes the envelopes over a recording,
 ``permutation`` measures which channels and bands a model needs, ``matching`` compares the branches
-of several fits, and ``randomization`` compares a model with copies whose weights are shuffled.
+of several fits, ``group`` finds those that people share, and ``randomization`` compares a model
+with copies whose weights are shuffled.
 """
 
 from .envelopes import branch_envelopes
+from .group import group_branches
 from .importance import branch_importance
 from .matching import match_branches
 from .patterns import branch_patterns, cross_spectrum
@@ -21,6 +23,7 @@ __all__ = [
     "branch_patterns",
     "channel_importance",
     "cross_spectrum",
+    "group_branches",
     "maps_of_random_weights",
     "match_branches",
     "randomize_branches",

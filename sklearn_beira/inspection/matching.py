@@ -109,7 +109,7 @@ def match_branches(runs: list[Bunch], region: str | int, *, n_branches: int = 3)
     for rounds_left in range(_MAX_ROUNDS)[::-1]:
         maps = np.array([maps[order] for maps, order in zip(patterns, orders, strict=True)])
         shapes = np.array([shape[order] for shape, order in zip(spectra, orders, strict=True)])
-        template, signs = _average(maps)
+        template, signs = average_maps(maps)
         new = assign(template, shapes.mean(axis=0))
         if not rounds_left or np.array_equal(new, orders):
             break
@@ -162,7 +162,7 @@ def _medoid(patterns, spectra, n_branches):
     return int(np.argmax(totals))
 
 
-def _average(maps):
+def average_maps(maps):
     """Average maps (n_runs, n_branches, n_channels) of unit length, and find their signs."""
     # The first singular vector does not depend on the signs of the maps.
     template = np.array([np.linalg.svd(branch)[2][0] for branch in maps.transpose(1, 0, 2)])

@@ -100,7 +100,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     Parameters
     ----------
     branches : Bunch
-        Result of :func:`sklearn_beira.inspection.read_branches`.
+        Result of :func:`sklearn_beira.inspection.read_branches`, or of
+        :func:`sklearn_beira.inspection.group_branches`.
     region : str or int
         Name or number of the region.
     n_branches : int
@@ -139,6 +140,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 2.2), yticks=[], xticks=[0, 1])
         if tested and not reason:
             reason = f"stability {branches.stability[row, index]:z.2f}"
+        if "people" in branches:
+            reason += f"\n{len(branches.people[index])} of {branches.n_people} people"
         ax_rank.text(
             0, 0.3, f"{ordinal(rank)}: {importance[index]:z.2f}\n{reason}", va="bottom",
             fontsize="small",

@@ -1,0 +1,150 @@
+"""Branches that several people have in common."""
+
+import numpy as np
+from scipy.stats import binom
+from sklearn.preprocessing import normalize
+from sklearn.utils import Bunch
+
+from .matching import average_maps
+from .patterns import similarity
+
+# Share of people in whom a region would have a supported branch by chance, and the p of a group.
+_BY_CHANCE, _MOST_P = 0.05, 0.01
+# What belongs to one branch, and what to a region and a branch.
+_OF_BRANCH = ("patterns", "frequency_patterns", "frequency_responses", "lowpass_responses")
+_OF_REGION = ("delay_kernels", "importance", "held_out", "stability")
+
+
+def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> Bunch:
+    """Find the branches that several people have in common, and average them.
+
+    Only supported branches take part. Two are alike if their maps and spectra have at least the
+    similarity of :func:`match_branches` that is asked for, and if their delay kernels point the
+    same way. The branch that is like those of the most people collects the one most like it of
+    each person, and so on with the branches that are left. Groups of branches are kept that are too
+    large to be chance: if, in one person, a region had a supported branch with a probability of
+    .05, so many people would have one with p of at most .01.
+
+    Parameters
+    ----------
+    people : dict of str to Bunch
+        Results of :func:`read_branches` with BOLD, by person, with the same channels and
+        frequencies. People without a supported branch count as well.
+    min_similarity : float
+        Least similarity, from 0 to 1. People have different heads, so it is lower than the
+        stability over folds of one person.
+
+    Returns
+    -------
+    branches : Bunch
+        As from :func:`read_branches`, for :func:`~sklearn_beira.plot_branches`: means over the
+        people who have the branch. ``stability`` is the mean similarity over pairs of people.
+        ``people`` (list of dict) maps the people who have the branch to its number there,
+        ``p_people`` (n_branches,) is the p of so many people, and ``n_people`` counts all.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two people, if branches were not tested, or if channels,
+        frequencies or lags differ.
+
+    See Also
+    --------
+    match_branches : Match branches of fits that all have them, such as those of folds.
+
+    Notes
+    -----
+    A branch that people share may still be that of an artifact that they share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import BEIRARegressor, BlockedKFold, Compact, EEGWindows
+    >>> from sklearn_beira.inspection import group_branches, read_branches
+    >>> rng = np.random.default_rng(0)
+    >>> eeg, y = rng.standard_normal((40, 4, 400)), rng.standard_normal((40, 2))
+    >>> X = EEGWindows.from_array(eeg, sfreq=100.0)
+    >>> model = BEIRARegressor(Compact(n_branches=3), verbose=False).fit(X, y)
+    >>> branches = read_branches(model, X, y, cv=BlockedKFold(2, gap=0))
+    >>> group_branches({"01": branches, "02": branches}).people  # noise has no supported branch
+    []
+    """
+    _check(people)
+    first = next(iter(people.values()))
+    names = list(first.region_names)
+    found = []
+    for row in range(len(names)):
+        members = [
+            (person, number)
+            for person, branches in people.items()
+            for number in np.flatnonzero(branches.supported[row])
+        ]
+        found += [(row, group) for group in _groups(people, row, members, min_similarity)]
+    n, rows = len(found), np.array([row for row, _ in found], dtype=int)
+    means = {name: np.zeros((n, *first[name].shape[1:])) for name in _OF_BRANCH}
+    means |= {name: np.zeros((len(names), n, *first[name].shape[2:])) for name in _OF_REGION}
+    for k, (row, group) in enumerate(found):
+        of = {
+            name: np.array([people[person][name][number] for person, number in group])
+            for name in _OF_BRANCH
+        }
+        alike = similarity(Bunch(**of), Bunch(**of))
+        of["patterns"] = average_maps(normalize(of["patterns"])[:, None])[0]
+        for name, values in of.items():
+            means[name][k] = values.mean(axis=0)
+        for name in _OF_REGION:
+            values = [people[person][name][row, number] for person, number in group]
+            means[name][row, k] = np.mean(values, axis=0)
+        means["stability"][row, k] = alike[np.triu_indices(len(group), 1)].mean()
+    return Bunch(
+        **means, regions=rows, merged_into=np.arange(n), supported=means["held_out"] > 0,
+        people=[dict(group) for _, group in found], n_people=len(people),
+        p_people=np.array([_p_of(len(group), len(people)) for _, group in found]),
+        frequencies=first.frequencies, lags=first.lags, region_names=names,
+        ch_names=first.ch_names, info=first.get("info"),
+    )  # fmt: skip
+
+
+def _groups(people, row, members, least):
+    """Group the supported branches of a region, at most one of each person, the largest first."""
+    if len(members) < 2:
+        return
+    pool = Bunch(
+        patterns=np.array([people[person].patterns[k] for person, k in members]),
+        frequency_patterns=np.array(
+            [people[person].frequency_patterns[k] for person, k in members]
+        ),
+    )
+    kernels = np.array([people[person].delay_kernels[row, k] for person, k in members])
+    alike = np.where(kernels @ kernels.T > 0, similarity(pool, pool), 0.0)
+    alike[alike < least] = 0.0
+    owners = np.array([person for person, _ in members])
+    of_person = [np.flatnonzero(owners == person) for person in dict.fromkeys(owners)]
+    while alike.any():
+        # The best of each person for every branch that may collect.
+        best = np.array([alike[:, own].max(axis=1) for own in of_person]).T
+        seed = np.lexsort([best.sum(axis=1), (best > 0).sum(axis=1)])[-1]
+        group = [own[alike[seed, own].argmax()] for own in of_person if alike[seed, own].any()]
+        if _p_of(len(group), len(people)) > _MOST_P:
+            return
+        yield [members[k] for k in group]
+        alike[group] = alike[:, group] = 0.0
+
+
+def _p_of(n, n_people):
+    return binom.sf(n - 1, n_people, _BY_CHANCE)
+
+
+def _check(people):
+    if len(people) < 2:
+        raise ValueError(f"a group needs at least two people, got {len(people)}.")
+    first = next(iter(people.values()))
+    for person, branches in people.items():
+        if "supported" not in branches:
+            raise ValueError(
+                f"the branches of {person} were not tested; give the BOLD, as in "
+                f"read_branches(model, X, y)."
+            )
+        for name in ("frequencies", "lags", "region_names", "ch_names"):
+            if not np.array_equal(branches[name], first[name]):
+                raise ValueError(f"{person} has other {name} than {next(iter(people))}.")
