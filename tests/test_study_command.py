@@ -21,7 +21,8 @@ from sklearn.utils import Bunch
 from sklearn_beira import BlockedKFold, compare
 from sklearn_beira.cli import main
 from sklearn_beira.cli.group_report import add_group, read_own, score_table
-from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.datasets import Study, make_eeg_fmri
+from sklearn_beira.datasets.derivatives import write_table
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 
@@ -198,6 +199,14 @@ def test_scores_of_a_group_name_both_p(compared):
         pooled = own.table.query("scope == 'pooled'")
         for column in ("p_parametric", "p_max"):
             assert within.loc[person, column].tolist() == pooled[column].tolist()
+
+
+def test_columns_of_all_tables_are_described(compared, tmp_path):
+    tables = {"study": Study([]).table, "scores": score_table(compared.across, compared.own)}
+    for name, table in tables.items():
+        write_table(table, tmp_path / f"{name}.tsv")
+        columns = json.loads((tmp_path / f"{name}.json").read_text())
+        assert list(columns) == list(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t"))
 
 
 def test_names_of_participants_are_escaped(compared):

@@ -11,6 +11,7 @@ from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
+from ..datasets.derivatives import open_derivatives, write_table
 from ..datasets.study import join_runs
 from ..eeg import EEGFilter
 from ..evaluation import BlockedKFold, compare
@@ -48,7 +49,7 @@ def run(args) -> int:
     load_atlas(args.atlas, args.labels, None)  # once, before every run needs it
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
-    _write_table(table, out / "study.tsv")
+    write_table(table, out / "study.tsv")
     with _noting(say):
         extractor = ROIExtractor(args.atlas, labels=args.labels, standardize="zscore_sample")
         shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
@@ -62,7 +63,7 @@ def run(args) -> int:
             **shown,
         )
     say(f"EEG and BOLD of {len(parts)} runs are aligned")
-    _write_table(study.table, out / "study.tsv")
+    write_table(study.table, out / "study.tsv")
     for name, reason in study.refused.items():
         say(f"{name} is refused: {reason}")
     by_person = {}
@@ -70,7 +71,7 @@ def run(args) -> int:
         by_person.setdefault(X.alignment["subject"][0], []).append((X, y))
     failed = []
     if args.level != "group":
-        _do_participants(args, by_person, out, say, failed)
+        _do_participants(args, study, extractor, by_person, out, say, failed)
     if args.level != "participant":
         _do_group(args, study, by_person, out, say, failed)
     status = _status(study, failed)
@@ -112,16 +113,11 @@ def _print_table(table):
     print(f"{shown.where(shown.notna(), '').to_string(index=False)}\n", flush=True)
 
 
-def _write_table(table, path):
-    with atomic_write(path) as file:
-        table.to_csv(file, sep="\t", index=False, na_rep="n/a")
-
-
 def _open_folder(args):
     out = expanded(args.out)
     if out.is_dir() and any(out.iterdir()) and not args.resume:
         raise ValueError(f"--out {out} is not empty; give --resume to go on, or another folder.")
-    return writable_folder(out, "out")
+    return open_derivatives(out)
 
 
 def _make_log(out):
@@ -159,12 +155,14 @@ def _options(args, out):
     }
 
 
-def _do_participants(args, by_person, out, say, failed):
-    """Compare the models within each participant."""
+def _do_participants(args, study, extractor, by_person, out, say, failed):
+    """Compare the models within each participant, and write what BEIRA predicts."""
     for k, (person, parts) in enumerate(by_person.items(), 1):
         try:
             with _noting(say) as notes:
-                _do_participant(args, *join_runs(parts), person, out, notes)
+                comparison = _do_participant(args, *join_runs(parts), person, out, notes)
+                own = study.select(subject=person)
+                own.write_predictions(comparison.predictions["BEIRA"], out, extractor)
             say(f"participant {person} ({k} of {len(by_person)}) is done")
         except Exception as error:  # one participant must not end the others
             failed.append(person)
@@ -184,6 +182,7 @@ def _do_participant(args, X, y, person, out, notes):
         title=f"EEG to BOLD: participant {person}",
     )  # fmt: skip
     _save(report, folder / "report.html")
+    return comparison
 
 
 def _do_group(args, study, by_person, out, say, failed):
@@ -208,7 +207,7 @@ def _do_group(args, study, by_person, out, say, failed):
         }
         within = {person: own for person, own in within.items() if own is not None}
         scores = score_table(across, within)
-        _write_table(scores, folder / "scores.tsv")
+        write_table(scores, folder / "scores.tsv")
         report = make_report(
             across, X, drawn=[], data=_told(notes, X), command=args.command,
             title=f"EEG to BOLD: {len(by_person)} participants",

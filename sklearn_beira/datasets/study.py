@@ -13,11 +13,12 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from .._utils.files import one_line, writable_folder
+from .._utils.files import expanded, one_line, writable_folder
 from .._utils.numbers import to_numbers
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter
 from ..eeg.windows import EEGWindows
+from .derivatives import open_derivatives, write_predicted
 from .run import Run
 
 
@@ -313,6 +314,52 @@ class Study:
             reason = next(iter(self.refused.values()), "there is none with EEG and BOLD")
             raise ValueError(f"no run can be used; first reason: {reason.rstrip('.')}.")
         return parts
+
+    def write_predictions(
+        self, predictions: pd.DataFrame, folder: str | PathLike, extractor=None
+    ) -> Study:
+        """Write predicted BOLD as BIDS derivatives: a table and an image of every run.
+
+        Images have the grid, the space and the number of volumes of the measured ones. The value
+        of a region is in all of its voxels. Volumes without prediction are 0 in the image and "n/a"
+        in the table.
+
+        Parameters
+        ----------
+        predictions : DataFrame of shape (n_volumes, n_rois)
+            Predictions, indexed by recording and volume as the y of :meth:`align`, such as
+            ``comparison.predictions["BEIRA"]``.
+        folder : path-like
+            Folder, such as ``"derivatives/beira"``; it is made if it does not exist.
+        extractor : ROIExtractor or None
+            Extractor that was given to :meth:`extract_regions`. None writes tables only.
+
+        Returns
+        -------
+        self : Study
+            The study.
+
+        Raises
+        ------
+        ValueError
+            If the predictions are not indexed as y is.
+
+        Examples
+        --------
+        >>> study.write_predictions(
+        ...     comparison.predictions["BEIRA"], "derivatives/beira", extractor
+        ... )  # doctest: +SKIP
+        """
+        runs, names = self.usable, list(predictions.index.names)
+        recordings = predictions.index.get_level_values(0)
+        if names != ["recording", "volume"] or set(recordings) != set(range(len(runs))):
+            raise ValueError(
+                f"predictions of {len(runs)} runs need an index of recording and volume, as y has."
+            )
+        folder = open_derivatives(expanded(folder))
+        for run, (_, predicted) in zip(runs, predictions.groupby(level=0), strict=True):
+            write_predicted(run, predicted.droplevel(0), folder, extractor)
+        return self
 
     def _do(self, tasks, what, n_jobs, verbose):
         """Do a task per usable run; yield runs and results, and write down what failed."""
