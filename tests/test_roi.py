@@ -551,7 +551,7 @@ def test_a_truncated_file_is_named(tmp_path, suffix):
     path = tmp_path / f"cut{suffix}"
     nib.save(make_bold(), path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"cut{suffix} cannot be read: (Expected|Compressed)"):
+    with pytest.raises(ValueError, match=rf"cut{suffix} cannot be read: .*(data|Compressed)"):
         make_extractor().fit_transform(path)
 
 
@@ -859,11 +859,11 @@ def test_init_only_assigns():
     assert len(STRIATUM) == 8
 
 
-def test_memory_stays_near_the_size_of_the_image():
-    shape = (40, 40, 30, 60)
+def test_memory_does_not_grow_with_the_number_of_volumes():
+    shape = (40, 40, 10, 500)
     data = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     labels = np.zeros(shape[:3], dtype=np.int16)
-    labels[10:20, 10:20, 10:20], labels[25:30, 10:20, 10:20] = 1, 2
+    labels[10:20, 10:20, 2:8], labels[25:30, 10:20, 2:8] = 1, 2
     roi = ROIExtractor(nib.Nifti1Image(labels, AFFINE), global_signal=True, mask_img=None)
     roi.set_params(mask_img=nib.Nifti1Image(np.ones(shape[:3], np.int8), AFFINE))
     img = nib.Nifti1Image(data, AFFINE)
@@ -873,7 +873,7 @@ def test_memory_stays_near_the_size_of_the_image():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 1.6 * data.nbytes  # one smoothed copy and little more
+    assert peak < 0.4 * data.nbytes  # copies of 50 volumes, and little more
 
 
 # ---------------------------------------------------------------- files as people have them

@@ -130,11 +130,8 @@ def measure_coverage(atlas, on_grid, names):
     return coverage
 
 
-def check_signal(data, atlas, names):
+def check_signal(varies, atlas, names):
     """Refuse regions that do not vary in time; warn if most voxels of a region do not."""
-    inside = _support(atlas)
-    varies = np.zeros_like(inside)
-    varies[inside] = np.ptp(data[inside], axis=1) > 0
     weights = [_weight(atlas, i) for i in range(len(names))]
     shares = pd.Series([w[varies].sum() / w.sum() for w in weights], index=names)
     dead = list(shares.index[~(shares > 0)])

@@ -3,7 +3,6 @@
 import warnings
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 from nilearn.masking import compute_epi_mask
@@ -74,18 +73,16 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
     return values, global_signal and "global_signal" in used
 
 
-def compute_global_signal(data, affine, mask_img):
-    """Average over the brain, shape (n_volumes,)."""
+def find_brain(mean, mask_img):
+    """Find the voxels of the brain, shape (nx, ny, nz), for the global signal."""
     if mask_img is not None:
-        mask = mask_on_grid(mask_img, data.shape[:3], affine)
-    else:
-        mean = nib.Nifti1Image(data.mean(axis=-1), affine)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nilearn warns of an empty mask
-            mask = np.asarray(compute_epi_mask(mean).dataobj) != 0
-        if not mask.any():
-            raise ValueError(
-                "No brain was found for the global signal, because the mean image has no bright "
-                "part; give a brain mask as mask_img."
-            )
-    return np.array([data[..., i][mask].mean(dtype=float) for i in range(data.shape[-1])])
+        return mask_on_grid(mask_img, mean.shape, mean.affine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nilearn warns of an empty mask
+        mask = np.asarray(compute_epi_mask(mean).dataobj) != 0
+    if not mask.any():
+        raise ValueError(
+            "No brain was found for the global signal, because the mean image has no bright "
+            "part; give a brain mask as mask_img."
+        )
+    return mask

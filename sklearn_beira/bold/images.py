@@ -14,6 +14,7 @@ from .._utils.warn import warn_user
 
 # Codes of NIfTI for spaces that exclude each other, and units of time in s.
 _SPACES = {1: "scanner space", 3: "Talairach space", 4: "MNI space"}
+PIECE = 50  # volumes that are read at a time: a whole run may take gigabytes
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
@@ -57,19 +58,28 @@ def open_bold(X, affine, atlas=None):
     return SpatialImage(img.dataobj, affine)
 
 
-def read_bold(img):
-    """Read the voxels (nx, ny, nz, n_volumes) of an open BOLD image; all have to be finite."""
-    data = read_data(img)
-    for volume in range(data.shape[-1]):  # one by one, to avoid a second array of this size
-        bad = np.argwhere(~np.isfinite(data[..., volume]))
-        if len(bad):
-            raise ValueError(
-                f"The BOLD image has {len(bad)} NaN or infinite values in volume {volume}, the "
-                f"first at voxel {tuple(bad[0].tolist())}; repair the image, for example with "
-                "nilearn.image.clean_img(..., ensure_finite=True, detrend=False, "
-                "standardize=False)."
-            )
-    return data
+def read_pieces(img, first=0):
+    """Read the voxels (nx, ny, nz, n_volumes) of open BOLD, a few volumes after the other.
+
+    All have to be finite. Volumes before `first` are left out.
+    """
+    if nib.is_proxy(img.dataobj) and isinstance(img, nib.Nifti1Pair):
+        with _quiet_nibabel():  # a compressed file would be read from its start for each piece
+            img = nib.load(img.get_filename(), keep_file_open=True)
+    dtype = _dtype(img)
+    for start in range(first, img.shape[-1], PIECE):
+        with reading(img.get_filename() or "the image"):
+            data = np.asarray(img.dataobj[..., start : start + PIECE], dtype=dtype)
+        for volume in range(data.shape[-1]):
+            bad = np.argwhere(~np.isfinite(data[..., volume]))
+            if len(bad):
+                raise ValueError(
+                    f"The BOLD image has {len(bad)} NaN or infinite values in volume "
+                    f"{start + volume}, the first at voxel {tuple(bad[0].tolist())}; repair the "
+                    "image, for example with nilearn.image.clean_img(..., ensure_finite=True, "
+                    "detrend=False, standardize=False)."
+                )
+        yield data
 
 
 def same_affine(a, b):
@@ -159,9 +169,15 @@ def repetition_time(img):
 
 
 def read_data(img):
-    """Read the voxels of an image: float64 where float32 would round, float32 otherwise."""
+    """Read the voxels of an image."""
+    dtype = _dtype(img)
+    with reading(img.get_filename() or "the image"):
+        return np.asarray(img.dataobj, dtype=dtype)
+
+
+def _dtype(img):
+    """Choose float64 where float32 would round, float32 otherwise."""
     dtype = img.dataobj.dtype
     if dtype.kind not in "biuf":
         raise ValueError(f"The image has voxels of type {dtype}; expected real numbers.")
-    with reading(img.get_filename() or "the image"):
-        return np.asarray(img.dataobj, dtype=np.result_type(dtype, np.float32))
+    return np.result_type(dtype, np.float32)

@@ -101,7 +101,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
     array_input_ : bool
         True after a fit on an array; `inverse_transform` then returns an array.
     masker_ : nilearn.maskers.NiftiLabelsMasker or NiftiMapsMasker
-        The fitted masker.
+        The fitted masker, which smooths and extracts.
 
     Notes
     -----
@@ -219,8 +219,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             on_grid,
             names,
             smoothing_fwhm=self.smoothing_fwhm or None,
-            detrend=self.detrend,
-            standardize=self.standardize or None,  # nilearn retires False
+            detrend=False,  # which needs all volumes
+            standardize=None,
         )
         self.region_names_ = names
         self.atlas_img_ = on_grid
@@ -250,15 +250,20 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             If the grid differs, values are not finite, a region is constant, the confounds have
             another length, or there are not more volumes than regressors.
         """
+        return self._transform(X)
+
+    def _transform(self, X, first=0):
+        """Extract the regions from volume `first` on; confounds are those of these volumes."""
         check_is_fitted(self)
         import nibabel as nib
+        from nilearn.signal import clean
 
         from .atlas import check_signal
-        from .confounds import compute_global_signal, read_confounds
-        from .images import open_bold, read_bold, repetition_time, same_affine
+        from .confounds import find_brain, read_confounds
+        from .images import open_bold, read_pieces, repetition_time, same_affine
 
         bold = open_bold(X, self.affine_)
-        shape, n_volumes = bold.shape[:3], bold.shape[-1]
+        shape, n_volumes = bold.shape[:3], bold.shape[-1] - first
         if shape != self.spatial_shape_ or not same_affine(bold.affine, self.affine_):
             raise ValueError(
                 f"The image has grid {shape} with another origin, orientation or voxel size than "
@@ -275,16 +280,25 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
                 f"{n_volumes} volumes cannot be cleaned of {n_regressors} regressors (mean, trend "
                 "and confounds); use fewer confounds or a longer run."
             )
-        data = read_bold(bold)
-        check_signal(data, self.atlas_img_, self.region_names_)
+        signals, total = [], np.zeros(shape)
+        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        for data in read_pieces(bold, first):
+            total += data.sum(axis=-1, dtype=float)
+            np.minimum(low, data.min(axis=-1), out=low)
+            np.maximum(high, data.max(axis=-1), out=high)
+            signals.append(self.masker_.transform(nib.Nifti1Image(data, self.affine_)))
+        check_signal(high > low, self.atlas_img_, self.region_names_)
         if compute_global:
-            signal = compute_global_signal(data, bold.affine, self.mask_img)
-            confounds = np.column_stack([confounds, signal])
-        Y = self.masker_.transform(
-            nib.Nifti1Image(data, self.affine_), confounds=confounds if confounds.size else None
+            brain = find_brain(nib.Nifti1Image(total / n_volumes, self.affine_), self.mask_img)
+            pieces = [data[brain].mean(axis=0, dtype=float) for data in read_pieces(bold, first)]
+            confounds = np.column_stack([confounds, np.concatenate(pieces)])
+        Y = clean(
+            np.concatenate([np.asarray(signal, dtype=float) for signal in signals]),
+            detrend=self.detrend,
+            standardize=self.standardize or None,  # nilearn retires False
+            confounds=confounds if confounds.size else None,
         )
-        # asarray: a global set_config(transform_output="pandas") makes the masker return a frame
-        Y = pd.DataFrame(np.asarray(Y, dtype=float), columns=self.region_names_)
+        Y = pd.DataFrame(Y, columns=self.region_names_)
         t_r = repetition_time(bold)
         if t_r is not None:
             Y.attrs["t_r"] = t_r  # which align compares with the onsets

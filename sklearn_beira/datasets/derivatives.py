@@ -51,7 +51,6 @@ _IGNORED = (
     "sub-*/*.*",
     "sub-*/beyond",
 )
-_PIECE = 50  # volumes that are painted at a time
 
 
 def write_table(table: pd.DataFrame, path: Path, columns: dict[str, dict] | None = None) -> None:
@@ -143,6 +142,8 @@ def _write_image(path, run, extractor, predicted):
     """Write an image volume by volume: all of them would take gigabytes of memory."""
     import nibabel as nib
 
+    from ..bold.images import PIECE  # which imports nilearn
+
     source = nib.load(run.bold)
     header = nib.Nifti1Header()
     header.set_data_dtype(np.float32)
@@ -155,8 +156,8 @@ def _write_image(path, run, extractor, predicted):
     header.set_slope_inter(1, 0)
     with atomic_write(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as out:
         header.write_to(out)
-        for start in range(0, len(predicted), _PIECE):
-            img = extractor.inverse_transform(predicted.iloc[start : start + _PIECE])
+        for start in range(0, len(predicted), PIECE):
+            img = extractor.inverse_transform(predicted.iloc[start : start + PIECE])
             out.write(np.asarray(img.dataobj, np.float32).tobytes(order="F"))
 
 

@@ -239,13 +239,11 @@ class Run:
     def _extract(self, extractor, confounds, kept):
         if kept is None:
             return extractor.fit_transform(self.bold)
-        from nilearn.image import load_img
-
         # Volumes before the steady state are bright: they are cut off before detrending.
         first = int(kept[0])
         if confounds is not None:
             extractor.set_params(confounds=confounds.iloc[first:])
-        regions = extractor.fit_transform(load_img(self.bold).slicer[..., first:])
+        regions = extractor.fit(self.bold)._transform(self.bold, first)
         return regions.set_axis(np.arange(first, first + len(regions))).loc[kept]
 
     def align(self, regions, picks, eeg_filter, folder, nuisance, **options):
