@@ -400,3 +400,37 @@ def test_confounds_that_are_absent_or_several_and_onsets_of_bold_are_told(tmp_pa
     verdict, reason = told(bold="raw", trigger={"code": 47})
     assert verdict == "refused"
     assert "that of BOLD counts from the first volume" in reason
+
+
+def test_runs_without_a_table_of_confounds_are_told_and_do_not_end_the_others(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    motion = pd.DataFrame(rng.standard_normal((N_VOLUMES, 6)), columns=names)
+    for suffix in ("_derivative1", "_power2", "_derivative1_power2"):
+        motion[[name + suffix for name in names]] = rng.standard_normal((N_VOLUMES, 6))
+    motion["framewise_displacement"] = 1.0
+    bold = rng.standard_normal((N_VOLUMES, 2)) + 2 * motion[["trans_x"]].to_numpy()
+    for subject in ("01", "02", "03"):
+        write_eeg(tmp_path, make_raw(ONSETS), subject=subject, task="rest")
+        func = tmp_path / f"derivatives/fmriprep/sub-{subject}/func"
+        stem = f"sub-{subject}_task-rest"
+        write_image(func / f"{stem}_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz", bold)
+        (func / f"{stem}_desc-confounds_timeseries.json").write_text("{}")
+        columns = {"01": list(motion), "02": [], "03": names[:2]}[subject]
+        if columns:
+            table = func / f"{stem}_desc-confounds_timeseries.tsv"
+            motion[columns].to_csv(table, sep="\t", index=False)
+    study = load_bids(tmp_path, confounds=("motion",))
+    assert rows(study)["confounds"].isna().tolist() == [False, True, False]
+    assert "no table of confounds fits" in rows(study).loc["02", "reason"]
+    with pytest.warns(UserWarning, match="1 of 3 runs failed"):
+        study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    assert study.subjects == ["01", "02"]
+    assert "rot_z" in rows(study).loc["03", "reason"]  # the table of 03 lacks what is asked for
+    r = [np.corrcoef(regions.iloc[:, 0], motion["trans_x"])[0, 1] for regions in study.bolds]
+    assert abs(r[0]) < 1e-6
+    assert r[1] > 0.8
+    with pytest.warns(UserWarning, match="1 of 2 runs failed"):
+        X, _ = study.align(tmin=-2.0, nuisance="confounds", verbose=False)
+    assert X.alignment["subject"].tolist() == ["01"]
+    assert "no table of confounds for nuisance" in rows(study).loc["02", "reason"]

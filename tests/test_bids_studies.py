@@ -4,12 +4,13 @@ import json
 import re
 import shutil
 
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_beira import load_bids
+from sklearn_beira import load_bids, load_noddi
 
 pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 
@@ -296,3 +297,26 @@ def test_a_sidecar_that_lies_is_refused_with_what_was_found(lay):
     assert "no marker comes every 2.5 s" in reason
     assert "'Response/R128' (285 every 2.1 s)" in reason
     assert "the header of the image has a repetition time of 2.1 s" in reason
+
+
+def test_noddi_links_of_headers_are_wrong_and_one_marker_starts_the_scan(tmp_path):
+    names = mne.channels.make_standard_montage("easycap-M1").ch_names[:63]
+    folder = tmp_path / "EEG/32/export"
+    write_eeg(folder / "32_rest.vhdr", [2500], "Scanner,Scan Start", [*names, "ECG"])
+    vhdr = folder / "32_rest.vhdr"
+    text = vhdr.read_text(encoding="utf-8").replace("SamplingInterval=200", "SamplingInterval=4000")
+    for ending in ("eeg", "vmrk"):
+        text = text.replace(f"=32_rest.{ending}", f"=old name.{ending}")
+    vhdr.write_text(text, encoding="utf-8")
+    with open(folder / "32_rest.eeg", "r+b") as file:
+        file.truncate(2 * 64 * 250 * 670)
+    write_image(tmp_path / "fMRI/32/rest_cross.nii.gz", 300, 2.16)
+    study = load_noddi(tmp_path)
+    row = study.table.iloc[0]
+    assert row["verdict"] == "ok", row["reason"]
+    assert row[["n_triggers", "n_volumes"]].tolist() == [1, 300]
+    run = study.usable[0]
+    assert run.onsets == pytest.approx(10.0 + 2.16 * np.arange(300))
+    assert run.ch_names == names
+    assert vhdr.read_text(encoding="utf-8") == text
+    assert study.raws[0].get_data(["Fz"], stop=5).tolist() == [[0.0] * 5]

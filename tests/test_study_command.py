@@ -278,6 +278,7 @@ def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path):
     options += ["--participants", "01", "02", "--confounds", "motion/*.tsv"]
     done = run(folder, *options)
     assert done.status == 0, done.out
+    assert "motion is not checked" not in done.out
     for name in ("sub-01", "sub-02", "group"):
         assert (tmp_path / f"out/{name}/beyond/comparison.json").is_file()
     page = (tmp_path / "out/group_report.html").read_text("utf-8")

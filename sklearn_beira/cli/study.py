@@ -55,11 +55,14 @@ def run(args) -> int:
         shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
         study.extract_regions(extractor, cache=out / "work/regions", **shown)
         say("regions are extracted")
+        bare = [run.name for run in study.usable if not run.nuisance]
+        if 0 < len(bare) < len(study.usable):
+            say(f"motion is not checked, as these runs have no table of it: {', '.join(bare)}")
         parts = study.align_runs(
             tmin=-HISTORY,
             eeg_filter=EEGFilter(1.0, 45.0, sfreq=SFREQ),
             folder=out / "work/eeg",
-            nuisance="confounds" if all(run.nuisance for run in study.usable) else None,
+            nuisance=None if bare else "confounds",
             **shown,
         )
     say(f"EEG and BOLD of {len(parts)} runs are aligned")

@@ -23,6 +23,7 @@ from ..alignment.nuisance import nuisance_of
 from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
+from .brainvision import with_its_files
 
 ENTITIES = ("subject", "session", "task", "run")
 # Markers are on the pace of the scanner within this share of the repetition time.
@@ -155,8 +156,8 @@ class Run:
 
     def read_eeg(self):
         """Open the EEG, with types of channels; the signal stays on disk."""
-        with reading(self.eeg):
-            raw = mne.io.read_raw(self.eeg, preload=False, verbose="error")
+        with reading(self.eeg), with_its_files(self.eeg) as path:
+            raw = mne.io.read_raw(path, preload=False, verbose="error")
         set_channels(raw, self.channels)
         names = {raw.ch_names[i] for i in pick_eeg(raw.info)[0]}
         if names and names <= set(self.electrodes or ()):
