@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from test_user_guide import run_page
 
 from sklearn_beira import EEGFilter, ROIExtractor, load_bids, load_noddi, load_vu
@@ -247,14 +248,14 @@ def test_the_page_on_studies_goes_from_a_folder_to_X_and_y(root, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_workers_and_files_give_the_same(root, tmp_path):
+def test_dask_workers_and_files_give_the_same(root, tmp_path, dask_client):
     extractor = ROIExtractor(LABELS, smoothing_fwhm=None)
     made = []
-    for options in ({}, {"n_jobs": 2}):
+    for backend, folder in (("sequential", None), ("dask", tmp_path / "eeg")):
         study = load_bids(root, run="1", bold="raw")
-        study.extract_regions(extractor, verbose=False, **options)
-        folder = tmp_path if options else None
-        made.append(study.align(tmin=-6.0, folder=folder, verbose=False, **options))
+        with parallel_config(backend):
+            study.extract_regions(extractor, cache=tmp_path / backend, verbose=False)
+            made.append(study.align(tmin=-6.0, folder=folder, verbose=False))
     (X, y), (X_2, y_2) = made
     np.testing.assert_array_equal(np.asarray(X), np.asarray(X_2))
     pd.testing.assert_frame_equal(y, y_2)
