@@ -416,7 +416,7 @@ def autoregressive(noise, phi):
 
 # -- 5. what is loud at the same time ------------------------------------------------------------
 def bursts(quick):
-    """Print the rates of null_test where few volumes decide r, and how many are warned of."""
+    """Print the rates of null_test where few volumes decide r, and how many are noticed."""
     print_head_of_warnings("5. Volumes that are louder, null='phase'", quick)
     for n, factor, share in BURSTS[-1:] if quick else BURSTS:
         # Five stretches, one in the middle of each fifth.
@@ -484,6 +484,8 @@ def show_warnings(case, make, quick):
                     n_surrogates=n_surrogates, random_state=seed, verbose=False, **options,
                 ).table  # fmt: skip
             said = any(issubclass(w.category, StationarityWarning) for w in caught)
+            alone = (test["p"] <= 0.05) & (test["p_parametric"] > 0.05)
+            said |= (alone & (test["influence"] > 1.5)).any()
             found.append([(test["p"] <= 0.05).mean(), test["p_max"].min() <= 0.05, said])
         p, family, warned = np.array(found, dtype=float).T
         silent = (p * (1 - warned)).mean()

@@ -39,11 +39,11 @@ from sklearn_beira import (
     paired_test,
 )
 from sklearn_beira._utils.numbers import check_bold
-from sklearn_beira.evaluation.metrics import pearson_r, region_scores
+from sklearn_beira.evaluation.metrics import effective_n, pearson_r, region_scores
 from sklearn_beira.evaluation.splitters import BlockedKFold
-from sklearn_beira.exceptions import GapWarning, StationarityWarning
+from sklearn_beira.exceptions import GapWarning
 from sklearn_beira.features.band_power import BandPower
-from sklearn_beira.viz import plot_comparison
+from sklearn_beira.viz import plot_comparison, plot_influence
 
 mpl.use("Agg")
 CV = BlockedKFold(5, gap=2.0, t_r=1.0)
@@ -605,16 +605,42 @@ def test_what_is_warned_of_close_folds_is_kept_with_the_table():
     assert run(MODELS, X, y, null=None).warnings == []
 
 
-def test_what_is_said_of_the_null_and_of_bursts_is_kept_as_well():
+def test_what_is_said_of_the_null_is_kept_as_well():
     X, y = make_data()
     with pytest.warns(UserWarning, match="null='shift' leaves out the ends") as caught:
         comparison = run(MODELS, X, y, null="shift")
     assert comparison.warnings == [str(w.message) for w in caught]
-    loud = np.where(np.arange(len(y)) % 40 < 6, 4.0, 1.0)[:, np.newaxis]
+
+
+def test_r_without_a_burst_is_that_of_the_other_volumes():
+    X, y = make_data()
     noise = np.random.default_rng(3).standard_normal(y.shape)
-    with pytest.warns(StationarityWarning, match="r of 'ridge' in ROI . is driven") as caught:
-        comparison = run(MODELS, X * loud, noise * loud, null="circular")
-    assert comparison.warnings == [str(w.message) for w in caught]
+    noise[20:22] += 30 * X[20:22, :1]
+    noise[70:72] += 30 * X[70:72, :1]
+    found = run(MODELS, X, noise, null=None)
+    pooled = found.table.query("scope == 'pooled' and model == 'ridge'")
+    y_pred, blocks = found.predictions["ridge"].to_numpy(), found.blocks
+    n_independent = effective_n(noise, y_pred, blocks=blocks, method="bartlett")
+    means = [pd.DataFrame(one).groupby(blocks).transform("mean") for one in (noise, y_pred)]
+    x, y_pred = noise - means[0].to_numpy(), y_pred - means[1].to_numpy()
+
+    def r_of_the_rest(roi, length):
+        for start in range(len(x) - length + 1):
+            kept = np.delete(np.arange(len(x)), slice(start, start + length))
+            one, other = x[kept, roi], y_pred[kept, roi]
+            yield one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+    for roi, row in enumerate(pooled.itertuples()):
+        rest = r_of_the_rest(roi, int(np.ceil(len(x) / n_independent[roi])))
+        assert row.r_without_burst == pytest.approx(min(rest))
+        assert row.r_without_burst < row.r
+    ax = plot_influence(found, "ROI 0")
+    change = [bar.get_height() for bar in ax.patches if bar.get_width() == 1.0]
+    np.testing.assert_allclose(change, pooled["r"].iloc[0] - np.array([*r_of_the_rest(0, 1)]))
+    assert f"{pooled['r_without_burst'].iloc[0]:.2f} without the shaded" in ax.get_title()
+    with pytest.raises(ValueError, match="no region 'ROI 9'"):
+        plot_influence(found, "ROI 9")
+    plt.close("all")
 
 
 def test_models_of_which_the_same_is_true_are_named_in_one_sentence(make_study):

@@ -5,14 +5,18 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import (
+    BEIRARegressor,
     BlockedKFold,
+    Compact,
     Comparison,
     EEGFilter,
     EEGWindows,
-    NuisanceLags,
+    NuisanceRidge,
+    Windower,
     align,
     channel_nuisance,
     compare,
@@ -20,6 +24,7 @@ from sklearn_beira import (
     make_band_power_ridge,
     make_nuisance_ridge,
     plot_comparison,
+    read_branches,
 )
 
 MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
@@ -105,6 +110,63 @@ def test_r_beyond_is_that_of_bold_without_the_nuisance(moved, comparison):
     np.testing.assert_allclose(comparison.beyond.predictions["ridge"], predicted, rtol=1e-6)
 
 
+def test_the_nuisance_model_is_fitted_once_in_each_fold(moved, monkeypatch):
+    X, y = moved[:2]
+    fits = []
+    fit = NuisanceRidge._fit
+    monkeypatch.setattr(NuisanceRidge, "_fit", lambda *args: fits.append(fit(*args)))
+    compare({"ridge": MODEL, "again": MODEL}, X, y, cv=BlockedKFold(4), null=None, verbose=False)
+    assert len(fits) == 4
+
+
+def test_branches_are_tested_beyond_the_nuisance(moved):
+    X, y = moved[0], moved[1].iloc[:, [1]]
+    model = make_pipeline(
+        MODEL[0], Windower(16.0), BEIRARegressor(Compact(n_branches=3), verbose=False)
+    )
+    fitted = compare({"beira": model}, X, y, return_estimator=True, null=None, verbose=False)
+    options = {"cv": BlockedKFold(5), "estimators": fitted.estimators["beira"]}
+    model.fit(X, y)
+    whole = read_branches(model, X.with_nuisance(None), y, **options)
+    beyond = read_branches(model, X, y, **options)
+    assert whole.p_region[0] < 0.001
+    assert beyond.p_region[0] > 0.05
+    assert not beyond.supported.any()
+    np.testing.assert_array_equal(whole.stability, beyond.stability)
+
+
+def test_the_schedule_is_a_model_of_some_of_the_signals(moved):
+    X, y, motion = moved[:3]
+    noise = np.random.default_rng(3).standard_normal(len(motion))
+    X = X.with_nuisance([X.nuisance[0].assign(task=noise)])
+    models = {"schedule": make_nuisance_ridge(["task"]), "motion": make_nuisance_ridge(["motion"])}
+    found = compare(models, X, y, cv=BlockedKFold(4), null=None, verbose=False)
+    r = found.table.query("scope == 'pooled'").pivot(index="model", columns="region", values="r")
+    assert r.loc["motion", y.columns[1]] > 0.5
+    assert abs(r.loc["schedule", y.columns[1]]) < 0.2
+    with pytest.raises(ValueError, match="no nuisance signals work"):
+        make_nuisance_ridge(["work"]).fit(X, y)
+
+
+def test_the_oracle_sees_past_bold_and_has_no_p(moved):
+    X, y = moved[:2]
+    found = compare({"ridge": MODEL}, X, y, oracle=True, **QUIET)
+    name = "past BOLD (oracle)"
+    assert list(found.predictions) == ["ridge", "nuisance", name]
+    train, test = next(QUIET["cv"].split(X))
+    lags = np.column_stack([y.iloc[:, 0].shift(k) for k in range(1, 5)])
+    train = train[np.isfinite(lags[train]).all(axis=1)]
+    inside = test[np.isfinite(lags[test]).all(axis=1)]
+    expected = LinearRegression().fit(lags[train], y.iloc[train, 0]).predict(lags[inside])
+    predicted = found.predictions[name].iloc[inside, 0]
+    np.testing.assert_allclose(predicted, expected, rtol=1e-6)
+    rows = found.table.query("scope == 'pooled'").set_index("model").loc[[name]]
+    assert (rows["r"] > 0.4).all()
+    assert rows["p"].isna().all()
+    assert name not in found.beyond.predictions
+    assert name in found.summary()
+
+
 def test_what_was_found_beyond_is_kept_in_a_folder(comparison, tmp_path):
     comparison.to_folder(tmp_path)
     again = Comparison.from_folder(tmp_path)
@@ -146,12 +208,13 @@ def test_signals_stay_with_their_volumes():
     times, groups = [0.0, 2, 4, 0, 2, 4], [*"aaabbb"]
     X = EEGWindows.from_array(eeg, 100.0, times=times, groups=groups)
     X = X.with_nuisance(pd.DataFrame({"a": [1.0, 2, 3, 30, 20, 10]}))
-    found = NuisanceLags(lags=(0.0, 2.0)).fit_transform(X)
+    y, model = np.arange(6.0), NuisanceRidge(lags=(0.0, 2.0))
+    found = model.fit(X, y)._features(X)
     one = np.sqrt(1.5)
     np.testing.assert_allclose(found[:, 0], [-one, 0, one, one, 0, -one])
     np.testing.assert_allclose(found[:, 1], [-one, -one, 0, one, one, 0])
     # The volume before a row counts, also where a fold leaves it out.
-    np.testing.assert_allclose(NuisanceLags(lags=(2.0,)).fit_transform(X[[2, 4]])[:, 0], [0, one])
+    np.testing.assert_allclose(model._features(X[[2, 4]])[:, 1], [0, one])
     assert X[[1]].with_nuisance(None).nuisance is None
 
 
@@ -220,6 +283,6 @@ def test_signals_that_cannot_be_used_are_refused(nuisance, message):
     with pytest.raises(ValueError, match=message):
         X.with_nuisance(nuisance)
     with pytest.raises(ValueError, match="X has no nuisance signals"):
-        NuisanceLags().fit(X)
+        NuisanceRidge().fit(X, np.arange(4.0))
     with pytest.raises(TypeError, match="nuisance needs EEGWindows, got ndarray"):
         compare(MODEL, eeg, np.zeros(4), nuisance=nuisance)

@@ -83,8 +83,14 @@ def make_time_polynomial(degree: int = 3) -> Pipeline:
     return Pipeline([("time", TimePolynomial(degree)), ("regression", LinearRegression())])
 
 
-def make_nuisance_ridge() -> Pipeline:
+def make_nuisance_ridge(signals: list[str] | None = None) -> Pipeline:
     """Make a ridge regression on nuisance signals, such as movement, which does not use EEG.
+
+    Parameters
+    ----------
+    signals : list of str or None
+        Names of the signals to use, such as those of the task, whose schedule alone may predict
+        BOLD; None uses all.
 
     Returns
     -------
@@ -103,7 +109,7 @@ def make_nuisance_ridge() -> Pipeline:
     >>> list(make_nuisance_ridge().named_steps)
     ['nuisance']
     """
-    return Pipeline([("nuisance", NuisanceRidge())])
+    return Pipeline([("nuisance", NuisanceRidge(signals))])
 
 
 def make_alpha_hrf(

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from ..eeg.base import EEGRegressor
 from ..eeg.rows import rows_in_time
-from ..features.nuisance import NuisanceLags
 
 
 @dataclass(repr=False, eq=False)
@@ -21,8 +20,12 @@ class NuisanceRidge(EEGRegressor):
 
     Parameters
     ----------
+    signals : list of str or None
+        Names of the signals to use; None uses all of X.
     lags : array-like of float
-        Times before the volume in s, as in :class:`~sklearn_beira.features.NuisanceLags`.
+        Times before the volume in s; negative ones are after it. The signals of each recording are
+        standardized, and interpolated linearly at these times; outside of their own times they
+        keep the nearest value.
 
     Attributes
     ----------
@@ -30,8 +33,8 @@ class NuisanceRidge(EEGRegressor):
         Weights, signal by signal.
     intercept_ : ndarray, shape (n_rois,)
         Intercepts.
-    lags_ : NuisanceLags
-        Reads the signals.
+    signals_ : list
+        Names of the signals.
 
     See Also
     --------
@@ -50,9 +53,10 @@ class NuisanceRidge(EEGRegressor):
     True
     """
 
+    signals: list | None = None
     lags: ArrayLike = tuple(range(0, 26, 2))
 
-    _parameter_constraints: ClassVar[dict] = {"lags": ["array-like"]}
+    _parameter_constraints: ClassVar[dict] = {"signals": [list, None], "lags": ["array-like"]}
     _reads = False
     _independent_targets = True
 
@@ -60,7 +64,7 @@ class NuisanceRidge(EEGRegressor):
         from ..regressor.closed_form import time_of_volumes
         from ..regressor.reml import fit_reml
 
-        self.lags_ = NuisanceLags(self.lags).fit(X)
+        self.signals_ = _signals(X) if self.signals is None else list(self.signals)
         features = self._features(X)
         self._center, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale[self._scale == 0] = 1.0
@@ -78,6 +82,23 @@ class NuisanceRidge(EEGRegressor):
         return self._features(X) @ self.coef_ + self.intercept_
 
     def _features(self, X):
-        """Return the signals (n_volumes, n_signals * n_lags), signal by signal."""
-        lagged = self.lags_.transform(X).reshape(len(X), len(self.lags), -1)
-        return lagged.transpose(0, 2, 1).reshape(len(X), -1)
+        """Return the standardized signals (n_volumes, n_signals * n_lags), signal by signal."""
+        lost = [str(name) for name in self.signals_ if name not in _signals(X)]
+        if lost or not self.signals_:
+            raise ValueError(
+                f"X has no nuisance signals {', '.join(lost)}; give them to align(..., "
+                f"nuisance=...) or X.with_nuisance(table)."
+            )
+        features = np.zeros((len(X), len(self.signals_), len(self.lags)))
+        for k in np.unique(X.groups):
+            rows, table = X.groups == k, X.nuisance[k][self.signals_]
+            spread = table.std(ddof=0)
+            table = (table - table.mean()) / spread.where(spread > 0, 1.0)
+            at = X.times[rows, np.newaxis] - np.asarray(self.lags, dtype=float)
+            for j, name in enumerate(self.signals_):
+                features[rows, j] = np.interp(at, table.index, table[name])
+        return features.reshape(len(X), -1)
+
+
+def _signals(X):
+    return [] if X.nuisance is None else list(next(iter(X.nuisance.values())))

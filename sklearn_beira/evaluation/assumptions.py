@@ -26,9 +26,6 @@ _MOST_SCATTER, _MOST_SCATTER_OF_ONE = 1.35, 2.0
 # With so many folds, p of fixed predictions is too low for models that select features
 # (benchmarks/false_findings.py, fixed).
 _MANY_FOLDS = 10
-# A finding that n_eff does not confirm is doubted above this influence
-# (benchmarks/false_findings.py, bursts).
-_MOST_INFLUENCE = 1.5
 # 5 % and 1 % points of the statistic of stationarity around a linear trend (True) and around a
 # constant level (Kwiatkowski et al. 1992, table 1).
 _KPSS_CRITICAL = {True: (0.146, 0.216), False: (0.463, 0.739)}
@@ -68,7 +65,6 @@ def kpss(series, *, trend: bool = True) -> float | np.ndarray:
     return np.where(varies, sums / n / np.where(varies, variance, 1.0), 0.0)[()]
 
 
-# -- before anything is fitted ------------------------------------------------------------------
 def check_other_bold(other_bold, study):
     """Check the BOLD of other recordings, one of which has to be as long as the longest in X.
 
@@ -257,38 +253,3 @@ def check_fixed(models, study):
             f"may select features using BOLD ({', '.join(names)}); use refit=True, or fewer than "
             f"{_MANY_FOLDS} folds."
         )
-
-
-# -- of what was found ---------------------------------------------------------------------------
-def check_findings(tests):
-    """Warn of a finding that few volumes drive, as EEG and BOLD are loud at the same time.
-
-    Parameters
-    ----------
-    tests : dict of str to NullTest
-        Of each model.
-
-    Warns
-    -----
-    StationarityWarning
-        If there is one; the message names the worst.
-    """
-    worst, doubted = _MOST_INFLUENCE, None
-    for name, test in tests.items():
-        found = _doubted(test.table, worst)
-        if len(found):
-            row = found.loc[found["influence"].idxmax()]
-            worst, doubted = row["influence"], (name, row)
-    if doubted:
-        name, row = doubted
-        warn_user(
-            f"r of {name!r} in {row.name} is driven by a few high-amplitude volumes, for example "
-            f"motion (influence {worst:.1f}, p = {row['p']:.2g}, but p_parametric = "
-            f"{row['p_parametric']:.2g}); annotate them as BAD before align.",
-            StationarityWarning,
-        )
-
-
-def _doubted(table, influence):
-    rows = (table["p"] <= ALPHA) & (table["p_parametric"] > ALPHA)
-    return table[rows & (table["influence"] > influence)]

@@ -1,80 +1,24 @@
-"""What a model of EEG predicts beyond nuisance signals."""
-
-from dataclasses import replace
+"""What predicts BOLD without EEG: nuisance signals, and its own past."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from joblib import delayed
+from sklearn.base import clone
 
-from ..baselines.makers import make_nuisance_ridge
-from .cross_validation import Runner, predict_all
-from .study import Study
+from .cross_validation import fit_predict
 
 NUISANCE = "nuisance"
+ORACLE = "past BOLD (oracle)"
+# Volumes of its own past that the oracle sees.
+_N_PAST = 4
 
 
-class BeyondNuisance(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
-    r"""A model of the part of BOLD that nuisance signals do not explain.
-
-    .. math:: \hat y(X) = f(X), \qquad f \text{ fitted to } y - g(N)
-
-    with the nuisance signals N of X and their ridge regression g, fitted to the same volumes.
+def explain(model, study, runner):
+    """Predict BOLD of all volumes by nuisance signals, fitted to the training volumes of each fold.
 
     Parameters
     ----------
     model : estimator
-        The model f.
-
-    Attributes
-    ----------
-    model_, nuisance_ : estimator
-        The fitted models f and g.
-    """
-
-    def __init__(self, model):
-        self.model = model
-
-    def fit(self, X, y):
-        """Fit both models.
-
-        Parameters
-        ----------
-        X : EEGWindows
-            EEG with nuisance signals.
-        y : ndarray, shape (n_volumes, n_rois) or (n_volumes,)
-            BOLD.
-
-        Returns
-        -------
-        self : BeyondNuisance
-            Fitted.
-        """
-        self.nuisance_ = make_nuisance_ridge().fit(X, y)
-        self.model_ = clone(self.model).fit(X, y - self.nuisance_.predict(X))
-        return self
-
-    def predict(self, X):
-        """Predict the part of BOLD beyond the nuisance signals.
-
-        Parameters
-        ----------
-        X : EEGWindows
-            EEG.
-
-        Returns
-        -------
-        y : ndarray, shape (n_volumes, n_rois) or (n_volumes,)
-            Predicted BOLD.
-        """
-        return self.model_.predict(X)
-
-
-def predict_beyond(models: dict, study: Study, runner: Runner) -> tuple[Study, dict, dict]:
-    """Predict out of fold what nuisance signals leave of BOLD.
-
-    Parameters
-    ----------
-    models : dict of str to estimator
-        Models of EEG.
+        Model of the nuisance signals.
     study : Study
         Samples, with nuisance signals, and folds.
     runner : Runner
@@ -82,13 +26,64 @@ def predict_beyond(models: dict, study: Study, runner: Runner) -> tuple[Study, d
 
     Returns
     -------
-    beyond : Study
-        The same samples; BOLD minus its out-of-fold prediction by the nuisance signals.
-    predictions, facts : dict
-        As those of :func:`~sklearn_beira.evaluation.cross_validation.predict_all`.
+    explained : list of ndarray of shape (n_volumes, n_rois)
+        By fold, the predicted BOLD of training and test volumes.
+    facts : list of dict
+        As those of :func:`~sklearn_beira.evaluation.cross_validation.fit_predict`.
     """
-    nuisance, _ = predict_all({NUISANCE: make_nuisance_ridge()}, study, runner)
-    wrapped = {name: BeyondNuisance(model) for name, model in models.items()}
-    predictions, facts = predict_all(wrapped, study, runner)
-    left = study.y - np.nan_to_num(nuisance[NUISANCE])
-    return replace(study, y=left), predictions, facts
+    key, everywhere = runner.store.key, np.arange(len(study.y))
+    shared = key(study.X, study.y, clone(model), everywhere)
+    calls = [
+        (key(shared, *fold), delayed(fit_predict)(model, study, study.y, k, everywhere))
+        for k, fold in enumerate(study.folds)
+    ]
+    return map(list, zip(*runner.run(calls, "Nuisance"), strict=True))
+
+
+def out_of_fold(study, values):
+    """Collect the test volumes of each fold.
+
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
+    values : list of ndarray of shape (n_volumes, n_rois)
+        Values of all volumes by fold.
+
+    Returns
+    -------
+    collected : ndarray, shape (n_volumes, n_rois)
+        NaN in rows that no fold tests.
+    """
+    collected = np.full(study.y.shape, np.nan)
+    for (_, test), of_fold in zip(study.folds, values, strict=True):
+        collected[test] = of_fold[test]
+    return collected
+
+
+def predict_from_past(study):
+    """Predict each region from its own last volumes, by least squares.
+
+    A measured volume predicts the next one, whatever drives both, so this is no model of EEG.
+
+    Parameters
+    ----------
+    study : Study
+        Samples and folds.
+
+    Returns
+    -------
+    y_pred : ndarray, shape (n_volumes, n_rois)
+        NaN in rows that no fold tests.
+    """
+    past = np.tile(study.y.mean(axis=0), (_N_PAST + 1, len(study.y), 1))
+    past[-1] = 1.0
+    for run in study.runs:
+        for k in range(_N_PAST):
+            past[k, run[k + 1 :]] = study.y[run[: -k - 1]]
+    y_pred = np.full(study.y.shape, np.nan)
+    for region, bold in enumerate(study.y.T):
+        own = past[:, :, region].T
+        for train, test in study.folds:
+            y_pred[test, region] = own[test] @ np.linalg.lstsq(own[train], bold[train])[0]
+    return y_pred

@@ -3,7 +3,7 @@
 import html
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mne
 import numpy as np
@@ -20,17 +20,16 @@ from ..baselines.makers import make_nuisance_ridge
 from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
 from ..exceptions import StationarityWarning
-from .beyond import NUISANCE, predict_beyond
+from .beyond import NUISANCE, ORACLE, explain, out_of_fold, predict_from_past
 from .cross_validation import Runner, check_models, may_select, predict_all
-from .leakage import check_folds
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
 
 _COLUMNS = [
     "model", "region", "scope", "label", "r", "ci_low", "ci_high", "n", "n_eff", "p_parametric",
-    "p", "p_max", "null_low", "null_high", "influence", "smoothness", "neighbor_r", "null_scatter",
-    "r2", "mse", "n_train", "fit_time", "params",
+    "p", "p_max", "null_low", "null_high", "influence", "r_without_burst", "smoothness",
+    "neighbor_r", "null_scatter", "r2", "mse", "n_train", "fit_time", "params",
 ]  # fmt: skip
 
 
@@ -56,8 +55,9 @@ class Comparison:
           rows only.
         - ``influence``: variance of r from the influence of single volumes, relative to Gaussian
           volumes. Above 1.5, a few high-amplitude volumes (for example motion) drive r.
-        - ``smoothness``: lag-one autocorrelation of measured BOLD. Pooled rows only, as the next
-          two.
+        - ``r_without_burst``: r without the stretch of volumes that carries most of it
+          (:func:`~sklearn_beira.plot_influence`). Pooled rows only, as the next three.
+        - ``smoothness``: lag-one autocorrelation of measured BOLD.
         - ``neighbor_r``: the r that autocorrelated BOLD of neighboring training volumes alone
           could give, whatever the EEG; NaN if folds mix training and test volumes in time.
         - ``null_scatter``: for null "swap", ratio of the variance of r for unrelated BOLD to that
@@ -91,7 +91,7 @@ class Comparison:
         predict of it in the training volumes, and scored on BOLD minus their out-of-fold
         prediction.
     estimators : dict of str to list of estimator
-        With ``return_estimator``: by model, the fitted model of each fold; None for a fold whose
+        With ``return_estimator``: by model of EEG, the fitted model of each fold; None if its
         result was in ``cache``. They are not written by :meth:`to_folder`.
 
     Examples
@@ -370,6 +370,7 @@ def compare(
     y,
     *,
     nuisance=None,
+    oracle=False,
     cv=None,
     groups=None,
     subjects=None,
@@ -402,8 +403,12 @@ def compare(
     nuisance : DataFrame, list of DataFrame or None
         Signals that may change both EEG and BOLD, such as movement or heart rate, as in
         :meth:`EEGWindows.with_nuisance`; None takes those of X, if it has any. They become the
-        model "nuisance", and ``comparison.beyond`` tells what EEG predicts beyond them, always with
-        fixed predictions.
+        model "nuisance" (:func:`~sklearn_beira.make_nuisance_ridge`, unless ``models`` has one of
+        that name), and ``comparison.beyond`` tells what EEG predicts beyond them.
+    oracle : bool
+        Add the row "past BOLD (oracle)", which predicts each region from its own last four
+        volumes, those of the test included. It tells how predictable BOLD is, has no p, and is
+        never a best model.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.
     groups : array-like of shape (n_volumes,) or None
@@ -507,20 +512,37 @@ def compare(
     }
     runner = Runner(cache, n_jobs, verbose)
     others = {name: model for name, model in models.items() if name != NUISANCE}
-    if getattr(study.X, "nuisance", None) is None or not others:
-        return _compare(models, study, runner, said, keep=return_estimator, **options)
-    fixed = {**options, "refit": False}
+    has_nuisance = bool(getattr(study.X, "nuisance", None) and others)
+    if has_nuisance:
+        models = {NUISANCE: make_nuisance_ridge(), **models}
+        models = others | {NUISANCE: models[NUISANCE]}
+    checked = _check(models, study, said, options)
+    of_eeg = others if has_nuisance else models
+    predictions, facts = predict_all(of_eeg, study, runner, return_estimator)
+    estimators = {
+        name: [fact.pop("estimator", None) for fact in facts[name]]
+        for name in (of_eeg if return_estimator else ())
+    }
+    if has_nuisance:
+        explained, facts[NUISANCE] = explain(models[NUISANCE], study, runner)
+        predictions[NUISANCE] = out_of_fold(study, explained)
+    if oracle:
+        predictions[ORACLE] = predict_from_past(study)
+        facts[ORACLE] = [{"fit_time": 0.0, "params": ""} for _ in study.folds]
+    comparison = _tabulate(models, study, checked, predictions, facts, runner, said, options)
+    comparison.estimators = estimators
+    if not has_nuisance:
+        return comparison
     if other_bold is not None:  # holds what nuisance signals explain
-        fixed |= {"null": "auto", "other_bold": None}
-    if refit and null is not None:  # refused before anything is fitted
-        check_folds(others, study, p="fixed", needs_apart=True)
-    shown = models if NUISANCE in models else {**models, NUISANCE: make_nuisance_ridge()}
-    comparison = _compare(shown, study, runner, said, keep=return_estimator, **options)
-    left, *done = predict_beyond(others, study, runner)
+        options |= {"null": "auto", "other_bold": None}
+    left = [study.y - of_fold for of_fold in explained]
+    rest = replace(study, y=np.nan_to_num(out_of_fold(study, left)))
     said_beyond = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # most were said of the comparison
-        comparison.beyond = _compare(others, left, runner, said_beyond, done=done, **fixed)
+        checked = _check(others, rest, said_beyond, options)
+        done = predict_all(others, study, runner, targets=left)
+        comparison.beyond = _tabulate(others, rest, checked, *done, runner, said_beyond, options)
     for message in said_beyond:
         if message not in said:
             said.append(f"beyond nuisance: {message}")
@@ -528,43 +550,30 @@ def compare(
     return comparison
 
 
-def _compare(
-    models,
-    study,
-    runner,
-    said,
-    *,
-    null,
-    n_surrogates,
-    refit,
-    keep_trend,
-    other_bold,
-    correct_over,
-    confidence_level,
-    random_state,
-    done=None,
-    keep=False,
-):
-    """Compare models on checked samples; ``done`` holds predictions and facts, if they exist."""
+def _check(models, study, said, options):
+    """Check folds and null, and make the surrogates, before anything is fitted."""
+    null, refit = options["null"], options["refit"]
+    given = ("n_surrogates", "refit", "keep_trend", "other_bold", "random_state")
     with noting(said):
         draws, doubts = prepare(
             models,
             study,
             null,
-            n_surrogates=n_surrogates,
-            refit=refit,
-            keep_trend=keep_trend,
-            other_bold=other_bold,
-            random_state=random_state,
             p="parametric" if null is None or refit else "fixed",
+            **{name: options[name] for name in given},
         )
         if draws is not None and draws.null == "shift":
             warn_user(
                 f"null='shift' leaves out the ends of recordings: p and p_max are of r on "
                 f"{len(draws.rows)} of {len(study.y)} volumes; null_test gives that r."
             )
-    predictions, facts = predict_all(models, study, runner, keep) if done is None else done
-    estimators = {n: [fact.pop("estimator", None) for fact in facts[n]] for n in models if keep}
+    return draws, doubts
+
+
+def _tabulate(models, study, checked, predictions, facts, runner, said, options):
+    """Compare out-of-fold predictions of models with BOLD and its surrogates."""
+    draws, doubts = checked
+    confidence_level = options["confidence_level"]
     tests = {}
     if draws is not None:
         with noting(said):
@@ -572,18 +581,16 @@ def _compare(
                 models,
                 study,
                 draws,
-                refit=refit,
+                refit=options["refit"],
                 confidence_level=confidence_level,
                 runner=runner,
                 predictions=predictions,
-                over_models=correct_over == "all",
+                over_models=options["correct_over"] == "all",
             )
     rows = [
         row
-        for name in models
-        for row in _rows(
-            name, study, predictions[name], facts[name], tests, doubts, confidence_level
-        )
+        for name, y_pred in predictions.items()
+        for row in _rows(name, study, y_pred, facts[name], tests, doubts, confidence_level)
     ]
     table = pd.DataFrame(pd.concat(rows, ignore_index=True), columns=_COLUMNS)
     table["params"] = table["params"].fillna("")
@@ -603,18 +610,15 @@ def _compare(
             "p_floor": draws.lowest_p if tests else None,
             "null": draws.null if tests else None,
             "n_surrogates": draws.n_surrogates if tests else None,
-            "refit": refit,
-            "keep_trend": keep_trend,
-            "correct_over": correct_over,
+            **{name: options[name] for name in ("refit", "keep_trend", "correct_over")},
             "confidence_level": float(confidence_level),
             "cv": str(study.cv),
-            "random_state": str(random_state),
+            "random_state": str(options["random_state"]),
             "seeds": {str(name): _seeds(model) for name, model in models.items()},
             "may_select": {str(name): may_select(model) for name, model in models.items()},
         },
         versions=versions(),
         warnings=said,
-        estimators=estimators,
     )
 
 
@@ -777,8 +781,9 @@ def _rows(name, study, y_pred, facts, tests, doubts, confidence_level):
         return table.reset_index().assign(model=name, scope=scope, label=label, **more)
 
     seconds = sum(fact["fit_time"] for fact in facts)
+    doubts = doubts | {"r_without_burst": study.r_without_burst(y_pred)}
     pooled = scores(order, "pooled", "all folds", fit_time=seconds, **doubts)
-    if tests:
+    if name in tests:
         for column in ("p", "p_max", "null_low", "null_high"):
             pooled[column] = tests[name].table[column].to_numpy()
     yield pooled

@@ -55,7 +55,7 @@ def check_models(models):
 
 
 # -- running ------------------------------------------------------------------------------------
-def fit_predict(model, study, y, fold, keep=False):
+def fit_predict(model, study, y, fold, rows=None, keep=False):
     """Fit on the training rows of a fold and predict its test rows.
 
     Parameters
@@ -68,6 +68,8 @@ def fit_predict(model, study, y, fold, keep=False):
         BOLD, or several surrogates side by side.
     fold : int
         Number of the fold.
+    rows : ndarray of int or None
+        Rows to predict instead.
     keep : bool
         Return the fitted model as well.
 
@@ -80,6 +82,7 @@ def fit_predict(model, study, y, fold, keep=False):
         ``estimator``.
     """
     train, test = study.folds[fold]
+    test = test if rows is None else rows
     target = y[train] if y.shape[1] > 1 else y[train, 0]
     # Some models take Ctrl-C for the end of their training. check_folds has judged the folds.
     with interrupts() as came, warnings.catch_warnings():
@@ -96,7 +99,7 @@ def fit_predict(model, study, y, fold, keep=False):
     return y_pred.reshape(len(test), -1), facts | ({"estimator": fitted} if keep else {})
 
 
-def predict_all(models, study, runner, keep=False):
+def predict_all(models, study, runner, keep=False, targets=None):
     """Predict every tested row by models that have not seen it; finished folds are read.
 
     Parameters
@@ -109,6 +112,8 @@ def predict_all(models, study, runner, keep=False):
         Runs the folds.
     keep : bool
         Keep the fitted models of folds that are not read.
+    targets : list of ndarray of shape (n_volumes, n_rois) or None
+        BOLD to fit in each fold; None takes that of the study.
 
     Returns
     -------
@@ -119,12 +124,13 @@ def predict_all(models, study, runner, keep=False):
     """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
-    data, calls = runner.store.key(study.X, study.y), {}
+    data, calls = runner.store.key(study.X), {}
+    targets = [study.y] * len(study.folds) if targets is None else targets
     for name, model in models.items():
         unfitted = clone(model)  # an earlier fit must not change the key
         for k, fold in enumerate(study.folds):
-            key = runner.store.key(data, unfitted, *fold)
-            calls[name, k] = key, delayed(fit_predict)(model, study, study.y, k, keep)
+            key = runner.store.key(data, targets[k], unfitted, *fold)
+            calls[name, k] = key, delayed(fit_predict)(model, study, targets[k], k, None, keep)
     done = runner.run(list(calls.values()), "Models x folds")
     for (name, k), (y_pred, fact) in zip(calls, done, strict=True):
         predictions[name][study.folds[k][1]], facts[name][k] = y_pred, fact
@@ -249,6 +255,23 @@ def may_select(model):
     if kind.__module__.split(".")[0] == "sklearn_beira":
         return getattr(kind, "_selects", False)
     return kind not in _NO_SELECTION
+
+
+def reads_eeg(model):
+    """Tell whether a model uses the EEG, or only time or nuisance signals.
+
+    Parameters
+    ----------
+    model : estimator
+        Model. Our own steps that do not have a class attribute ``_reads``, which is False.
+
+    Returns
+    -------
+    reads : bool
+        True if it is not known.
+    """
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    return all(getattr(s, "_reads", True) and not isinstance(s, DummyRegressor) for s in steps)
 
 
 def _ignores_target(step):

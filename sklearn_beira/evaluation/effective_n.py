@@ -137,3 +137,42 @@ def influence_ratio(x, y, r):
     known = expected > 1e-12
     found = len(x) * (influence**2).sum(axis=0) / np.where(known, expected, 1)
     return np.where(known, found - np.sqrt(8 / len(x)), 1.0)
+
+
+def strongest_burst(x, y, codes):
+    """Find the stretch of volumes without which r is lowest.
+
+    A stretch is as long as the autocorrelations make neighboring volumes redundant: the number of
+    volumes over that of independent ones (Bartlett), rounded up.
+
+    Parameters
+    ----------
+    x, y, codes : ndarray
+        As in :func:`independent_volumes`.
+
+    Returns
+    -------
+    start, length : ndarray of int, shape (n_rois,)
+        First volume of the stretch, and its number of volumes.
+    r : ndarray, shape (n_rois,)
+        Without it.
+    """
+    length = np.ceil(len(x) / independent_volumes(x, y, codes)).astype(int)
+    rest = [r_without(*one) for one in zip(x.T, y.T, length, strict=True)]
+    return np.array([r.argmin() for r in rest]), length, np.array([r.min() for r in rest])
+
+
+def r_without(x, y, length):
+    """Compute r without each stretch of volumes: (n_volumes - length + 1,).
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n_volumes,)
+        Centered series.
+    length : int
+        Volumes of a stretch.
+    """
+    sums = np.cumsum(np.pad([x * y, x * x, y * y], [(0, 0), (1, 0)]), axis=1)
+    xy, xx, yy = sums[:, -1:] - (sums[:, length:] - sums[:, :-length])
+    varies = np.minimum(xx, yy) > 1e-12
+    return np.where(varies, xy / np.sqrt(np.where(varies, xx * yy, 1.0)), 0.0)

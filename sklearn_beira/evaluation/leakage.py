@@ -3,15 +3,13 @@
 from itertools import product
 
 import numpy as np
-from sklearn.dummy import DummyRegressor
 from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit, check_cv
-from sklearn.pipeline import Pipeline
 
 from .._utils.estimators import is_search
 from .._utils.warn import warn_user
 from ..eeg.filters import Windower
 from ..exceptions import GapWarning
-from ..features.time import TimePolynomial
+from .cross_validation import reads_eeg
 from .smoothness import carried_over, fit_smoothness
 from .splitters import BlockedKFold
 
@@ -80,11 +78,6 @@ def longest_window(model, X):
         If a window extends beyond its recording.
     """
     return max((X.window(*window) for window in windows_read(model, X)), key=lambda X: X.reach)
-
-
-def _reads_no_eeg(model):
-    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
-    return any(isinstance(step, DummyRegressor | TimePolynomial) for step in steps)
 
 
 def _grids(params, name):
@@ -195,7 +188,7 @@ def _check_shared_eeg(models, X, cv, distance):
     reach = {name: longest_window(model, X).reach for name, model in models.items()}
     close, careless = {}, {}
     for name, model in models.items():
-        if _reads_no_eeg(model):
+        if not reads_eeg(model):
             continue
         if distance < reach[name] - 1e-6:
             close.setdefault((cv, distance), []).append(name)

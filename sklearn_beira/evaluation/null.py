@@ -13,7 +13,6 @@ from .._utils.numbers import fisher_z
 from .._utils.warn import warn_user
 from .assumptions import (
     check_alike,
-    check_findings,
     check_fixed,
     check_gaussian,
     check_other_bold,
@@ -162,7 +161,7 @@ def null_test(
     StationarityWarning
         If BOLD violates an assumption of the null: it is not stationary (KPSS test, 5 % over all
         series), has far heavier tails than surrogates of random phases, or comes from recordings
-        that are not equally smooth; or if a few high-amplitude volumes drive a finding.
+        that are not equally smooth.
     GapWarning
         If training and test volumes share EEG, if autocorrelated BOLD leaks across the folds, or if
         groups of a plain array look like pieces of one recording.
@@ -391,7 +390,6 @@ def null_distributions(
         highest = np.max([t.draws.max(axis=1) for t in tests.values()], axis=0)[:, np.newaxis]
         for test in tests.values():
             test.table["p_max"] = draws.p_value(test.table["r"].to_numpy(), highest)
-    check_findings(tests)
     return tests
 
 

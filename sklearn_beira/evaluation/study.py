@@ -20,7 +20,7 @@ from ..eeg.checks import check_rows
 from ..eeg.rows import recordings_and_times, rows_in_time
 from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
-from .effective_n import independent_volumes
+from .effective_n import independent_volumes, strongest_burst
 from .metrics import correlate, r_p_value, score_regions, unit_pair
 from .splitters import BlockedKFold
 
@@ -180,6 +180,11 @@ class Study:
             self.region_names,
             confidence_level,
         )
+
+    def r_without_burst(self, y_pred):
+        """Compute r without the stretch of volumes that carries most of it (n_rois,)."""
+        rows = self.tested_in_time
+        return strongest_burst(*unit_pair(self.y[rows], y_pred[rows], self.blocks[rows]))[2]
 
     def at(self, rows):
         """Return the study of some of the rows, in the given order.

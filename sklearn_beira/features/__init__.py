@@ -1,10 +1,9 @@
-"""Features of EEG: band power, covariances, hemodynamic responses, nuisance signals, time."""
+"""Features of EEG: band power, covariances, hemodynamic responses, time."""
 
 from .band_power import BandPower, band_power
 from .bands import BANDS
 from .covariance import BandCovariance, BandTangentSpace
 from .hrf import HRFBandPower, hrf_at, response_basis
-from .nuisance import NuisanceLags
 from .time import TimePolynomial
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "BandPower",
     "BandTangentSpace",
     "HRFBandPower",
-    "NuisanceLags",
     "TimePolynomial",
     "band_power",
     "hrf_at",

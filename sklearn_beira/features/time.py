@@ -55,6 +55,8 @@ class TimePolynomial(TransformerMixin, EEGEstimator):
 
     degree: int = 3
 
+    _reads = False
+
     def fit(self, X: EEGWindows, y: ArrayLike | None = None) -> Self:
         """Store the range of times.
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
+from ..baselines.makers import make_nuisance_ridge
 from ..evaluation.leakage import check_folds
 from ..evaluation.metrics import score_regions
 from ..evaluation.study import make_study
@@ -54,6 +55,7 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
+    left = study.y.copy()
     estimators = [None] * len(study.folds) if estimators is None else estimators
     if len(estimators) != len(study.folds):
         raise ValueError(
@@ -64,6 +66,9 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
         if fitted is None:
             target = study.y[train] if shape[0] > 1 else study.y[train, 0]
             fitted = clone(model).fit(study.X[train], target)
+        if getattr(study.X, "nuisance", None):
+            nuisance = make_nuisance_ridge().fit(study.X[train], study.y[train])
+            left[test] -= nuisance.predict(study.X[test])
         again = read(fitted, study.X[train])
         regressor, here = at_regressor(fitted, study.X[test])
         predicted, added = contributions(regressor, here, again.merged_into)
@@ -78,7 +83,7 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
             )
             stability[roi, own[first]] += alike[first, second] / len(study.folds)
     tested = study.blocks >= 0
-    scores = _score(study.y[tested], bold[tested], parts[tested], study.blocks[tested])
+    scores = _score(left[tested], bold[tested], parts[tested], study.blocks[tested])
     supported = (scores["p_region"] <= CRITERIA["p_region"])[:, None]
     supported = supported & (scores["p_held_out"] <= CRITERIA["p_held_out"])
     supported &= scores["held_out"] >= CRITERIA["held_out"]

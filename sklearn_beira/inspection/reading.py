@@ -41,7 +41,8 @@ def read_branches(
         EEG that the model can predict from, preferably the training EEG.
     y : array-like of shape (n_volumes,) or (n_volumes, n_rois), or None
         BOLD. If given, the model is fitted in the folds of ``cv``, and every branch is tested on
-        volumes that did not train it.
+        volumes that did not train it. If X has nuisance signals, it is tested on BOLD minus their
+        out-of-fold prediction.
     cv : cross-validation splitter, int or None
         Folds, as in :func:`~sklearn_beira.compare`; None stands for ``BlockedKFold(5)``. Only used
         with ``y``.

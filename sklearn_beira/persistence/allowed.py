@@ -14,7 +14,7 @@ _CLASSES_BY_MODULE = {
     "sklearn_beira.eeg": "EEGFilter Windower",
     "sklearn_beira.evaluation": "BlockedKFold",
     "sklearn_beira.features": (
-        "BandCovariance BandPower BandTangentSpace HRFBandPower NuisanceLags TimePolynomial"
+        "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
     ),
     "sklearn_beira.regressor": (
         "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training"

@@ -4,6 +4,7 @@ from .brain import plot_rois
 from .branches import plot_branch, plot_branches
 from .delays import plot_delay_curve
 from .importance import plot_band_importance, plot_channel_importance, plot_stability
+from .influence import plot_influence
 from .predictions import plot_predictions, plot_time_course
 from .recording import plot_alignment, plot_spectrum
 from .report import make_report
@@ -19,6 +20,7 @@ __all__ = [
     "plot_channel_importance",
     "plot_comparison",
     "plot_delay_curve",
+    "plot_influence",
     "plot_predictions",
     "plot_rois",
     "plot_scores",

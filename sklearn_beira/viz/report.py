@@ -19,6 +19,7 @@ from .._utils.files import one_line, printable
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
+from ..evaluation.beyond import ORACLE
 from ..evaluation.comparison import format_p, paired_test
 from ..evaluation.metrics import ALPHA
 from .brain import plot_rois
@@ -70,6 +71,7 @@ _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD 
 _DOUBTS = {
     "influence": "variance of r from single volumes; above 1.5 and without a small "
     "p_parametric, a few volumes drive r",
+    "r_without_burst": "r without the stretch of volumes that carries most of it",
     "smoothness": "lag-one autocorrelation of the measured BOLD",
     "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
     "null_scatter": "above 1, recordings are not equally smooth, and p is too low",
@@ -198,11 +200,10 @@ def _add_summary(report, comparison, X, files):
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
-    # As compare warns: r is found by the null alone, and a few volumes decide it.
-    alone = (first["p"] <= ALPHA) & (first["p_parametric"] > ALPHA)
-    doubted = first.index[alone & (first["influence"] > 1.5)]
-    if len(doubted):
-        facts["Driven by few volumes"] = ", ".join(doubted)
+    doubted = (first["p"] <= ALPHA) & (first["r_without_burst"] < first["null_high"])
+    if doubted.any():
+        rest = _ranked(first["r_without_burst"][doubted])
+        facts["Found by one stretch of volumes alone (r without it)"] = rest
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
@@ -216,7 +217,10 @@ def _verdicts(comparison):
         return {}
     verdict = comparison.verdict()
     r = _first_model(comparison.beyond)["r"]
-    kinds = {"brain": "Beyond nuisance signals", "shared": "Not beyond nuisance signals"}
+    kinds = {
+        "brain": "Brain (r beyond nuisance signals)",
+        "shared": "Shared with nuisance signals (r beyond them)",
+    }
     return {
         text: _ranked(r[verdict == kind]) for kind, text in kinds.items() if (verdict == kind).any()
     }
@@ -260,6 +264,7 @@ def _ranked(r):
 
 def _best_model(comparison):
     means = pooled_rows(comparison).groupby("model", sort=False)["r"].mean()
+    means = means.drop(ORACLE, errors="ignore")
     means = means.sort_values(ascending=False, kind="stable")
     best = f"{means.index[0]} (mean r = {means.iloc[0]:z.2f})"
     if len(means) == 1:
@@ -399,7 +404,7 @@ def _heading(comparison, first, region):
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
     verdict = comparison.verdict()[region] if comparison.beyond is not None else "brain"
     if p_max <= ALPHA and verdict != "brain":
-        return f"{heading} (not beyond nuisance signals: do not interpret)", False
+        return f"{heading} (shared with nuisance signals: do not interpret)", False
     if p_max <= ALPHA:
         return heading, True
     return f"{heading} (not predicted: do not interpret)", False
