@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, EEGFilter, ROIExtractor, Windower, align
 from sklearn_beira.datasets import load_cwl
+from sklearn_beira.eeg.channels import MONTAGE
 from sklearn_beira.evaluation.metrics import pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
 
@@ -138,7 +139,7 @@ def test_positions_are_those_of_the_standard_montage_where_the_file_has_none(wri
     raw = mne.io.read_raw_eeglab(paths["eeg"], verbose="error")
     assert np.isnan([ch["loc"] for ch in raw.info["chs"]]).all()
     raw = load_cwl(folder, "trio1").raw
-    standard = mne.channels.make_standard_montage("colin27_1005").get_positions()["ch_pos"]
+    standard = mne.channels.make_standard_montage(MONTAGE).get_positions()["ch_pos"]
     found = raw.get_montage().get_positions()["ch_pos"]
     for pair in (("Fp1", "O2"), ("T7", "T8"), ("Cz", "Oz")):
         a, b = (np.linalg.norm(place[pair[0]] - place[pair[1]]) for place in (found, standard))

@@ -18,6 +18,7 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from small_networks import SIZES, make_beira
+from torch.utils import backend_registration
 
 from sklearn_beira import EEGWindows
 from sklearn_beira.regressor.architectures import ARCHITECTURES
@@ -159,6 +160,10 @@ def test_batches_may_be_loaded_in_other_processes():
 
 
 # -- on a device with numbers that is no GPU ----------------------------------------------------
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this version of torch has no devices in Python",
+)
 def test_a_simulated_device_and_the_cpu_agree():
     # In a process of its own: torch cannot forget a device.
     checks = Path(__file__).with_name("on_simulated_device.py")

@@ -10,6 +10,7 @@ from scipy import signal
 from scipy.spatial.distance import pdist
 
 from sklearn_beira.datasets import make_eeg_fmri
+from sklearn_beira.eeg.channels import MONTAGE
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_eeg_has_the_amplitude_of_eeg(n_channels, eeg_snr, simulate):
 def test_electrodes_lie_where_the_standard_montage_has_them(simulate):
     raw = simulate(duration=60).raws[0]
     found = raw.get_montage().get_positions()["ch_pos"]
-    standard = mne.channels.make_standard_montage("colin27_1005").get_positions()["ch_pos"]
+    standard = mne.channels.make_standard_montage(MONTAGE).get_positions()["ch_pos"]
     # Distances, because the two differ by the turn into head coordinates.
     distances = (pdist([place[name] for name in raw.ch_names]) for place in (found, standard))
     np.testing.assert_allclose(*distances, atol=1e-6)
