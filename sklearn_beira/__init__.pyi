@@ -2,6 +2,7 @@ from . import (
     alignment as alignment,
     baselines as baselines,
     bold as bold,
+    cleaning as cleaning,
     datasets as datasets,
     eeg as eeg,
     evaluation as evaluation,
@@ -42,6 +43,12 @@ from .baselines import (
     make_time_polynomial as make_time_polynomial,
 )
 from .bold import ROIExtractor as ROIExtractor, load_table as load_table
+from .cleaning import (
+    CarbonWireRegression as CarbonWireRegression,
+    remove_gradient as remove_gradient,
+    remove_pulse as remove_pulse,
+    residual_artifacts as residual_artifacts,
+)
 from .datasets import (
     Study as Study,
     load_bids as load_bids,
@@ -135,6 +142,7 @@ from .viz import (
     plot_delay_curve as plot_delay_curve,
     plot_influence as plot_influence,
     plot_predictions as plot_predictions,
+    plot_residual_artifacts as plot_residual_artifacts,
     plot_rois as plot_rois,
     plot_scores as plot_scores,
     plot_spectrum as plot_spectrum,

@@ -18,6 +18,7 @@ ROOMS = (
     "sklearn_beira.alignment",
     "sklearn_beira.baselines",
     "sklearn_beira.bold",
+    "sklearn_beira.cleaning",
     "sklearn_beira.datasets",
     "sklearn_beira.eeg",
     "sklearn_beira.evaluation",

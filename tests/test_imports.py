@@ -36,6 +36,7 @@ FLOORS = [
     {"_utils", "exceptions"},
     {"eeg", "bold"},
     {"alignment", "features"},
+    {"cleaning"},
     {"datasets"},
     {"regressor"},
     {"baselines"},

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
-from .._utils.mne_log import quiet_mne
 from ..bold.tables import MOTION, load_table
 from ..eeg.windows import EEGWindows
+from .beats import find_beats
 
 __all__ = ["channel_nuisance", "loud_eeg"]
 
@@ -107,7 +107,7 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a channel does not exist or is flat, or if an ECG has fewer than two R peaks.
+        If a channel does not exist or is flat, or if an ECG has fewer than three R peaks.
 
     Examples
     --------
@@ -144,16 +144,8 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
 
 
 def _heart_rate(raw, name, at):
-    with quiet_mne():
-        events = mne.preprocessing.find_ecg_events(raw, ch_name=name, verbose="error")[0]
-    beats = (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    if len(beats) < 2:
-        raise ValueError(f"no heart beats were found in {name}; leave it out.")
-    intervals = np.diff(beats)
-    usual = np.median(intervals)
-    good = (intervals > 0.5 * usual) & (intervals < 1.5 * usual)  # a beat missed or found twice
-    rate = 60.0 / intervals[good]
-    rate = np.interp(at, (beats[1:] - intervals / 2)[good], rate)
+    beats = find_beats(raw, name)
+    rate = np.interp(at, (beats[1:] + beats[:-1]) / 2, 60.0 / np.diff(beats))
     return uniform_filter1d(rate, int(3 * _RATE), mode="nearest")
 
 

@@ -100,7 +100,7 @@ def find_onsets(
 
 def _find_markers(raw, n_volumes, trigger, t_r, k):
     """Find the markers that were asked for, and all others."""
-    onsets = _trigger_times(raw, trigger, k)
+    onsets = trigger_times(raw, trigger, k)
     others = all_markers(raw)
     name = repr(trigger)
     others = {other: at for other, at in others.items() if name.strip("()") not in other}
@@ -136,7 +136,8 @@ def all_markers(raw: mne.io.BaseRaw) -> dict[str, np.ndarray]:
     return markers
 
 
-def _trigger_times(raw, trigger, k):
+def trigger_times(raw: mne.io.BaseRaw, trigger: str | tuple[str, int], k: int) -> np.ndarray:
+    """Find the onsets of a trigger in s from the start of recording k."""
     name, number = (trigger, None) if isinstance(trigger, str) else trigger
     if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
         events = _find_events(raw, name)

@@ -2,6 +2,7 @@
 
 from .brain import plot_rois
 from .branches import plot_branch, plot_branches
+from .cleaning import plot_residual_artifacts
 from .delays import plot_delay_curve
 from .importance import plot_band_importance, plot_channel_importance, plot_stability
 from .influence import plot_influence
@@ -22,6 +23,7 @@ __all__ = [
     "plot_delay_curve",
     "plot_influence",
     "plot_predictions",
+    "plot_residual_artifacts",
     "plot_rois",
     "plot_scores",
     "plot_spectrum",

@@ -1,0 +1,158 @@
+"""Gradient artifact: subtraction of templates, with markers as they come."""
+
+import mne
+import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import ArrayLike
+from scipy.ndimage import map_coordinates
+from scipy.signal import butter, sosfiltfilt
+
+from .._utils.numbers import to_numbers
+from ..alignment.triggers import trigger_times
+from ..eeg.channels import pick_eeg
+from .templates import template_weights
+
+# Hz: above, the artifact is far larger than the EEG.
+_HIGH = 70.0
+# Hz: the EEG that templates should leave alone.
+_EEG = (1.0, 45.0)
+_TINY = np.finfo(float).tiny
+# Markers are those of volumes if they are on the pace within this share of the repetition time.
+_TOLERANCE = 0.01
+_FEWEST = 10
+# s: volumes do not follow faster.
+_FASTEST = 0.2
+
+
+def remove_gradient(
+    raw: mne.io.BaseRaw,
+    *,
+    trigger: str | tuple[str, int] | None = None,
+    volume_times: ArrayLike | None = None,
+    t_r: float | None = None,
+) -> mne.io.BaseRaw:
+    """Subtract the gradient artifact of a scanner.
+
+    The artifact is the same in every volume, except for head movement. As in average artifact
+    subtraction [1]_, the template of a volume is a sum of other volumes. Its weights are not
+    equal, but those that predict the volume best above 70 Hz, over all EEG channels [2]_: they
+    follow movement, and are about 0 where there is no artifact.
+
+    Onsets come from a smooth curve through the markers. Markers may be lost or late by a few
+    samples, and the clocks of scanner and amplifier may differ: volumes are interpolated to the
+    clock of the scanner, and templates back.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording of one scan as it was recorded, not filtered or resampled. It is not changed.
+    trigger : str or tuple of (str, int), optional
+        Marker of volumes or of slices, as in :func:`align`.
+    volume_times : array-like of shape (n_markers,), optional
+        Onsets in s from the start of the recording, instead of ``trigger``.
+    t_r : float, optional
+        Repetition time in s. Needed if markers are those of slices.
+
+    Returns
+    -------
+    clean : mne.io.Raw
+        Copy, in memory. All channels but triggers are corrected, between the first marker and the
+        end of the last volume. Low-pass it, as by ``clean.filter(None, 70).resample(250)``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ten volumes, or if markers do not keep a pace.
+
+    See Also
+    --------
+    remove_pulse : The next step.
+
+    References
+    ----------
+    .. [1] Allen, P. J., Josephs, O. and Turner, R. (2000). A method for removing imaging artifact
+       from continuous EEG recorded during functional MRI. NeuroImage, 12(2), 230-239.
+    .. [2] Niazy, R. K. et al. (2005). Removal of FMRI environment artifacts from EEG data using
+       optimal basis sets. NeuroImage, 28(3), 720-737. Also fits what varies above 70 Hz, by
+       principal components.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from sklearn_beira.cleaning import remove_gradient
+    >>> rng = np.random.default_rng(0)
+    >>> eeg = 1e-5 * rng.standard_normal((2, 20_000))
+    >>> artifact = np.tile(1e-3 * rng.standard_normal((2, 1000)), 20)
+    >>> info = mne.create_info(["Fz", "Oz"], 1000.0, "eeg")
+    >>> raw = mne.io.RawArray(eeg + artifact, info, verbose="error")
+    >>> clean = remove_gradient(raw, volume_times=np.arange(20.0))
+    >>> bool((clean.get_data() - eeg).std() < 0.3 * eeg.std())
+    True
+    """
+    if (trigger is None) == (volume_times is None):
+        raise ValueError("give trigger or volume_times, one of them.")
+    if volume_times is None:
+        markers = trigger_times(raw, trigger, 0)
+    else:
+        markers = to_numbers(volume_times, "volume_times")
+    onsets = raw.info["sfreq"] * _even(np.sort(markers), t_r)
+    n_volumes, last = len(onsets) - 1, min(raw.n_times, int(np.ceil(onsets[-1])))
+    n_whole = np.count_nonzero(onsets[1:] <= raw.n_times)
+    length = round(np.diff(onsets).mean())
+    # Samples of the scanner's clock in the recording, and the other way round.
+    volumes = np.arange(n_volumes + 1)
+    grid = np.interp(np.arange(n_whole * length) / length, volumes, onsets)
+    inside = np.arange(max(0, int(np.ceil(onsets[0]))), last)
+    back = length * np.interp(inside, onsets, volumes)
+
+    def cut(channel):
+        return map_coordinates(channel, [grid], order=5, mode="nearest").reshape(n_whole, length)
+
+    sfreq, gram, artifact, rest = raw.info["sfreq"], 0.0, _TINY, 0.0
+    high_pass = butter(4, min(_HIGH, sfreq / 4), "high", fs=sfreq, output="sos")
+    band_pass = butter(2, _EEG, "band", fs=sfreq, output="sos")
+    for k in pick_eeg(raw.info)[0]:
+        channel = raw.get_data([k])[0]
+        fast, slow = cut(sosfiltfilt(high_pass, channel)), cut(sosfiltfilt(band_pass, channel))
+        gram += fast @ fast.T / max((fast**2).sum(), _TINY)
+        varying = np.median((np.diff(slow, axis=0) ** 2).mean(axis=1)) / 2
+        artifact += max((slow.mean(axis=0) ** 2).mean() - varying / n_whole, 0.0)
+        rest += varying
+    weights = template_weights(gram, rest / artifact)
+    if n_whole < n_volumes:  # the recording ends within a volume
+        weights = np.vstack([weights, weights[-1:]])
+
+    def subtract(channel):
+        volumes = cut(channel)
+        templates = weights @ (volumes - volumes.mean(axis=1, keepdims=True))
+        channel = channel.copy()
+        channel[inside] -= map_coordinates(templates.ravel(), [back], order=5, mode="nearest")
+        return channel
+
+    no_trigger = np.setdiff1d(np.arange(len(raw.ch_names)), mne.pick_types(raw.info, stim=True))
+    clean = raw.copy().load_data(verbose="error")
+    return clean.apply_function(subtract, picks=no_trigger, verbose="error")
+
+
+def _even(markers, t_r):
+    """Return onsets of all volumes and the end of the last one in s, from uneven markers in s."""
+    pace = float(np.median(np.diff(markers))) if len(markers) > 1 else np.nan
+    if t_r is None and pace < _FASTEST:
+        raise ValueError(f"the markers are {pace:g} s apart, as those of slices; give t_r as well.")
+    t_r = t_r or pace
+    near = min(_TOLERANCE * t_r, pace / 2)
+    at, numbers = [*markers[:1]], [0]
+    for marker in markers[1:]:  # those of other slices are off the pace of the first
+        step = round((marker - at[-1]) / t_r)
+        if step and abs(marker - at[-1] - step * t_r) <= near:
+            at.append(marker)
+            numbers.append(numbers[-1] + step)
+    if len(at) < _FEWEST:
+        raise ValueError(f"{len(at)} markers are {t_r:g} s apart; at least {_FEWEST} are needed.")
+    if markers[-1] - at[-1] > 1.5 * t_r:
+        raise ValueError(
+            f"the markers after {at[-1]:.2f} s do not go on at the pace of those before; crop the "
+            f"recording to one scan."
+        )
+    curve = Polynomial.fit(numbers, at, 3)
+    return curve(np.arange(numbers[-1] + 2))
