@@ -82,7 +82,7 @@ def remove_gradient(
     >>> from sklearn_beira.cleaning import remove_gradient
     >>> rng = np.random.default_rng(0)
     >>> eeg = 1e-5 * rng.standard_normal((2, 20_000))
-    >>> artifact = np.tile(1e-3 * rng.standard_normal((2, 1000)), 20)
+    >>> artifact = np.tile(1e-3 * np.diff(rng.standard_normal((2, 1001))), 20)
     >>> info = mne.create_info(["Fz", "Oz"], 1000.0, "eeg")
     >>> raw = mne.io.RawArray(eeg + artifact, info, verbose="error")
     >>> clean = remove_gradient(raw, volume_times=np.arange(20.0))

@@ -40,7 +40,7 @@ class CarbonWireRegression:
     >>> rng = np.random.default_rng(0)
     >>> eeg, wire = 1e-5 * rng.standard_normal((2, 1, 15_000))
     >>> info = mne.create_info(["Oz", "CWL1"], 250.0, ["eeg", "misc"])
-    >>> moved = eeg + 5 * np.roll(wire, 3)
+    >>> moved = eeg + 5 * np.roll(wire, 5)
     >>> raw = mne.io.RawArray(np.vstack([moved, wire]), info, verbose="error")
     >>> clean = CarbonWireRegression(["CWL1"]).apply(raw)
     >>> bool((clean.get_data("eeg") - eeg).std() < 0.1 * eeg.std())

@@ -33,6 +33,15 @@ def plot_residual_artifacts(
         The figure. Left: power, median over channels; gray lines are multiples of the slice
         rate. Right: residual artifacts, median
         (marker) and range (line) over channels.
+
+    Examples
+    --------
+    >>> from sklearn_beira.datasets import make_eeg_fmri
+    >>> from sklearn_beira.viz import plot_residual_artifacts
+    >>> raw = make_eeg_fmri(duration=60.0, n_channels=4, random_state=0).raws[0]
+    >>> fig = plot_residual_artifacts({"simulated": raw}, t_r=1.95)
+    >>> [ax.get_ylabel() for ax in fig.axes]
+    ['power (µV²/Hz)', 'residual artifact (dB)']
     """
     if fig is None:
         fig = plt.figure(figsize=(9.0, 3.2), layout="constrained")
