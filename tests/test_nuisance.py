@@ -23,6 +23,7 @@ from sklearn_beira import (
     loud_eeg,
     make_band_power_ridge,
     make_nuisance_ridge,
+    null_test,
     plot_comparison,
     read_branches,
 )
@@ -119,13 +120,28 @@ def test_the_nuisance_model_is_fitted_once_in_each_fold(moved, monkeypatch):
     assert len(fits) == 4
 
 
+def test_p_beyond_is_of_fits_to_surrogates_if_these_are_asked_for(moved):
+    X, y = moved[:2]
+    options = {"cv": BlockedKFold(4), "n_surrogates": 19, "verbose": False}
+    found = compare({"ridge": MODEL}, X, y, refit=True, **options)
+    assert list(found.verdict()) == ["brain", "shared"]
+    left = found.beyond.bold
+    alone = null_test(MODEL, X.with_nuisance(None), left, refit=True, **options)
+    beyond = found.beyond.table.query("scope == 'pooled'").set_index("region")
+    np.testing.assert_allclose(beyond["null_high"], alone.table["null_high"])
+    fixed = compare({"ridge": MODEL}, X, y, refit=False, **options)
+    rows = [one.table.query("scope == 'pooled' and model == 'nuisance'") for one in (found, fixed)]
+    pd.testing.assert_series_equal(rows[0]["p"], rows[1]["p"])
+
+
 def test_branches_are_tested_beyond_the_nuisance(moved):
     X, y = moved[0], moved[1].iloc[:, [1]]
     model = make_pipeline(
         MODEL[0], Windower(16.0), BEIRARegressor(Compact(n_branches=3), verbose=False)
     )
-    fitted = compare({"beira": model}, X, y, return_estimator=True, null=None, verbose=False)
-    options = {"cv": BlockedKFold(5), "estimators": fitted.estimators["beira"]}
+    cv = BlockedKFold(3)
+    fitted = compare({"beira": model}, X, y, cv=cv, return_estimator=True, null=None, verbose=False)
+    options = {"cv": cv, "estimators": fitted.estimators["beira"]}
     model.fit(X, y)
     whole = read_branches(model, X.with_nuisance(None), y, **options)
     beyond = read_branches(model, X, y, **options)
@@ -176,10 +192,12 @@ def test_what_was_found_beyond_is_kept_in_a_folder(comparison, tmp_path):
 
 def test_the_figure_has_a_diamond_beyond_each_model(comparison):
     fig = plot_comparison(comparison)
-    beyond = comparison.beyond.table.query("scope == 'pooled'")["r"]
-    for ax, r in zip(fig.axes, beyond, strict=False):
-        (diamonds,) = [line for line in ax.lines if line.get_marker() == "D"]
-        np.testing.assert_allclose(diamonds.get_xdata(), r)
+    beyond = comparison.beyond.table.query("scope == 'pooled'")
+    for ax, row in zip(fig.axes, beyond.itertuples(), strict=False):
+        diamonds = [line for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
+        (diamond,) = diamonds
+        np.testing.assert_allclose(diamond.get_xdata(), row.r)
+        assert (diamond.get_markerfacecolor() == "white") == (row.p_max > 0.05)
 
 
 def test_one_cause_among_many_columns_is_not_lost(moved):

@@ -157,12 +157,14 @@ def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file
     assert facts["Predicted (p_max ≤ 0.05)"] == f"{left} (0.50)"
     assert facts["Not predicted"] == f"{right} (0.00)"
     assert facts["Best model"].startswith("BEIRA (mean r = 0.25), then mean (")
-    burst = "Found by one stretch of volumes alone (r without it)"
+    burst = "Carried by one stretch (r without it)"
     assert not {"Warnings", burst} & set(facts)
     doubted = changed(comparison, p=0.05, r_without_burst=[0.2, 0.4], null_high=0.3)
     page = page_of(few(parts) | {"comparison": doubted}, tmp_path)
     assert summary_of(page)[1][burst] == f"{left} (0.20)"
     assert "<dt>r_without_burst</dt>" in page
+    assert f"Volumes that decide r of {left}" in page
+    assert f"Volumes that decide r of {right}" not in page
     # Without a null there is no verdict.
     untested = changed(comparison, p_max=np.nan)
     heading, facts = summary_of(page_of(few(parts) | {"comparison": untested}, tmp_path))

@@ -21,7 +21,7 @@ from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
 from ..exceptions import StationarityWarning
 from .beyond import NUISANCE, ORACLE, explain, out_of_fold, predict_from_past
-from .cross_validation import Runner, check_models, may_select, predict_all
+from .cross_validation import Runner, check_models, may_select, predict_all, reads_eeg
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
@@ -87,11 +87,11 @@ class Comparison:
     warnings : list of str
         Warnings on data, folds and null.
     beyond : Comparison or None
-        If there are nuisance signals: the same models, fitted to BOLD minus what the signals
-        predict of it in the training volumes, and scored on BOLD minus their out-of-fold
+        If there are nuisance signals: the models that read EEG, fitted to BOLD minus what the
+        signals predict of it in the training volumes, and scored on BOLD minus their out-of-fold
         prediction.
     estimators : dict of str to list of estimator
-        With ``return_estimator``: by model of EEG, the fitted model of each fold; None if its
+        With ``return_estimator``: by model, the fitted model of each fold; None if its
         result was in ``cache``. They are not written by :meth:`to_folder`.
 
     Examples
@@ -422,8 +422,8 @@ def compare(
     n_surrogates : int
         Number of surrogates.
     refit : bool
-        True repeats the whole procedure of every model for every surrogate, which costs as many
-        fits. False, the default here, uses fixed predictions, as described in
+        True repeats the whole procedure of every model but "nuisance" for every surrogate, which
+        costs as many fits. False, the default here, uses fixed predictions, as described in
         :func:`~sklearn_beira.null_test`.
     keep_trend : bool
         Surrogates keep the slow trend of BOLD in place, as in :func:`~sklearn_beira.null_test`.
@@ -511,20 +511,20 @@ def compare(
         "random_state": random_state,
     }
     runner = Runner(cache, n_jobs, verbose)
-    others = {name: model for name, model in models.items() if name != NUISANCE}
-    has_nuisance = bool(getattr(study.X, "nuisance", None) and others)
+    of_eeg = {name: model for name, model in models.items() if reads_eeg(model)}
+    has_nuisance = bool(getattr(study.X, "nuisance", None) and of_eeg)
+    fitted = dict(models)
     if has_nuisance:
-        models = {NUISANCE: make_nuisance_ridge(), **models}
-        models = others | {NUISANCE: models[NUISANCE]}
+        nuisance_model = fitted.pop(NUISANCE, make_nuisance_ridge())
+        models = fitted | {NUISANCE: nuisance_model}
     checked = _check(models, study, said, options)
-    of_eeg = others if has_nuisance else models
-    predictions, facts = predict_all(of_eeg, study, runner, return_estimator)
+    predictions, facts = predict_all(fitted, study, runner, return_estimator)
     estimators = {
         name: [fact.pop("estimator", None) for fact in facts[name]]
-        for name in (of_eeg if return_estimator else ())
+        for name in (fitted if return_estimator else ())
     }
     if has_nuisance:
-        explained, facts[NUISANCE] = explain(models[NUISANCE], study, runner)
+        explained, facts[NUISANCE] = explain(nuisance_model, study, runner)
         predictions[NUISANCE] = out_of_fold(study, explained)
     if oracle:
         predictions[ORACLE] = predict_from_past(study)
@@ -540,9 +540,9 @@ def compare(
     said_beyond = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # most were said of the comparison
-        checked = _check(others, rest, said_beyond, options)
-        done = predict_all(others, study, runner, targets=left)
-        comparison.beyond = _tabulate(others, rest, checked, *done, runner, said_beyond, options)
+        checked = _check(of_eeg, rest, said_beyond, options)
+        done = predict_all(of_eeg, study, runner, targets=left)
+        comparison.beyond = _tabulate(of_eeg, rest, checked, *done, runner, said_beyond, options)
     for message in said_beyond:
         if message not in said:
             said.append(f"beyond nuisance: {message}")
@@ -574,14 +574,16 @@ def _tabulate(models, study, checked, predictions, facts, runner, said, options)
     """Compare out-of-fold predictions of models with BOLD and its surrogates."""
     draws, doubts = checked
     confidence_level = options["confidence_level"]
+    refitted = {n: m for n, m in models.items() if options["refit"] and n != NUISANCE}
+    fixed = {n: m for n, m in models.items() if n not in refitted}
     tests = {}
-    if draws is not None:
+    for some in filter(len, (refitted, fixed) if draws is not None else ()):
         with noting(said):
-            tests = null_distributions(
-                models,
+            tests |= null_distributions(
+                some,
                 study,
                 draws,
-                refit=options["refit"],
+                refit=some is refitted,
                 confidence_level=confidence_level,
                 runner=runner,
                 predictions=predictions,

@@ -19,7 +19,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     comparison : Comparison
         Result of :func:`sklearn_beira.compare`.
     region : str or None
-        Name of the region; None draws the one whose r falls most without a stretch.
+        Name of the region; None draws the one with the highest r.
     model : str or None
         Name of the model; None takes the first.
     ax : matplotlib.axes.Axes or None
@@ -49,7 +49,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     comparison._check_known(model)
     scores = scores[scores["model"] == model].set_index("region")
     if region is None:
-        region = (scores["r"] - scores["r_without_burst"]).idxmax()
+        region = scores["r"].idxmax()
     if region not in scores.index:
         known = ", ".join(map(str, scores.index))
         raise ValueError(f"the comparison has no region {region!r}; it has {known}.")

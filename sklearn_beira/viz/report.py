@@ -24,6 +24,7 @@ from ..evaluation.comparison import format_p, paired_test
 from ..evaluation.metrics import ALPHA
 from .brain import plot_rois
 from .branches import plot_branches
+from .influence import plot_influence
 from .predictions import plot_predictions
 from .recording import check_continuous, plot_alignment, plot_spectrum
 from .scores import plot_comparison, pooled_rows
@@ -40,6 +41,10 @@ _READING = (
 _FOREST = (
     "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
     "of r under the null."
+)
+_INFLUENCE = (
+    "By how much each volume raises r of the first model. Shaded: the stretch of volumes without "
+    "which r is within the range of the null."
 )
 _SHARES = (
     "Variance of the contribution of each band to the prediction, in % of the variance of the "
@@ -200,15 +205,19 @@ def _add_summary(report, comparison, X, files):
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
-    doubted = (first["p"] <= ALPHA) & (first["r_without_burst"] < first["null_high"])
-    if doubted.any():
-        rest = _ranked(first["r_without_burst"][doubted])
-        facts["Found by one stretch of volumes alone (r without it)"] = rest
+    if len(doubted := _carried_by_a_burst(first)):
+        facts["Carried by one stretch (r without it)"] = _ranked(doubted)
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
     body = f'<div class="beira-box"><h4>{html.escape(heading)}</h4>{_facts_html(facts)}</div>'
     report.add_html(body, title="Summary", section=None)
+
+
+def _carried_by_a_burst(first):
+    """Regions that are found only with one stretch of volumes, and their r without it."""
+    found = (first["p"] <= ALPHA) & (first["r_without_burst"] < first["null_high"])
+    return first["r_without_burst"][found]
 
 
 def _verdicts(comparison):
@@ -218,8 +227,8 @@ def _verdicts(comparison):
     verdict = comparison.verdict()
     r = _first_model(comparison.beyond)["r"]
     kinds = {
-        "brain": "Brain (r beyond nuisance signals)",
-        "shared": "Shared with nuisance signals (r beyond them)",
+        "brain": "Brain (r beyond nuisance)",
+        "shared": "Shared (r beyond nuisance)",
     }
     return {
         text: _ranked(r[verdict == kind]) for kind, text in kinds.items() if (verdict == kind).any()
@@ -357,6 +366,10 @@ def _add_scores(report, comparison, protocol, ceiling):
     report.add_html(body, title="Models compared", section="Scores")
     draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
     _add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
+    for region in _carried_by_a_burst(_first_model(comparison)).index:
+        draw = partial(plot_influence, comparison, region)
+        title = f"Volumes that decide r of {region}"
+        _add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
 
 
 def _doubts_html(first):

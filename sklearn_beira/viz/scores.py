@@ -94,8 +94,8 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     """Plot r, its confidence interval and its null, with a panel per region.
 
     Points are r, filled where ``p_max`` is at most ``alpha``. Lines are confidence intervals, gray
-    bars the central range of r under the null. Diamonds are r beyond nuisance signals. A panel has
-    one row per model (or delay), in the order of the comparison.
+    bars the central range of r under the null. Diamonds are r beyond nuisance signals, filled in
+    the same way. A panel has one row per model (or delay), in the order of the comparison.
 
     Parameters
     ----------
@@ -143,9 +143,11 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
         here = table[table["region"] == region].set_index("model").loc[models[::-1]]
         _draw_forest(ax, here, alpha, None if ceiling is None else ceiling[i])
         if beyond is not None:
-            r = beyond[beyond["region"] == region].set_index("model")["r"]
-            at = [row for row, model in enumerate(here.index) if model in r]
-            ax.plot(r[here.index[at]], np.array(at) - 0.25, **_BEYOND)
+            left = beyond[beyond["region"] == region].set_index("model")
+            at = here.index.get_indexer(left.index) - 0.25
+            found = is_found(left, alpha)
+            for mask, face in ((found, _BEYOND["color"]), (~found, "white")):
+                ax.plot(left["r"][mask], at[mask], mfc=face, **_BEYOND)
         ax.set_title(region, fontsize="medium")
         if is_lowest[i]:
             ax.set_xlabel("Pearson's r")
