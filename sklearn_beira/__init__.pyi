@@ -18,6 +18,7 @@ from .alignment import (
     align as align,
     channel_nuisance as channel_nuisance,
     loud_eeg as loud_eeg,
+    physio_confounds as physio_confounds,
     split_at_seams as split_at_seams,
 )
 from .baselines import (

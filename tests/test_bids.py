@@ -435,3 +435,32 @@ def test_runs_without_a_table_of_confounds_are_told_and_do_not_end_the_others(tm
         X, _ = study.align(tmin=-2.0, nuisance="confounds", verbose=False)
     assert X.alignment["subject"].tolist() == ["01"]
     assert "no table of confounds for nuisance" in rows(study).loc["02", "reason"]
+
+
+def test_heart_beat_and_breathing_of_runs_become_nuisance_signals(tmp_path):
+    times = np.arange(0, N_VOLUMES * T_R + 10, 0.02)
+    breath = (1 + 0.3 * np.sin(times / 15)) * np.sin(2 * np.pi * 0.25 * times)
+    pulse = np.exp(-((((1.1 * times) % 1 - 0.3) / 0.1) ** 2))
+    for subject in ("01", "02"):
+        write_eeg(tmp_path, make_raw(ONSETS), subject=subject, task="rest", run="01")
+        func = tmp_path / f"sub-{subject}/func"
+        write_image(func / f"sub-{subject}_task-rest_run-01_bold.nii.gz")
+        signals = {"respiratory": breath, "cardiac": pulse, "trigger": 0 * breath}
+        for name, values in signals.items():
+            stem = f"sub-{subject}_task-rest_run-01_recording-{name}_physio"
+            table = pd.DataFrame({"time": times, name: values})
+            table.to_csv(func / f"{stem}.tsv.gz", sep="\t", header=False, index=False)
+            facts = {"SamplingFrequency": 50, "StartTime": 0, "Columns": ["time", name]}
+            (func / f"{stem}.json").write_text(json.dumps(facts))
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest", run="02")
+    write_image(tmp_path / "sub-01/func/sub-01_task-rest_run-02_bold.nii.gz")
+    study = load_bids(tmp_path, bold="raw", run="01")
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    X, _ = study.align(tmin=-2.0, nuisance="confounds", verbose=False)
+    table = X.nuisance[0]
+    assert list(table) == ["heart rate", "respiration"]
+    np.testing.assert_allclose(table["heart rate"], 66.0, atol=1.0)
+    depth = 1 + 0.3 * np.sin((table.index - START) / 15)
+    assert np.corrcoef(table["respiration"], depth)[0, 1] > 0.95
+    run = load_bids(tmp_path, bold="raw", run="02", subject="01").usable[0]
+    assert run.physio == []  # those of another run are not taken

@@ -1,5 +1,7 @@
 """Nuisance signals, and what EEG predicts beyond them."""
 
+import json
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
@@ -24,6 +26,7 @@ from sklearn_beira import (
     make_band_power_ridge,
     make_nuisance_ridge,
     null_test,
+    physio_confounds,
     plot_comparison,
     read_branches,
 )
@@ -306,3 +309,56 @@ def test_signals_that_cannot_be_used_are_refused(nuisance, message):
         NuisanceRidge().fit(X, np.arange(4.0))
     with pytest.raises(TypeError, match="nuisance needs EEGWindows, got ndarray"):
         compare(MODEL, eeg, np.zeros(4), nuisance=nuisance)
+
+
+@pytest.fixture(scope="module")
+def physio(tmp_path_factory):
+    """A file of BIDS with pulse waves and breathing, and what they follow: (path, rate, depth)."""
+    sfreq, times = 62.5, np.arange(0, 300, 1 / 62.5)
+    rate = 65 + 8 * np.sin(2 * np.pi * times / 90)
+    turns = np.cumsum(rate / 60) / sfreq
+    depth = 1 + 0.5 * np.sin(2 * np.pi * times / 60)
+    waves = np.exp(-(((turns % 1 - 0.25) / 0.1) ** 2)) + 0.3 * np.exp(
+        -(((turns % 1 - 0.6) / 0.1) ** 2)
+    )
+    breath = 10 + depth * np.sin(2 * np.pi * 0.21 * times)
+    path = tmp_path_factory.mktemp("bids") / "func" / "sub-01_task-rest_physio.tsv.gz"
+    path.parent.mkdir()
+    noise = 0.02 * np.random.default_rng(0).standard_normal(len(times))
+    table = pd.DataFrame({"cardiac": waves + noise, "trigger": 0.0, "respiratory": breath})
+    table.to_csv(path, sep="\t", header=False, index=False)
+    facts = {"SamplingFrequency": sfreq, "StartTime": -20.0, "Columns": list(table)}
+    (path.parent / "sub-01_task-rest_physio.json").write_text(json.dumps(facts))
+    return path, (times - 20, rate), (times - 20, depth)
+
+
+def test_heart_beat_and_breathing_are_read_on_the_clock_of_the_volumes(physio, make_raw):
+    path, rate, depth = physio
+    raw, onsets = make_raw(duration=260.0), 7.0 + 2.0 * np.arange(120)
+    X = align(raw, volume_times=onsets, nuisance=path, tmin=-4.0, verbose="error")
+    table = X.nuisance[0]
+    inside = table[(table.index > 10) & (table.index < 230)]
+    truth = np.interp(inside.index - 7.0, *rate)
+    np.testing.assert_allclose(inside["heart rate"], truth, atol=1.5)
+    assert np.corrcoef(inside["respiration"], np.interp(inside.index - 7.0, *depth))[0, 1] > 0.95
+
+
+def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
+    path, (times, rate), _ = physio
+    volumes = 2.0 * np.arange(120) + 1.0
+    table = physio_confounds(path, volumes)
+    assert table.shape == (120, 10)
+    phase = 2 * np.pi * np.interp(volumes, times, np.cumsum(rate / 60) / 62.5)
+    for name, turn in (("cardiac", phase), ("respiratory", 2 * np.pi * 0.21 * (volumes + 20))):
+        for k in (1, 2):  # the phase has another start
+            waves = np.column_stack([np.cos(k * turn), np.sin(k * turn)])
+            known = LinearRegression().fit(waves, table[f"{name} cos {k}"])
+            # Breathing is deep and shallow, and only deep breaths have all phases.
+            least = 0.9 if name == "cardiac" else 0.5
+            assert known.score(waves, table[f"{name} cos {k}"]) > least
+    path.with_name("other_physio.tsv.gz").write_bytes(path.read_bytes())
+    path.with_name("other_physio.json").write_text(
+        json.dumps({"SamplingFrequency": 1, "Columns": ["a", "b", "c"]})
+    )
+    with pytest.raises(ValueError, match="no cardiac or respiratory"):
+        physio_confounds(path.with_name("other_physio.tsv.gz"), volumes)

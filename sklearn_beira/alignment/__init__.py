@@ -2,6 +2,7 @@
 
 from .align import align
 from .nuisance import channel_nuisance, loud_eeg
+from .physio import physio_confounds
 from .seams import split_at_seams
 
-__all__ = ["align", "channel_nuisance", "loud_eeg", "split_at_seams"]
+__all__ = ["align", "channel_nuisance", "loud_eeg", "physio_confounds", "split_at_seams"]

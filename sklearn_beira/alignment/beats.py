@@ -6,7 +6,9 @@ import numpy as np
 from .._utils.mne_log import quiet_mne
 
 
-def find_beats(raw: mne.io.BaseRaw, name: str) -> np.ndarray:
+def find_beats(
+    raw: mne.io.BaseRaw, name: str, band: tuple[float, float] = (5.0, 35.0)
+) -> np.ndarray:
     """Find heart beats with :func:`mne.preprocessing.find_ecg_events`.
 
     Of beats that follow within half of the usual interval, the second is left out. Where one or
@@ -18,6 +20,8 @@ def find_beats(raw: mne.io.BaseRaw, name: str) -> np.ndarray:
         Recording.
     name : str
         ECG channel.
+    band : tuple of (float, float)
+        Band in Hz in which peaks are looked for.
 
     Returns
     -------
@@ -30,9 +34,9 @@ def find_beats(raw: mne.io.BaseRaw, name: str) -> np.ndarray:
         If there are fewer than three.
     """
     with quiet_mne():
-        events = mne.preprocessing.find_ecg_events(
-            raw, ch_name=name, reject_by_annotation=False, verbose="error"
-        )[0]
+        low, high = band[0], min(band[1], 0.4 * raw.info["sfreq"])
+        options = {"l_freq": low, "h_freq": high, "reject_by_annotation": False}
+        events = mne.preprocessing.find_ecg_events(raw, ch_name=name, verbose="error", **options)[0]
     found = (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
     if len(found) < 3:
         raise ValueError(f"no heart beats were found in {name}; leave it out.")

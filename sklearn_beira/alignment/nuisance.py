@@ -13,6 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from ..bold.tables import MOTION, load_table
 from ..eeg.windows import EEGWindows
 from .beats import find_beats
+from .physio import ENDING, RATE, breathing, heart_rate, slow_physio
 
 __all__ = ["channel_nuisance", "loud_eeg"]
 
@@ -23,9 +24,8 @@ _FMRIPREP = (
     "framewise_displacement",
     "std_dvars",
 )
+_SWAY = 30.0  # s, slower changes of a channel are no movement
 _HEAD = 50.0  # mm, radius on which rotations are turned into displacements
-_RATE = 4.0  # values per second of signals from channels
-_BREATH = 6.0  # s, longer than one breath
 # Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
 _USUAL = 5.0
 
@@ -38,7 +38,8 @@ def nuisance_of(
     Parameters
     ----------
     nuisance : DataFrame, array-like, path-like or list of str
-        Table with one row per volume, file with such a table, or channels of the recording.
+        Table with one row per volume, file with such a table, ``_physio.tsv.gz`` of BIDS, or
+        channels of the recording.
     raw : mne.io.Raw
         The recording.
     times : ndarray, shape (n_volumes,)
@@ -55,6 +56,12 @@ def nuisance_of(
         nuisance = [nuisance]
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
+    if isinstance(nuisance, str | PathLike) and str(nuisance).endswith(ENDING):
+        table = slow_physio(nuisance)
+        if Path(nuisance).parent.name != "eeg":  # counts from the first volume
+            volumes = np.arange(len(times))
+            table.index += np.nanmedian(times - volumes * np.nanmedian(np.diff(times)))
+        return table
     if isinstance(nuisance, str | PathLike):
         name, table = Path(nuisance).name, load_table(nuisance)
         if name.startswith("rp_") and table.shape[1] == len(MOTION):  # written by SPM
@@ -124,29 +131,23 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
             f"nuisance {unknown} is neither a file nor a channel; the recording has the channels "
             f"{', '.join(raw.ch_names)}."
         )
-    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / _RATE)
+    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / RATE)
     table = pd.DataFrame(index=pd.Index(at, name="time"))
     for name, kind in zip(picks, raw.get_channel_types(picks), strict=True):
         if kind == "ecg":
-            table[f"heart rate of {name}"] = _heart_rate(raw, name, at)
+            table[f"heart rate of {name}"] = heart_rate(find_beats(raw, name), at)
             continue
         signal, sfreq = raw.get_data([name])[0], raw.info["sfreq"]
-        signal = signal - uniform_filter1d(signal, max(int(_BREATH * 5 * sfreq), 1))
-        length = _BREATH if kind == "resp" else 1.0
-        power = uniform_filter1d(signal**2, max(int(length * sfreq), 1), mode="nearest")
-        if not power.any():
+        if not np.ptp(signal):
             raise ValueError(f"channel {name} is flat; leave it out.")
-        power = np.interp(at, np.arange(len(power)) / sfreq, np.maximum(power, 0.0))
-        least = power[power > 0].min()
-        kept = np.sqrt(power) if kind == "resp" else np.log(np.maximum(power, least))
-        table[f"{'respiration' if kind == 'resp' else 'power'} of {name}"] = kept
+        if kind == "resp":
+            table[f"respiration of {name}"] = np.interp(at, raw.times, breathing(signal, sfreq))
+            continue
+        signal = signal - uniform_filter1d(signal, max(int(_SWAY * sfreq), 1))
+        power = uniform_filter1d(signal**2, max(int(sfreq), 1), mode="nearest")
+        power = np.interp(at, raw.times, np.maximum(power, 0.0))
+        table[f"power of {name}"] = np.log(np.maximum(power, power[power > 0].min()))
     return table
-
-
-def _heart_rate(raw, name, at):
-    beats = find_beats(raw, name)
-    rate = np.interp(at, (beats[1:] + beats[:-1]) / 2, 60.0 / np.diff(beats))
-    return uniform_filter1d(rate, int(3 * _RATE), mode="nearest")
 
 
 def loud_eeg(X: EEGWindows) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def run(args) -> int:
         shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
         study.extract_regions(extractor, cache=out / "work/regions", **shown)
         say("regions are extracted")
-        bare = [run.name for run in study.usable if not run.nuisance]
+        bare = [run.name for run in study.usable if not (run.nuisance or run.physio)]
         if 0 < len(bare) < len(study.usable):
             say(f"motion is not checked, as these runs have no table of it: {', '.join(bare)}")
         parts = study.align_runs(

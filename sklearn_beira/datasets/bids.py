@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import expanded, one_line
+from ..alignment.physio import ENDING, has_signals
 from .electrodes import read_electrodes
 from .run import ENTITIES, Run, pointer
 from .study import Study
@@ -154,6 +155,7 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         run.confounds, several, _ = _choose(tables, ("",))
         run.problem = run.problem or several
         run.nuisance = run.confounds or next(iter(beside), None)
+        run.physio = _physio(root, image, "func") or (_physio(root, eeg, "eeg") if eeg else [])
         if isinstance(confounds, list | tuple) and beside:
             run.confounds = tuple(confounds)
         asked = isinstance(confounds, str) or (confounds and "desc-preproc" in image.name)
@@ -187,6 +189,19 @@ def _read_sidecars(root, run):
             run.offset = float(facts.get("StartTime") or 0.0)
     except (ValueError, TypeError, OSError) as error:
         run.problem = run.problem or f"{file.name} is no sidecar of BIDS ({one_line(error)})"
+
+
+def _physio(root, path, datatype):
+    """Find raw files of heart beat and breathing of a run."""
+    own = _parts(path)
+    folder = root / f"sub-{own['sub']}" / (f"ses-{own['ses']}" if "ses" in own else "") / datatype
+
+    def fits(file):
+        labels = {key: label for key, label in _parts(file).items() if key != "recording"}
+        return "task" in labels and labels.items() <= own.items()
+
+    files = sorted(folder.glob(f"*{ENDING}"))
+    return [one for one in files if fits(one) and not pointer(one) and has_signals(one)]
 
 
 # -- names ----------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ class Run:
         Strategy of nilearn's ``load_confounds``, or a table.
     nuisance : Path or None
         Table whose signals, such as motion, may change both EEG and BOLD; a row per volume.
+    physio : list of Path
+        Files ``*_physio.tsv.gz`` with heart beat or breathing.
     channels, events : Path or None
         ``channels.tsv`` and ``events.tsv``.
     electrodes : dict of str to ndarray or None
@@ -79,6 +81,7 @@ class Run:
     missing: str | int | None = None
     confounds: tuple | Path | None = None
     nuisance: Path | None = None
+    physio: list = field(default_factory=list)
     channels: Path | None = None
     events: Path | None = None
     electrodes: dict | None = None
@@ -250,7 +253,7 @@ class Run:
     def align(self, regions, picks, eeg_filter, folder, nuisance, **options):
         """Make X and y of the run."""
         of_table = nuisance == "confounds"
-        if of_table and self.nuisance is None:
+        if of_table and self.nuisance is None and not self.physio:
             raise ValueError("there is no table of confounds for nuisance='confounds'.")
         raw = self.read_eeg()
         times = self.onsets[regions.index] + self.offset
@@ -265,13 +268,21 @@ class Run:
         X.alignment["no_marker"] += int((~marked).sum())
         if of_table:
             onsets = self.onsets + self.offset
-            X = X.with_nuisance([nuisance_of(self.nuisance, raw, onsets, self.name)])
+            X = X.with_nuisance([self._read_nuisance(raw, onsets)])
         for entity in ENTITIES:
             X.alignment[entity] = getattr(self, entity)
         if eeg_filter is not None:
             X = clone(eeg_filter).fit_transform(X)
             X = X if folder is None else X.to_folder(folder)
         return X, y
+
+    def _read_nuisance(self, raw, onsets):
+        """Read the table of nuisance signals, with heart beat and breathing at its times."""
+        paths = [path for path in (self.nuisance, *self.physio) if path]
+        table, *others = [nuisance_of(path, raw, onsets, self.name) for path in paths]
+        for name, values in (item for other in others for item in other.items()):
+            table[name] = np.interp(table.index, values.index, values)
+        return table
 
 
 def _stamps(bold, extractor):

@@ -1,0 +1,145 @@
+"""Heart beat and breathing in files of BIDS, recorded beside the scan."""
+
+import json
+from os import PathLike
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.ndimage import uniform_filter1d
+
+from .._utils.files import reading
+from .._utils.numbers import to_numbers
+from .beats import find_beats
+
+ENDING = "_physio.tsv.gz"
+# Columns of BIDS, and their types in MNE.
+_SIGNALS = {"cardiac": "ecg", "respiratory": "resp"}
+# Hz: pulse waves are slower than R peaks.
+_PULSE = (1.0, 8.0)
+RATE = 4.0  # values per second of slow signals
+_BREATH = 6.0  # s, longer than one breath
+
+
+def heart_rate(beats: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Beats per minute at some times, averaged over 3 s of a grid of ``RATE``."""
+    rate = np.interp(at, (beats[1:] + beats[:-1]) / 2, 60.0 / np.diff(beats))
+    return uniform_filter1d(rate, int(3 * RATE), mode="nearest")
+
+
+def breathing(signal: np.ndarray, sfreq: float) -> np.ndarray:
+    """Standard deviation of respiration within 6 s."""
+    signal = signal - uniform_filter1d(signal, max(int(_BREATH * 5 * sfreq), 1))
+    power = uniform_filter1d(signal**2, max(int(_BREATH * sfreq), 1), mode="nearest")
+    return np.sqrt(np.maximum(power, 0.0))
+
+
+def has_signals(path: Path) -> bool:
+    """Tell whether a file of BIDS holds heart beat or breathing."""
+    sidecar = _sidecar(path)
+    if not sidecar.is_file():
+        return False
+    with reading(sidecar):
+        columns = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("Columns", ())
+    return not set(_SIGNALS).isdisjoint(columns)
+
+
+def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
+    """Read heart beat and breathing, and when they start in s."""
+    path = Path(path)
+    sidecar = _sidecar(path)
+    with reading(path):
+        facts = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+        columns, sfreq = facts["Columns"], float(facts["SamplingFrequency"])
+        table = pd.read_csv(path, sep="\t", names=columns, na_values="n/a")
+    kinds = {name: kind for name, kind in _SIGNALS.items() if name in columns}
+    if not kinds:
+        raise ValueError(f"{path.name} has the columns {columns}, but no cardiac or respiratory.")
+    signals = table[list(kinds)].astype(float).interpolate(limit_direction="both")
+    info = mne.create_info(list(kinds), sfreq, list(kinds.values()))
+    raw = mne.io.RawArray(signals.to_numpy().T, info, verbose="error")
+    return raw, float(facts.get("StartTime", 0.0))
+
+
+def _sidecar(path):
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".tsv") + ".json")
+
+
+def slow_physio(path: str | PathLike) -> pd.DataFrame:
+    """Read heart rate and breathing as four values per second, indexed by the time of the file."""
+    raw, start = read_physio(path)
+    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / RATE)
+    table = pd.DataFrame(index=pd.Index(at + start, name="time"))
+    for name in raw.ch_names:
+        if name == "cardiac":
+            table["heart rate"] = heart_rate(find_beats(raw, name, _PULSE), at)
+        else:
+            strength = breathing(raw.get_data([name])[0], raw.info["sfreq"])
+            table["respiration"] = np.interp(at, raw.times, strength)
+    return table
+
+
+def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFrame:
+    """Make confounds of BOLD from heart beat and breathing in a file of BIDS.
+
+    Heart rate in beats per minute, the standard deviation of respiration within 6 s, and the phases
+    of both at each volume as two pairs of cosine and sine (RETROICOR [1]_).
+
+    Parameters
+    ----------
+    path : path-like
+        File ``*_physio.tsv.gz`` with the columns ``cardiac`` or ``respiratory`` (or both), and its
+        sidecar beside it.
+    volume_times : array-like of shape (n_volumes,)
+        Times of volumes on the clock of the file, in s: for a file in ``func``, from the first
+        volume on. The middle of a volume is a good choice.
+
+    Returns
+    -------
+    table : DataFrame, shape (n_volumes, 10)
+        Confounds, for :class:`ROIExtractor`; five columns where there is one signal. For ``align``
+        give the file as ``nuisance``, of which heart rate and respiration are used.
+
+    Raises
+    ------
+    ValueError
+        If the file or its sidecar cannot be read, has no such column, or if no beats are found.
+
+    References
+    ----------
+    .. [1] Glover, G. H., Li, T.-Q. and Ress, D. (2000). Image-based method for retrospective
+       correction of physiological motion effects in fMRI: RETROICOR. Magnetic Resonance in
+       Medicine, 44(1), 162-167.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira.alignment import physio_confounds
+    >>> times = 2.0 * np.arange(300) + 1.0
+    >>> physio_confounds("sub-01_task-rest_physio.tsv.gz", times)  # doctest: +SKIP
+    """
+    times = to_numbers(volume_times, "volume_times")
+    slow, (raw, start) = slow_physio(path), read_physio(path)
+    table = pd.DataFrame({name: np.interp(times, slow.index, x) for name, x in slow.items()})
+    for name in raw.ch_names:
+        if name == "cardiac":
+            beats = find_beats(raw, name, _PULSE) + start
+            phase = 2 * np.pi * np.interp(times, beats, np.arange(len(beats)))
+        else:
+            phase = np.interp(times, raw.times + start, _breathing_phase(raw))
+        for k in (1, 2):
+            table[f"{name} cos {k}"], table[f"{name} sin {k}"] = (
+                np.cos(k * phase),
+                np.sin(k * phase),
+            )
+    return table
+
+
+def _breathing_phase(raw):
+    """Phase of breathing: the share of lower values, with the sign of the slope."""
+    signal = raw.copy().pick("respiratory").filter(None, 1.0, picks="all", verbose="error")
+    signal = signal.get_data()[0]
+    rank = np.argsort(np.argsort(signal)) / len(signal)
+    return np.pi * rank * np.where(np.gradient(signal) < 0, -1.0, 1.0)
