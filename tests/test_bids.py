@@ -233,11 +233,16 @@ def test_vu_has_tables_of_regions(tmp_path):
     )
     bold.to_csv(tmp_path / "fMRI_difumo/sub01-scan02_difumo_roi.csv", index=False)
     study = load_vu(tmp_path)
-    assert study.table[["subject", "run", "verdict"]].to_numpy().tolist() == [
-        ["sub01", "scan02", "ok"]
+    assert study.table[["subject", "task", "run", "verdict"]].to_numpy().tolist() == [
+        ["sub01", "rest", "02", "ok"]
     ]
     X, y = study.extract_regions(verbose=False).align(tmin=-6.0, verbose=False)
     np.testing.assert_allclose(y["A"], bold["A"].to_numpy()[X.volumes])
+    study.write_predictions(y, tmp_path / "out")
+    func = tmp_path / "out/sub-sub01/func"
+    assert {path.name for path in func.iterdir()} == {
+        f"sub-sub01_task-rest_run-02_desc-predicted_timeseries.{kind}" for kind in ("tsv", "json")
+    }
     np.testing.assert_allclose(X.times, onsets[X.volumes], atol=0.5 / SFREQ)
 
 

@@ -1,6 +1,7 @@
 """What goes out of a study again, as BIDS derivatives."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -96,6 +97,15 @@ def test_the_folder_is_a_derivative_of_bids(written):
         sidecar = json.loads(path.copy().update(extension=".json").fpath.read_text())
         assert sidecar["RepetitionTime"] == T_R
         assert sidecar["TaskName"] == "rest"
+
+
+def test_labels_of_added_studies_become_those_of_bids(written, root, tmp_path):
+    study, predictions, _ = written
+    shutil.copytree(root, tmp_path / "other")
+    both = study.select(subject="01") + load_bids(tmp_path / "other", subject="01")
+    both.write_predictions(predictions, tmp_path / "out")
+    found = mne_bids.find_matching_paths(tmp_path / "out", descriptions="predicted")
+    assert {path.subject for path in found} == {f"{root.name}01".replace("-", ""), "other01"}
 
 
 def test_predictions_of_other_runs_are_refused(written, tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,8 @@ def write_predicted(run, predicted: pd.DataFrame, folder: Path, extractor=None) 
     extractor : ROIExtractor or None
         Extractor of the regions, which paints them; None writes no image.
     """
+    # Labels of BIDS have letters and digits only; those of added studies have a dash.
+    run = replace(run, subject=re.sub(r"[^a-zA-Z0-9]", "", run.subject))
     predicted = predicted.reindex(range(run.n_volumes))
     parts = [f"sub-{run.subject}", f"ses-{run.session}" if run.session else "", "func"]
     func = writable_folder(folder.joinpath(*filter(None, parts)), "folder")

@@ -45,4 +45,4 @@ def load_noddi(data_dir: str | PathLike, subject: str | list[str] | None = None)
     root = expanded(data_dir)
     eegs = {path.parts[-3]: path for path in sorted(root.glob("EEG/*/export/*.vhdr"))}
     images = {path.parts[-2]: path for path in sorted(root.glob("fMRI/*/*_cross.nii.gz"))}
-    return pair_files(root, eegs, images, subject, t_r=T_R, trigger=TRIGGER)
+    return pair_files(root, eegs, images, subject, task="rest", t_r=T_R, trigger=TRIGGER)

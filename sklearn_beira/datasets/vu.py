@@ -48,9 +48,9 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     """
     root = expanded(data_dir)
     eegs, bolds = _by_scan(root.glob("EEG/*.set")), _by_scan(root.glob("fMRI_difumo/*.csv"))
-    return pair_files(root, eegs, bolds, subject, t_r=T_R, trigger=TRIGGER)
+    return pair_files(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
 
 
 def _by_scan(paths):
-    found = ((re.match(r"(.+?)-(scan\w*?)(?=[_.])", path.name), path) for path in sorted(paths))
+    found = ((re.match(r"(.+?)-scan(\w*?)(?=[_.])", path.name), path) for path in sorted(paths))
     return {(name[1], name[2]): path for name, path in found if name}
