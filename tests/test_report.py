@@ -157,9 +157,10 @@ def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file
     assert facts["Predicted (p_max ≤ 0.05)"] == f"{left} (0.50)"
     assert facts["Not predicted"] == f"{right} (0.00)"
     assert facts["Best model"].startswith("BEIRA (mean r = 0.25), then mean (")
-    burst = "Carried by one stretch (r without it)"
+    burst = "Driven by few volumes (r without a stretch)"
     assert not {"Warnings", burst} & set(facts)
-    doubted = changed(comparison, p=0.05, r_without_burst=[0.2, 0.4], null_high=0.3)
+    few_decide = {"p_parametric": [0.06, 0.05], "influence": 1.6, "r_without_burst": [0.2, 0.4]}
+    doubted = changed(comparison, p=0.05, **few_decide)
     page = page_of(few(parts) | {"comparison": doubted}, tmp_path)
     assert summary_of(page)[1][burst] == f"{left} (0.20)"
     assert "<dt>r_without_burst</dt>" in page

@@ -43,8 +43,7 @@ _FOREST = (
     "of r under the null."
 )
 _INFLUENCE = (
-    "By how much each volume raises r of the first model. Shaded: the stretch of volumes without "
-    "which r is within the range of the null."
+    "By how much each volume raises r of the first model. Shaded: the stretch that carries most."
 )
 _SHARES = (
     "Variance of the contribution of each band to the prediction, in % of the variance of the "
@@ -205,8 +204,9 @@ def _add_summary(report, comparison, X, files):
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
-    if len(doubted := _carried_by_a_burst(first)):
-        facts["Carried by one stretch (r without it)"] = _ranked(doubted)
+    rest = _driven_by_few_volumes(first)
+    if len(rest):
+        facts["Driven by few volumes (r without a stretch)"] = _ranked(rest)
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
@@ -214,10 +214,10 @@ def _add_summary(report, comparison, X, files):
     report.add_html(body, title="Summary", section=None)
 
 
-def _carried_by_a_burst(first):
-    """Regions that are found only with one stretch of volumes, and their r without it."""
-    found = (first["p"] <= ALPHA) & (first["r_without_burst"] < first["null_high"])
-    return first["r_without_burst"][found]
+def _driven_by_few_volumes(first):
+    """Regions that are found by the null alone, with much influence; r without a stretch."""
+    alone = (first["p"] <= ALPHA) & (first["p_parametric"] > ALPHA)
+    return first["r_without_burst"][alone & (first["influence"] > 1.5)]
 
 
 def _verdicts(comparison):
@@ -366,7 +366,7 @@ def _add_scores(report, comparison, protocol, ceiling):
     report.add_html(body, title="Models compared", section="Scores")
     draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
     _add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
-    for region in _carried_by_a_burst(_first_model(comparison)).index:
+    for region in _driven_by_few_volumes(_first_model(comparison)).index:
         draw = partial(plot_influence, comparison, region)
         title = f"Volumes that decide r of {region}"
         _add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
