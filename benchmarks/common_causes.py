@@ -11,38 +11,43 @@ vigilance  slow waxing and waning of the EEG, and of BOLD
 none       noise that changes neither, which must not cost anything
 
 "uncoupled" regions follow no source of the EEG; "coupled" ones do (noise ceiling .6). Read from
-``compare`` with lagged ridge and phase-randomized BOLD:
+``compare`` with lagged ridge (or ``--model default``, BEIRA) and phase-randomized BOLD:
 
 found      share of regions with p <= .05, whatever the cause
 beyond     share with p <= .05 beyond the nuisance signals
 brain, shared   share of verdicts (p_max <= .05 over the four regions)
 
-with the cause among 14 nuisance signals, of which 13 are noise ("in 14"), for movement with
-``loud_eeg`` ("loud EEG"), and for coupled regions where the cause changes the EEG alone ("EEG
-only"): what perfect nuisance signals could leave to be found.
+with the cause among 14 nuisance signals, of which 13 are noise ("in 14"), for heart rate after
+``remove_pulse`` as well ("cleaned"), for movement with ``loud_eeg`` ("loud EEG"), and for coupled
+regions where the cause changes the EEG alone ("EEG only"): what perfect nuisance signals could
+leave to be found.
 Nothing measured here supports a claim about brains.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--causes NAME ...]
-     [--refit]
+     [--model default] [--signals NAME ...] [--refit]
 """
 
 import argparse
 import warnings
 
+import mne
 import numpy as np
 import pandas as pd
 from scipy.signal import butter, lfilter, sosfiltfilt
 from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import (
+    BEIRARegressor,
     BlockedKFold,
     EEGFilter,
+    Windower,
     align,
     compare,
     hrf_at,
     loud_eeg,
     make_band_power_ridge,
     make_eeg_fmri,
+    remove_pulse,
 )
 
 MINUTES, N_ROIS, STEP, SHARE = 10, 4, 0.1, 0.25
@@ -50,18 +55,18 @@ WINDOW = 20.0
 SECONDS = np.arange(0, 30, STEP)
 
 
-def main(studies, causes, refit):
+def main(studies, causes, model, signals, refit):
     rows = []
     for cause in causes:
-        for coupled in (False, True):
+        for coupled in (True, False):
             for seed in range(studies):
-                rows += measure(cause, coupled, seed, refit)
+                rows += measure(cause, coupled, seed, MODELS[model], signals, refit)
     table = pd.DataFrame(rows).groupby(["cause", "world", "nuisance"], sort=False).mean()
     print(f"{studies} studies x {N_ROIS} regions: mean r, and shares of regions")
     print(table.to_string(float_format="{:.2f}".format, na_rep=""))
 
 
-def measure(cause, coupled, seed, refit):
+def measure(cause, coupled, seed, model, signals, refit):
     """A row for each kind of nuisance signals."""
     study, nuisance, rest = simulate(cause, coupled, seed)
     rng = np.random.default_rng(seed)
@@ -72,14 +77,17 @@ def measure(cause, coupled, seed, refit):
     given = {"in 14": (X, y)}
     if cause == "movement":
         given["loud EEG"] = X.with_nuisance(loud_eeg(X)), y
+    if cause == "heart":
+        given["cleaned"] = align(
+            [*map(remove_pulse, study.raws)], study.bolds, nuisance=table, **options
+        )
     if coupled:
         given["EEG only"] = align(study.raws, rest, **options)
-    model = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(WINDOW))
-    for name, samples in given.items():
+    for name in given if signals is None else given.keys() & set(signals):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compared = compare(
-                {"ridge": model}, *samples, cv=BlockedKFold(5), n_surrogates=199, refit=refit,
+                {"model": model}, *given[name], cv=BlockedKFold(5), n_surrogates=199, refit=refit,
                 verbose=False,
             )  # fmt: skip
         row = {"cause": cause, "world": "coupled" if coupled else "uncoupled", "nuisance": name}
@@ -94,7 +102,7 @@ def measure(cause, coupled, seed, refit):
 
 
 def r_of(comparison, column="r"):
-    return comparison.table.query("scope == 'pooled' and model == 'ridge'")[column]
+    return comparison.table.query("scope == 'pooled' and model == 'model'")[column]
 
 
 def simulate(cause, coupled, seed):
@@ -136,7 +144,13 @@ def heart(raw, clock, rng):
     pulse = lfilter(np.sin(8 * np.pi * t) * np.exp(-(((t - 0.25) / 0.1) ** 2)), 1, impulses)
     topography = rng.standard_normal(len(raw.ch_names))
     response = np.exp(-SECONDS / 5) - 0.36 * np.exp(-(((SECONDS - 12) / 3) ** 2))
-    return rate, response, 1.4 * raw._data.std() * np.outer(topography, pulse / pulse.std())
+    artifact = 1.4 * raw._data.std() * np.outer(topography, pulse / pulse.std())
+    ecg = np.convolve(impulses > 0, np.hanning(int(0.06 * raw.info["sfreq"])), "same")
+    info = mne.create_info(["ECG"], raw.info["sfreq"], "ecg")
+    raw.add_channels(
+        [mne.io.RawArray(1e-3 * ecg[None], info, verbose="error")], force_update_info=True
+    )
+    return rate, response, np.vstack([artifact, 0 * ecg])
 
 
 def movement(raw, clock, rng):
@@ -184,6 +198,12 @@ def over_samples(raw, clock, values):
     return np.interp(raw.times, clock, values)
 
 
+MODELS = {
+    "ridge": make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(WINDOW)),
+    "default": make_pipeline(
+        EEGFilter(1, 45, sfreq=100), Windower(WINDOW), BEIRARegressor(verbose=False)
+    ),
+}
 CAUSES = {
     "heart": heart, "movement": movement, "blinks": blinks, "task": task, "vigilance": vigilance
 }  # fmt: skip
@@ -193,5 +213,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--studies", type=int, default=40)
     parser.add_argument("--causes", nargs="+", default=[*CAUSES, "none"])
+    parser.add_argument("--model", choices=MODELS, default="ridge")
+    parser.add_argument("--signals", nargs="+", help="rows to measure, such as 'in 14'")
     parser.add_argument("--refit", action="store_true", help="fit to every surrogate, too")
     main(**vars(parser.parse_args()))
