@@ -167,6 +167,21 @@ def test_the_schedule_is_a_model_of_some_of_the_signals(moved):
         make_nuisance_ridge(["work"]).fit(X, y)
 
 
+def test_events_of_bids_are_a_schedule(moved, tmp_path):
+    raw, bold = moved[3:]
+    path = tmp_path / "sub-01_task-rest_events.tsv"
+    path.write_text("onset\tduration\ttrial_type\n10\t20\tleft\n40\tn/a\tright\n60.1\t5\tleft\n")
+    X, _ = align(raw, bold, trigger="mri", tmin=-16.0, nuisance=path, verbose="error")
+    table = X.nuisance[0]
+    assert list(table) == ["left", "right"]
+    first = raw.annotations.onset[raw.annotations.description == "mri"][0]
+    on = table.index[table["left"] > 0] - first
+    assert on[0] == pytest.approx(10.0, abs=0.3)
+    assert table["left"].sum() / 4 == pytest.approx(25.0, abs=0.6)
+    assert table["right"].sum() / 4 == pytest.approx(0.25, abs=0.3)
+    assert (table.iloc[[0, -1]] == 0).all(axis=None)
+
+
 def test_the_oracle_sees_past_bold_and_has_no_p(moved):
     X, y = moved[:2]
     found = compare({"ridge": MODEL}, X, y, oracle=True, **QUIET)

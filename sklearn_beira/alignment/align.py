@@ -86,9 +86,10 @@ def align(
     nuisance : table, path-like, list of str, list of these, or None
         Signals that may change both EEG and BOLD, for :func:`compare`: a table with one row per
         volume (such as motion parameters or the convolved task), its file (of fMRIPrep's confounds,
-        motion and its derivatives are used), heart beat and breathing of BIDS
-        (``*_physio.tsv.gz``), or names of channels (:func:`channel_nuisance`). With several
-        recordings, a list with one entry for each, or names of channels for all.
+        motion and its derivatives are used), heart beat and breathing (``*_physio.tsv.gz``) or
+        the schedule (``*_events.tsv``, a signal for each ``trial_type``) of BIDS, or names of
+        channels (:func:`channel_nuisance`). With several recordings, a list with one entry for
+        each, or names of channels for all.
     reject_by_annotation : bool
         Whether to drop volumes whose window overlaps an annotation that starts with "bad".
         ``X.overlaps_bad()`` finds such volumes if they are kept.

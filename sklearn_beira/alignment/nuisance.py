@@ -24,6 +24,7 @@ _FMRIPREP = (
     "framewise_displacement",
     "std_dvars",
 )
+_EVENTS = "_events.tsv"
 _SWAY = 30.0  # s, slower changes of a channel are no movement
 _HEAD = 50.0  # mm, radius on which rotations are turned into displacements
 # Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
@@ -38,8 +39,8 @@ def nuisance_of(
     Parameters
     ----------
     nuisance : DataFrame, array-like, path-like or list of str
-        Table with one row per volume, file with such a table, ``_physio.tsv.gz`` of BIDS, or
-        channels of the recording.
+        Table with one row per volume, file with such a table, ``_physio.tsv.gz`` or
+        ``_events.tsv`` of BIDS, or channels of the recording.
     raw : mne.io.Raw
         The recording.
     times : ndarray, shape (n_volumes,)
@@ -56,8 +57,8 @@ def nuisance_of(
         nuisance = [nuisance]
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
-    if isinstance(nuisance, str | PathLike) and str(nuisance).endswith(ENDING):
-        table = slow_physio(nuisance)
+    if isinstance(nuisance, str | PathLike) and str(nuisance).endswith((ENDING, _EVENTS)):
+        table = (slow_physio if str(nuisance).endswith(ENDING) else _schedule)(nuisance)
         if Path(nuisance).parent.name != "eeg":  # counts from the first volume
             volumes = np.arange(len(times))
             table.index += np.nanmedian(times - volumes * np.nanmedian(np.diff(times)))
@@ -81,6 +82,20 @@ def nuisance_of(
     if set(MOTION) <= set(table.columns) and "framewise_displacement" not in table:
         table = _with_displacement(table)
     return table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
+
+
+def _schedule(path):
+    """Read events of BIDS as signals that are 1 while an event of a type lasts, else 0."""
+    events, step = load_table(path), 1 / RATE
+    onset, length = (pd.to_numeric(events[n], errors="coerce") for n in ("onset", "duration"))
+    stop = onset + length.fillna(0.0).clip(lower=step)
+    kinds = events.get("trial_type", pd.Series("task", events.index)).astype(str)
+    table = pd.DataFrame(
+        0.0, np.arange(onset.min() - step, stop.max() + 2 * step, step), kinds.unique()
+    )
+    for kind, first, last in zip(kinds, onset, stop, strict=True):
+        table.loc[first:last, kind] = 1.0
+    return table
 
 
 def _with_displacement(table):

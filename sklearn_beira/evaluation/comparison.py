@@ -178,7 +178,7 @@ class Comparison:
         Parameters
         ----------
         model : str or None
-            The model; None takes the first.
+            A model that reads EEG; None takes the first.
         alpha : float
             Level of ``p_max``.
 
@@ -198,7 +198,7 @@ class Comparison:
                 "a verdict needs nuisance signals and a null distribution; use compare(..., "
                 "nuisance=...) and leave null as it is."
             )
-        model = next(iter(self.predictions)) if model is None else model
+        model = next(iter(self.beyond.predictions)) if model is None else model
         self.beyond._check_known(model)
         found, beyond = (one._pooled(model)["p_max"] for one in (self, self.beyond))
         words = np.where(beyond <= alpha, "brain", np.where(found <= alpha, "shared", "not found"))

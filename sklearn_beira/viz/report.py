@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+import pandas as pd
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -200,7 +201,7 @@ def _add_summary(report, comparison, X, files):
     facts = {
         **_source(X, files),
         **{what: _ranked(values) for what, values in regions.items() if len(values)},
-        **_verdicts(comparison),
+        **_beyond_nuisance(comparison),
         "Best model": _best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
     }
@@ -220,19 +221,21 @@ def _driven_by_few_volumes(first):
     return first["r_without_burst"][alone & (first["influence"] > 1.5)]
 
 
-def _verdicts(comparison):
-    """Whether the first model predicts regions beyond nuisance signals."""
-    if comparison.beyond is None or comparison.settings["null"] is None:
-        return {}
-    verdict = comparison.verdict()
-    r = _first_model(comparison.beyond)["r"]
-    kinds = {
-        "brain": "Brain (r beyond nuisance)",
-        "shared": "Shared (r beyond nuisance)",
-    }
-    return {
-        text: _ranked(r[verdict == kind]) for kind, text in kinds.items() if (verdict == kind).any()
-    }
+def _verdict(comparison):
+    """Verdict of the first model in each region; "" without one."""
+    first, beyond = _first_model(comparison), comparison.beyond
+    name = first["model"].iloc[0]
+    if beyond is None or comparison.settings["null"] is None or name not in beyond.predictions:
+        return pd.Series("", index=first.index)
+    return comparison.verdict(model=name)
+
+
+def _beyond_nuisance(comparison):
+    """Regions by verdict, with r beyond nuisance."""
+    verdict = _verdict(comparison)
+    kinds = [kind for kind in ("brain", "shared") if (verdict == kind).any()]
+    r = _first_model(comparison.beyond)["r"] if kinds else None
+    return {f"{k.title()} (r beyond nuisance)": _ranked(r[verdict == k]) for k in kinds}
 
 
 def _source(X, files):
@@ -415,8 +418,7 @@ def _heading(comparison, first, region):
         return heading, True
     p_text = format_p(p_max, comparison.settings["p_floor"])
     heading += f", p_max {p_text}" if p_text.startswith("≤") else f", p_max = {p_text}"
-    verdict = comparison.verdict()[region] if comparison.beyond is not None else "brain"
-    if p_max <= ALPHA and verdict != "brain":
+    if p_max <= ALPHA and _verdict(comparison)[region] == "shared":
         return f"{heading} (shared with nuisance signals: do not interpret)", False
     if p_max <= ALPHA:
         return heading, True
