@@ -77,7 +77,7 @@ def test_gradient_artifacts_are_removed(truth, world):
     clean = remove_gradient(dirty, volume_times=markers, t_r=bench.T_R)
     average = bench.moving_average(dirty, markers, 20) if "slices" not in world else dirty
     assert error(dirty, truth) > 1000
-    assert error(clean, truth) < 0.2
+    assert error(clean, truth) < 0.15
     assert error(clean, truth) < error(average, truth)
     np.testing.assert_array_equal(dirty.get_data(), scanned(truth, **world)[0].get_data())
 

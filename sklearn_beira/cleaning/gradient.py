@@ -14,8 +14,6 @@ from .templates import template_weights
 
 # Hz: above, the artifact is far larger than the EEG.
 _HIGH = 70.0
-# Hz: the EEG that templates should leave alone.
-_EEG = (1.0, 45.0)
 _TINY = np.finfo(float).tiny
 # Markers are those of volumes if they are on the pace within this share of the repetition time.
 _TOLERANCE = 0.01
@@ -36,7 +34,8 @@ def remove_gradient(
     The artifact is the same in every volume, except for head movement. As in average artifact
     subtraction [1]_, the template of a volume is a sum of other volumes. Its weights are not
     equal, but those that predict the volume best above 70 Hz, over all EEG channels [2]_: they
-    follow movement, and are about 0 where there is no artifact.
+    follow movement. They are the smaller the weaker the artifact is at a frequency, and about 0
+    where there is none.
 
     Onsets come from a smooth curve through the markers. Markers may be lost or late by a few
     samples, and the clocks of scanner and amplifier may differ: volumes are interpolated to the
@@ -108,29 +107,33 @@ def remove_gradient(
     def cut(channel):
         return map_coordinates(channel, [grid], order=5, mode="nearest").reshape(n_whole, length)
 
-    sfreq, gram, artifact, rest = raw.info["sfreq"], 0.0, _TINY, 0.0
+    clean = raw.copy().load_data(verbose="error")
+    sfreq, gram, artifact, rest = raw.info["sfreq"], 0.0, 0.0, 0.0
     high_pass = butter(4, min(_HIGH, sfreq / 4), "high", fs=sfreq, output="sos")
-    band_pass = butter(2, _EEG, "band", fs=sfreq, output="sos")
     for k in pick_eeg(raw.info)[0]:
-        channel = raw.get_data([k])[0]
-        fast, slow = cut(sosfiltfilt(high_pass, channel)), cut(sosfiltfilt(band_pass, channel))
+        channel = clean.get_data([k])[0]
+        fast, spectra = cut(sosfiltfilt(high_pass, channel)), np.fft.rfft(cut(channel))
         gram += fast @ fast.T / max((fast**2).sum(), _TINY)
-        varying = np.median((np.diff(slow, axis=0) ** 2).mean(axis=1)) / 2
-        artifact += max((slow.mean(axis=0) ** 2).mean() - varying / n_whole, 0.0)
-        rest += varying
-    weights = template_weights(gram, rest / artifact)
-    if n_whole < n_volumes:  # the recording ends within a volume
-        weights = np.vstack([weights, weights[-1:]])
+        rest += np.median(np.abs(np.diff(spectra, axis=0)) ** 2, axis=0) / 2
+        artifact += np.abs(spectra.mean(axis=0)) ** 2
+    # Where the artifact is weak, weights are small.
+    ridges = rest / np.maximum(artifact - rest / n_whole, 1e-3 * rest + _TINY)
+    levels = np.rint(np.log10(np.maximum(ridges, 1e-8))).astype(int)
+    weights = {level: template_weights(gram, 10.0**level) for level in np.unique(levels)}
 
     def subtract(channel):
         volumes = cut(channel)
-        templates = weights @ (volumes - volumes.mean(axis=1, keepdims=True))
+        spectra = np.fft.rfft(volumes - volumes.mean(axis=1, keepdims=True))
+        for level, some in weights.items():
+            spectra[:, levels == level] = some @ spectra[:, levels == level]
+        templates = np.fft.irfft(spectra, length)
+        if n_whole < n_volumes:  # the recording ends within a volume
+            templates = np.vstack([templates, templates[-1:]])
         channel = channel.copy()
         channel[inside] -= map_coordinates(templates.ravel(), [back], order=5, mode="nearest")
         return channel
 
     no_trigger = np.setdiff1d(np.arange(len(raw.ch_names)), mne.pick_types(raw.info, stim=True))
-    clean = raw.copy().load_data(verbose="error")
     return clean.apply_function(subtract, picks=no_trigger, verbose="error")
 
 

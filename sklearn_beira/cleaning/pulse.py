@@ -70,9 +70,9 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
     rows = starts[:, np.newaxis] + np.arange(length)
     high_pass = butter(2, _BAND[0], "high", fs=sfreq, output="sos")
     band_pass = butter(4, _BAND, "band", fs=sfreq, output="sos")
-    gram = 0.0
+    clean, gram = raw.copy().load_data(verbose="error"), 0.0
     for k in pick_eeg(raw.info)[0]:
-        slow = sosfiltfilt(band_pass, raw.get_data([k])[0])[rows[:, : int(0.8 * length)]]
+        slow = sosfiltfilt(band_pass, clean.get_data([k])[0])[rows[:, : int(0.8 * length)]]
         gram += slow @ slow.T / max((slow**2).sum(), np.finfo(float).tiny)
     weights = template_weights(gram, _RIDGE)
 
@@ -82,7 +82,6 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
             channel[start:end] -= template[: end - start]
         return channel
 
-    clean = raw.copy().load_data(verbose="error")
     picks = mne.pick_types(raw.info, eeg=True, eog=True, exclude=())
     return clean.apply_function(subtract, picks=picks, verbose="error")
 

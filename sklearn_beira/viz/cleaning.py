@@ -62,7 +62,7 @@ def plot_residual_artifacts(
         right.vlines(at, table.min(), table.max(), color=color, lw=1.2)
         right.plot(at, table.median(), MARKERS[k % len(MARKERS)], color=color, ms=5)
     left.set(xlabel="frequency (Hz)", ylabel="power (µV²/Hz)", xlim=(0, top))
-    left.legend(frameon=False, fontsize="small")
+    fig.legend(loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     right.axhline(0, color="0.6", lw=0.8, zorder=0)
     right.set_xticks(range(len(_RATES)), _RATES)
     right.set(ylabel="residual artifact (dB)", xlim=(-0.5, len(_RATES) - 0.5))
