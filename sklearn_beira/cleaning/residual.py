@@ -39,7 +39,7 @@ def residual_artifacts(
     ----------
     raw : mne.io.Raw
         Recording, raw or cleaned. Values of the same recording after ``align`` are those of
-        ``mne.io.RawArray(X.recordings[0], X.info)``: a second for an hour at 100 Hz.
+        ``mne.io.RawArray(X.recordings[0], X.info)``; ten minutes at 100 Hz take a second.
     t_r : float, optional
         Repetition time in s.
     n_slices : int, optional
