@@ -139,6 +139,7 @@ def measure(work, X, y, n_rounds, rng):
 def main_script():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
@@ -150,7 +151,7 @@ def main_script():
     job.make_paper_beira = partial(make_paper_beira, **small)
     study = make_eeg_fmri(duration=200.0, n_channels=8, n_rois=2, random_state=0)
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-8, tmax=0, verbose="error")
-    rng = random.Random(0)
+    rng = random.Random(args.seed)
     print("job                  takes   stopped  longest time to stop   same result")
     for name in args.jobs:
         duration, seconds, n_same = measure(JOBS[name], X, y, args.rounds, rng)

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import mne
@@ -93,9 +94,13 @@ def test_an_error_in_writing_names_the_file_and_leaves_the_old_one(tmp_path):
     with no_room(), pytest.raises(OSError, match=f"File too large: '{path}'"):
         write_checked(path, b"new")
     assert path.read_text() == "old"
-    with pytest.raises(FileNotFoundError, match=f"'{tmp_path / 'no' / 'file'}'"):
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path / 'no' / 'file'}'$"):
         write_checked(tmp_path / "no" / "file", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    os.mkfifo(tmp_path / "pipe")  # as a device, which root could replace
+    for place in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(FileExistsError, match=f"exists and is no file: '{place}'"):
+            write_checked(place, b"new")
 
 
 # -- the command's report -------------------------------------------------------------------------
@@ -139,7 +144,10 @@ def test_files_of_killed_writers_are_removed_and_those_of_others_stay(tmp_path):
     os.waitpid(child, 0)
     assert len(list(tmp_path.iterdir())) == 1
     (tmp_path / ".sklearn_beira-another_host-1-0.tmp").touch()
-    with temporary_file(tmp_path):
+    with temporary_file(tmp_path) as file:
+        name = Path(file.name).name.split("-")
+        for pid in ("x", "9" * 30):  # of no process
+            (tmp_path / "-".join([*name[:2], pid, name[3]])).touch()
         writable_folder(tmp_path, "any")
         assert len(list(tmp_path.iterdir())) == 2  # the child's is gone
     assert [p.name for p in tmp_path.iterdir()] == [".sklearn_beira-another_host-1-0.tmp"]
@@ -219,6 +227,7 @@ def test_a_folder_of_no_comparison_is_refused_whatever_is_in_it(table, tmp_path)
     facts = json.loads(str(arrays["facts"]))
     forged = [{"facts": text} for text in ("[]", "{}", "[" * 10**5)]
     forged += [{"facts": json.dumps({**facts, "regions": 3})}, {"blocks": np.array([None])}]
+    forged += [{"blocks": arrays["blocks"][1:]}]
     for content in (b"", whole[:-100], whole[:3000] + b"\x7f" + whole[3001:]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"{tmp_path} holds no comparison"):
@@ -229,7 +238,18 @@ def test_a_folder_of_no_comparison_is_refused_whatever_is_in_it(table, tmp_path)
             Comparison.from_folder(tmp_path)
     np.savez_compressed(path, **{**arrays, "bold": np.zeros((10**7, 2))})
     assert path.stat().st_size < 10**6
-    with pytest.raises(ValueError, match="compressed arrays"):
+    with pytest.raises(ValueError, match="more arrays than the file is long"):
+        Comparison.from_folder(tmp_path)
+    np.savez(path, **arrays)
+    with zipfile.ZipFile(path, "a") as archive:  # the same bytes once more
+        archive.filelist += archive.filelist
+        archive.writestr("end", "")
+    with pytest.raises(ValueError, match="more arrays than the file is long"):
+        Comparison.from_folder(tmp_path)
+    with zipfile.ZipFile(path, "w") as archive, archive.open("facts.npy", "w") as file:
+        header = {"descr": "<U0", "fortran_order": False, "shape": (10**7,)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(ValueError, match="more values than the file has bytes"):
         Comparison.from_folder(tmp_path)
     for name in ("~nobody_at_home", "x" * 300):
         with pytest.raises(ValueError, match=r"no home folder|holds no comparison"):

@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from small_networks import make_beira
@@ -581,9 +582,33 @@ def test_a_folder_among_the_parameters_of_a_network_is_left_out(data, tmp_path):
         params["params"]["weights_path"] = "/etc/passwd"
 
     forge(tmp_path / "m", change)
-    with pytest.warns(UserWarning, match="sets weights_path of CustomNetwork"):
+    with pytest.warns(UserWarning, match="sets weights_path of a dict"):
         loaded = load_model(tmp_path / "m", classes={"LogPower": LogPowerNet})
     assert loaded.architecture_.params == {"segment": 50}
+
+
+def test_the_grid_of_a_search_sets_nothing_of_its_reader(ridge, tmp_path):
+    _, X = ridge
+    # To a search, keys of a dict are parameters; from a folder, the next fit would unpickle.
+    grid = {"memory": [str(tmp_path / "theirs")], "outputs__n_jobs": [1000]}
+    steps = [("scaler", StandardScaler()), ("outputs", MultiOutputRegressor(Ridge()))]
+    search = GridSearchCV(Pipeline(steps), {"outputs__estimator__alpha": [1.0, 10.0]}, cv=KFold(3))
+    model = TransformedTargetRegressor(search, transformer=StandardScaler()).fit(X, X[:, :2])
+    save_model(model, tmp_path / "m")
+    search = ("params", "regressor", "$object", "params", "param_grid")
+
+    def change(content, arrays):
+        tree = node(content)
+        for key in search:
+            tree = tree[key]
+        tree.update(grid)
+
+    forge(tmp_path / "m", change)
+    with pytest.warns(UserWarning, match="sets memory of a dict, outputs__n_jobs of a dict"):
+        loaded = load_model(tmp_path / "m")
+    assert loaded.regressor.param_grid == {"outputs__estimator__alpha": [1.0, 10.0]}
+    loaded.fit(X, X[:, :2])
+    assert not (tmp_path / "theirs").exists()
 
 
 @pytest.mark.parametrize("read", [load_model, read_metadata])
@@ -677,9 +702,12 @@ def add_layers(content, arrays):
     architecture["params"]["pool_sizes"] = [1] * (10**4 - 1)
 
 
+def training(**params):
+    return {"$object": {"class": "Training", "params": params, "attributes": {}}}
+
+
 def set_training(**params):
-    training = {"$object": {"class": "Training", "params": params, "attributes": {}}}
-    return set_param("training", training)
+    return set_param("training", training(**params))
 
 
 def set_attribute(name, value):
@@ -749,6 +777,12 @@ HOSTILE = {
     "a kernel of a million": (set_size("n_taps", 10**6 + 1), "shorter than an FIR filter"),
     "a network of a class": (set_param("architecture", {"$class": "Ridge"}), "names the class"),
     "a callback": (set_training(skorch_params={"callbacks": []}), "which no saved model does"),
+    "workers of a net that is not there": (
+        lambda content, arrays: node(content, 1)["attributes"].update(
+            x_=training(skorch_params={"iterator_train__num_workers": 4000})
+        ),
+        "which no saved model does",
+    ),
     "a function of no list": (set_training(loss={"$function": "os.system"}), "the function"),
     "no scale": (set_attribute("eeg_scale_", {"$float": "NaN"}), "invalid number"),
     "a method replaced": (set_attribute("predict", 1), "no attribute 'predict' to set"),

@@ -1,6 +1,7 @@
 """Files: checked before they are read, complete when they are written."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -158,7 +159,7 @@ def writable_folder(path: str | os.PathLike, name: str) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
         for file in folder.glob(_TEMPORARY.format(_HOST, "*", "*")):
-            if not _is_running(int(file.name.split("-")[-2])):
+            if file.is_file() and not _is_running(file.name.split("-")[-2]):
                 file.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(
@@ -171,8 +172,8 @@ def _is_running(pid):
     if os.name != "posix":  # where signal 0 would end the process
         return True
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):  # ended, or no number of a process
         return False
     except OSError:  # of another user
         pass
@@ -219,13 +220,16 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         Open for writing.
     """
     try:
+        if path.exists() and not path.is_file():  # root could replace /dev/null
+            raise FileExistsError(errno.EEXIST, "It exists and is no file", str(path))
         with temporary_file(path.parent) as file:
             yield file
             sync(file)
             file.close()  # where open files cannot be renamed
             Path(file.name).replace(path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # not the temporary name, or none
+        error.filename = str(path)  # not the temporary name, or none
+        del error.filename2
         raise
     if os.name == "posix":  # only a synced folder is sure to hold the new name
         folder = os.open(path.parent, os.O_RDONLY)

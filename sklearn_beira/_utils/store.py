@@ -11,12 +11,37 @@ from .hashing import digest, environment
 from .warn import warn_user
 
 
-def load_arrays(file):
-    """Open what ``np.savez`` wrote, which is not compressed: it holds no more than it is long."""
-    with zipfile.ZipFile(file) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("compressed arrays")
-    return np.load(file, allow_pickle=False)
+def load_arrays(path):
+    """Read the arrays that ``np.savez`` wrote, if they are no larger than their file.
+
+    Parameters
+    ----------
+    path : path-like or binary file
+        File.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        Arrays by name.
+
+    Raises
+    ------
+    ValueError
+        If the file is compressed, or holds more than it is long.
+    """
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        left = archive.fp.seek(0, io.SEEK_END) - sum(entry.file_size for entry in entries)
+        if left < 0 or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("more arrays than the file is long")
+        for entry in entries:
+            with archive.open(entry) as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+            if array.size > entry.file_size:  # of values without a size
+                raise ValueError("an array of more values than the file has bytes")
+            arrays[entry.filename.removesuffix(".npy")] = array
+    return arrays
 
 
 class ResultStore:
@@ -54,9 +79,8 @@ class ResultStore:
         if self.folder is None:
             return None
         try:
-            with io.BytesIO(read_checked(self.folder / f"{key}.npz")) as file:
-                found = load_arrays(file)
-                values, facts = found["values"], json.loads(str(found["facts"]))
+            found = load_arrays(io.BytesIO(read_checked(self.folder / f"{key}.npz")))
+            values, facts = found["values"], json.loads(str(found["facts"]))
         except Exception:  # whatever a file may do to the readers
             return None
         return (values, facts) if values.dtype.kind == "f" and isinstance(facts, dict) else None

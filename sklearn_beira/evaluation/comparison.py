@@ -307,8 +307,7 @@ class Comparison:
 
     @classmethod
     def _read(cls, folder):
-        with load_arrays(existing_file(folder / "arrays.npz", "comparison")) as file:
-            arrays = dict(file)
+        arrays = load_arrays(existing_file(folder / "arrays.npz", "comparison"))
         facts = json.loads(str(arrays["facts"]))
         table = pd.DataFrame(
             {name: _with_objects(arrays[f"table_{name}"]) for name in facts["columns"]}
@@ -326,6 +325,8 @@ class Comparison:
             for k, name in enumerate(facts["models"])
         }
         rest = {name: arrays[name] for name in _ARRAYS} | {name: facts[name] for name in _FACTS}
+        if any(len(rest[name]) != len(index) for name in _ARRAYS):
+            raise ValueError("its arrays are not of the same volumes")
         rest["bold"] = pd.DataFrame(rest["bold"], **of_volumes)
         beyond = cls._read(folder / "beyond") if facts.get("has_beyond") else None
         return cls(table, predictions, **rest, beyond=beyond)

@@ -93,7 +93,7 @@ class Decoder:
             return tree
         tags = [key for key in tree if key.startswith("$")]
         if not tags:
-            return {key: self.decode(value, depth + 1) for key, value in tree.items()}
+            return self._values(tree, "a dict", depth + 1)
         read = _READERS.get(tags[0])
         require(read and len(tree) == 1, f"it holds a value of unknown kind {tags[0][:40]!r}")
         return read(self, tree[tags[0]], depth + 1)
@@ -156,7 +156,9 @@ class Decoder:
 
     def _read_bunch(self, content, depth):
         require(isinstance(content, dict), "it holds an invalid Bunch")
-        return Bunch(**{key: self.decode(value, depth) for key, value in content.items()})
+        bunch = Bunch()
+        bunch.update(self._values(content, "a Bunch", depth))
+        return bunch
 
     def _read_function(self, content, depth):
         return self._find(find_function, content)
@@ -181,11 +183,8 @@ class Decoder:
             valid = name.isidentifier() and not name.startswith("__")
             valid = valid and not hasattr(cls, name) and name not in known
             require(valid, f"{cls.__name__} has no attribute {name[:40]!r} to set")
-        if content["class"] == "CustomNetwork" and isinstance(params.get("params"), dict):
-            params = {**params, "params": self._portable(cls, params["params"])}
         params, attributes = (
-            {k: self.decode(v, depth + 1) for k, v in self._portable(cls, values).items()}
-            for values in (params, attributes)
+            self._values(values, cls.__name__, depth + 1) for values in (params, attributes)
         )
         # Given values of a stranger, constructors and checks may raise errors of any kind.
         try:
@@ -195,6 +194,8 @@ class Decoder:
                 value._validate_params()
             if cls.__name__ in ("Pipeline", "FeatureUnion"):
                 _check_steps(value)
+            if content["class"] == "Training":
+                _check_skorch_params(value.skorch_params or {})
             if content["class"] == "BEIRARegressor":
                 from .network import add_network
 
@@ -205,12 +206,12 @@ class Decoder:
             raise ModelFileError(f"{cls.__name__} cannot be made from it ({error})") from error
         return value
 
-    def _portable(self, cls, values):
-        """Leave out what belongs to the machine of the author."""
-        kept = {name: value for name, value in values.items() if not of_the_machine(name)}
-        lost = [name for name in values if name not in kept and values[name] is not None]
-        self.left_out += [f"{name[:40]} of {cls.__name__}" for name in lost]
-        return kept
+    def _values(self, trees, owner, depth):
+        """Decode trees by name, without what belongs to the machine of the author."""
+        kept = {name: tree for name, tree in trees.items() if not of_the_machine(name)}
+        lost = [name for name in trees if name not in kept and trees[name] is not None]
+        self.left_out += [f"{name[:40]} of {owner}" for name in lost]
+        return {name: self.decode(tree, depth) for name, tree in kept.items()}
 
     def _find(self, find, name, *args):
         require(isinstance(name, str), "it names a class or function by another type than a string")
@@ -236,6 +237,13 @@ def _items(content, n=None):
     valid = isinstance(content, list) and n in (None, len(content))
     require(valid, "it holds a list of another length than it should")
     return content
+
+
+def _check_skorch_params(params):
+    """Check that the net is told its optimizer only: other settings start workers, write files."""
+    for name in params:
+        valid = name.partition("__")[0] == "optimizer"
+        require(valid, f"it sets {name[:40]!r} of the net, which no saved model does")
 
 
 def _check_steps(value):

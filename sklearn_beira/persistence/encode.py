@@ -34,13 +34,13 @@ MAX_DEPTH = 60
 # Parameters that describe how one machine computes, and where it reads and writes. A file does not
 # hold them, nor is it asked: it could fill disks, start processes, or send EEG to a folder.
 _OF_THE_MACHINE = re.compile(
-    r"n_jobs|pre_dispatch"
-    r"|(.*_)?(cache|checkpoint|dir|directory|file|filename|folder|location|memory|path)s?"
+    r"(.*_)?(n_jobs|pre_dispatch|cache|cachedir|checkpoint|dir|directory|dirname|file|filename"
+    r"|folder|location|memory|path)s?"
 )
 
 
 def of_the_machine(name: str) -> bool:
-    """Tell whether a parameter or an attribute, by its name, belongs to one machine."""
+    """Tell whether a parameter, an attribute or a key, by its name, belongs to one machine."""
     return _OF_THE_MACHINE.fullmatch(name.strip("_")) is not None
 
 
@@ -133,7 +133,8 @@ class Encoder:
     def _dict(self, value, where, depth):
         if not all(type(key) is str for key in value):
             raise ValueError(f"{where} cannot be saved: it has keys that are not strings.")
-        found = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
+        # Keys may be names of parameters, as in the grid of a search.
+        found = {k: self.encode(v, f"{where}.{k}", depth + 1) for k, v in _portable(value).items()}
         if type(value) is Bunch:
             return {"$bunch": found}
         if any(key.startswith("$") for key in value):
@@ -157,8 +158,6 @@ class Encoder:
     def _object(self, value, name, where, depth):
         names = parameters(type(value))
         params = _portable({p: getattr(value, p) for p in names})
-        if name == "CustomNetwork":
-            params["params"] = params["params"] and _portable(params["params"])
         attributes = _portable({a: v for a, v in vars(value).items() if a not in names})
         tree = {"class": name}
         if name == "BEIRARegressor":

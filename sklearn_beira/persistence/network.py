@@ -40,8 +40,8 @@ def describe_network(model: BEIRARegressor, encoder, where: str) -> dict | None:
     """
     if "network_" not in vars(model):
         return None
-    for name in _skorch_params(model):
-        if not _is_of_the_optimizer(name):
+    for name in (model.training and model.training.skorch_params) or {}:
+        if name.partition("__")[0] != "optimizer":
             raise ValueError(
                 f"{where}.training.skorch_params[{name!r}] cannot be saved; it has no effect on "
                 f"predictions, so remove it by set_params(training__skorch_params=None)."
@@ -99,9 +99,6 @@ def add_network(model: BEIRARegressor, tree: dict | None, decoder) -> None:
     n_times, weights = tree.get("n_times"), tree.get("weights")
     valid = isinstance(weights, dict) and type(n_times) is int and 1 <= n_times <= _MAX_SIZE
     require(valid, "it describes a network without window and weights")
-    for name in _skorch_params(model):
-        problem = f"it sets {name!r} of the net, which no saved model does"
-        require(_is_of_the_optimizer(name), problem)
     if "architecture_" not in vars(model):  # schema 1
         model.architecture_ = check_architecture(model.architecture)
     sizes = _sizes(model, decoder.file, n_weights=len(weights))
@@ -164,11 +161,3 @@ def _kind_of(tensor):
     if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
         return None
     return np.dtype(str(tensor.dtype).removeprefix("torch.")), tuple(tensor.shape)
-
-
-def _skorch_params(model):
-    return (model.training and model.training.skorch_params) or {}
-
-
-def _is_of_the_optimizer(name):
-    return name == "optimizer" or name.startswith("optimizer__")
