@@ -1,21 +1,68 @@
-"""What the report of a group adds: the table of runs, and every participant in every region."""
+"""The report of a group: r of every participant, shared branches, and the quality of runs."""
 
+from functools import partial
 from html import escape
 from urllib.parse import quote
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from .._utils.files import one_line
 from ..evaluation import Comparison, group_scores
-from ..viz.style import COLORS, clean
+from ..evaluation.comparison import format_p
+from ..evaluation.metrics import ALPHA
+from ..inspection import group_branches
+from ..viz import plot_branches
+from ..viz.report import (
+    add_box,
+    add_figure,
+    add_scores,
+    add_software,
+    best_model,
+    details,
+    first_model,
+    null_in_words,
+    paragraphs,
+    ranked,
+    scores_html,
+    some,
+    start_report,
+    terms_html,
+    beyond_nuisance,
+)
+from .group_figures import plot_group_predictions, plot_participants, plot_region
+from .quality import COLUMNS, quality_html
 
 WITHIN, ACROSS = "within participants", "left-out participants"
 _READING = (
-    "A dot is r of one participant, a bar the mean with its 95 % interval over participants. "
-    "Within: the model is trained on other blocks of the same participant. Left out: it is trained "
-    "on the other participants only."
+    "A dot is r of one participant, the black bar their mean with its 95 % interval. Within: the "
+    "model is trained on other blocks of the same participant. Left out: it is trained on the "
+    "other participants only. Gray: range of r under the null, of one participant (within, median) "
+    "and of all volumes (left out)."
+)
+_REGION = (
+    "The region with the highest mean r. Lines are 95 % intervals: of a participant from the "
+    "effective number of volumes, of the group over participants."
+)
+_PREDICTED = (
+    "The region with the highest mean r. r of every participant in every region is in the tables "
+    "above, and their own reports show all regions."
+)
+_COLUMNS = (
+    "interval and p_people are over participants: how far the mean lies above 0 in people like "
+    "these (one-sided t test, not corrected over regions). p_max is over volumes, corrected over "
+    "regions; found in counts the participants with p_max of at most .05. An asterisk in the table "
+    "of participants marks these. Other models: mean r."
+)
+_QUALITY = (
+    "Marked: far from the median of the study, on the side that is suspicious. Motion needs a "
+    "table of confounds."
+)
+_BRANCHES = (
+    "Branches that held-out volumes support in more participants than chance would give, and that "
+    "are alike in them: averages over these participants. Heads differ, so an average map is "
+    "broader than that of a participant. Do not interpret the branches of a region that is not "
+    "predicted. What participants share may also be an artifact."
 )
 
 
@@ -79,13 +126,20 @@ def score_table(across, within) -> pd.DataFrame:
     -------
     scores : DataFrame
         Columns ``evaluation``, ``model``, ``region``, ``participant`` ("group" for the mean),
-        ``r``, ``ci_low``, ``ci_high``, ``p_parametric``, and ``p_max`` within participants.
+        ``r``, ``ci_low``, ``ci_high``, ``p_parametric``, ``p_max``, ``null_low`` and ``null_high``.
+        The last three of the group are over all volumes for left-out participants; within
+        participants, there is no ``p_max`` of the group, and the range of the null is the median.
     """
-    numbers = ["r", "ci_low", "ci_high", "p_parametric", "p_max"]
+    nulls = ["p_max", "null_low", "null_high"]
+    numbers = ["r", "ci_low", "ci_high", "p_parametric", *nulls]
     columns = ["model", "region", "label", *numbers]
     table = across.table[across.table["scope"].isin(["subject", "group"])]
     parts = [table[columns].assign(evaluation=ACROSS)]
-    parts[0].loc[table["scope"] == "group", "label"] = "group"
+    is_group = table["scope"] == "group"
+    parts[0].loc[is_group, "label"] = "group"
+    pooled = across.table[across.table["scope"] == "pooled"].set_index(["model", "region"])[nulls]
+    of_group = pd.MultiIndex.from_frame(table.loc[is_group, ["model", "region"]])
+    parts[0].loc[is_group, nulls] = pooled.loc[of_group].to_numpy()
     own = [
         comparison.table.query("scope == 'pooled'")[columns].assign(label=person)
         for person, comparison in within.items()
@@ -101,91 +155,173 @@ def _group_rows(own):
     rows = []
     for model, table in own.groupby("model", sort=False):
         r = table.pivot(index="label", columns="region", values="r")[table["region"].unique()]
-        found = group_scores(r).rename(columns={"p": "p_parametric"}).reset_index()
+        found = group_scores(r).rename(columns={"p": "p_parametric"})
+        found = found.join(table.groupby("region")[["null_low", "null_high"]].median())
+        found = found.reset_index()
         rows.append(found.drop(columns="n_subjects").assign(model=model, label="group"))
     return pd.concat(rows)
 
 
-def add_group(report, scores, runs, pages) -> None:
-    """Add the sections of a group to a report, after its summary.
+def make_group_report(
+    across, within, X, scores, quality, *,
+    branches=None, runs=None, pages=None, data="", protocol="", command="", title="",
+):  # fmt: skip
+    """Make the report of a group.
 
     Parameters
     ----------
-    report : mne.Report
-        Report; it is changed in place.
+    across : Comparison
+        Comparison that leaves one participant out.
+    within : dict of str to Comparison
+        Comparisons within participants, by name.
+    X : EEGWindows
+        The EEG of ``across``.
     scores : DataFrame
         What :func:`score_table` returned.
-    runs : DataFrame
+    quality : DataFrame
+        What :func:`~sklearn_beira.cli.quality.run_quality` returned.
+    branches : dict of str to Bunch or None
+        Tested branches of each participant.
+    runs : DataFrame or None
         Table of the study.
-    pages : dict of str to str
+    pages : dict of str to str or None
         Links to the reports of participants, by their names.
-    """
-    n_before = len(report)
-    fig = plot_participants(scores)
-    report.add_figure(fig, title="Participants", section="Group", caption=_READING)
-    plt.close(fig)
-    links = ", ".join(f'<a href="{quote(page)}">{escape(name)}</a>' for name, page in pages.items())
-    body = f"<p>Reports of participants: {links or 'none'}.</p>"
-    group = scores[scores["participant"] == "group"]
-    group = group.assign(r=[_with_interval(row) for row in group.itertuples()])
-    for way, rows in group.groupby("evaluation", sort=False):
-        means = rows.pivot(index="region", columns="model", values="r")
-        means = means.loc[rows["region"].unique(), rows["model"].unique()]
-        means = means.rename_axis(index=None, columns=None)
-        body += f"<p>Mean r [interval], {way}:</p>{_scores_html(means)}"
-    report.add_html(body, title="Means over participants", section="Group")
-    shown = runs.drop(columns=["eeg", "bold"]).dropna(axis="columns", how="all").astype(object)
-    shown = shown.where(shown.notna(), "").set_index("subject").rename_axis(None)
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in runs["verdict"].value_counts().items())
-    body = f"<p>{len(runs)} runs: {counts}.</p>{_scores_html(shown)}"
-    report.add_html(body, title="Runs", section="Runs")
-    n = len(report)
-    report.reorder([0, *range(n_before, n), *range(1, n_before)])
-
-
-def plot_participants(scores, model="BEIRA"):
-    """Plot r of every participant in every region, in both ways side by side.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        What :func:`score_table` returned.
-    model : str
-        Model.
+    data, protocol, command, title : str
+        As in :func:`~sklearn_beira.viz.make_report`.
 
     Returns
     -------
-    fig : matplotlib.figure.Figure
-        The figure.
+    report : mne.Report
+        The report.
     """
-    scores = scores[scores["model"] == model]
-    regions, ways = list(scores["region"].unique()), list(scores["evaluation"].unique())
-    size = (9.0, 1.0 + 0.35 * len(regions))
-    fig, axes = plt.subplots(
-        1, len(ways), figsize=size, sharex=True, sharey=True, layout="constrained"
+    report = start_report(title)
+    model, regions = next(iter(across.predictions)), list(across.bold)
+    shared = None
+    if branches is not None and len(branches) > 1:
+        shared = group_branches(branches)
+        shared.info = X.info
+    qualities, marked = quality_html(quality)
+    group = scores[(scores["participant"] == "group") & (scores["model"] == model)]
+    means = group.groupby("evaluation", sort=False)["r"].mean()
+    said = [f"{r:z.2f} {way}" for way, r in means.items()]
+    facts = {
+        "Participants": some(X.subjects, 40),
+        "Runs": f"{len(X.recordings)} used" if runs is None else _counts(runs),
+        "Runs to look at": some(marked) or "none differs much from the others",
+        "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",
+        **{
+            f"Mean r, {way}": ranked(rows.set_index("region")["r"])
+            for way, rows in group.groupby("evaluation", sort=False)
+        },
+        f"Predicted, {ACROSS}": _predicted(across),
+        **beyond_nuisance(across),
+        "Best model": f"{best_model(across)}, {ACROSS}",
+        "Shared branches": _shared_in_words(shared),
+        "Evaluation": f"{across.settings['cv']}; {null_in_words(across.settings)}",
+    }
+    add_box(report, f"{model}: mean r = {', '.join(said)}", facts)
+
+    placed = {"section": "Group"}
+    add_figure(report, lambda: plot_participants(scores), _READING, title="Regions", **placed)
+    tables = _mean_tables(scores, len(within), across.settings["p_floor"])
+    body = "".join(f"<h5>{way}</h5>{scores_html(table)}" for way, table in tables)
+    body += details("How to read these tables", paragraphs(_COLUMNS))
+    report.add_html(body, title="Means over participants", **placed)
+    best = group.set_index("region")["r"].idxmax()
+    title = f"Participants: {best}"
+    add_figure(report, lambda: plot_region(scores, best), _REGION, title=title, **placed)
+    people = scores[(scores["participant"] != "group") & (scores["model"] == model)]
+    body = "".join(
+        f"<h5>{way}</h5>{scores_html(_people_table(rows, regions, pages or {}), escape=False)}"
+        for way, rows in people.groupby("evaluation", sort=False)
     )
-    axes = np.atleast_1d(axes)
-    for ax, way, color in zip(axes, ways, COLORS, strict=False):
-        rows = scores[scores["evaluation"] == way]
-        people, group = rows["participant"] != "group", rows["participant"] == "group"
-        at = pd.Series(np.arange(len(regions)), regions)
-        spread = np.linspace(-0.25, 0.25, max(rows.loc[people, "participant"].nunique(), 1))
-        order = rows[people].groupby("region", sort=False).cumcount()
-        y = at[rows.loc[people, "region"]].to_numpy() + spread[order]
-        ax.plot(rows.loc[people, "r"], y, "o", color=color, alpha=0.5, markersize=4)
-        mean = rows[group].set_index("region").loc[regions]
-        ax.hlines(at, mean["ci_low"], mean["ci_high"], color="k", lw=2)
-        ax.plot(mean["r"], at, "|", color="k", markersize=12, markeredgewidth=2)
-        ax.axvline(0.0, color="0.7", lw=0.8, zorder=0)
-        ax.set(title=f"{model}, {way}", xlabel="Pearson's r", yticks=at, yticklabels=regions)
-        clean(ax)
-    axes[0].invert_yaxis()
-    return fig
+    report.add_html(body, title="Participants: all regions", **placed)
+
+    draw = partial(plot_group_predictions, across, within, X.subjects, best)
+    add_figure(report, draw, _PREDICTED, title=f"{best}", section="Predictions")
+    if shared is not None:
+        _add_branches(report, shared)
+
+    if runs is not None:
+        shown = runs.drop(columns=["eeg", "bold"]).dropna(axis="columns", how="all").astype(object)
+        shown = shown.where(shown.notna(), "").set_index("subject").rename_axis(None)
+        body = paragraphs(f"{_counts(runs)}.") + scores_html(shown)
+        report.add_html(body, title="Pairs of EEG and BOLD", section="Runs")
+    shown = {COLUMNS[name][0]: f"<code>{name}</code>" for name in qualities}
+    body = scores_html(qualities, escape=False)
+    body += details("What the columns mean", terms_html({v: k for k, v in shown.items()}))
+    report.add_html(paragraphs(_QUALITY) + body, title="Quality", section="Runs")
+    report.add_html(paragraphs(data), title="Notes", section="Runs")
+    add_scores(report, across, protocol, None)
+    add_software(report, across, "", command)
+    return report
 
 
-def _with_interval(row):
-    return f"{row.r:.2f} [{row.ci_low:.2f}, {row.ci_high:.2f}]"
+def _predicted(across):
+    first = first_model(across)
+    found = first["p_max"] <= ALPHA
+    return (
+        f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}): {ranked(first['r'][found])}"
+    )
 
 
-def _scores_html(table):
-    return f'<div><div class="beira-scores">{table.to_html(border=0)}</div></div>'
+def _shared_in_words(shared):
+    if shared is None:
+        return "not known"
+    told = [
+        f"{shared.region_names[row]} ({len(people)} of {shared.n_people} participants)"
+        for row, people in zip(shared.regions, shared.people, strict=True)
+    ]
+    return ", ".join(told) or "none"
+
+
+def _counts(runs):
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in runs["verdict"].value_counts().items())
+    return f"{len(runs)} runs: {counts}"
+
+
+def _mean_tables(scores, n_within, floor):
+    """Yield, for each way, the first model in full and the mean r of the others."""
+    models = list(scores["model"].unique())
+    for way, rows in scores.groupby("evaluation", sort=False):
+        group = rows[rows["participant"] == "group"].set_index("model")
+        first = group.loc[models[0]].set_index("region")
+        table = pd.DataFrame({models[0]: first["r"].map("{:z.2f}".format)})
+        ends = zip(first["ci_low"], first["ci_high"], strict=True)
+        table["interval"] = [f"[{low:z.2f}, {high:z.2f}]" for low, high in ends]
+        table["p_people"] = first["p_parametric"].map("{:.3f}".format)
+        if way == ACROSS:
+            table["p_max"] = [format_p(p, floor) for p in first["p_max"]]
+        else:
+            people = rows[(rows["participant"] != "group") & (rows["model"] == models[0])]
+            found = (people["p_max"] <= ALPHA).groupby(people["region"]).sum()
+            table["found in"] = [f"{found[region]} of {n_within}" for region in table.index]
+        for model in models[1:]:
+            table[model] = group.loc[model].set_index("region")["r"].map("{:z.2f}".format)
+        yield way, table.rename_axis(None)
+
+
+def _people_table(rows, regions, pages):
+    """Return r of every participant in every region, with links to their reports."""
+    stars = np.where(rows["p_max"] <= ALPHA, "*", "\N{NO-BREAK SPACE}")
+    rows = rows.assign(text=[f"{r:z.2f}{star}" for r, star in zip(rows["r"], stars, strict=True)])
+    table = rows.pivot(index="participant", columns="region", values="text")
+    table = table.loc[rows["participant"].unique(), regions].rename_axis(index=None, columns=None)
+
+    def linked(name):
+        page = pages.get(name)
+        return f'<a href="{quote(page)}">{escape(name)}</a>' if page else escape(name)
+
+    return table.rename(index=linked, columns=escape)
+
+
+def _add_branches(report, shared):
+    alone = [name for row, name in enumerate(shared.region_names) if row not in shared.regions]
+    body = paragraphs(_BRANCHES)
+    if alone:
+        body += paragraphs(f"No branch is shared in {', '.join(alone)}.")
+    report.add_html(body, title="How to read branches", section="Branches")
+    for row in pd.unique(shared.regions):
+        n = int((shared.regions == row).sum())
+        draw = partial(plot_branches, shared, int(row), n_branches=n)
+        add_figure(report, draw, title=shared.region_names[row], section="Branches")

@@ -70,21 +70,54 @@ def run(args) -> int:
     print(f"{scores.to_string()}\n")
     _say(_LEGEND, *notes[n_shown:])
     _say("Fitting BEIRA to all volumes …")
-    final = clone(models["BEIRA"]).fit(X, y)
-    tested = {} if args.paper else {"y": y, "cv": cv}  # the published network takes hours in a fold
-    branches = read_branches(final, X, **tested)
-    report = make_report(
-        comparison, X, model=final, branches=branches, drawn=["BEIRA", "ridge"],
+    shown = {
+        "data": "\n\n".join([data.text, *notes[:n_shown]]),
+        "protocol": _protocol(args, window),
+        "title": f"EEG to BOLD: {data.title}",
+    }
+    if n_people > 1:
+        ...
+    report_model(
+        args, models["BEIRA"], comparison, X, y, cv, output, **shown,
         extractor=data.extractor, ceiling=data.ceiling, files=data.files,
-        data="\n\n".join([data.text, *notes[:n_shown]]), protocol=_protocol(args, window),
         code=printable(script(args, data, eeg_filter, window, HISTORY)),
-        command=printable(args.command),
-        title=f"EEG to BOLD: {data.title}",
     )  # fmt: skip
-    with atomic_write(output) as file:  # the old report stays until the new one is complete
-        report.save(file.name, overwrite=True, open_browser=False, verbose="error")
     print(f"Report: {output.resolve()}")
     return 0
+
+
+def report_model(args, model, comparison, X, y, cv, path, **shown):
+    """Fit BEIRA to all volumes, read its branches, and write the report.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed options.
+    model : Pipeline
+        Unfitted BEIRA.
+    comparison : Comparison
+        Its comparison with the baselines, with estimators.
+    X, y, cv : EEGWindows, DataFrame, splitter
+        Those of the comparison.
+    path : Path
+        HTML file.
+    **shown
+        Further parameters of :func:`~sklearn_beira.viz.make_report`.
+
+    Returns
+    -------
+    branches : Bunch
+        The branches; tested, except those of the published network.
+    """
+    final = clone(model).fit(X, y)
+    tested = {"y": y, "cv": cv, "estimators": comparison.estimators["BEIRA"]}
+    branches = read_branches(final, X, **({} if args.paper else tested))
+    report = make_report(
+        comparison, X, model=final, branches=branches, drawn=["BEIRA", "ridge"],
+        command=printable(args.command), **shown,
+    )  # fmt: skip
+    save_report(report, path)
+    return branches
 
 
 def make_models(args, eeg_filter, window, verbose) -> dict:

@@ -240,6 +240,15 @@ class Run:
 
         return load_confounds(str(self.bold), strategy=self.confounds)
 
+    def read_motion(self):
+        """Read the framewise displacement of each volume in mm; None if no table tells it."""
+        table = pd.DataFrame()
+        with suppress(ValueError):
+            if self.nuisance is not None:
+                volumes = np.arange(self.n_volumes)
+                table = nuisance_of(self.nuisance, None, volumes, self.name)
+        return table.get("framewise_displacement")
+
     def _extract(self, extractor, confounds, kept):
         if kept is None:
             return extractor.fit_transform(self.bold)

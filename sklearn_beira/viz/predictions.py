@@ -171,24 +171,40 @@ def _r_in_words(scores):
 
 def _draw(ax, rows, times, measured, lines, blocks):
     """Draw the volumes of one recording, which ``rows`` lists in order of time."""
-    at = times[rows]
-    center, spread = measured.mean(), measured.std() or 1.0
-    steps = np.diff(at)
-    # NaN breaks the line over dropped volumes.
-    gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
-
-    def draw(values, **style):
-        values = (values[rows] - center) / spread
-        ax.plot(np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan), **style)
-
-    draw(measured, color=MEASURED, lw=2.4, label="measured")
+    draw_series(ax, rows, times, measured, measured, color=MEASURED, lw=2.4, label="measured")
     for (label, values), color, dashes in zip(lines.items(), cycle(COLORS), cycle(DASHES)):
-        draw(values, color=color, lw=1.3, ls=dashes, label=label)
-    if blocks is not None and len(steps):
-        _shade(ax, at, np.asarray(blocks)[rows])
+        style = {"color": color, "lw": 1.3, "ls": dashes, "label": label}
+        draw_series(ax, rows, times, measured, values, **style)
+    if blocks is not None and len(rows) > 1:
+        _shade(ax, times[rows], np.asarray(blocks)[rows])
     ax.set_ylabel("BOLD (SD)")
     ax.margins(x=0.01)
     clean(ax)
+
+
+def draw_series(ax, rows, times, measured, values, **style):
+    """Draw volumes in SD of the measured BOLD, with a break over dropped volumes.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes.
+    rows : ndarray of int
+        Volumes of one recording, in order of time.
+    times, measured, values : ndarray of shape (n_volumes,)
+        Onsets in s, measured BOLD, and what is drawn.
+    **style
+        As in ``ax.plot``.
+
+    Returns
+    -------
+    line : matplotlib.lines.Line2D
+        The line.
+    """
+    at, steps = times[rows], np.diff(times[rows])
+    gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
+    values = (values[rows] - measured.mean()) / (measured.std() or 1.0)
+    return ax.plot(np.insert(at, gaps, np.nan), np.insert(values, gaps, np.nan), **style)[0]
 
 
 def _shade(ax, times, blocks):

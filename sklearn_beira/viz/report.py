@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
-from .._utils.files import one_line, printable
+from .._utils.files import atomic_write, one_line, printable
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
@@ -142,26 +142,38 @@ def make_report(
     """
     drawn = list(getattr(comparison, "predictions", ()))[:2] if drawn is None else list(drawn)
     _check(comparison, X, drawn)
-    report = mne.Report(title=title, verbose="error")
-    report.add_custom_css(_STYLE)
+    report = start_report(title)
     _add_summary(report, comparison, X, files)
     _add_data(report, X, data)
     if model is not None:
         _add_preprocessing(report, X, chosen(model))
         _add_model(report, model)
-    _add_scores(report, comparison, protocol, ceiling)
+    add_scores(report, comparison, protocol, ceiling)
     for region in comparison.bold if drawn else ():
         draw = partial(plot_predictions, comparison, region, models=drawn)
-        _add_figure(report, draw, title=str(region), section="Predictions")
+        add_figure(report, draw, title=str(region), section="Predictions")
     if branches is not None:
         _add_branches(report, comparison, branches, n_branches)
     if extractor is not None:
-        first = _first_model(comparison)
+        first = first_model(comparison)
         label = f"Pearson's r of {first['model'].iloc[0]}"
         draw = partial(plot_rois, first["r"], extractor, label=label)
-        _add_figure(report, draw, _BRAIN, title="r in the brain", section="Brain map")
-    _add_software(report, comparison, code, command)
+        add_figure(report, draw, _BRAIN, title="r in the brain", section="Brain map")
+    add_software(report, comparison, code, command)
     return report
+
+
+def start_report(title):
+    """Make an empty report in our style."""
+    report = mne.Report(title=title, verbose="error")
+    report.add_custom_css(_STYLE)
+    return report
+
+
+def save_report(report, path):
+    """Write a report; the old one stays until the new one is complete."""
+    with atomic_write(path) as file:
+        report.save(file.name, overwrite=True, open_browser=False, verbose="error")
 
 
 def _check(comparison, X, drawn):
@@ -182,14 +194,14 @@ def _check(comparison, X, drawn):
     check_rows(X, bold)
 
 
-def _first_model(comparison):
+def first_model(comparison):
     """Pooled rows of the first model, indexed by region."""
     pooled = pooled_rows(comparison)
     return pooled[pooled["model"] == pooled["model"].iloc[0]].set_index("region")
 
 
 def _add_summary(report, comparison, X, files):
-    first = _first_model(comparison)
+    first = first_model(comparison)
     name, r = first["model"].iloc[0], first["r"]
     found = first["p_max"] <= ALPHA
     if first["p_max"].isna().all():
@@ -200,18 +212,23 @@ def _add_summary(report, comparison, X, files):
         regions = {f"Predicted (p_max ≤ {ALPHA:.2f})": r[found], "Not predicted": r[~found]}
     facts = {
         **_source(X, files),
-        **{what: _ranked(values) for what, values in regions.items() if len(values)},
-        **_beyond_nuisance(comparison),
-        "Best model": _best_model(comparison),
-        "Evaluation": f"{comparison.settings['cv']}; {_null_in_words(comparison.settings)}",
+        **{what: ranked(values) for what, values in regions.items() if len(values)},
+        **beyond_nuisance(comparison),
+        "Best model": best_model(comparison),
+        "Evaluation": f"{comparison.settings['cv']}; {null_in_words(comparison.settings)}",
     }
     rest = _driven_by_few_volumes(first)
     if len(rest):
-        facts["Driven by few volumes (r without a stretch)"] = _ranked(rest)
+        facts["Driven by few volumes (r without a stretch)"] = ranked(rest)
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
+    add_box(report, heading, facts)
+
+
+def add_box(report, heading, facts):
+    """Add the box of the summary; heading and facts are plain text."""
     facts = {key: html.escape(str(value)) for key, value in facts.items()}
-    body = f'<div class="beira-box"><h4>{html.escape(heading)}</h4>{_facts_html(facts)}</div>'
+    body = f'<div class="beira-box"><h4>{html.escape(heading)}</h4>{facts_html(facts)}</div>'
     report.add_html(body, title="Summary", section=None)
 
 
@@ -223,19 +240,19 @@ def _driven_by_few_volumes(first):
 
 def _verdict(comparison):
     """Verdict of the first model in each region; "" without one."""
-    first, beyond = _first_model(comparison), comparison.beyond
+    first, beyond = first_model(comparison), comparison.beyond
     name = first["model"].iloc[0]
     if beyond is None or comparison.settings["null"] is None or name not in beyond.predictions:
         return pd.Series("", index=first.index)
     return comparison.verdict(model=name)
 
 
-def _beyond_nuisance(comparison):
+def beyond_nuisance(comparison):
     """Regions by verdict, with r beyond nuisance."""
     verdict = _verdict(comparison)
     kinds = [kind for kind in ("brain", "shared") if (verdict == kind).any()]
-    r = _first_model(comparison.beyond)["r"] if kinds else None
-    return {f"{k.title()} (r beyond nuisance)": _ranked(r[verdict == k]) for k in kinds}
+    r = first_model(comparison.beyond)["r"] if kinds else None
+    return {f"{k.title()} (r beyond nuisance)": ranked(r[verdict == k]) for k in kinds}
 
 
 def _source(X, files):
@@ -244,7 +261,7 @@ def _source(X, files):
     subject = info["subject_info"] or {}
     subjects = X.subjects if X.subjects is not None else [subject.get("his_id") or ""]
     facts = {
-        "Files": _some(printable(Path(f).name) for f in [*_eeg_files(X), *files]),
+        "Files": some(printable(Path(f).name) for f in [*_eeg_files(X), *files]),
         "Subject": ", ".join(dict.fromkeys(map(str, subjects))),
         "Measured": f"{info['meas_date']:%Y-%m-%d %H:%M}" if info["meas_date"] else "",
     }
@@ -256,7 +273,7 @@ def _source(X, files):
     return facts
 
 
-def _some(names, most=8):
+def some(names, most=8):
     """List names once, and count those that are too many to read."""
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} others" if len(names) > most else ""
@@ -267,14 +284,15 @@ def _eeg_files(X):
     return [] if X.alignment is None else [name for name in X.alignment["file"] if name]
 
 
-def _ranked(r):
+def ranked(r):
     """Regions with their r, the highest first; no region breaks across lines."""
     ranked = r.sort_values(ascending=False, kind="stable").items()
     texts = [f"{region} ({value:z.2f})" for region, value in ranked]
     return ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)
 
 
-def _best_model(comparison):
+def best_model(comparison):
+    """Name the two best models with their mean r, and test the difference."""
     means = pooled_rows(comparison).groupby("model", sort=False)["r"].mean()
     means = means.drop(ORACLE, errors="ignore")
     means = means.sort_values(ascending=False, kind="stable")
@@ -289,7 +307,8 @@ def _best_model(comparison):
     return f"{best}; paired test p = {p:.3f}" if np.isfinite(p) else best
 
 
-def _null_in_words(settings):
+def null_in_words(settings):
+    """Tell the null of a comparison, and the number of surrogates."""
     if settings["null"] is None:
         return "no null distribution"
     return f"{settings['n_surrogates']} surrogates (null: {settings['null']})"
@@ -297,10 +316,10 @@ def _null_in_words(settings):
 
 def _add_data(report, X, data):
     section = "Data and alignment"
-    report.add_html(_paragraphs(data) + _facts_html(X._facts()), title="Data", section=section)
+    report.add_html(paragraphs(data) + facts_html(X._facts()), title="Data", section=section)
     caption = "Hatched: volumes here would lack the EEG that models use."
     draw = partial(plot_alignment, X)
-    _add_figure(report, draw, caption, title="EEG and volumes", section=section)
+    add_figure(report, draw, caption, title="EEG and volumes", section=section)
 
 
 def _add_preprocessing(report, X, model):
@@ -316,7 +335,7 @@ def _add_preprocessing(report, X, model):
     if terms:
         body = (
             "<p>Steps of the model, in this order, on continuous EEG. They are fitted to training "
-            f"folds only.</p>{_terms_html(terms, 'beira-steps')}"
+            f"folds only.</p>{terms_html(terms, 'beira-steps')}"
         )
     report.add_html(body, title="Steps", section="Preprocessing")
 
@@ -327,7 +346,7 @@ def _add_preprocessing(report, X, model):
         return ax
 
     caption = "Line: median over channels. Band: lowest to highest channel."
-    _add_figure(report, draw, caption, title="Spectrum of the EEG", section="Preprocessing")
+    add_figure(report, draw, caption, title="Spectrum of the EEG", section="Preprocessing")
 
 
 def _add_model(report, model):
@@ -340,7 +359,7 @@ def _add_model(report, model):
             for name, value in model.best_params_.items()
         }
         body = "<p>Chosen by the fit to all data. In the comparison, each fold chose its own.</p>"
-        report.add_html(body + _facts_html(found), title="What the search chose", section="Model")
+        report.add_html(body + facts_html(found), title="What the search chose", section="Model")
     try:
         ax = plot_training(model)
     except (TypeError, NotFittedError):
@@ -348,54 +367,56 @@ def _add_model(report, model):
     title, caption = "Bands it uses", _SHARES
     if is_trained(last_step(chosen(model))):
         title, caption = "How it was trained", "Losses of the fit to all data."
-    _add_figure(report, lambda: ax, caption, title=title, section="Model")
+    add_figure(report, lambda: ax, caption, title=title, section="Model")
 
 
-def _add_scores(report, comparison, protocol, ceiling):
+def add_scores(report, comparison, protocol, ceiling):
+    """Add the section of scores: r of all models in all regions, and reasons to doubt."""
     scores = comparison.summary(ceiling=ceiling).rename_axis(None)
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
-    body = _paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
+    body = paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
     of_first = scores.columns.isin(["interval", "p", "p_max", "beyond", "verdict"])
     if scores.shape[1] <= _MAX_COLUMNS:
-        body += _scores_html(scores)
+        body += scores_html(scores)
     else:
-        body += _scores_html(scores.iloc[:, : 1 + of_first.sum()])
-        body += _paragraphs("r of all models:") + _scores_html(scores.loc[:, ~of_first])
-    body += _details("How to read this table", _paragraphs(_READING))
-    body += _details("Reasons to doubt", _doubts_html(_first_model(comparison)))
-    body += _details("What p means", _paragraphs(comparison.settings["question"]))
-    body += _details("How models were compared", _paragraphs(protocol))
+        body += scores_html(scores.iloc[:, : 1 + of_first.sum()])
+        body += paragraphs("r of all models:") + scores_html(scores.loc[:, ~of_first])
+    body += details("How to read this table", paragraphs(_READING))
+    body += details("Reasons to doubt", _doubts_html(first_model(comparison)))
+    body += details("What p means", paragraphs(comparison.settings["question"]))
+    body += details("How models were compared", paragraphs(protocol))
     report.add_html(body, title="Models compared", section="Scores")
     draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
-    _add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
-    for region in _driven_by_few_volumes(_first_model(comparison)).index:
+    add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
+    for region in _driven_by_few_volumes(first_model(comparison)).index:
         draw = partial(plot_influence, comparison, region)
         title = f"Volumes that decide r of {region}"
-        _add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
+        add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
 
 
 def _doubts_html(first):
     """Columns that tell where r or p of the first model may mislead, and what they mean."""
     names = [name for name in _DOUBTS if first[name].notna().any()]
     table = first[names].map("{:z.2f}".format).rename_axis(None)
-    return _scores_html(table) + _terms_html({name: _DOUBTS[name] for name in names})
+    return scores_html(table) + terms_html({name: _DOUBTS[name] for name in names})
 
 
-def _scores_html(scores):
-    head, end, rows = scores.to_html(border=0, justify="right").partition("</thead>")
+def scores_html(scores, escape=True):
+    """Table that scrolls sideways, with the names of its rows in place."""
+    head, end, rows = scores.to_html(border=0, justify="right", escape=escape).partition("</thead>")
     # Long names of models may go on in the next line.
     head = head.replace("_", "_<wbr>").replace("p_<wbr>max", "p_max")
     return f'<div class="beira-scores">{head}{end}{rows}</div>'
 
 
 def _add_branches(report, comparison, branches, n_branches):
-    first = _first_model(comparison)
+    first = first_model(comparison)
     tested = bool(first["p_max"].notna().any())
     said = f"Headings tell r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
     gray = " (gray, p_max above .05)" * tested
-    body = _paragraphs(f"{said} {_INTERPRET.format(gray=gray)}")
-    body += _details("How to read the panels", _terms_html(_BRANCHES))
+    body = paragraphs(f"{said} {_INTERPRET.format(gray=gray)}")
+    body += details("How to read the panels", terms_html(_BRANCHES))
     report.add_html(body, title="How to read branches", section="Branches")
     for row, region in enumerate(branches.region_names):
         heading, is_predicted = _heading(comparison, first, str(region))
@@ -405,7 +426,7 @@ def _add_branches(report, comparison, branches, n_branches):
             report.add_html("<p>No branch changes the prediction of this region.</p>", **placed)
             continue
         draw = partial(plot_branches, branches, row, n_branches=n_branches, title=heading)
-        _add_figure(report, draw, **placed)
+        add_figure(report, draw, **placed)
 
 
 def _heading(comparison, first, region):
@@ -425,11 +446,12 @@ def _heading(comparison, first, region):
     return f"{heading} (not predicted: do not interpret)", False
 
 
-def _add_software(report, comparison, code, command):
+def add_software(report, comparison, code, command):
+    """Add the section of versions, settings, command, code and system."""
     names = ("cv", "null", "n_surrogates", "refit", "random_state")
     told = {name: comparison.settings[name] for name in names} | comparison.versions
     told = {name: html.escape(str(value)) for name, value in told.items() if value is not None}
-    body = f"<p>Made by sklearn-beira {__version__} with mne.Report.</p>{_facts_html(told)}"
+    body = f"<p>Made by sklearn-beira {__version__} with mne.Report.</p>{facts_html(told)}"
     report.add_html(body, title="Versions and settings", section=_REPEAT)
     for text, what in ((command, "Command"), (code, "Code")):
         if text:
@@ -441,7 +463,7 @@ def _add_software(report, comparison, code, command):
         report.add_code(system.getvalue(), title="System", language="shell", section=_REPEAT)
 
 
-def _add_figure(report, draw, caption=None, **placed):
+def add_figure(report, draw, caption=None, **placed):
     """Add the figure or axes that ``draw`` makes, or say why it cannot be drawn."""
     try:
         drawn = draw()
@@ -454,13 +476,14 @@ def _add_figure(report, draw, caption=None, **placed):
         report.add_html(said, **placed)
 
 
-def _facts_html(facts):
+def facts_html(facts):
     """Table of two columns; names and values are HTML."""
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts.items())
     return f'<table class="beira-steps">{rows}</table>'
 
 
-def _paragraphs(text):
+def paragraphs(text):
+    """Paragraphs of plain text; those that begin with "Note: " are highlighted."""
     parts = [part for part in text.split("\n\n") if part.strip()]
     kinds = [' class="beira-note"' if part.startswith("Note: ") else "" for part in parts]
     return "".join(
@@ -468,10 +491,12 @@ def _paragraphs(text):
     )
 
 
-def _terms_html(terms, kind="beira-terms"):
+def terms_html(terms, kind="beira-terms"):
+    """List of terms and what they mean, both HTML."""
     rows = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in terms.items())
     return f'<dl class="{kind}">{rows}</dl>'
 
 
-def _details(title, body):
+def details(title, body):
+    """Make a part that is closed until its title is clicked; nothing without a body."""
     return f"<details><summary>{title}</summary>{body}</details>" if body else ""
