@@ -7,22 +7,15 @@ import shutil
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 
-import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.utils import Bunch
 
-from sklearn_beira import BlockedKFold, compare
 from sklearn_beira.cli import main
-from sklearn_beira.cli.group_report import add_group, read_own, score_table
-from sklearn_beira.datasets import Study, make_eeg_fmri
-from sklearn_beira.datasets.derivatives import write_table
+from sklearn_beira.datasets import make_eeg_fmri
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 
@@ -172,78 +165,6 @@ def test_a_command_that_was_killed_goes_on_to_the_same_numbers(folder, study, tm
     assert again == (study.folder / "group/scores.tsv").read_text()
 
 
-@pytest.fixture(scope="module")
-def compared():
-    """Two participants, across and within, with ridge in the place of BEIRA."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((120, 3))
-    y = pd.DataFrame(X[:, :2] + rng.standard_normal((120, 2)), columns=["A", "B"])
-    people = np.repeat(["01", "02"], 60)
-    options = {"models": {"BEIRA": Ridge()}, "n_surrogates": 19, "verbose": False}
-    across = compare(
-        X=X, y=y, cv=LeaveOneGroupOut(), groups=people, subjects=people, null="phase", **options
-    )
-    own = {
-        person: compare(X=X[at], y=y[at], cv=BlockedKFold(3, gap=0), null="phase", **options)
-        for person in ("01", "02")
-        for at in [people == person]
-    }
-    return Bunch(across=across, own=own, y={person: y[people == person] for person in own})
-
-
-def test_scores_of_a_group_name_both_p(compared):
-    scores = score_table(compared.across, compared.own)
-    assert "p" not in scores
-    within = scores[scores["evaluation"] == "within participants"].set_index("participant")
-    for person, own in compared.own.items():
-        pooled = own.table.query("scope == 'pooled'")
-        for column in ("p_parametric", "p_max"):
-            assert within.loc[person, column].tolist() == pooled[column].tolist()
-
-
-def test_columns_of_all_tables_are_described(compared, tmp_path):
-    tables = {"study": Study([]).table, "scores": score_table(compared.across, compared.own)}
-    for name, table in tables.items():
-        write_table(table, tmp_path / f"{name}.tsv")
-        columns = json.loads((tmp_path / f"{name}.json").read_text())
-        assert list(columns) == list(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t"))
-
-
-def test_names_of_participants_are_escaped(compared):
-    report = mne.Report(verbose="error")
-    report.add_html("", "Summary")
-    runs = {"subject": ["<i>x"], "eeg": [""], "bold": [""], "verdict": ["ok"]}
-    scores = score_table(compared.across, compared.own)
-    add_group(report, scores, pd.DataFrame(runs), {"<i>x": 'sub-<i>"x/report.html'})
-    page = "".join(report.html)
-    assert "<i>x" not in page
-    assert '<a href="sub-%3Ci%3E%22x/report.html">&lt;i&gt;x</a>' in page
-
-
-def test_results_of_other_data_settings_or_versions_are_no_part_of_the_group(compared, tmp_path):
-    compared.own["01"].to_folder(tmp_path / "sub-01")
-    settings = compared.across.settings | {"cv": str(LeaveOneGroupOut())}
-    across = replace(compared.across, settings=settings)
-
-    def read(folds=3, across=across, y=compared.y["01"]):
-        said = []
-        cv = BlockedKFold(folds, gap=0)
-        own = read_own(tmp_path / "sub-01", cv, across, y, said.append)
-        return own is not None, *said
-
-    assert read() == (True,)
-    assert "with other settings; repeat it" in read(folds=4)[1]
-    assert "with other BOLD; repeat it" in read(y=compared.y["02"])[1]
-    assert "with other regions; repeat it" in read(y=compared.y["01"].rename(columns=str.lower))[1]
-    assert (
-        "with other settings; r"
-        in read(across=replace(across, settings=settings | {"random_state": "1"}))[1]
-    )
-    assert "with other versions; r" in read(across=replace(across, versions={"numpy": "1"}))[1]
-    (tmp_path / "sub-01/arrays.npz").write_text("damaged")
-    assert "holds no comparison" in read()[1]
-
-
 @pytest.mark.slow
 def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
     folder, study, tmp_path
@@ -254,7 +175,9 @@ def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
     shutil.copytree(out / "sub-01", out / "sub-03")
     options = [*atlas_of(folder), "--out", str(out), "--folds", "3", "--resume"]
     done = run(folder, *options, "--level", "group")
-    assert "sub-03 is left out of the group: it holds a comparison with other BOLD" in done.out
+    assert "sub-03 is left out of the group: it has no results of these data" in done.out
+    assert "sub-01 is left out" not in done.out
+    assert "sub-01 is left out" in run(folder, *options, "--level", "group", "--seed", "1").out
     (out / "sub-02/report.html").unlink()
     (out / "sub-02/report.html").mkdir()
     assert "participant 02 failed" in run(folder, *options).out

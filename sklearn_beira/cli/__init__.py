@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     of_study = argv[:1] == ["study"]
-    args = parse_study(argv[1:]) if of_study else parse(argv)
+    options = argv[1:] if argv[:1] in (["study"], ["run"]) else argv
+    args = parse_study(options) if of_study else parse(options)
     args.command = shlex.join(["python", "-m", "sklearn_beira", *argv])
     # A terminal that cannot write "≤" shows a question mark instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream

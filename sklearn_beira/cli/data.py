@@ -80,6 +80,7 @@ def _load(args, tmin):
     missing = [None if end == "none" else end for end in args.missing]
     missing = missing[0] if len(set(missing)) == 1 else missing or None
     given = {"t_r": args.t_r, "trigger": trigger, "missing": missing}
+    given["subjects"] = args.subjects or None
     if args.nuisance != ["none"]:
         given["nuisance"] = args.nuisance or None
     given = {name: value for name, value in given.items() if value is not None}
@@ -140,6 +141,7 @@ def _check_options(args):
     n = len(args.eeg)
     for option, given, fits in (
         ("--bold", args.bold, [n]),
+        ("--subjects", args.subjects, [0, n]),
         ("--confounds", args.confounds, [0, n]),
         ("--missing", args.missing, [0, 1, n]),
     ):

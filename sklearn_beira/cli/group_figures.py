@@ -44,7 +44,7 @@ def plot_participants(scores):
         for model, marker, shade in zip(models[1:], MARKERS[1:], COLORS[1:], strict=False):
             r = group.loc[model].loc[regions, "r"]
             style = {"ls": "", "marker": marker, "ms": 5, "mec": shade, "mfc": "none"}
-            handles += ax.plot(r, at, **style, label=f"{model}, mean")
+            handles += ax.plot(r, at, **style, label=model)
     legend_below(fig, handles, width=7)
     return fig
 

@@ -7,8 +7,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from .._utils.files import one_line
-from ..evaluation import Comparison, group_scores
+from ..evaluation import group_scores
 from ..evaluation.comparison import format_p
 from ..evaluation.metrics import ALPHA
 from ..inspection import group_branches
@@ -27,11 +26,10 @@ from ..viz.report import (
     scores_html,
     some,
     start_report,
-    terms_html,
     beyond_nuisance,
 )
 from .group_figures import plot_group_predictions, plot_participants, plot_region
-from .quality import COLUMNS, quality_html
+from .quality import add_quality, marked_runs
 
 WITHIN, ACROSS = "within participants", "left-out participants"
 _READING = (
@@ -54,62 +52,12 @@ _COLUMNS = (
     "regions; found in counts the participants with p_max of at most .05. An asterisk in the table "
     "of participants marks these. Other models: mean r."
 )
-_QUALITY = (
-    "Marked: far from the median of the study, on the side that is suspicious. Motion needs a "
-    "table of confounds."
-)
 _BRANCHES = (
     "Branches that held-out volumes support in more participants than chance would give, and that "
     "are alike in them: averages over these participants. Heads differ, so an average map is "
     "broader than that of a participant. Do not interpret the branches of a region that is not "
     "predicted. What participants share may also be an artifact."
 )
-
-
-def read_own(folder, cv, across, y, say):
-    """Read the comparison within a participant, if it is of this run.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the participant.
-    cv : cross-validation splitter
-        Folds within participants.
-    across : Comparison
-        Comparison that leaves one participant out.
-    y : DataFrame of shape (n_volumes, n_rois)
-        BOLD of the participant.
-    say : callable
-        Gets a sentence if the comparison is left out.
-
-    Returns
-    -------
-    own : Comparison or None
-        None if it cannot be read, or is of other data, settings or versions.
-    """
-    try:
-        own = Comparison.from_folder(folder)
-    except ValueError as error:
-        say(f"{folder.name} is left out of the group: {one_line(error)}")
-        return None
-    of_folds = ("question", "p_floor", "null", "n_surrogates", "cv")
-    expected = {name: v for name, v in across.settings.items() if name not in of_folds}
-    same = {
-        "regions": list(own.bold) == list(map(str, y)),
-        "BOLD": own.bold.shape == y.shape and np.allclose(own.bold, y),
-        "models": list(own.predictions) == list(across.predictions),
-        "nuisance signals": (own.beyond is None) == (across.beyond is None),
-        "settings": {**expected, "cv": str(cv)}.items() <= own.settings.items(),
-        "versions": own.versions == across.versions,
-    }
-    others = ", ".join(what for what, is_same in same.items() if not is_same)
-    if others:
-        say(
-            f"{folder.name} is left out of the group: it holds a comparison with other {others}; "
-            f"repeat it with --level participant"
-        )
-        return None
-    return own
 
 
 def score_table(across, within) -> pd.DataFrame:
@@ -200,14 +148,14 @@ def make_group_report(
     if branches is not None and len(branches) > 1:
         shared = group_branches(branches)
         shared.info = X.info
-    qualities, marked = quality_html(quality)
     group = scores[(scores["participant"] == "group") & (scores["model"] == model)]
     means = group.groupby("evaluation", sort=False)["r"].mean()
-    said = [f"{r:z.2f} {way}" for way, r in means.items()]
+    said = ", ".join(f"{way} {r:z.2f}" for way, r in means.items())
+    odd = marked_runs(quality).any(axis=1)
     facts = {
         "Participants": some(X.subjects, 40),
         "Runs": f"{len(X.recordings)} used" if runs is None else _counts(runs),
-        "Runs to look at": some(marked) or "none differs much from the others",
+        "Runs to look at": some(odd.index[odd]) or "none differs much from the others",
         "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",
         **{
             f"Mean r, {way}": ranked(rows.set_index("region")["r"])
@@ -219,22 +167,22 @@ def make_group_report(
         "Shared branches": _shared_in_words(shared),
         "Evaluation": f"{across.settings['cv']}; {null_in_words(across.settings)}",
     }
-    add_box(report, f"{model}: mean r = {', '.join(said)}", facts)
+    add_box(report, f"Mean r of {model}: {said}", facts)
 
     placed = {"section": "Group"}
     add_figure(report, lambda: plot_participants(scores), _READING, title="Regions", **placed)
-    tables = _mean_tables(scores, len(within), across.settings["p_floor"])
-    body = "".join(f"<h5>{way}</h5>{scores_html(table)}" for way, table in tables)
+    tables = mean_tables(scores, len(within), across.settings["p_floor"])
+    body = "".join(f"<div><h5>{way}</h5>{scores_html(table)}</div>" for way, table in tables)
     body += details("How to read these tables", paragraphs(_COLUMNS))
     report.add_html(body, title="Means over participants", **placed)
     best = group.set_index("region")["r"].idxmax()
     title = f"Participants: {best}"
     add_figure(report, lambda: plot_region(scores, best), _REGION, title=title, **placed)
     people = scores[(scores["participant"] != "group") & (scores["model"] == model)]
-    body = "".join(
-        f"<h5>{way}</h5>{scores_html(_people_table(rows, regions, pages or {}), escape=False)}"
-        for way, rows in people.groupby("evaluation", sort=False)
-    )
+    body = ""
+    for way, rows in people.groupby("evaluation", sort=False):
+        table = scores_html(_people_table(rows, regions, pages or {}), escape=False)
+        body += f"<div><h5>{way}</h5>{table}</div>"
     report.add_html(body, title="Participants: all regions", **placed)
 
     draw = partial(plot_group_predictions, across, within, X.subjects, best)
@@ -243,15 +191,17 @@ def make_group_report(
         _add_branches(report, shared)
 
     if runs is not None:
-        shown = runs.drop(columns=["eeg", "bold"]).dropna(axis="columns", how="all").astype(object)
-        shown = shown.where(shown.notna(), "").set_index("subject").rename_axis(None)
-        body = paragraphs(f"{_counts(runs)}.") + scores_html(shown)
+        last = ["verdict", "reason", "t_r", "trigger", "confounds"]
+        shown = runs[[*runs.columns.drop([*last, "eeg", "bold"]), *last]]
+        shown = shown.dropna(axis="columns", how="all").astype(object)
+        shown = shown.where(shown.notna(), "").map(lambda value: escape(str(value)))
+        shown["reason"] = [f'<div class="beira-text">{text}</div>' for text in shown["reason"]]
+        table = scores_html(shown.set_index("subject").rename_axis(None), escape=False)
+        body = f"{paragraphs(f'{_counts(runs)}.')}<div>{table}</div>"
         report.add_html(body, title="Pairs of EEG and BOLD", section="Runs")
-    shown = {COLUMNS[name][0]: f"<code>{name}</code>" for name in qualities}
-    body = scores_html(qualities, escape=False)
-    body += details("What the columns mean", terms_html({v: k for k, v in shown.items()}))
-    report.add_html(paragraphs(_QUALITY) + body, title="Quality", section="Runs")
-    report.add_html(paragraphs(data), title="Notes", section="Runs")
+    add_quality(report, quality, "Runs")
+    if data:
+        report.add_html(paragraphs(data), title="Notes", section="Runs")
     add_scores(report, across, protocol, None)
     add_software(report, across, "", command)
     return report
@@ -280,7 +230,7 @@ def _counts(runs):
     return f"{len(runs)} runs: {counts}"
 
 
-def _mean_tables(scores, n_within, floor):
+def mean_tables(scores, n_within, floor):
     """Yield, for each way, the first model in full and the mean r of the others."""
     models = list(scores["model"].unique())
     for way, rows in scores.groupby("evaluation", sort=False):

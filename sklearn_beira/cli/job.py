@@ -6,18 +6,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
+import pandas as pd
 from sklearn.base import clone
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import Pipeline
 
 from .. import baselines
-from .._utils.files import atomic_write, printable, temporary_file
+from .._utils.files import printable, temporary_file
 from ..eeg import EEGFilter, Windower
 from ..evaluation import BlockedKFold, compare
 from ..inspection import read_branches
 from ..regressor import BEIRARegressor, make_paper_beira
 from ..viz import make_report
+from ..viz.report import save_report
 from .data import get_data
+from .group_report import make_group_report, mean_tables, score_table
 from .options import in_flags
+from .quality import add_quality, run_quality
 from .script import script
 
 # EEG before a volume that models use, in s; the paper's window ends PAPER_DELAY before it.
@@ -64,19 +70,23 @@ def run(args) -> int:
     eeg_filter = EEGFilter(1.0, min(45.0, 0.45 * X.sfreq), sfreq=min(100.0, X.sfreq))
     show_progress = sys.stderr.isatty()  # a progress bar leaves fragments in a log
     models = make_models(args, eeg_filter, window, show_progress)
+    shown = {
+        "data": "\n\n".join([data.text, *notes]),
+        "protocol": _protocol(args, window),
+        "title": f"EEG to BOLD: {data.title}",
+    }
+    options = {"random_state": args.seed, "return_estimator": True, "verbose": show_progress}
+    if X.subjects is not None and len(set(X.subjects)) > 1:
+        report = compare_people(args, models, X, y, cv, shown, options)
+        save_report(report, output)
+        print(f"Report: {output.resolve()}")
+        return 0
     with collect(notes):
-        comparison = compare(models, X, y, cv=cv, random_state=args.seed, verbose=show_progress)
+        comparison = compare(models, X, y, cv=cv, **options)
     scores = comparison.summary(ceiling=data.ceiling).rename_axis(None)
     print(f"{scores.to_string()}\n")
     _say(_LEGEND, *notes[n_shown:])
     _say("Fitting BEIRA to all volumes …")
-    shown = {
-        "data": "\n\n".join([data.text, *notes[:n_shown]]),
-        "protocol": _protocol(args, window),
-        "title": f"EEG to BOLD: {data.title}",
-    }
-    if n_people > 1:
-        ...
     report_model(
         args, models["BEIRA"], comparison, X, y, cv, output, **shown,
         extractor=data.extractor, ceiling=data.ceiling, files=data.files,
@@ -86,7 +96,7 @@ def run(args) -> int:
     return 0
 
 
-def report_model(args, model, comparison, X, y, cv, path, **shown):
+def report_model(args, model, comparison, X, y, cv, path, *, quality=None, **shown):
     """Fit BEIRA to all volumes, read its branches, and write the report.
 
     Parameters
@@ -101,23 +111,73 @@ def report_model(args, model, comparison, X, y, cv, path, **shown):
         Those of the comparison.
     path : Path
         HTML file.
+    quality : DataFrame or None
+        Quality of the runs.
     **shown
         Further parameters of :func:`~sklearn_beira.viz.make_report`.
 
     Returns
     -------
     branches : Bunch
-        The branches; tested, except those of the published network.
+        The tested branches.
     """
-    final = clone(model).fit(X, y)
-    tested = {"y": y, "cv": cv, "estimators": comparison.estimators["BEIRA"]}
-    branches = read_branches(final, X, **({} if args.paper else tested))
+    final, branches = fit_branches(model, comparison, X, y, cv)
     report = make_report(
         comparison, X, model=final, branches=branches, drawn=["BEIRA", "ridge"],
         command=printable(args.command), **shown,
     )  # fmt: skip
+    add_quality(report, run_quality(X, y) if quality is None else quality, "Data and alignment")
     save_report(report, path)
     return branches
+
+
+def fit_branches(model, comparison, X, y, cv):
+    """Fit BEIRA to all volumes, and test its branches with the fits of the comparison."""
+    final = clone(model).fit(X, y)
+    estimators = comparison.estimators["BEIRA"]
+    return final, read_branches(final, X, y, cv=cv, estimators=estimators)
+
+
+def compare_people(args, models, X, y, cv, shown, options):
+    """Compare models within each person and across people, and make the report of the group.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed options.
+    models : dict of str to Pipeline
+        Unfitted models.
+    X, y, cv : EEGWindows, DataFrame, splitter
+        Data, and folds within a person.
+    shown : dict
+        Texts of the report.
+    options : dict
+        Options of :func:`~sklearn_beira.compare`.
+
+    Returns
+    -------
+    report : mne.Report
+        Report of the group.
+    """
+    people, within, branches = pd.unique(X.subjects), {}, {}
+    for k, person in enumerate(people, 1):
+        rows = np.flatnonzero(X.subjects == person)
+        own = X[rows], y.iloc[rows]
+        within[person] = compare(models, *own, cv=cv, **options)
+        branches[person] = fit_branches(models["BEIRA"], within[person], *own, cv)[1]
+        print(f"Person {person} ({k} of {len(people)}) is compared.", flush=True)
+    print(f"Each of {len(people)} persons is left out.\n", flush=True)
+    across = compare(
+        models, X, y, cv=LeaveOneGroupOut(), groups=X.subjects,
+        **{**options, "return_estimator": False},
+    )  # fmt: skip
+    scores = score_table(across, within)
+    for way, table in mean_tables(scores, len(within), across.settings["p_floor"]):
+        print(f"{way}:\n{table.to_string()}\n")
+    return make_group_report(
+        across, within, X, scores, run_quality(X, y), branches=branches,
+        command=printable(args.command), **shown,
+    )  # fmt: skip
 
 
 def make_models(args, eeg_filter, window, verbose) -> dict:

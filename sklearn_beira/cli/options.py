@@ -17,6 +17,11 @@ _OWN = {
         "table (csv, tsv, npy) with one row per volume and one column per region, or NIfTI image; "
         "one file per run",
     ),
+    "--subjects": (
+        "LABEL",
+        "subject of each run; with several, models are compared within each and by leaving one "
+        "out, and the report is that of the group",
+    ),
     "--t-r": (
         "S",
         "repetition time in s; without --trigger and without a column time_s in the table, the "
@@ -47,6 +52,7 @@ _KINDS = {
     "--t-r": {"type": float},
     "--eeg": {"nargs": "+"},
     "--bold": {"nargs": "+"},
+    "--subjects": {"nargs": "+", "default": []},
     "--missing": {"choices": ["start", "end", "none"], "nargs": "+", "default": []},
     "--exclude": {"nargs": "+", "default": []},
     "--confounds": {"nargs": "+", "default": []},
@@ -99,7 +105,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Predict BOLD from EEG with blocked cross-validation, compare the model with "
         "four baselines, print r, its confidence interval and p of every region, and write an "
         "HTML report. Without files, a simulated 10-minute recording is analyzed (less than 3 "
-        "minutes on two cores).",
+        "minutes on two cores). The word run may stand in front of the options.",
         epilog="example: python -m sklearn_beira --eeg run1.vhdr --bold regions.csv --t-r 2.1 "
         "--trigger Response/R128. For a whole BIDS folder: python -m sklearn_beira study --help",
     )

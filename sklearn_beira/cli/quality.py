@@ -6,25 +6,28 @@ import numpy as np
 import pandas as pd
 
 from ..alignment import loud_eeg
+from ..datasets.derivatives import COLUMNS as MEANINGS
 from ..datasets.run import ENTITIES
 from ..evaluation import effective_n
+from ..viz.report import details, paragraphs, scores_html, terms_html
 
-# Meaning of each column, how it is shown, and which end is suspicious. A new measure needs a line
-# here and one in run_quality.
+# How each column is shown, and the difference from the median of the study from which a run is
+# marked: positive, if high values are suspicious. A new measure needs a line here, one in
+# run_quality, and its meaning in datasets/derivatives.py.
 COLUMNS = {
-    "volumes": ("number of volumes of the image", "{:.0f}", None),
-    "kept": ("volumes that are used", "{:.0f}", None),
-    "kept_share": ("share of volumes that are used", "{:.0%}", "low"),
-    "mean_fd": ("mean framewise displacement, mm", "{:.2f}", "high"),
-    "max_fd": ("largest framewise displacement, mm", "{:.2f}", "high"),
-    "n_eff": ("effective number of volumes of the BOLD, median over regions", "{:.0f}", "low"),
-    "loud_eeg": (
-        "share of volumes after EEG that is much louder than usual, as in movement",
-        "{:.1%}",
-        "high",
-    ),
-    "bad_eeg": ("share of the EEG that is annotated as bad", "{:.1%}", "high"),
+    "volumes": ("{:.0f}", None),
+    "kept": ("{:.0f}", None),
+    "kept_share": ("{:.0%}", -0.1),
+    "mean_fd": ("{:.2f}", 0.1),
+    "max_fd": ("{:.2f}", 0.5),
+    "n_eff": ("{:.0f}", -10),
+    "loud_eeg": ("{:.1%}", 0.02),
+    "bad_eeg": ("{:.1%}", 0.05),
 }
+_READING = (
+    "Marked: far from the median over runs, on the side that is suspicious (5 runs or more). "
+    "Motion is known where there is a table of confounds."
+)
 _SUSPICIOUS = 5.0  # robust standard deviations from the median of the study
 _FEW = 5  # runs, of which the spread is not known
 
@@ -56,11 +59,14 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
         }
     rows = []
     for k, facts in X.alignment.iterrows():
+        names = {name: facts[name] for name in ENTITIES if name in facts}
+        if not names:
+            names = {"subject": X._subjects[k], "file": facts["file"]}
         here, moved = X.groups == k, np.asarray(motion.get(k, [np.nan]))
         bold = y.to_numpy()[here]
         bad = sum(stop - start for start, stop in X.bads[k])
         rows.append(
-            {name: facts[name] for name in (*ENTITIES, "file") if name in facts}
+            names
             | {
                 "volumes": facts["n_volumes"],
                 "kept": facts["kept"],
@@ -75,8 +81,8 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def quality_html(quality) -> tuple[pd.DataFrame, list]:
-    """Format the table, with marks where a run differs from the others of the study.
+def marked_runs(quality) -> pd.DataFrame:
+    """Find values that are far from the median of the study.
 
     Parameters
     ----------
@@ -85,22 +91,40 @@ def quality_html(quality) -> tuple[pd.DataFrame, list]:
 
     Returns
     -------
-    shown : DataFrame of str
-        HTML, indexed by the name of the run.
-    marked : list of str
-        Runs with a mark.
+    marked : DataFrame of bool
+        Indexed by the names of the runs.
     """
-    names = [column for column in ("subject", *ENTITIES[1:]) if column in quality]
-    names = quality[names].dropna(axis="columns", how="all").astype(str).agg(" ".join, axis=1)
-    shown, marks = pd.DataFrame(index=names.map(escape)), np.zeros(len(quality), dtype=bool)
-    for name, (_, form, end) in COLUMNS.items():
-        values = quality[name].astype(float)
-        if values.isna().all():
-            continue
-        away = values - values.median() if end == "high" else values.median() - values
-        limit = _SUSPICIOUS * 1.4826 * (values - values.median()).abs().median()
-        odd = (away > limit) & (limit > 0) & (len(values) >= _FEW) & (end is not None)
-        marks |= odd
-        text = ["" if np.isnan(value) else form.format(value) for value in values]
+    names = quality.drop(columns=list(COLUMNS)).dropna(axis="columns", how="all").astype(str)
+    marked = pd.DataFrame(index=names.agg(" ".join, axis=1))
+    for name, (_, least) in COLUMNS.items():
+        away = quality[name].astype(float) - quality[name].median()
+        limit = max(_SUSPICIOUS * 1.4826 * away.abs().median(), abs(least or np.inf))
+        odd = np.sign(least or 0) * away > limit
+        marked[name] = odd.to_numpy() & (len(odd) >= _FEW)
+    return marked
+
+
+def add_quality(report, quality, section) -> None:
+    """Add the table of quality to a report.
+
+    Parameters
+    ----------
+    report : mne.Report
+        Report; it is changed in place.
+    quality : DataFrame
+        What :func:`run_quality` returned.
+    section : str
+        Section of the report.
+    """
+    marked = marked_runs(quality)
+    known = [name for name in COLUMNS if quality[name].notna().any()]
+    shown = pd.DataFrame(index=marked.index.map(escape))
+    for name in known:
+        text = quality[name].map(COLUMNS[name][0].format, na_action="ignore").fillna("")
+        odd = marked[name].to_numpy()
         shown[name] = [f"<mark>{t}</mark>" if o else t for t, o in zip(text, odd, strict=True)]
-    return shown, names[marks].tolist()
+    meanings = {name: MEANINGS[name] for name in known}
+    body = f"<div>{scores_html(shown, escape=False)}</div>" + details(
+        "What the columns mean", terms_html(meanings)
+    )
+    report.add_html(paragraphs(_READING) + body, title="Quality of runs", section=section)

@@ -58,9 +58,7 @@ def script(args, data, eeg_filter, window, history) -> str:
     imports.sort(key=lambda line: (line.startswith("from"), line.split()[1]))
     rates = f"{eeg_filter.l_freq}, {eeg_filter.h_freq}, sfreq={eeg_filter.sfreq}"
     ceiling = ["ceiling=study.truth.noise_ceiling"] * (data.ceiling is not None)
-    # The published network takes hours in every fold.
-    branches = f"branches=read_branches(model, X{'' if args.paper else ', y, cv=cv'})"
-    reported = ["comparison", "X", "model=model", branches]
+    reported = ["comparison", "X", "model=model", "branches=branches"]
     reported += ['drawn=["BEIRA", "ridge"]', *ceiling]
     reported += ["extractor=extractor"] * (data.extractor is not None)
     output = Path(args.output)
@@ -87,10 +85,11 @@ tails = {{
 models = {{name: Pipeline([eeg_filter, *tail]) for name, tail in tails.items()}}
 
 cv = BlockedKFold({args.folds}, gap=duration + delay)
-comparison = compare(models, X, y, cv=cv, random_state={args.seed})
+comparison = compare(models, X, y, cv=cv, return_estimator=True, random_state={args.seed})
 print(comparison.summary({", ".join(ceiling)}).to_string())
 
 model = models["BEIRA"].fit(X, y)
+branches = read_branches(model, X, y, cv=cv, estimators=comparison.estimators["BEIRA"])
 report = {call("make_report", reported)}
 report.save({literal(str(output))}, overwrite=True, open_browser=False)
 """

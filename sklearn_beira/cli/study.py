@@ -2,25 +2,33 @@
 
 import datetime
 import sys
+from argparse import Namespace
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from sklearn.base import clone
+import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.model_selection import LeaveOneGroupOut
 
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
+from .._utils.hashing import digest, environment
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
 from ..datasets.derivatives import open_derivatives, write_table
-from ..datasets.study import join_runs
+from ..datasets.study import Study, join_runs
 from ..eeg import EEGFilter
-from ..evaluation import BlockedKFold, compare
-from ..inspection import read_branches
-from ..viz import make_report
-from .group_report import add_group, read_own, score_table
-from .job import HISTORY, collect, make_models
+from ..evaluation import BlockedKFold, Comparison, compare
+from ..inspection.group import load_branches, save_branches
+from ..viz.report import save_report
+from .group_report import make_group_report, score_table
+from .job import HISTORY, collect, make_models, report_model
+from .quality import run_quality
 
 SFREQ = 100.0
+_DIGEST = "digest.txt"
 _UNCHECKED = (
     "Note: common causes of EEG and BOLD, such as movement, were not checked, as not every run has "
     "a table of confounds. A good prediction may be one of movement."
@@ -69,17 +77,146 @@ def run(args) -> int:
     write_table(study.table, out / "study.tsv")
     for name, reason in study.refused.items():
         say(f"{name} is refused: {reason}")
-    by_person = {}
+    motion = [run.read_motion() for run in study.usable]
+    quality = Parallel(n_jobs=args.n_jobs)(
+        delayed(run_quality)(X, y, None if fd is None else {0: fd})
+        for (X, y), fd in zip(parts, motion, strict=True)
+    )
+    quality = pd.concat(quality, ignore_index=True)
+    write_table(quality, out / "quality.tsv")
+    job = _Job(args, study, extractor, quality, out, say)
     for X, y in parts:
-        by_person.setdefault(X.alignment["subject"][0], []).append((X, y))
-    failed = []
+        job.parts.setdefault(X.alignment["subject"][0], []).append((X, y))
     if args.level != "group":
-        _do_participants(args, study, extractor, by_person, out, say, failed)
+        job.do_participants()
     if args.level != "participant":
-        _do_group(args, study, by_person, out, say, failed)
-    status = _status(study, failed)
+        job.do_group()
+    status = _status(study, job.failed)
     say("finished" if status == 0 else "finished; what failed is above and in study.tsv")
     return status
+
+
+@dataclass
+class _Job:
+    """What is done with the runs: participants one by one, then the group."""
+
+    args: Namespace
+    study: Study
+    extractor: ROIExtractor
+    quality: pd.DataFrame
+    out: Path
+    say: Callable
+    parts: dict = field(default_factory=dict)
+    keys: dict = field(default_factory=dict)
+    failed: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.models = make_models(self.args, "passthrough", (HISTORY, 0.0), verbose=False)
+        self.cv = BlockedKFold(self.args.folds)
+        self.options = {
+            "cache": self.out / "work/fits",
+            "n_jobs": self.args.n_jobs,
+            "random_state": self.args.seed,
+            "verbose": sys.stderr.isatty(),
+        }
+
+    def do_participants(self):
+        """Compare the models within each participant, and write what BEIRA predicts."""
+        for k, person in enumerate(self.parts, 1):
+            told = f"participant {person} ({k} of {len(self.parts)})"
+            try:
+                if self._is_done(person):
+                    self.say(f"{told} was done before")
+                    continue
+                self.say(f"{told}: models are compared")
+                self._do_participant(person)
+                self.say(f"{told} is done")
+            except Exception as error:  # one participant must not end the others
+                self.failed.append(person)
+                self.say(f"participant {person} failed: {one_line(error) or type(error).__name__}")
+
+    def _do_participant(self, person):
+        X, y = join_runs(self.parts[person])
+        folder = writable_folder(self.out / f"sub-{person}", "out")
+        (folder / _DIGEST).unlink(missing_ok=True)
+        with _noting(self.say) as notes:
+            comparison = compare(
+                self.models, X, y, cv=self.cv, return_estimator=True, **self.options
+            )
+            comparison.to_folder(folder)
+            own = self.quality[self.quality["subject"] == person]
+            branches = report_model(
+                self.args, self.models["BEIRA"], comparison, X, y, self.cv,
+                folder / "report.html", data=_told(notes, X), quality=own,
+                title=f"EEG to BOLD: participant {person}",
+            )  # fmt: skip
+            self.study.select(subject=person).write_predictions(
+                comparison.predictions["BEIRA"], self.out, self.extractor
+            )
+        save_branches(branches, folder / "branches.npz")
+        with atomic_write(folder / _DIGEST) as file:  # the last one: all others are complete
+            file.write(self._key(person).encode())
+
+    def _key(self, person):
+        """Digest of all that the results of a participant depend on."""
+        if person not in self.keys:
+            data = join_runs(self.parts[person])
+            self.keys[person] = digest(
+                environment(), *data, self.models, str(self.cv), self.args.seed
+            )
+        return self.keys[person]
+
+    def _is_done(self, person):
+        """Tell whether the folder holds the results of these data, settings and versions."""
+        folder = self.out / f"sub-{person}"
+        try:
+            same = (folder / _DIGEST).read_text() == self._key(person)
+        except OSError:
+            return False
+        return same and (folder / "report.html").is_file()
+
+    def do_group(self):
+        """Leave one participant out, and report both ways side by side."""
+        if len(self.parts) < 2:
+            self.say("a group needs at least 2 participants; there is no report of the group")
+            return
+        try:
+            self._do_group()
+        except Exception as error:  # the results of participants stay
+            self.failed.append("group")
+            self.say(f"the group failed: {one_line(error) or type(error).__name__}")
+
+    def _do_group(self):
+        within, branches = {}, {}
+        for person in self.parts:
+            folder = self.out / f"sub-{person}"
+            try:
+                if not self._is_done(person):
+                    raise ValueError(
+                        "it has no results of these data, settings and versions; repeat it with "
+                        "--level participant"
+                    )
+                branches[person] = load_branches(folder / "branches.npz")
+                within[person] = Comparison.from_folder(folder)
+            except ValueError as error:
+                self.say(f"sub-{person} is left out of the group: {one_line(error)}")
+        self.say(f"group: each of {len(self.parts)} participants is left out")
+        with _noting(self.say) as notes:
+            X, y = join_runs([part for own in self.parts.values() for part in own])
+            cv = LeaveOneGroupOut()
+            across = compare(self.models, X, y, cv=cv, groups=X.subjects, **self.options)
+        folder = writable_folder(self.out / "group", "out")
+        across.to_folder(folder)
+        scores = score_table(across, within)
+        write_table(scores, folder / "scores.tsv")
+        report = make_group_report(
+            across, within, X, scores, self.quality, branches=branches, runs=self.study.table,
+            pages={person: f"sub-{person}/report.html" for person in within},
+            data=_told(notes, X), command=self.args.command,
+            title=f"EEG to BOLD: {len(self.parts)} participants",
+        )  # fmt: skip
+        save_report(report, self.out / "group_report.html")
+        self.say(f"report of the group: {(self.out / 'group_report.html').resolve()}")
 
 
 def _load(args):
@@ -149,87 +286,5 @@ def _status(study, failed):
     return int(bool(failed) or (study.table["verdict"] == "refused").any())
 
 
-def _options(args, out):
-    return {
-        "cache": out / "work/fits",
-        "n_jobs": args.n_jobs,
-        "random_state": args.seed,
-        "verbose": sys.stderr.isatty(),
-    }
-
-
-def _do_participants(args, study, extractor, by_person, out, say, failed):
-    """Compare the models within each participant, and write what BEIRA predicts."""
-    for k, (person, parts) in enumerate(by_person.items(), 1):
-        try:
-            with _noting(say) as notes:
-                comparison = _do_participant(args, *join_runs(parts), person, out, notes)
-                own = study.select(subject=person)
-                own.write_predictions(comparison.predictions["BEIRA"], out, extractor)
-            say(f"participant {person} ({k} of {len(by_person)}) is done")
-        except Exception as error:  # one participant must not end the others
-            failed.append(person)
-            say(f"participant {person} failed: {one_line(error) or type(error).__name__}")
-
-
-def _do_participant(args, X, y, person, out, notes):
-    models = make_models(args, "passthrough", (HISTORY, 0.0), verbose=False)
-    cv = BlockedKFold(args.folds)
-    comparison = compare(models, X, y, cv=cv, **_options(args, out))
-    folder = writable_folder(out / f"sub-{person}", "out")
-    comparison.to_folder(folder)
-    model = clone(models["BEIRA"]).fit(X, y)
-    report = make_report(
-        comparison, X, model=model, branches=read_branches(model, X, y, cv=cv),
-        drawn=["BEIRA", "ridge"], data=_told(notes, X), command=args.command,
-        title=f"EEG to BOLD: participant {person}",
-    )  # fmt: skip
-    _save(report, folder / "report.html")
-    return comparison
-
-
-def _do_group(args, study, by_person, out, say, failed):
-    """Leave one participant out, and report both ways side by side."""
-    if len(by_person) < 2:
-        say("a group needs at least 2 participants; there is no report of the group")
-        return
-    models = make_models(args, "passthrough", (HISTORY, 0.0), verbose=False)
-    try:
-        with _noting(say) as notes:
-            X, y = join_runs([part for own in by_person.values() for part in own])
-            across = compare(
-                models, X, y, cv=LeaveOneGroupOut(), groups=X.subjects, **_options(args, out)
-            )
-        folder = writable_folder(out / "group", "out")
-        across.to_folder(folder)
-        cv = BlockedKFold(args.folds)
-        within = {
-            person: read_own(out / f"sub-{person}", cv, across, join_runs(own)[1], say)
-            for person, own in by_person.items()
-            if person not in failed and (out / f"sub-{person}/comparison.json").is_file()
-        }
-        within = {person: own for person, own in within.items() if own is not None}
-        scores = score_table(across, within)
-        write_table(scores, folder / "scores.tsv")
-        report = make_report(
-            across, X, drawn=[], data=_told(notes, X), command=args.command,
-            title=f"EEG to BOLD: {len(by_person)} participants",
-            protocol="Each participant is predicted by models that are trained on the others.",
-        )  # fmt: skip
-        pages = {person: f"sub-{person}/report.html" for person in within}
-        add_group(report, scores, study.table, pages)
-        _save(report, out / "group_report.html")
-    except Exception as error:  # the results of participants stay
-        failed.append("group")
-        say(f"the group failed: {one_line(error) or type(error).__name__}")
-        return
-    say(f"report of the group: {(out / 'group_report.html').resolve()}")
-
-
 def _told(notes, X):
     return "\n\n".join([*notes, *[_UNCHECKED] * (X.nuisance is None)])
-
-
-def _save(report, path):
-    with atomic_write(path) as file:
-        report.save(file.name, overwrite=True, open_browser=False, verbose="error")

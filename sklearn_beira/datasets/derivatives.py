@@ -39,6 +39,16 @@ COLUMNS = {
     "ci_high": "Upper end of the 95 % confidence interval of r",
     "p_parametric": "p of r for the effective number of volumes, or of the mean over participants",
     "p_max": "p of r in the null distribution, corrected over regions",
+    "null_low": "Lower end of the central range of r under the null",
+    "null_high": "Upper end of the central range of r under the null",
+    "volumes": "Number of volumes of the image",
+    "kept": "Volumes that are used",
+    "kept_share": "Share of volumes that are used",
+    "mean_fd": "Mean framewise displacement in mm",
+    "max_fd": "Largest framewise displacement in mm",
+    "n_eff": "Effective number of volumes of the BOLD, median over regions",
+    "loud_eeg": "Share of volumes after EEG that is much louder than usual, as in movement",
+    "bad_eeg": "Share of the EEG that is annotated as bad",
 }
 _UNITS = {"zscore_sample": "standard deviations of the run", "psc": "percent"}
 # Files that BIDS has no names for.
@@ -47,6 +57,7 @@ _IGNORED = (
     "*.log",
     "*_timeseries.*",
     "study.*",
+    "quality.*",
     "group",
     "work",
     "sub-*/*.*",

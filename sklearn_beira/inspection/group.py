@@ -1,10 +1,14 @@
 """Branches that several people have in common."""
 
+from pathlib import Path
+
 import numpy as np
 from scipy.stats import binom
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
+from .._utils.files import atomic_write, reading
+from .._utils.store import load_arrays
 from .matching import average_maps
 from .patterns import similarity
 
@@ -13,6 +17,7 @@ _BY_CHANCE, _MOST_P = 0.05, 0.01
 # What belongs to one branch, and what to a region and a branch.
 _OF_BRANCH = ("patterns", "frequency_patterns", "frequency_responses", "lowpass_responses")
 _OF_REGION = ("delay_kernels", "importance", "held_out", "stability")
+_OF_ALL = ("frequencies", "lags", "region_names", "ch_names")
 
 
 def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> Bunch:
@@ -105,6 +110,46 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     )  # fmt: skip
 
 
+def save_branches(branches: Bunch, path: Path) -> None:
+    """Write the supported branches of a person, which is what a group needs.
+
+    Parameters
+    ----------
+    branches : Bunch
+        Result of :func:`read_branches` with BOLD.
+    path : Path
+        NPZ file.
+    """
+    kept = branches.supported.any(axis=0)
+    arrays = {name: branches[name][kept] for name in _OF_BRANCH}
+    arrays |= {name: branches[name][:, kept] for name in (*_OF_REGION, "supported")}
+    arrays |= {name: np.array(branches[name]) for name in _OF_ALL}
+    with atomic_write(path) as file:
+        np.savez(file, **arrays)
+
+
+def load_branches(path: Path) -> Bunch:
+    """Read what :func:`save_branches` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        NPZ file.
+
+    Returns
+    -------
+    branches : Bunch
+        The supported branches, for :func:`group_branches`.
+
+    Raises
+    ------
+    ValueError
+        If the file holds something else.
+    """
+    with reading(path), load_arrays(path) as file:
+        return Bunch(**{name: file[name] for name in file})
+
+
 def _groups(people, row, members, least):
     """Group the supported branches of a region, at most one of each person, the largest first."""
     if len(members) < 2:
@@ -145,6 +190,6 @@ def _check(people):
                 f"the branches of {person} were not tested; give the BOLD, as in "
                 f"read_branches(model, X, y)."
             )
-        for name in ("frequencies", "lags", "region_names", "ch_names"):
+        for name in _OF_ALL:
             if not np.array_equal(branches[name], first[name]):
                 raise ValueError(f"{person} has other {name} than {next(iter(people))}.")

@@ -1,0 +1,126 @@
+"""The report of a group, and the quality of its runs."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.utils import Bunch
+
+from sklearn_beira import BlockedKFold, EEGFilter, align, compare, group_scores
+from sklearn_beira.baselines import make_alpha_hrf, make_time_polynomial
+from sklearn_beira.cli.group_report import make_group_report, score_table
+from sklearn_beira.cli.quality import marked_runs, run_quality
+from sklearn_beira.datasets import Study
+from sklearn_beira.datasets.derivatives import write_table
+
+PEOPLE = ["01", "<i>x", "<i>x", "03"]
+
+
+@pytest.fixture(scope="module")
+def group(make_study):
+    """Four runs of three people; the second run has a bad stretch, all have motion."""
+    study = make_study(4, duration=150.0, n_channels=4, bands=[(8.0, 12.0)])
+    study.raws[1].annotations.append(60.0, 15.0, "BAD_motion")
+    rng = np.random.default_rng(0)
+    moved = [pd.DataFrame({"framewise_displacement": rng.random(len(y))}) for y in study.bolds]
+    X, y = align(
+        study.raws, study.bolds, trigger="mri", tmin=-12.0, subjects=PEOPLE, nuisance=moved,
+        verbose="error",
+    )  # fmt: skip
+    X = EEGFilter(1, 45, sfreq=100).fit_transform(X)
+    models = {"BEIRA": make_alpha_hrf(12.0), "time": make_time_polynomial()}
+    options = {"n_surrogates": 19, "verbose": False, "null": "phase"}
+    across = compare(
+        models, X.with_nuisance(None), y, cv=LeaveOneGroupOut(), groups=X.subjects, **options
+    )
+    within = {}
+    for person in dict.fromkeys(PEOPLE):
+        rows = np.flatnonzero(X.subjects == person)
+        own = X[rows].with_nuisance(None), y.iloc[rows]
+        within[person] = compare(models, *own, cv=BlockedKFold(2), **options)
+    scores = score_table(across, within)
+    return Bunch(X=X, y=y, moved=moved, across=across, within=within, scores=scores)
+
+
+def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
+    scores = group.scores.set_index(["evaluation", "model", "participant"])
+    for person, own in group.within.items():
+        pooled = own.table.query("scope == 'pooled' and model == 'BEIRA'")
+        found = scores.loc[("within participants", "BEIRA", person)]
+        for column in ("r", "ci_low", "p_parametric", "p_max", "null_high"):
+            assert found[column].tolist() == pooled[column].tolist()
+    r = [scores.loc[("within participants", "BEIRA", person), "r"] for person in group.within]
+    expected = group_scores(np.array(r))
+    mean = scores.loc[("within participants", "BEIRA", "group")]
+    np.testing.assert_allclose(mean["r"], expected["r"])
+    np.testing.assert_allclose(mean["p_parametric"], expected["p"])
+    pooled = group.across.table.query("scope == 'pooled' and model == 'time'")
+    across = scores.loc[("left-out participants", "time", "group")]
+    assert across["p_max"].tolist() == pooled["p_max"].tolist()
+
+
+def test_quality_of_runs_is_that_of_signals_and_annotations(group):
+    quality = run_quality(group.X, group.y)
+    assert quality["subject"].tolist() == PEOPLE
+    counts = group.X.alignment
+    assert quality["kept"].tolist() == counts["kept"].tolist()
+    np.testing.assert_allclose(quality["kept_share"], counts["kept"] / counts["n_volumes"])
+    np.testing.assert_allclose(quality["bad_eeg"], [0.0, 0.1, 0.0, 0.0], atol=1e-3)
+    fd = [table["framewise_displacement"] for table in group.moved]
+    np.testing.assert_allclose(quality["max_fd"], [one.max() for one in fd])
+    np.testing.assert_allclose(quality["mean_fd"], [one.mean() for one in fd])
+    assert quality["n_eff"].between(3, quality["kept"]).all()
+    unknown = run_quality(group.X.with_nuisance(None), group.y)
+    assert unknown[["mean_fd", "max_fd"]].isna().to_numpy().all()
+
+
+def test_runs_that_differ_on_the_suspicious_side_are_marked(group):
+    quality = pd.concat([run_quality(group.X, group.y)] * 3, ignore_index=True)
+    quality["mean_fd"] = 0.1 + 0.01 * np.arange(12)
+    quality.loc[3, "mean_fd"], quality.loc[4, "mean_fd"] = 2.0, 0.0
+    quality["bad_eeg"] = 0.0
+    quality.loc[5, "bad_eeg"], quality.loc[6, "bad_eeg"] = 0.3, 0.01
+    marked = marked_runs(quality)
+    assert np.flatnonzero(marked["mean_fd"]).tolist() == [3]
+    assert np.flatnonzero(marked["bad_eeg"]).tolist() == [5]
+    assert not marked_runs(quality.iloc[3:6]).to_numpy().any()  # few runs have no usual value
+
+
+def test_columns_of_all_tables_are_described(group, tmp_path):
+    names = dict.fromkeys(["subject", "session", "task", "run"], "1")
+    quality = run_quality(group.X, group.y).drop(columns=["subject", "file"]).assign(**names)
+    tables = {"study": Study([]).table, "scores": group.scores, "quality": quality}
+    for name, table in tables.items():
+        write_table(table, tmp_path / f"{name}.tsv")
+        columns = json.loads((tmp_path / f"{name}.json").read_text())
+        assert list(columns) == list(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t"))
+
+
+def test_page_of_a_group(group, tmp_path):
+    runs = pd.DataFrame({
+        "subject": ["01", "<i>x", "<i>x", "03", "04"], "session": None, "task": "rest",
+        "run": ["1", "1", "2", "1", "1"], "eeg": "", "bold": "", "confounds": None, "t_r": 1.95,
+        "trigger": "mri", "verdict": ["ok"] * 4 + ["refused"], "reason": [""] * 4 + ["<b>no"],
+    })  # fmt: skip
+    pages = {"<i>x": 'sub-<i>"x/report.html'}
+    report = make_group_report(
+        group.across, group.within, group.X, group.scores, run_quality(group.X, group.y),
+        runs=runs, pages=pages, data="Note: one.", title="Group",
+    )  # fmt: skip
+    report.save(tmp_path / "group.html", open_browser=False, verbose="error")
+    page = (tmp_path / "group.html").read_text(encoding="utf-8")
+    assert "could not be drawn" not in page
+    assert "<i>x" not in page
+    assert '<a href="sub-%3Ci%3E%22x/report.html">&lt;i&gt;x</a>' in page
+    assert "&lt;b&gt;no" in page
+    assert "5 runs: 4 ok, 1 refused" in page
+    sections = ["Summary", "Group", "Predictions", "Runs", "Scores"]
+    places = [page.rindex(f">{name}<") for name in sections]
+    assert places == sorted(places)
+    for way in ("within participants", "left-out participants"):
+        r = group.scores.query("participant == 'group' and model == 'BEIRA' and evaluation == @way")
+        assert f"{way} {r['r'].mean():z.2f}" in page
+    assert re.search(r"p_people.*found in.*p_max", page, flags=re.DOTALL)
