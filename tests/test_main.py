@@ -108,6 +108,32 @@ def test_an_image_with_its_atlas_gives_a_report(recording):
     assert ">Brain map<" in done.page
 
 
+def test_runs_of_several_people_give_the_report_of_a_group(make_study, tmp_path, capsys):
+    study = make_study(3, duration=100.0)
+    eegs, bolds = (
+        [str(tmp_path / f"{k}_{what}") for k in range(3)] for what in ("raw.fif", "b.csv")
+    )
+    for raw, bold, eeg, table in zip(study.raws, study.bolds, eegs, bolds, strict=True):
+        raw.save(eeg, verbose="error")
+        bold.to_csv(table, index=False)
+    report = tmp_path / "group.html"
+    given = ["run", "--eeg", *eegs, "--bold", *bolds, "--output", str(report)]
+    given += ["--trigger", "mri", "--folds", "2"]
+    assert main([*given, "--subjects", "A", "A"]) == 2
+    assert "--subjects needs one value per run (3), got 2" in capsys.readouterr().err
+    assert main([*given, "--subjects", "A", "A", "B"]) == 0
+    said = capsys.readouterr().out
+    assert "Person B (2 of 2) is compared." in said
+    for way in ("within participants", "left-out participants"):
+        rows = said.partition(f"{way}:\n")[2].splitlines()
+        assert rows[0].split()[:3] == ["BEIRA", "interval", "p_people"]
+        assert all(map(str.startswith, rows[1:], study.region_names))
+    page = report.read_text(encoding="utf-8")
+    assert "Mean r of BEIRA: within participants" in page
+    assert "could not be drawn" not in page
+    assert "<td>A, B</td>" in page
+
+
 def run_code_of(page, folder, monkeypatch):
     """Run the script that a report shows, in an empty folder, and return what it leaves behind."""
     (code,) = re.findall(
