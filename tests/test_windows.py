@@ -412,3 +412,15 @@ def test_train_test_split_gives_views(X, recordings):
     np.testing.assert_array_equal(X_test, cut(recordings)[7:])
     np.testing.assert_array_equal(y_train, y[:7])
     assert np.shares_memory(X_test.recordings[0], recordings[0])
+
+
+def test_the_name_of_the_content_does_not_depend_on_the_order_of_points_of_the_head(make_raw):
+    raw = make_raw(3, ch_names=["Fz", "Cz", "Oz"]).set_montage("standard_1020")
+    other = raw.copy()
+    with other.info._unlock():
+        other.info["dig"] = other.info["dig"][::-1]
+    timing = {"t_r": 2.0, "tmin": -4.0, "verbose": "error"}
+    tokens = [align(one, **timing).tokens for one in (raw, other)]
+    assert tokens[0] == tokens[1]
+    raw.rename_channels({"Fz": "F3"})
+    assert align(raw, **timing).tokens != tokens[0]

@@ -160,7 +160,8 @@ class _Job:
     def _key(self, person):
         """Digest of all that the results of a participant depend on."""
         if person not in self.keys:
-            data = join_runs(self.parts[person])
+            X, y = join_runs(self.parts[person])
+            data = X, y.to_numpy(), list(map(str, y))  # hashes of tables differ with their history
             self.keys[person] = digest(
                 environment(), *data, self.models, str(self.cv), self.args.seed
             )
