@@ -415,7 +415,7 @@ def test_train_test_split_gives_views(X, recordings):
 
 
 def test_the_name_of_the_content_does_not_depend_on_the_order_of_points_of_the_head(make_raw):
-    raw = make_raw(3, ch_names=["Fz", "Cz", "Oz"]).set_montage("standard_1020")
+    raw = make_raw(3, ch_names=["Fz", "Cz", "Oz"]).set_montage("easycap-M1")
     other = raw.copy()
     with other.info._unlock():
         other.info["dig"] = other.info["dig"][::-1]

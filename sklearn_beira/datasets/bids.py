@@ -206,11 +206,7 @@ def _physio(root, path, datatype):
 
 # -- names ----------------------------------------------------------------------------------------
 def _find(root, what, datatype, formats=(), inside=""):
-    """Find files: raw ones by mne-bids, others by their pattern, or the pattern in a folder."""
-    try:
-        from mne_bids import find_matching_paths
-    except ImportError as error:
-        raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
+    """Find files: raw ones by the rules of BIDS, others by a pattern, or the one in a folder."""
     if what != "raw":
         where = Path(what).expanduser()
         pattern = where / inside if (root / where).is_dir() else where
@@ -218,17 +214,9 @@ def _find(root, what, datatype, formats=(), inside=""):
             root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
         found = [path for path in root.glob(str(pattern)) if _is_named(path)]
         return [path for path in found if path.name.endswith(formats or "") and not path.is_dir()]
-    suffix = {"eeg": "eeg", "func": "bold"}[datatype]
-    found = find_matching_paths(
-        root, datatypes=datatype, suffixes=suffix, extensions=list(formats), ignore_json=True
-    )
-    paths = [Path(one.fpath) for one in found]
-    inside = [path.relative_to(root).parts for path in paths]
-    return [
-        path
-        for path, parts in zip(paths, inside, strict=True)
-        if parts[0].startswith("sub-") and parts[-2] == datatype and _is_named(path)
-    ]
+    ending = f"{datatype}/*_{'eeg' if datatype == 'eeg' else 'bold'}.*"
+    found = [*root.glob(f"sub-*/{ending}"), *root.glob(f"sub-*/ses-*/{ending}")]
+    return [path for path in found if path.name.endswith(formats) and _is_named(path)]
 
 
 def _is_named(path):
@@ -236,8 +224,10 @@ def _is_named(path):
 
 
 def _entities(path):
-    from mne_bids import get_entities_from_fname
-
+    try:
+        from mne_bids import get_entities_from_fname
+    except ImportError as error:
+        raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
     name = path.name[path.name.index("sub-") :]
     found = get_entities_from_fname(name, on_error="ignore")
     return {entity: found[entity] for entity in ENTITIES}
