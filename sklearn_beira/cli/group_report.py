@@ -18,6 +18,7 @@ from ..viz.report import (
     add_scores,
     add_software,
     best_model,
+    beyond_nuisance,
     details,
     first_model,
     null_in_words,
@@ -26,7 +27,6 @@ from ..viz.report import (
     scores_html,
     some,
     start_report,
-    beyond_nuisance,
 )
 from .group_figures import plot_group_predictions, plot_participants, plot_region
 from .quality import add_quality, marked_runs
