@@ -181,14 +181,13 @@ class Measure:
         self.bold = pd.read_csv(data / "semireal/bold.csv")
 
     def slow(self, raw):
-        """EEG at 250 Hz."""
-        raw = raw.copy().pick("eeg").load_data()
-        return raw.resample(SLOW) if raw.info["sfreq"] > SLOW else raw
+        """The recording at 250 Hz."""
+        return raw if raw.info["sfreq"] == SLOW else raw.copy().resample(SLOW, method="polyphase")
 
     def __call__(self, raw, **rates):
         """A row of the table."""
         clean = self.slow(raw)
-        truth, found = (one.get_data()[:, 500:-500] for one in (self.truth, clean))
+        truth, found = (one.get_data("eeg")[:, 500:-500] for one in (self.truth, clean))
         wide, alpha = (
             butter(4, band, "band", fs=SLOW, output="sos") for band in ((1, 45), (8, 12))
         )
@@ -199,7 +198,7 @@ class Measure:
         for name, (region, band, sign) in COUPLED.items():
             signal = coupled_signal(clean, CHANNELS[name], band, len(self.bold))
             row[name] = sign * np.corrcoef(signal, self.bold[region])[0, 1]
-        return row | residual_artifacts(raw, **rates).median().drop("alpha").to_dict()
+        return row | residual_artifacts(clean, **rates).median().drop("alpha").to_dict()
 
 
 def power(x, band):

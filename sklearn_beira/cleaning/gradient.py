@@ -10,11 +10,12 @@ from scipy.signal import butter, sosfiltfilt
 from .._utils.numbers import to_numbers
 from ..alignment.triggers import trigger_times
 from ..eeg.channels import pick_eeg
-from .templates import template_weights
+from .templates import Templates
 
 # Hz: above, the artifact is far larger than the EEG.
 _HIGH = 70.0
-_TINY = np.finfo(float).tiny
+# Smallest penalty of the weights of templates.
+_LEAST = 1e-8
 # Markers are those of volumes if they are on the pace within this share of the repetition time.
 _TOLERANCE = 0.01
 _FEWEST = 10
@@ -107,26 +108,15 @@ def remove_gradient(
     def cut(channel):
         return map_coordinates(channel, [grid], order=5, mode="nearest").reshape(n_whole, length)
 
-    clean = raw.copy().load_data(verbose="error")
-    sfreq, gram, artifact, rest = raw.info["sfreq"], 0.0, 0.0, 0.0
+    clean, sfreq = raw.copy().load_data(verbose="error"), raw.info["sfreq"]
     high_pass = butter(4, min(_HIGH, sfreq / 4), "high", fs=sfreq, output="sos")
-    for k in pick_eeg(raw.info)[0]:
-        channel = clean.get_data([k])[0]
-        fast, spectra = cut(sosfiltfilt(high_pass, channel)), np.fft.rfft(cut(channel))
-        gram += fast @ fast.T / max((fast**2).sum(), _TINY)
-        rest += np.median(np.abs(np.diff(spectra, axis=0)) ** 2, axis=0) / 2
-        artifact += np.abs(spectra.mean(axis=0)) ** 2
-    # Where the artifact is weak, weights are small.
-    ridges = rest / np.maximum(artifact - rest / n_whole, 1e-3 * rest + _TINY)
-    levels = np.rint(np.log10(np.maximum(ridges, 1e-8))).astype(int)
-    weights = {level: template_weights(gram, 10.0**level) for level in np.unique(levels)}
+    eeg = (clean.get_data([k])[0] for k in pick_eeg(raw.info)[0])
+    pairs = ((cut(channel), cut(sosfiltfilt(high_pass, channel))) for channel in eeg)
+    make_templates = Templates(pairs, _LEAST)
 
     def subtract(channel):
         volumes = cut(channel)
-        spectra = np.fft.rfft(volumes - volumes.mean(axis=1, keepdims=True))
-        for level, some in weights.items():
-            spectra[:, levels == level] = some @ spectra[:, levels == level]
-        templates = np.fft.irfft(spectra, length)
+        templates = make_templates(volumes - volumes.mean(axis=1, keepdims=True))
         if n_whole < n_volumes:  # the recording ends within a volume
             templates = np.vstack([templates, templates[-1:]])
         channel = channel.copy()

@@ -6,12 +6,12 @@ from scipy.signal import butter, sosfiltfilt
 
 from ..alignment.beats import find_beats
 from ..eeg.channels import pick_eeg
-from .templates import template_weights
+from .templates import Templates
 
 # Hz: between, the artifact exceeds the EEG, and alpha has no say in the weights.
 _BAND = (0.5, 7.0)
-# Power of the EEG relative to that of a beat, for the weights of the templates.
-_RIDGE = 5.0
+# Smallest penalty of the weights of templates: beats hold as much EEG as artifact in this band.
+_LEAST = 3.0
 _FEWEST = 20
 
 
@@ -20,7 +20,8 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
 
     As in average artifact subtraction [1]_, the template of a beat is a sum of other beats. Its
     weights are not equal, but those that predict the beat best below 7 Hz, over all EEG channels:
-    they follow heart rate and breathing, and leave alpha alone. Optimal basis sets
+    they follow heart rate and breathing, and leave alpha alone. They are the smaller the weaker the
+    artifact is at a frequency, and about 0 where there is none. Optimal basis sets
     (:func:`mne.preprocessing.apply_pca_obs`) are fitted to all frequencies, and take EEG with them.
 
     Parameters
@@ -70,14 +71,15 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
     rows = starts[:, np.newaxis] + np.arange(length)
     high_pass = butter(2, _BAND[0], "high", fs=sfreq, output="sos")
     band_pass = butter(4, _BAND, "band", fs=sfreq, output="sos")
-    clean, gram = raw.copy().load_data(verbose="error"), 0.0
-    for k in pick_eeg(raw.info)[0]:
-        slow = sosfiltfilt(band_pass, clean.get_data([k])[0])[rows[:, : int(0.8 * length)]]
-        gram += slow @ slow.T / max((slow**2).sum(), np.finfo(float).tiny)
-    weights = template_weights(gram, _RIDGE)
+    clean, inner = raw.copy().load_data(verbose="error"), rows[:, : int(0.8 * length)]
+    eeg = (clean.get_data([k])[0] for k in pick_eeg(raw.info)[0])
+    make_templates = Templates(
+        ((sosfiltfilt(high_pass, one)[rows], sosfiltfilt(band_pass, one)[inner]) for one in eeg),
+        _LEAST,
+    )
 
     def subtract(channel):
-        templates, channel = weights @ sosfiltfilt(high_pass, channel)[rows], channel.copy()
+        templates, channel = make_templates(sosfiltfilt(high_pass, channel)[rows]), channel.copy()
         for start, end, template in zip(starts, ends, templates, strict=True):
             channel[start:end] -= template[: end - start]
         return channel
