@@ -90,6 +90,12 @@ def test_markers_are_read_from_the_recording(truth):
     named = remove_gradient(dirty, trigger="mri")
     np.testing.assert_allclose(named.get_data("eeg"), given.get_data("eeg"))
     assert not named.get_data("stim").any()
+    # A marker before the scan is left out.
+    late = dirty.copy().crop(markers[1] - 1.0).set_annotations(None)
+    at = markers[1:] - markers[1] + 1.0
+    given = remove_gradient(late, volume_times=at)
+    with_stray = remove_gradient(late, volume_times=[0.3, *at])
+    np.testing.assert_allclose(with_stray.get_data("eeg"), given.get_data("eeg"))
     # The last volume is cut by the end of the recording, and corrected as well.
     last = slice(int(markers[41] * SFREQ) + 50, 80_000)
     left = named.get_data("eeg")[:, last] - truth.get_data()[:, last]
@@ -112,8 +118,10 @@ def test_odd_markers_are_refused(truth):
         remove_gradient(truth, volume_times=np.arange(0, 40, 0.05))
     with pytest.raises(ValueError, match=r"after 38\.00 s .* crop the recording to one scan"):
         remove_gradient(truth, volume_times=[*even, *(even + 45.7)])
-    with pytest.raises(ValueError, match="at least 10 are needed"):
+    with pytest.raises(ValueError, match="there are 5 markers; at least 10 are needed"):
         remove_gradient(truth, volume_times=even[:5])
+    with pytest.raises(ValueError, match=r"of 20 markers, 2 are 1\.7 s apart; at least 10"):
+        remove_gradient(truth, volume_times=even, t_r=1.7)
 
 
 @pytest.fixture(scope="module")

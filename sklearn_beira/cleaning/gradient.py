@@ -123,17 +123,24 @@ def remove_gradient(
         channel[inside] -= map_coordinates(templates.ravel(), [back], order=5, mode="nearest")
         return channel
 
-    no_trigger = np.setdiff1d(np.arange(len(raw.ch_names)), mne.pick_types(raw.info, stim=True))
-    return clean.apply_function(subtract, picks=no_trigger, verbose="error")
+    triggers = [trigger[0] if isinstance(trigger, tuple) else trigger]
+    triggers += [raw.ch_names[k] for k in mne.pick_types(raw.info, stim=True)]
+    picks = [name for name in raw.ch_names if name not in triggers]
+    return clean.apply_function(subtract, picks=picks, verbose="error")
 
 
 def _even(markers, t_r):
     """Return onsets of all volumes and the end of the last one in s, from uneven markers in s."""
-    pace = float(np.median(np.diff(markers))) if len(markers) > 1 else np.nan
+    if len(markers) < _FEWEST:
+        raise ValueError(f"there are {len(markers)} markers; at least {_FEWEST} are needed.")
+    pace = float(np.median(np.diff(markers)))
     if t_r is None and pace < _FASTEST:
         raise ValueError(f"the markers are {pace:g} s apart, as those of slices; give t_r as well.")
     t_r = t_r or pace
     near = min(_TOLERANCE * t_r, pace / 2)
+    # The first one that another follows: a marker may come before the scan.
+    first = np.argmax([np.abs(markers - one - t_r).min() <= near for one in markers[:9]])
+    markers = markers[first:]
     at, numbers = [*markers[:1]], [0]
     for marker in markers[1:]:  # those of other slices are off the pace of the first
         step = round((marker - at[-1]) / t_r)
@@ -141,7 +148,10 @@ def _even(markers, t_r):
             at.append(marker)
             numbers.append(numbers[-1] + step)
     if len(at) < _FEWEST:
-        raise ValueError(f"{len(at)} markers are {t_r:g} s apart; at least {_FEWEST} are needed.")
+        raise ValueError(
+            f"of {len(markers)} markers, {len(at)} are {t_r:g} s apart; at least {_FEWEST} are "
+            f"needed: check t_r and the markers."
+        )
     if markers[-1] - at[-1] > 1.5 * t_r:
         raise ValueError(
             f"the markers after {at[-1]:.2f} s do not go on at the pace of those before; crop the "
