@@ -25,6 +25,8 @@ from sklearn_beira import (
     loud_eeg,
     make_band_power_ridge,
     make_nuisance_ridge,
+    make_report,
+    make_time_polynomial,
     null_test,
     physio_confounds,
     plot_comparison,
@@ -165,6 +167,21 @@ def test_the_schedule_is_a_model_of_some_of_the_signals(moved):
     assert abs(r.loc["schedule", y.columns[1]]) < 0.2
     with pytest.raises(ValueError, match="no nuisance signals work"):
         make_nuisance_ridge(["work"]).fit(X, y)
+
+
+def test_verdicts_are_of_models_that_read_eeg(moved, comparison):
+    X, y = moved[:2]
+    models = {"time": make_time_polynomial(), "ridge": MODEL}
+    found = compare(models, X, y, **QUIET)
+    assert list(found.beyond.predictions) == ["ridge"]
+    pd.testing.assert_series_equal(found.verdict(), comparison.verdict())
+    with pytest.raises(ValueError, match="'time' is not in the comparison"):
+        found.verdict(model="time")
+    assert "verdict" not in found.summary()
+    assert "verdict" in found.summary(model="ridge")
+    for one, told in ((found, False), (comparison, True)):
+        page = make_report(one, X, drawn=[]).html
+        assert any("Brain (r beyond nuisance)" in part for part in page) == told
 
 
 def test_events_of_bids_are_a_schedule(moved, tmp_path):
