@@ -3,6 +3,7 @@
 import json
 import re
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from sklearn.utils import Bunch
 
 from sklearn_beira import BlockedKFold, EEGFilter, align, compare, group_scores
 from sklearn_beira.baselines import make_alpha_hrf, make_time_polynomial
+from sklearn_beira.cleaning import residual_artifacts
 from sklearn_beira.cli.group_report import make_group_report, score_table
 from sklearn_beira.cli.quality import marked_runs, run_quality
 from sklearn_beira.datasets import Study
@@ -72,6 +74,14 @@ def test_quality_of_runs_is_that_of_signals_and_annotations(group):
     fd = [table["framewise_displacement"] for table in group.moved]
     np.testing.assert_allclose(quality["max_fd"], [one.max() for one in fd])
     np.testing.assert_allclose(quality["mean_fd"], [one.mean() for one in fd])
+    expected = [
+        residual_artifacts(mne.io.RawArray(eeg, group.X.info, verbose="error"), t_r=1.95)
+        for eeg in group.X.recordings
+    ]
+    np.testing.assert_allclose(
+        quality["gradient"], [table["volumes"].median() for table in expected], atol=0.05
+    )
+    assert (quality["gradient"].abs() < 2).all()
     assert quality["n_eff"].between(3, quality["kept"]).all()
     unknown = run_quality(group.X.with_nuisance(None), group.y)
     assert unknown[["mean_fd", "max_fd"]].isna().to_numpy().all()

@@ -90,7 +90,7 @@ def _two_ways(scores, height, at):
     for ax, way in zip(axes[0], ways, strict=True):
         ax.axvline(0.0, color="0.7", lw=0.8, zorder=0)
         ax.set(title=way, xlabel="Pearson's r", yticks=at, yticklabels=at.index)
-        clean(ax)
+        clean(ax).locator_params(axis="x", nbins=6)
     axes[0, 0].set_ylim(len(at) - 0.4, -0.6)
     return fig, axes[0]
 

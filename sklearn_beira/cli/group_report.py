@@ -155,7 +155,7 @@ def make_group_report(
     facts = {
         "Participants": some(X.subjects, 40),
         "Runs": f"{len(X.recordings)} used" if runs is None else _counts(runs),
-        "Runs to look at": some(odd.index[odd]) or "none differs much from the others",
+        "Runs to look at": some(odd.index[odd]) or "none is marked",
         "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",
         **{
             f"Mean r, {way}": ranked(rows.set_index("region")["r"])
@@ -193,9 +193,10 @@ def make_group_report(
     if runs is not None:
         last = ["verdict", "reason", "t_r", "trigger", "confounds"]
         shown = runs[[*runs.columns.drop([*last, "eeg", "bold"]), *last]]
-        shown = shown.dropna(axis="columns", how="all").astype(object)
-        shown = shown.where(shown.notna(), "").map(lambda value: escape(str(value)))
-        shown["reason"] = [f'<div class="beira-text">{text}</div>' for text in shown["reason"]]
+        shown = shown.astype(object).where(shown.notna(), "")
+        shown = shown.map(lambda value: escape(str(value)))
+        shown["reason"] = [t and f'<div class="beira-text">{t}</div>' for t in shown["reason"]]
+        shown = shown.loc[:, (shown != "").any()]
         table = scores_html(shown.set_index("subject").rename_axis(None), escape=False)
         body = f"{paragraphs(f'{_counts(runs)}.')}<div>{table}</div>"
         report.add_html(body, title="Pairs of EEG and BOLD", section="Runs")
@@ -210,9 +211,8 @@ def make_group_report(
 def _predicted(across):
     first = first_model(across)
     found = first["p_max"] <= ALPHA
-    return (
-        f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}): {ranked(first['r'][found])}"
-    )
+    which = f": {ranked(first['r'][found])}" if found.any() else ""
+    return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}){which}"
 
 
 def _shared_in_words(shared):

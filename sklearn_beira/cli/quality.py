@@ -1,11 +1,14 @@
 """The quality of every run: alignment, motion, loud EEG and effective number of volumes."""
 
+from contextlib import suppress
 from html import escape
 
+import mne
 import numpy as np
 import pandas as pd
 
 from ..alignment import loud_eeg
+from ..cleaning import residual_artifacts
 from ..datasets.derivatives import COLUMNS as MEANINGS
 from ..datasets.run import ENTITIES
 from ..evaluation import effective_n
@@ -23,6 +26,7 @@ COLUMNS = {
     "n_eff": ("{:.0f}", -10),
     "loud_eeg": ("{:.1%}", 0.02),
     "bad_eeg": ("{:.1%}", 0.05),
+    "gradient": ("{:.1f}", 3.0),
 }
 _READING = (
     "Marked: far from the median over runs, on the side that is suspicious (5 runs or more). "
@@ -76,9 +80,19 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
                 "n_eff": np.median(effective_n(bold, bold, method="bartlett")),
                 "loud_eeg": loud[here].mean(),
                 "bad_eeg": bad * X.sfreq / X.recordings[k].shape[1],
+                "gradient": _gradient_left(X, k),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _gradient_left(X, k):
+    """Median over channels of the power at the rate of volumes; NaN in short recordings."""
+    raw = mne.io.RawArray(X.recordings[k], X.info, verbose="error")
+    with suppress(ValueError):
+        t_r = np.median(np.diff(X.times[X.groups == k]))
+        return residual_artifacts(raw, t_r=t_r)["volumes"].median()
+    return np.nan
 
 
 def marked_runs(quality) -> pd.DataFrame:

@@ -49,6 +49,8 @@ COLUMNS = {
     "n_eff": "Effective number of volumes of the BOLD, median over regions",
     "loud_eeg": "Share of volumes after EEG that is much louder than usual, as in movement",
     "bad_eeg": "Share of the EEG that is annotated as bad",
+    "gradient": "Gradient artifact that is left at the rate of volumes in dB, median over "
+    "channels; clean EEG has about 0",
 }
 _UNITS = {"zscore_sample": "standard deviations of the run", "psc": "percent"}
 # Files that BIDS has no names for.
