@@ -44,18 +44,17 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None) -> Figure:
     regions = list(table["region"].unique())
     structures = group_sides(regions)
     fig, axes, is_lowest = panels(
-        len(structures),
+        list(structures),
         n_columns,
         fig,
         lambda columns, rows: (0.6 + 2.2 * columns, 0.7 + 1.7 * rows),
     )
-    for ax, (structure, sides), lowest in zip(axes, structures.items(), is_lowest, strict=True):
+    for ax, sides, lowest in zip(axes, structures.values(), is_lowest, strict=True):
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
         for side, i in sides.items():
             here = table[table["region"] == regions[i]].sort_values("delay")
             _draw_curve(ax, here, alpha, *_SIDES[side][1:])
-        ax.set_title(structure, fontsize="medium")
         clean(ax).tick_params(labelbottom=lowest)
         ax.set_xlabel("delay (s)" if lowest else "")
         ax.set_ylabel("Pearson's r" if ax.get_subplotspec().is_first_col() else "")

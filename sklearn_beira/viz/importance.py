@@ -82,9 +82,11 @@ def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
         return _bars(importance, names, n_columns, fig)
     maps = importance.importances_mean
     given = fig
-    fig, axes, _ = panels(len(maps), n_columns, fig, lambda c, r: (0.8 + 1.8 * c, 0.3 + 1.9 * r))
+    fig, axes, _ = panels(
+        importance.region_names, n_columns, fig, lambda c, r: (0.8 + 1.8 * c, 0.3 + 1.9 * r)
+    )
     limit = np.abs(maps).max() or 1.0
-    for ax, losses, region in zip(axes, maps, importance.region_names, strict=True):
+    for ax, losses in zip(axes, maps, strict=True):
         try:
             image, _ = mne.viz.plot_topomap(
                 losses, importance.info, axes=ax, show=False, cmap="RdBu_r", vlim=(-limit, limit),
@@ -93,7 +95,6 @@ def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
         except Exception:  # positions on which MNE can draw no map, as two channels at one place
             fig.clear()
             return _bars(importance, names, n_columns, given)
-        ax.set_title(region, fontsize="medium")
     fig.colorbar(image, ax=list(axes), shrink=0.6, label="loss of r")
     return fig
 
@@ -165,14 +166,14 @@ def _bars(importance, names, n_columns, fig):
     means, spreads = importance.importances_mean, importance.importances_std
     width = 0.6 + 0.16 * len(names)
     fig, axes, is_lowest = panels(
-        len(means), n_columns, fig, lambda c, r: (0.6 + max(width, 1.8) * c, 0.6 + 1.6 * r)
+        importance.region_names,
+        n_columns,
+        fig,
+        lambda c, r: (0.6 + max(width, 1.8) * c, 0.6 + 1.6 * r),
     )
-    for ax, mean, spread, region, lowest in zip(
-        axes, means, spreads, importance.region_names, is_lowest, strict=True
-    ):
+    for ax, mean, spread, lowest in zip(axes, means, spreads, is_lowest, strict=True):
         ax.bar(names, mean, yerr=spread, color=COLORS[0], error_kw={"lw": 0.8})
         ax.axhline(0, color="0.6", lw=0.8)
-        ax.set_title(region, fontsize="medium")
         ax.tick_params(axis="x", rotation=90, labelbottom=lowest)
         clean(ax)
     fig.supylabel("loss of r", fontsize="medium")

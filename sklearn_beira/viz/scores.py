@@ -133,7 +133,7 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     _check_ceiling(ceiling, regions)
     beyond = None if comparison.beyond is None else pooled_rows(comparison.beyond)
     fig, axes, is_lowest = panels(
-        len(regions),
+        regions,
         n_columns,
         fig,
         lambda columns, rows: (2 + 2 * columns, 0.9 + rows * (0.75 + 0.24 * len(models))),
@@ -148,7 +148,6 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
             found = is_found(left, alpha)
             for mask, face in ((found, _BEYOND["color"]), (~found, "white")):
                 ax.plot(left["r"][mask], at[mask], mfc=face, **_BEYOND)
-        ax.set_title(region, fontsize="medium")
         if is_lowest[i]:
             ax.set_xlabel("Pearson's r")
     point = {"color": COLORS[0], "marker": "o", "lw": 1.2}

@@ -38,13 +38,15 @@ def legend_below(fig, handles, width):
     )  # fmt: skip
 
 
-def panels(n_panels, n_columns, fig, size):
+def panels(titles, n_columns, fig, size):
     """Make panels that share their axes.
 
     Parameters
     ----------
-    n_panels, n_columns : int
-        How many, and how many at most beside each other.
+    titles : list of str
+        Title of each panel, such as its region.
+    n_columns : int
+        How many panels at most beside each other.
     fig : matplotlib.figure.Figure or None
         Where to draw; None makes one.
     size : callable
@@ -59,6 +61,7 @@ def panels(n_panels, n_columns, fig, size):
     is_lowest : list of bool
         Whether no panel is below.
     """
+    n_panels = len(titles)
     n_columns = min(n_columns, n_panels)
     n_rows = -(-n_panels // n_columns)
     if fig is None:
@@ -68,6 +71,8 @@ def panels(n_panels, n_columns, fig, size):
     axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax in axes[n_panels:]:
         ax.set_axis_off()
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title, fontsize="medium")
     return fig, axes[:n_panels], [k + n_columns >= n_panels for k in range(n_panels)]
 
 
