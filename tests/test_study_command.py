@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
+from sklearn_beira import Comparison
 from sklearn_beira.cli import main
 from sklearn_beira.datasets import make_eeg_fmri
 
@@ -160,7 +161,7 @@ def test_a_command_that_was_killed_goes_on_to_the_same_numbers(folder, study, tm
             if "participant 01" in line:
                 process.kill()
     assert not (tmp_path / "out/group").exists()
-    assert run(folder, *options).status == 1
+    assert run(folder, *options, "--n-jobs", "2").status == 1  # participants side by side
     again = (tmp_path / "out/group/scores.tsv").read_text()
     assert again == (study.folder / "group/scores.tsv").read_text()
 
@@ -189,7 +190,8 @@ def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
 
 
 @pytest.mark.slow
-def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path):
+def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("sklearn_beira.cli.study._MOST_VOLUMES", 100)
     rng = np.random.default_rng(0)
     (folder / "data/motion").mkdir()
     for subject in ("01", "02"):
@@ -204,6 +206,10 @@ def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path):
     assert "motion is not checked" not in done.out
     for name in ("sub-01", "sub-02", "group"):
         assert (tmp_path / f"out/{name}/beyond/comparison.json").is_file()
+    used = [Comparison.from_folder(tmp_path / f"out/{name}").bold for name in ("sub-01", "group")]
+    assert len(used[1]) <= 100 < 2 * len(used[0])  # every second volume of both
+    of_group = used[1].loc[0]
+    pd.testing.assert_frame_equal(of_group, used[0].loc[0].loc[of_group.index])
     page = (tmp_path / "out/group_report.html").read_text("utf-8")
     assert "common causes of EEG and BOLD" not in page
     assert "sub-02/report.html" in page

@@ -5,12 +5,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
-from joblib import Parallel, delayed
-from sklearn.model_selection import LeaveOneGroupOut
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from .._utils.hashing import digest, environment
@@ -28,6 +28,9 @@ from .job import HISTORY, collect, make_models, report_model
 from .quality import run_quality
 
 SFREQ = 100.0
+# Of the models of a group: of more volumes, every second, third ... is used; of more participants,
+# several are left out at a time. All of 40 people would take gigabytes and hours.
+_MOST_VOLUMES, _MOST_FOLDS = 8000, 10
 _DIGEST = "digest.txt"
 _UNCHECKED = (
     "Note: common causes of EEG and BOLD, such as movement, were not checked, as not every run has "
@@ -122,18 +125,30 @@ class _Job:
 
     def do_participants(self):
         """Compare the models within each participant, and write what BEIRA predicts."""
-        for k, person in enumerate(self.parts, 1):
-            told = f"participant {person} ({k} of {len(self.parts)})"
-            try:
-                if self._is_done(person):
-                    self.say(f"{told} was done before")
-                    continue
+        job, n_jobs = self, 1
+        if len(self.parts) >= effective_n_jobs(self.args.n_jobs) > 1:  # a process for each
+            job = replace(self, args=Namespace(**{**vars(self.args), "n_jobs": 1}))
+            n_jobs = self.args.n_jobs
+        numbered = enumerate(self.parts, 1)
+        done = Parallel(n_jobs=n_jobs)(delayed(job.try_participant)(*each) for each in numbered)
+        self.failed += [
+            person for person, is_done in zip(self.parts, done, strict=True) if not is_done
+        ]
+
+    def try_participant(self, k, person):
+        """Do a participant if that was not done before, and return whether it worked."""
+        told = f"participant {person} ({k} of {len(self.parts)})"
+        try:
+            if self._is_done(person):
+                self.say(f"{told} was done before")
+            else:
                 self.say(f"{told}: models are compared")
                 self._do_participant(person)
                 self.say(f"{told} is done")
-            except Exception as error:  # one participant must not end the others
-                self.failed.append(person)
-                self.say(f"participant {person} failed: {one_line(error) or type(error).__name__}")
+        except Exception as error:  # one participant must not end the others
+            self.say(f"participant {person} failed: {one_line(error) or type(error).__name__}")
+            return False
+        return True
 
     def _do_participant(self, person):
         X, y = join_runs(self.parts[person])
@@ -201,10 +216,12 @@ class _Job:
                 within[person] = Comparison.from_folder(folder)
             except ValueError as error:
                 self.say(f"sub-{person} is left out of the group: {one_line(error)}")
-        self.say(f"group: each of {len(self.parts)} participants is left out")
+        self.say(f"group: {len(self.parts)} participants are predicted by models of others")
         with _noting(self.say) as notes:
             X, y = join_runs([part for own in self.parts.values() for part in own])
-            cv = LeaveOneGroupOut()
+            step = -(-len(y) // _MOST_VOLUMES)
+            X, y = X[::step], y.iloc[::step]
+            cv = LeaveOneGroupOut() if len(self.parts) <= _MOST_FOLDS else GroupKFold(_MOST_FOLDS)
             across = compare(self.models, X, y, cv=cv, groups=X.subjects, **self.options)
         folder = writable_folder(self.out / "group", "out")
         across.to_folder(folder)

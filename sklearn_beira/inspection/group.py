@@ -146,8 +146,8 @@ def load_branches(path: Path) -> Bunch:
     ValueError
         If the file holds something else.
     """
-    with reading(path), load_arrays(path) as file:
-        return Bunch(**{name: file[name] for name in file})
+    with reading(path):
+        return Bunch(**load_arrays(path))
 
 
 def _groups(people, row, members, least):
