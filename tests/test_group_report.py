@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 from sklearn_beira import BlockedKFold, EEGFilter, align, compare, group_scores
 from sklearn_beira.baselines import make_alpha_hrf, make_time_polynomial
 from sklearn_beira.cleaning import residual_artifacts
-from sklearn_beira.cli.group_report import make_group_report, score_table
+from sklearn_beira.cli.group_report import _shared_in_words, make_group_report, score_table
 from sklearn_beira.cli.quality import marked_runs, run_quality
 from sklearn_beira.datasets import Study
 from sklearn_beira.datasets.derivatives import write_table
@@ -107,6 +107,16 @@ def test_columns_of_all_tables_are_described(group, tmp_path):
         write_table(table, tmp_path / f"{name}.tsv")
         columns = json.loads((tmp_path / f"{name}.json").read_text())
         assert list(columns) == list(pd.read_csv(tmp_path / f"{name}.tsv", sep="\t"))
+
+
+def test_shared_branches_are_named_with_the_number_of_people():
+    shared = Bunch(
+        region_names=["A", "B", "C"], regions=np.array([0, 0, 2]), n_people=9,
+        people=[dict.fromkeys("xyz", 0), dict.fromkeys("xy", 1), dict.fromkeys("yz", 2)],
+    )  # fmt: skip
+    assert _shared_in_words(shared) == "A (3, 2 of 9 participants); C (2 of 9 participants)"
+    none = Bunch(region_names=["A"], regions=np.array([], dtype=int), n_people=9, people=[])
+    assert _shared_in_words(none) == "none"
 
 
 def test_page_of_a_group(group, tmp_path):

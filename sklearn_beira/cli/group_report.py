@@ -218,11 +218,12 @@ def _predicted(across):
 def _shared_in_words(shared):
     if shared is None:
         return "not known"
+    sizes = pd.Series([f"{len(people)}" for people in shared.people], shared.regions, dtype=str)
     told = [
-        f"{shared.region_names[row]} ({len(people)} of {shared.n_people} participants)"
-        for row, people in zip(shared.regions, shared.people, strict=True)
+        f"{shared.region_names[row]} ({', '.join(own)} of {shared.n_people} participants)"
+        for row, own in sizes.groupby(level=0)
     ]
-    return ", ".join(told) or "none"
+    return "; ".join(told) or "none"
 
 
 def _counts(runs):
@@ -239,7 +240,7 @@ def mean_tables(scores, n_within, floor):
         table = pd.DataFrame({models[0]: first["r"].map("{:z.2f}".format)})
         ends = zip(first["ci_low"], first["ci_high"], strict=True)
         table["interval"] = [f"[{low:z.2f}, {high:z.2f}]" for low, high in ends]
-        table["p_people"] = first["p_parametric"].map("{:.3f}".format)
+        table["p_people"] = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in first["p_parametric"]]
         if way == ACROSS:
             table["p_max"] = [format_p(p, floor) for p in first["p_max"]]
         else:
