@@ -8,22 +8,18 @@ are spatial filters with uncorrelated outputs, the candidates for branches. Mode
 its logarithm are averaged by their evidence.
 """
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.signal import firwin
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
-from ..features.covariance import principal_axes
-from ..features.hrf import response_basis
 from .batches import cut_pieces
-from .nets.branches import PowerBranches, fir_filter, segment_means
+from .nets.branches import PowerBranches
+from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, relative_powers
 from .reml import fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
@@ -33,22 +29,16 @@ _LOUD = 3.0
 # peaks up to 10 s.
 _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
+# Models that are averaged: what is added to power before its logarithm (infinite: power itself is
+# read), and whether bands are narrow.
+_MODELS = ((np.inf, False), (OFFSET, False), (OFFSET, True))
+
 # Up to so many volumes are fitted by all models; longer studies read powers of channels alone.
-# Covariances are those of the largest principal axes, with this weight of the identity.
-_MOST, _MOST_AXES, _SHRINKAGE = 720, 24, 0.3
+# Filters per reading; volumes on which branches are compared.
+_MOST, _PER_READING, _MAX_VOLUMES = 720, 8, 500
 
-# Added to relative power before its logarithm.
-_OFFSET = 0.1
-
-# Prior evidence (nats) for the simplest model; all evidence is multiplied by the second number.
-_AHEAD, _TEMPER = 1.5, 2.0
-
-# Delay kernels per band; filters per reading; volumes on which branches are compared.
-_MAX_RANK, _PER_READING, _MAX_VOLUMES = 2, 8, 500
-
-# Smaller shares of a prediction are nothing. Smaller relative eigenvalues belong to directions
-# without EEG, such as that of the reference.
-_NO_SHARE, _RANK_TOLERANCE = 1e-3, 1e-6
+# Smaller shares of a prediction are nothing.
+_NO_SHARE = 1e-3
 
 # Expected log variance of a band, relative to the noise, if there is a pretrained network.
 _LITTLE = -6.0
@@ -62,27 +52,6 @@ _FIRM = 1e-2
 _TINY = np.finfo(float).tiny
 
 
-class _Bank(NamedTuple):
-    """Filters of the bands, and the training EEG behind them.
-
-    Attributes
-    ----------
-    taps : ndarray, shape (n_bands, n_taps)
-        FIR filters.
-    basis : ndarray, shape (n_lags, n_kernels)
-        Delay kernels, newest lag first.
-    covariances : ndarray, shape (n_bands, n_channels, n_channels)
-        Mean covariance of the EEG in each band.
-    centers : list of float
-        Centers of the bands in Hz.
-    """
-
-    taps: np.ndarray
-    basis: np.ndarray
-    covariances: np.ndarray
-    centers: list
-
-
 class _Branch(NamedTuple):
     """A candidate for a branch.
 
@@ -90,7 +59,7 @@ class _Branch(NamedTuple):
     ----------
     spatial : ndarray, shape (n_channels,)
         Spatial filter, whose output in the band has a mean power of 1.
-    bank : _Bank
+    bank : Bank
         Filters and delay kernels.
     band : int
         Index of its band there.
@@ -103,7 +72,7 @@ class _Branch(NamedTuple):
     """
 
     spatial: np.ndarray
-    bank: _Bank
+    bank: Bank
     band: int
     offset: float
     weights: np.ndarray
@@ -128,14 +97,6 @@ class _Branch(NamedTuple):
     def part(self):
         """What the branch adds to the prediction (n_volumes,)."""
         return self.features @ self.weights
-
-
-class _Filter(NamedTuple):
-    """A spatial filter of a region, its band, and the weights of the delay kernels of its power."""
-
-    spatial: np.ndarray
-    band: int
-    weights: np.ndarray
 
 
 def time_of_volumes(X, rows):
@@ -214,7 +175,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         some = np.arange(len(y))
     else:
         some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
-        bank = _filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
+        bank = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
         fit, candidates = _fit_powers(network, bank, y, samples, pieces, scale, known, some)
     kept, shares = np.zeros(y.shape[1]), np.zeros((y.shape[1], len(bands)))
     centers = [np.mean(edges) if edges else 0.0 for edges in bands.values()]
@@ -244,16 +205,14 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 
 def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
-    bank = _filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
-    rows = np.arange(len(y))
-    found = [_fit_powers(network, bank, y, samples, pieces, scale, None, rows)]
-    for offset, own in ((np.inf, bands), (_OFFSET, narrow)):
-        bank = _filter_bank(network, pieces, scale, sfreq, own.values(), *_WIDE)
-        found.append(_fit_model(network, bank, offset, y, samples, pieces, scale))
-    fits, candidates = zip(*found, strict=True)
-    evidence = np.array([fit.evidence for fit in fits])
-    evidence[0] += _AHEAD
-    weights = softmax(_TEMPER * evidence, axis=0)
+    fits, candidates, seen = [], [], {}
+    for offset, is_narrow in _MODELS:
+        own = narrow if is_narrow else bands
+        bank = filter_bank(network, pieces, scale, sfreq, own.values(), *_WIDE)
+        fit, found = _fit_model(network, bank, offset, y, samples, pieces, scale, seen)
+        fits.append(fit)
+        candidates.append(found)
+    weights = softmax([fit.evidence for fit in fits], axis=0)
     averaged = [
         [
             branch._replace(weights=weight * branch.weights)
@@ -263,20 +222,22 @@ def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow):
         ]
         for roi in range(y.shape[1])
     ]
+    fits[0].known = np.zeros(y.shape[1])
     return fits[0], averaged
 
 
-def _fit_model(network, bank, offset, y, samples, pieces, scale):
+def _fit_model(network, bank, offset, y, samples, pieces, scale, seen):
     """Find filters in two readings of the EEG, and weigh their envelopes anew."""
-    seen, filters = {}, [[] for _ in y.T]
-    fits, kind = {}, "power" if np.isinf(offset) else "log"
-    for name, (blocks, units) in _read(network, bank, pieces, scale, (kind, "covariance")).items():
-        fit = fits[name] = fit_reml(blocks, y, *samples, seen=seen)
+    filters, evidence = [[] for _ in y.T], []
+    kinds = [k if np.isinf(offset) else f"log {k}" for k in ("covariance", "power")]
+    for blocks, units in read_bands(network, bank, pieces, scale, kinds).values():
+        fit = fit_reml(blocks, y, *samples, seen=seen)
+        evidence.append(fit.evidence)
         coef = np.split(fit.coef, np.cumsum([block.shape[1] for block in blocks])[:-1])
         for roi in range(y.shape[1]):
-            filters[roi] += _filters(bank, units, [w[:, roi] for w in coef], _PER_READING)
+            filters[roi] += find_filters(bank, units, [w[:, roi] for w in coef], _PER_READING)
     every = [f for found in filters for f in found]
-    envelopes = _envelopes(network, bank, every, pieces, scale)
+    envelopes = relative_powers(network, bank, every, pieces, scale)
     candidates, first = [], 0
     for roi, found in enumerate(filters):
         candidates.append([])
@@ -299,13 +260,14 @@ def _fit_model(network, bank, offset, y, samples, pieces, scale):
             _Branch(f.spatial, bank, f.band, offset, coef[i], features[:, i])
             for i, f in enumerate(found)
         ]
-    # The evidence is that of all channels: filters were chosen knowing the BOLD.
-    return fits[kind], candidates
+    # The evidence is that of the readings: filters were chosen knowing the BOLD.
+    fit.evidence = logsumexp(evidence, axis=0)
+    return fit, candidates
 
 
 def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
     """Fit powers of channels, and the prediction of a known network, for branches on some rows."""
-    ((blocks, units),) = _read(network, bank, pieces, scale, ("power",)).values()
+    ((blocks, units),) = read_bands(network, bank, pieces, scale, ("power",)).values()
     if known is None:
         fit, others = fit_reml(blocks, y, *samples), None
         fit.known = np.zeros(y.shape[1])
@@ -314,10 +276,12 @@ def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
         fit = _fit_beside(blocks, y, samples, others)
     coef = np.split(fit.coef, np.cumsum([block.shape[1] for block in blocks])[:-1])
     filters = [
-        _filters(bank, units, [w[:, roi] for w in coef], 2 * network.n_branches)
+        find_filters(bank, units, [w[:, roi] for w in coef], 2 * network.n_branches)
         for roi in range(y.shape[1])
     ]
-    envelopes = _envelopes(network, bank, [f for own in filters for f in own], pieces, scale, some)
+    envelopes = relative_powers(
+        network, bank, [f for own in filters for f in own], pieces, scale, some
+    )
     candidates, first = [], 0
     for roi, found in enumerate(filters):
         own = np.tensordot(envelopes[:, first : first + len(found)] - 1, bank.basis, axes=1)
@@ -378,7 +342,7 @@ def _known_branches(known, roi, weight, features):
     spatial = spatial / np.sqrt(power)[:, None]
     offsets = known.branches.log_offset[own].cpu().numpy()
     banks = [
-        _Bank([taps], kernel[:, None], None, None)
+        Bank([taps], kernel[:, None], None, None)
         for taps, kernel in zip(bandpass, kernels, strict=True)
     ]
     return [
@@ -397,197 +361,6 @@ def _median_power(network, pieces, scale):
         powers.append(total[len(total) - n_segments * segment :].reshape(-1, segment).mean(axis=1))
     powers = np.concatenate(powers)
     return float(np.median(powers[powers > 0])) if powers.any() else 1.0
-
-
-def _filter_bank(network, pieces, scale, sfreq, bands, shift, stretch):
-    """Make filters and delay kernels, and compute the mean covariance in each band."""
-    branches, n_lags = network.branches, network.n_lags
-    (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
-    if n_taps == 1:  # nothing to filter with
-        taps = np.ones((1, 1))
-    else:
-        taps = np.array([firwin(n_taps, band, fs=sfreq, pass_zero=False) for band in bands])
-    if sfreq is None:  # a table of features
-        basis = np.ones((1, 1))
-    else:
-        ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
-        basis = response_basis(ago / sfreq, shift=shift, stretch=stretch)
-    totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
-    for piece in pieces:
-        for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
-            x, gain = _segments(network, signal, total)
-            totals[b] += ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
-        n_times += len(x) * branches.segment
-    centers = [np.mean(band) if band else 0.0 for band in bands]
-    return _Bank([*taps], basis, totals / n_times, centers)
-
-
-def _read(network, bank, pieces, scale, kinds):
-    """Read the EEG in each band behind the delay kernels.
-
-    Returns
-    -------
-    readings : dict
-        For each kind, the blocks of all bands (n_volumes, n_features * n_kernels), centered and
-        scaled, and what turns their features into EEG again: for "power" and "log" the diagonal of
-        a quadratic form (n_channels,) for each channel, for "covariance" axes (n_channels, n_axes).
-    """
-    branches, found = network.branches, {}
-    power = np.diagonal(bank.covariances, axis1=1, axis2=2)
-    # The power of a silent channel stays 0 instead of a ratio of rounding errors.
-    least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
-    power = np.maximum(power, least)
-    axes = [_whitener(covariance) for covariance in bank.covariances]
-    parts = {kind: [[] for _ in bank.taps] for kind in kinds}
-    for piece in pieces:
-        stops = network.segment_stops(torch.from_numpy(piece.stops)) - 2 * branches.margin
-        for b, (signal, total) in enumerate(_filtered(network, bank.taps, piece, scale)):
-            stops = stops.to(signal.device)
-            gain = branches.gain(segment_means(total, stops, branches.segment))
-            means = segment_means(signal.square(), stops, branches.segment) * gain
-            means = means.flip(-1).cpu().numpy() / power[b][:, None, None]
-            if "power" in kinds:
-                parts["power"][b].append((means @ bank.basis).transpose(1, 0, 2))
-            if "log" in kinds:
-                log = np.log(means + _OFFSET)
-                parts["log"][b].append((log @ bank.basis).transpose(1, 0, 2))
-            if "covariance" in kinds:
-                z = axes[b].T.astype(np.float32) @ signal.cpu().numpy()
-                parts["covariance"][b].append(_covariances(z, stops, gain, branches.segment, bank))
-    for kind in kinds:
-        blocks, units = [], []
-        for b, part in enumerate(parts[kind]):
-            block = np.concatenate(part).reshape(sum(map(len, part)), -1).astype(float)
-            part.clear()
-            block -= block.mean(axis=0)
-            size = np.sqrt(np.einsum("ij,ij->i", block, block).mean())
-            if size > _RANK_TOLERANCE:
-                block /= size
-            else:  # EEG that is silent, or the same all the time
-                block[:], size = 0.0, 1.0
-            blocks.append(block)
-            root = np.sqrt(size)
-            units.append(axes[b] / root if kind == "covariance" else power[b] * size)
-        found[kind] = blocks, units
-    return found
-
-
-def _whitener(covariance):
-    """Largest principal axes (n_channels, n_axes), scaled to nearly unit variance."""
-    values, vectors = principal_axes(covariance, _RANK_TOLERANCE)
-    values, vectors = values[-_MOST_AXES:], vectors[:, -_MOST_AXES:]
-    return vectors / np.sqrt((1 - _SHRINKAGE) * values + _SHRINKAGE * values.mean())
-
-
-def _covariances(z, stops, gain, length, bank):
-    """Upper triangles of covariances behind the delay kernels (n_volumes, n_pairs, n_kernels)."""
-    # In NumPy, whose products do not depend on the number of threads here.
-    last, where = np.unique(stops.cpu().numpy(), return_inverse=True)
-    x = np.lib.stride_tricks.sliding_window_view(z, length, axis=1)[:, last - length]
-    x = x.transpose(1, 0, 2)  # (n_segments, n_axes, length)
-    i, j = np.triu_indices(len(z))
-    pairs = (x @ x.transpose(0, 2, 1) / length)[:, i, j] * np.where(i == j, 1.0, np.sqrt(2.0))
-    where, gain = where.reshape(gain.shape)[:, ::-1], gain.flip(-1).cpu().numpy()
-    basis = bank.basis.astype(pairs.dtype)
-    return np.stack([(pairs[w] * g[:, None]).T @ basis for w, g in zip(where, gain, strict=True)])
-
-
-def _filters(bank, units, weights, n_filters):
-    """Spatial filters of a region: eigenvectors of the quadratic forms that a reading is.
-
-    Parameters
-    ----------
-    bank : _Bank
-        Filters of the bands.
-    units : list of ndarray
-        As :func:`_read` returns them.
-    weights : list of ndarray, shape (n_features * n_kernels,)
-        Weights of each band.
-    n_filters : int
-        Most filters.
-
-    Returns
-    -------
-    filters : list of _Filter
-        Those whose power is weighed most.
-    """
-    found, n_kernels = [], bank.basis.shape[1]
-    for b, (unit, own) in enumerate(zip(units, weights, strict=True)):
-        own = own.reshape(-1, n_kernels)
-        if not own.any():
-            continue
-        values, vectors = principal_axes(bank.covariances[b], _RANK_TOLERANCE)
-        color, whiten = vectors * np.sqrt(values), vectors / np.sqrt(values)
-        features, sizes, kernels = np.linalg.svd(own, full_matrices=False)
-        for column, size, kernel in zip(features.T[:_MAX_RANK], sizes, kernels, strict=False):
-            if unit.ndim == 1:
-                form = np.diag(size * column / unit)
-            else:
-                i, j = np.triu_indices(unit.shape[1])
-                form = np.zeros((unit.shape[1],) * 2)
-                form[i, j] = size * column * np.where(i == j, 0.5, np.sqrt(0.5))
-                form = unit @ (form + form.T) @ unit.T
-            values, vectors = np.linalg.eigh(color.T @ form @ color)
-            found += [
-                (abs(value), _Filter(whiten @ vector, b, value * kernel))
-                for value, vector in zip(values, vectors.T, strict=True)
-                if value
-            ]
-    found.sort(key=lambda pair: -pair[0])
-    return [filter_ for _, filter_ in found[:n_filters]]
-
-
-def _envelopes(network, bank, filters, pieces, scale, rows=None):
-    """Relative power of spatial filters (n_rows, n_filters, n_lags), newest lag first."""
-    branches = copy.copy(network.branches)
-    branches._parameters, branches._buffers = {}, dict(network.branches._buffers)
-    like, n_lags = network.branches.spatial, network.n_lags
-    if not filters:
-        return np.zeros(
-            (sum(len(p.stops) for p in pieces) if rows is None else len(rows), 0, n_lags)
-        )
-    branches.spatial = nn.Parameter(
-        torch.as_tensor(np.array([f.spatial for f in filters])).to(like)
-    )
-    taps = np.array([bank.taps[f.band] for f in filters])
-    branches.bandpass = nn.Parameter(torch.as_tensor(taps).to(like))
-    branches.mean_power = like.new_ones(len(filters))
-    branches.log_offset = torch.full_like(branches.mean_power, np.inf)
-    found, before = [], 0
-    for piece in pieces:
-        n = len(piece.stops)
-        here = (
-            np.arange(n) if rows is None else rows[(rows >= before) & (rows < before + n)] - before
-        )
-        before += n
-        if len(here):
-            eeg = piece.scaled_eeg(scale, like.device)
-            stops = network.segment_stops(torch.from_numpy(piece.stops[here]).to(like.device))
-            with torch.no_grad():
-                found.append(branches.at(eeg, stops).flip(-1).cpu().numpy() + 1.0)
-    return np.concatenate(found).astype(float)
-
-
-def _filtered(network, taps, piece, scale):
-    """Yield the EEG of a piece in each band (n_channels, n_times) and its total power (n_times,).
-
-    Half an FIR filter is cut off at both ends.
-    """
-    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel.device)
-    stop = eeg.shape[1] - margin
-    total = network.branches.total_power(eeg)
-    for h in torch.as_tensor(np.array(taps)).to(eeg):
-        yield fir_filter(eeg, h.expand(len(eeg), -1))[:, margin:stop], total
-
-
-def _segments(network, signal, total):
-    """Cut a signal into segments (n_segments, n_channels, segment), and compute their gains."""
-    segment = network.branches.segment
-    n_segments = len(total) // segment
-    first = len(total) - n_segments * segment
-    x = signal[:, first:].unflatten(1, (n_segments, segment)).transpose(0, 1)
-    gain = network.branches.gain(total[first:].unflatten(0, (n_segments, segment)).mean(dim=1))
-    return x, gain[:, None, None]
 
 
 def _choose(candidates, prediction, n_branches):

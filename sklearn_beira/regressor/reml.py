@@ -16,8 +16,8 @@ _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 # and limits. The same precision holds the logs of the shares of the mixture near theirs.
 _START, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
 
-# Most steps of the search for the variances.
-_STEPS = 40
+# Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
+_STEPS, _PRECISION = 40, 1e-5
 
 # Smaller numbers, relative to the target, are rounding errors.
 _ROUNDING = 1e-12
@@ -189,16 +189,22 @@ class Likelihood:
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
+        first = self.cost(at)[0]  # so that the unit of the target does not decide when to stop
+
+        def gain(at):
+            cost, gradient, _ = self.cost(at)
+            return cost - first, gradient
+
         found = optimize.minimize(
-            lambda at: self.cost(at)[:2],
+            gain,
             at,
             jac=True,
             method="L-BFGS-B",
             bounds=[_LIMITS] * len(at),
-            options={"maxiter": _STEPS},
+            options={"maxiter": _STEPS, "ftol": _PRECISION},
         )
         shares = np.exp(found.x[self.n_blocks :])
-        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun
+        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun - first
 
 
 def find_pass_band(y, elapsed):

@@ -1,0 +1,287 @@
+"""What the closed form reads of the EEG in bands, and the spatial filters that readings stand for.
+
+Powers of channels, covariances of principal axes, and the logarithms of both, behind delay kernels.
+Weights of these features are quadratic forms in the EEG, for logarithms to first order.
+"""
+
+import copy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.signal import firwin
+from torch import nn
+
+from ..features.covariance import principal_axes
+from ..features.hrf import response_basis
+from .nets.branches import fir_filter, segment_means
+
+# Covariances are those of the largest principal axes, their logarithms of fewer; with this weight
+# of the identity in their whitening.
+_MOST_AXES, _LOG_AXES, _SHRINKAGE = 24, 8, 0.3
+
+# Added to relative power, and to whitened covariances, before their logarithm. Those of so many
+# segments (2 s) are averaged before.
+OFFSET, _AVERAGED = 0.1, 4
+
+# Delay kernels per band.
+_MAX_RANK = 2
+
+# Smaller relative eigenvalues belong to directions without EEG, such as that of the reference.
+_RANK_TOLERANCE = 1e-6
+
+_TINY = np.finfo(float).tiny
+
+
+class Bank(NamedTuple):
+    """Filters of the bands, and the training EEG behind them.
+
+    Attributes
+    ----------
+    taps : ndarray, shape (n_bands, n_taps)
+        FIR filters.
+    basis : ndarray, shape (n_lags, n_kernels)
+        Delay kernels, newest lag first.
+    covariances : ndarray, shape (n_bands, n_channels, n_channels)
+        Mean covariance of the EEG in each band.
+    centers : list of float
+        Centers of the bands in Hz.
+    """
+
+    taps: np.ndarray
+    basis: np.ndarray
+    covariances: np.ndarray
+    centers: list
+
+
+class Filter(NamedTuple):
+    """A spatial filter of a region, its band, and the weights of the delay kernels of its power."""
+
+    spatial: np.ndarray
+    band: int
+    weights: np.ndarray
+
+
+def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch):
+    """Make filters and delay kernels, and compute the mean covariance in each band."""
+    branches, n_lags = network.branches, network.n_lags
+    (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
+    if n_taps == 1:  # nothing to filter with
+        taps = np.ones((1, 1))
+    else:
+        taps = np.array([firwin(n_taps, band, fs=sfreq, pass_zero=False) for band in bands])
+    if sfreq is None:  # a table of features
+        basis = np.ones((1, 1))
+    else:
+        ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
+        basis = response_basis(ago / sfreq, shift=shift, stretch=stretch)
+    totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
+    for piece in pieces:
+        for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
+            x, gain = _segments(network, signal, total)
+            totals[b] += ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
+        n_times += len(x) * branches.segment
+    centers = [np.mean(band) if band else 0.0 for band in bands]
+    return Bank([*taps], basis, totals / n_times, centers)
+
+
+def read_bands(network, bank, pieces, scale, kinds):
+    """Read the EEG in each band behind the delay kernels.
+
+    Parameters
+    ----------
+    network : CompactNetwork
+        For its sizes and the gain of loud segments.
+    bank : Bank
+        Filters and delay kernels.
+    pieces : list of Piece
+        Training EEG.
+    scale : float
+        The EEG is divided by this number.
+    kinds : sequence of str
+        "power" or "log power" of channels, "covariance" or "log covariance" of principal axes.
+
+    Returns
+    -------
+    readings : dict
+        For each kind, the blocks of all bands (n_volumes, n_features * n_kernels), centered and
+        scaled, and what turns their features into EEG again: for powers the diagonal of
+        a quadratic form (n_channels,) for each channel, for covariances axes (n_channels, n_axes).
+    """
+    branches, found = network.branches, {}
+    power = np.diagonal(bank.covariances, axis1=1, axis2=2)
+    # The power of a silent channel stays 0 instead of a ratio of rounding errors.
+    least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
+    power = np.maximum(power, least)
+    axes = {
+        kind: [_whitener(c, _LOG_AXES if "log" in kind else _MOST_AXES) for c in bank.covariances]
+        for kind in kinds
+        if "covariance" in kind
+    }
+    parts = {kind: [[] for _ in bank.taps] for kind in kinds}
+    for piece in pieces:
+        stops = network.segment_stops(torch.from_numpy(piece.stops)) - 2 * branches.margin
+        for b, (signal, total) in enumerate(_filtered(network, bank.taps, piece, scale)):
+            stops = stops.to(signal.device)
+            gain = branches.gain(segment_means(total, stops, branches.segment))
+            for kind in kinds:
+                if kind in axes:
+                    z = axes[kind][b].T.astype(np.float32) @ signal.cpu().numpy()
+                    every = _covariances(z, stops, gain, branches.segment)
+                    project = _project_logs if "log" in kind else _project
+                    read = np.stack([project(c, bank.basis) for c in every])
+                else:
+                    means = segment_means(signal.square(), stops, branches.segment) * gain
+                    means = means.flip(-1).cpu().numpy() / power[b][:, None, None]
+                    means = np.log(means + OFFSET) if "log" in kind else means
+                    read = (means @ bank.basis).transpose(1, 0, 2)
+                parts[kind][b].append(read)
+    for kind in kinds:
+        blocks, units = [], []
+        for b, part in enumerate(parts[kind]):
+            block = np.concatenate(part).reshape(sum(map(len, part)), -1).astype(float)
+            part.clear()
+            block -= block.mean(axis=0)
+            size = np.sqrt(np.einsum("ij,ij->i", block, block).mean())
+            if size > _RANK_TOLERANCE:
+                block /= size
+            else:  # EEG that is silent, or the same all the time
+                block[:], size = 0.0, 1.0
+            blocks.append(block)
+            units.append(axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size)
+        found[kind] = blocks, units
+    return found
+
+
+def _whitener(covariance, n_axes):
+    """Largest principal axes (n_channels, n_axes), scaled to nearly unit variance."""
+    values, vectors = principal_axes(covariance, _RANK_TOLERANCE)
+    values, vectors = values[-n_axes:], vectors[:, -n_axes:]
+    return vectors / np.sqrt((1 - _SHRINKAGE) * values + _SHRINKAGE * values.mean())
+
+
+def _covariances(z, stops, gain, length):
+    """Yield the covariances of the segments of each volume (n_segments, n_axes, n_axes)."""
+    # In NumPy, whose products do not depend on the number of threads here.
+    last, where = np.unique(stops.cpu().numpy(), return_inverse=True)
+    x = np.lib.stride_tricks.sliding_window_view(z, length, axis=1)[:, last - length]
+    x = x.transpose(1, 0, 2)  # (n_segments, n_axes, length)
+    every = x @ x.transpose(0, 2, 1) / length
+    where, gain = where.reshape(gain.shape)[:, ::-1], gain.flip(-1).cpu().numpy()
+    for own, g in zip(where, gain, strict=True):
+        yield every[own] * g[:, None, None]
+
+
+def _project(covariances, basis):
+    """Upper triangles of covariances behind the delay kernels (n_pairs, n_kernels)."""
+    i, j = np.triu_indices(covariances.shape[1])
+    pairs = covariances[:, i, j] * np.where(i == j, 1.0, np.sqrt(2.0)).astype(covariances.dtype)
+    return pairs.T @ basis.astype(pairs.dtype)
+
+
+def _project_logs(covariances, basis):
+    """Upper triangles of the matrix logarithms of averaged covariances."""
+    starts = np.arange(0, len(basis), _AVERAGED)
+    counts = np.diff(starts, append=len(basis))[:, None, None]
+    averages = np.add.reduceat(covariances, starts, axis=0) / counts
+    values, vectors = np.linalg.eigh(averages.astype(float))
+    logs = (vectors * np.log(np.maximum(values, 0.0) + OFFSET)[:, None]) @ vectors.swapaxes(1, 2)
+    return _project(logs, np.add.reduceat(basis, starts, axis=0))
+
+
+def find_filters(bank, units, weights, n_filters):
+    """Spatial filters of a region: eigenvectors of the quadratic forms that a reading is.
+
+    Parameters
+    ----------
+    bank : _Bank
+        Filters of the bands.
+    units : list of ndarray
+        As :func:`read_bands` returns them.
+    weights : list of ndarray, shape (n_features * n_kernels,)
+        Weights of each band.
+    n_filters : int
+        Most filters.
+
+    Returns
+    -------
+    filters : list of Filter
+        Those whose power is weighed most.
+    """
+    found, n_kernels = [], bank.basis.shape[1]
+    for b, (unit, own) in enumerate(zip(units, weights, strict=True)):
+        own = own.reshape(-1, n_kernels)
+        if not own.any():
+            continue
+        values, vectors = principal_axes(bank.covariances[b], _RANK_TOLERANCE)
+        color, whiten = vectors * np.sqrt(values), vectors / np.sqrt(values)
+        features, sizes, kernels = np.linalg.svd(own, full_matrices=False)
+        for column, size, kernel in zip(features.T[:_MAX_RANK], sizes, kernels, strict=False):
+            if unit.ndim == 1:
+                form = np.diag(size * column / unit)
+            else:
+                i, j = np.triu_indices(unit.shape[1])
+                form = np.zeros((unit.shape[1],) * 2)
+                form[i, j] = size * column * np.where(i == j, 0.5, np.sqrt(0.5))
+                form = unit @ (form + form.T) @ unit.T
+            values, vectors = np.linalg.eigh(color.T @ form @ color)
+            found += [
+                (abs(value), Filter(whiten @ vector, b, value * kernel))
+                for value, vector in zip(values, vectors.T, strict=True)
+                if value
+            ]
+    found.sort(key=lambda pair: -pair[0])
+    return [filter_ for _, filter_ in found[:n_filters]]
+
+
+def relative_powers(network, bank, filters, pieces, scale, rows=None):
+    """Relative power of spatial filters (n_rows, n_filters, n_lags), newest lag first."""
+    branches = copy.copy(network.branches)
+    branches._parameters, branches._buffers = {}, dict(network.branches._buffers)
+    like, n_lags = network.branches.spatial, network.n_lags
+    if not filters:
+        return np.zeros(
+            (sum(len(p.stops) for p in pieces) if rows is None else len(rows), 0, n_lags)
+        )
+    branches.spatial = nn.Parameter(
+        torch.as_tensor(np.array([f.spatial for f in filters])).to(like)
+    )
+    taps = np.array([bank.taps[f.band] for f in filters])
+    branches.bandpass = nn.Parameter(torch.as_tensor(taps).to(like))
+    branches.mean_power = like.new_ones(len(filters))
+    branches.log_offset = torch.full_like(branches.mean_power, np.inf)
+    found, before = [], 0
+    for piece in pieces:
+        n = len(piece.stops)
+        here = (
+            np.arange(n) if rows is None else rows[(rows >= before) & (rows < before + n)] - before
+        )
+        before += n
+        if len(here):
+            eeg = piece.scaled_eeg(scale, like.device)
+            stops = network.segment_stops(torch.from_numpy(piece.stops[here]).to(like.device))
+            with torch.no_grad():
+                found.append(branches.at(eeg, stops).flip(-1).cpu().numpy() + 1.0)
+    return np.concatenate(found).astype(float)
+
+
+def _filtered(network, taps, piece, scale):
+    """Yield the EEG of a piece in each band (n_channels, n_times) and its total power (n_times,).
+
+    Half an FIR filter is cut off at both ends.
+    """
+    margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel.device)
+    stop = eeg.shape[1] - margin
+    total = network.branches.total_power(eeg)
+    for h in torch.as_tensor(np.array(taps)).to(eeg):
+        yield fir_filter(eeg, h.expand(len(eeg), -1))[:, margin:stop], total
+
+
+def _segments(network, signal, total):
+    """Cut a signal into segments (n_segments, n_channels, segment), and compute their gains."""
+    segment = network.branches.segment
+    n_segments = len(total) // segment
+    first = len(total) - n_segments * segment
+    x = signal[:, first:].unflatten(1, (n_segments, segment)).transpose(0, 1)
+    gain = network.branches.gain(total[first:].unflatten(0, (n_segments, segment)).mean(dim=1))
+    return x, gain[:, None, None]
