@@ -1,11 +1,11 @@
 """Closed form of the compact network: linear models of the EEG in bands, rewritten as branches.
 
-BOLD is a linear function of what is read of the EEG in a few bands behind a few delay kernels:
-powers of channels, their logarithms, or covariances of principal axes. The weights come from
-:mod:`sklearn_beira.regressor.reml`. For each region and band they are a quadratic form in the EEG,
-for logarithms to first order. Its eigenvectors, relative to the covariance of the EEG in the band,
-are spatial filters with uncorrelated outputs, the candidates for branches. Models of power and of
-its logarithm are averaged by their evidence.
+BOLD is a linear function of what :mod:`sklearn_beira.regressor.readings` reads of the EEG in a few
+bands behind a few delay kernels. The weights come from :mod:`sklearn_beira.regressor.reml`. For
+each region and band they are a quadratic form in the EEG, for logarithms to first order. Its
+eigenvectors, relative to the covariance of the EEG in the band, are spatial filters with
+uncorrelated outputs, the candidates for branches. Models of power and of its logarithm are averaged
+by their evidence.
 """
 
 from typing import NamedTuple
