@@ -30,8 +30,8 @@ _LOUD = 3.0
 _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
 # Models that are averaged: what is added to power before its logarithm (infinite: power itself is
-# read), and whether bands are narrow.
-_MODELS = ((np.inf, False), (OFFSET, False), (OFFSET, True))
+# read), whether bands are narrow, and the delay kernels.
+_MODELS = ((np.inf, False, _WIDE), (OFFSET, False, _NARROW), (OFFSET, True, _WIDE))
 
 # Up to so many volumes are fitted by all models; longer studies read powers of channels alone.
 # Filters per reading; volumes on which branches are compared.
@@ -206,9 +206,9 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, candidates, seen = [], [], {}
-    for offset, is_narrow in _MODELS:
+    for offset, is_narrow, kernels in _MODELS:
         own = narrow if is_narrow else bands
-        bank = filter_bank(network, pieces, scale, sfreq, own.values(), *_WIDE)
+        bank = filter_bank(network, pieces, scale, sfreq, own.values(), *kernels)
         fit, found = _fit_model(network, bank, offset, y, samples, pieces, scale, seen)
         fits.append(fit)
         candidates.append(found)

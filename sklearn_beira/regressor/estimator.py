@@ -117,10 +117,11 @@ class BEIRARegressor(EEGRegressor):
     of the EEG in the band, are spatial filters with uncorrelated outputs, and the filters that
     carry most of the prediction become the branches.
 
-    Up to 720 volumes, three models are fitted behind delay kernels with peaks up to 10 s: of power,
-    of its logarithm, and of its logarithm in narrower bands. Each finds filters in the channels and
-    in the covariances of principal axes. The models are averaged by their evidence, and the 16
-    branches that together come nearest to the average are kept. A branch whose
+    Up to 720 volumes, three models are fitted: of power, of its logarithm, and, in narrower bands,
+    of its logarithm again. The delay kernels of the first and the last have peaks up to 10 s. Each
+    model finds filters in the channels and in the covariances of principal axes, and weighs the
+    envelopes of these filters anew. The models are averaged by their evidence, and the 16 branches
+    that together come nearest to the average are kept. A branch whose
     ``network_.branches.log_offset`` is finite reads a logarithm.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
