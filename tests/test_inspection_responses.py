@@ -103,9 +103,11 @@ def test_delay_kernels_say_what_more_power_some_seconds_ago_does(compact, window
     envelopes = [window_envelopes(compact, eeg) for eeg in (X, louder)]
     before, after = (decode(compact, e).mean(axis=0) for e in envelopes)
     inside = (branches.lags > 5) & (branches.lags < 9)
-    expected = branches.delay_kernels[:, :, inside].sum(axis=(1, 2)) * 0.5
-    assert (np.abs(expected) > 0.1).all()
-    np.testing.assert_allclose(after - before, expected, rtol=0.1)
+    kernels = 0.5 * branches.delay_kernels[:, :, inside].sum(axis=2)
+    assert (np.abs(kernels.sum(axis=1)) > 0.1).all()
+    # Logarithms change by a little less on average than at the mean; branches may cancel out.
+    off = np.abs(after - before - kernels.sum(axis=1))
+    assert (off < 0.1 * np.abs(kernels).sum(axis=1)).all()
 
 
 @pytest.mark.parametrize("as_array", [False, True])
