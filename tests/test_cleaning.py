@@ -122,6 +122,30 @@ def test_odd_markers_are_refused(truth):
         remove_gradient(truth, volume_times=even[:5])
     with pytest.raises(ValueError, match=r"of 20 markers, 2 are 1\.7 s apart; at least 10"):
         remove_gradient(truth, volume_times=even, t_r=1.7)
+    with pytest.raises(ValueError, match=r"0 volumes lie within the recording; .* times are in s"):
+        remove_gradient(truth, volume_times=1000 * even)
+
+
+def test_unknown_onsets_are_lost_markers(truth):
+    dirty, markers = scanned(truth)
+    unknown = np.where(np.arange(len(markers)) == 7, np.nan, markers)
+    clean = [remove_gradient(dirty, volume_times=one) for one in (unknown, np.delete(markers, 7))]
+    np.testing.assert_array_equal(clean[0].get_data(), clean[1].get_data())
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        lambda raw: remove_gradient(raw, volume_times=np.arange(0, 40, 2.0)),
+        remove_pulse,
+        residual_artifacts,
+    ],
+)
+def test_recordings_without_good_eeg_are_refused(beating, clean):
+    raw = beating[1].copy()
+    raw.info["bads"] = [raw.ch_names[k] for k in mne.pick_types(raw.info, eeg=True)]
+    with pytest.raises(ValueError, match="no good EEG channel"):
+        clean(raw)
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +231,19 @@ def test_residual_artifacts_rank_cleanings_as_the_truth_does(truth, beating):
     assert spearmanr(left, [error(raw, truth) for raw in ways]).statistic > 0.9
     found = residual_artifacts(dirty)["heart"].median()  # beats from the ECG
     assert found == pytest.approx(left[0], abs=0.3)
+
+
+def test_beats_may_be_unsorted_but_not_in_other_units(beating):
+    _, dirty, _, beats = beating
+    sorted_, mixed = (
+        residual_artifacts(dirty, ecg=one)["heart"] for one in (beats, [np.nan, *beats[::-1]])
+    )
+    np.testing.assert_array_equal(mixed, sorted_)
+    with pytest.raises(ValueError, match=r"heart beats lie in the recording.* times are in s"):
+        residual_artifacts(dirty, ecg=1000 * beats)
+    dirty = dirty.copy()
+    dirty.info["bads"] = [dirty.ch_names[k] for k in mne.pick_types(dirty.info, ecg=True)]
+    assert residual_artifacts(dirty)["heart"].isna().all()
 
 
 def test_the_figure_of_residual_artifacts_shows_each_stage(truth):

@@ -49,7 +49,7 @@ def remove_gradient(
     trigger : str or tuple of (str, int), optional
         Marker of volumes or of slices, as in :func:`align`.
     volume_times : array-like of shape (n_markers,), optional
-        Onsets in s from the start of the recording, instead of ``trigger``.
+        Onsets in s from the start of the recording, instead of ``trigger``; NaN if unknown.
     t_r : float, optional
         Repetition time in s. Needed if markers are those of slices.
 
@@ -62,7 +62,8 @@ def remove_gradient(
     Raises
     ------
     ValueError
-        If there are fewer than ten volumes, or if markers do not keep a pace.
+        If there are fewer than ten volumes, if markers do not keep a pace, or if there is no good
+        EEG channel.
 
     See Also
     --------
@@ -95,9 +96,15 @@ def remove_gradient(
         markers = trigger_times(raw, trigger, 0)
     else:
         markers = to_numbers(volume_times, "volume_times")
-    onsets = raw.info["sfreq"] * _even(np.sort(markers), t_r)
+    markers = np.sort(markers[np.isfinite(markers)])  # NaN is a lost marker
+    onsets = raw.info["sfreq"] * _even(markers, t_r)
     n_volumes, last = len(onsets) - 1, min(raw.n_times, int(np.ceil(onsets[-1])))
     n_whole = np.count_nonzero(onsets[1:] <= raw.n_times)
+    if n_whole < _FEWEST:
+        raise ValueError(
+            f"{n_whole} volumes lie within the recording; at least {_FEWEST} are needed: check "
+            f"that times are in s from its start."
+        )
     length = round(np.diff(onsets).mean())
     # Samples of the scanner's clock in the recording, and the other way round.
     volumes = np.arange(n_volumes + 1)

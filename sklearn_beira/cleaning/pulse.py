@@ -39,7 +39,8 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
     Raises
     ------
     ValueError
-        If there is no ECG channel, or if it has fewer than 20 beats.
+        If there is no ECG channel, if it has fewer than 20 beats, or if there is no good EEG
+        channel.
 
     See Also
     --------

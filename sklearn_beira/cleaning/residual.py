@@ -45,8 +45,8 @@ def residual_artifacts(
     n_slices : int, optional
         Excitations per volume: slices, or with multiband, slices divided by the multiband factor.
     ecg : str or array-like of shape (n_beats,), optional
-        ECG channel, or times of heart beats in s from the start of ``raw``. By default the channel
-        of that type, if there is one.
+        ECG channel, or times of heart beats in s from the start of ``raw``. By default the good
+        channel of that type, if there is one.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def residual_artifacts(
     Raises
     ------
     ValueError
-        If the recording is shorter than eight volumes or beats.
+        If the recording has fewer than nine volumes or beats, or no good EEG channel.
 
     See Also
     --------
@@ -75,16 +75,19 @@ def residual_artifacts(
     picks = pick_eeg(raw.info)[0]
     sfreq, top = raw.info["sfreq"], min(RANGE[1], 0.45 * raw.info["sfreq"])
     table = pd.DataFrame(index=pd.Index([raw.ch_names[k] for k in picks], name="channel"))
+    if not len(picks):
+        raise ValueError("the recording has no good EEG channel.")
     eeg = mne.filter.filter_data(raw.get_data(picks), sfreq, RANGE[0], top, verbose="error")
     table[["volumes", "slices", "heart"]] = np.nan
     if t_r is not None:
         at = np.arange(0.0, raw.n_times / sfreq, t_r)
         turned = _by_cycle(eeg, sfreq, at, int(np.ceil(3 * top * t_r)))
         table["volumes"], table["slices"] = _harmonics(turned, top * t_r, n_slices)
-    if ecg is None and "ecg" in raw:
+    if ecg is None and len(mne.pick_types(raw.info, ecg=True)):
         ecg = ecg_channel(raw, None)
     if ecg is not None:
         beats = find_beats(raw, ecg) if isinstance(ecg, str) else to_numbers(ecg, "ecg")
+        beats = np.sort(beats[(beats >= 0) & (beats <= raw.n_times / sfreq)])
         power = (_by_cycle(eeg, sfreq, beats, _PHASES) ** 2).mean(axis=1)
         power = uniform_filter1d(power, _PHASES // 7, axis=1, mode="wrap")
         table["heart"] = 10 * np.log10(power.mean(axis=1) / power.min(axis=1))
@@ -97,7 +100,10 @@ def residual_artifacts(
 def _by_cycle(eeg, sfreq, at, n):
     """Interpolate n samples in each cycle, shape (n_channels, n_cycles, n)."""
     if len(at) <= _CYCLES:
-        raise ValueError(f"at least {_CYCLES + 1} volumes or heart beats are needed.")
+        raise ValueError(
+            f"{len(at)} volumes or heart beats lie in the recording; at least {_CYCLES + 1} are "
+            f"needed: check that times are in s."
+        )
     times = np.interp(np.arange((len(at) - 1) * n) / n, np.arange(len(at)), at)
     turned = [np.interp(times * sfreq, np.arange(len(one)), one) for one in eeg]
     return np.reshape(turned, (len(eeg), -1, n))

@@ -33,6 +33,8 @@ class Templates:
             artifact += np.abs(spectra.mean(axis=0)) ** 2
             rest += np.median(np.abs(np.diff(spectra, axis=0)) ** 2, axis=0) / 2
             gram += banded @ banded.T / max((banded**2).sum(), _TINY)
+        if not np.ndim(gram) or not np.isfinite(gram).all():
+            raise ValueError("the recording has no good EEG channel, or one that holds NaN.")
         penalty = rest / np.maximum(artifact - rest / len(gram), 1e-3 * rest + _TINY)
         self._levels = np.rint(_STEPS * np.log10(np.maximum(penalty, least))).astype(int)
         self._weights = {
