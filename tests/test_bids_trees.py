@@ -93,6 +93,21 @@ def test_formats_beside_each_other_echoes_and_people_without_folders(tmp_path):
     assert table["verdict"].to_dict() == {"01": "no BOLD", "02": "ok"}
 
 
+@pytest.mark.parametrize("sidecar", ["{", "[]", '{"Columns": null}'])
+def test_damaged_files_of_heart_beat_do_not_end_the_study(tmp_path, sidecar):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    path = tmp_path / "sub-01/func/sub-01_task-rest_physio.json"
+    path.write_text(sidecar)
+    path.with_suffix(".tsv.gz").write_bytes(b"1")
+    for one in (path, path.with_suffix(".tsv.gz")):  # macOS leaves such files
+        one.with_name(f"._{one.name}").write_bytes(b"\xff")
+    study = load_bids(tmp_path, bold="raw")
+    assert study.table["verdict"].tolist() == ["ok"]
+    assert study.usable[0].physio == []
+    assert ("physio.json cannot be read" in study.table["reason"][0]) == (len(sidecar) < 3)
+
+
 def test_two_bad_runs_in_ten_leave_eight_and_two_reasons(tmp_path):
     for k in range(10):
         write_eeg(tmp_path, make_raw(ONSETS, seed=k), subject=f"{k:02}", task="rest")

@@ -197,6 +197,13 @@ def test_events_of_bids_are_a_schedule(moved, tmp_path):
     assert table["left"].sum() / 4 == pytest.approx(25.0, abs=0.6)
     assert table["right"].sum() / 4 == pytest.approx(0.25, abs=0.3)
     assert (table.iloc[[0, -1]] == 0).all(axis=None)
+    path.write_text("onset\tresponse\nn/a\t1\n10\t2\n")  # the fewest columns, and a missed event
+    table = align(raw, bold, trigger="mri", nuisance=path, verbose="error")[0].nuisance[0]
+    assert 0 < table["task"].sum() <= 2
+    for text in ("onset\tduration\n", "duration\n2\n"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"no events with an onset|it has no rows"):
+            align(raw, bold, trigger="mri", nuisance=path, verbose="error")
 
 
 def test_the_oracle_sees_past_bold_and_has_no_p(moved):
@@ -394,3 +401,21 @@ def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
     )
     with pytest.raises(ValueError, match="no cardiac or respiratory"):
         physio_confounds(path.with_name("other_physio.tsv.gz"), volumes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "message"),
+    [
+        (["cardiac"], [[1.0, 2.0]] * 500, "it has 2 columns, its sidecar names 1"),
+        (["cardiac", "x"], [["n/a", 1.0]] * 500, "has no numbers in cardiac"),
+        (["respiratory"], [["off"]] * 500, "has no numbers in respiratory"),
+        (None, [[1.0]] * 500, "cannot be read"),
+    ],
+)
+def test_damaged_files_of_heart_beat_and_breathing_are_refused(tmp_path, columns, values, message):
+    path = tmp_path / "sub-01_task-rest_physio.tsv.gz"
+    pd.DataFrame(values).to_csv(path, sep="\t", header=False, index=False)
+    facts = {"SamplingFrequency": 50, "StartTime": None, "Columns": columns}
+    path.with_name("sub-01_task-rest_physio.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=message):
+        physio_confounds(path, np.arange(5.0))

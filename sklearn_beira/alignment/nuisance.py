@@ -87,9 +87,13 @@ def nuisance_of(
 def _schedule(path):
     """Read events of BIDS as signals that are 1 while an event of a type lasts, else 0."""
     events, step = load_table(path), 1 / RATE
-    onset, length = (pd.to_numeric(events[n], errors="coerce") for n in ("onset", "duration"))
-    stop = onset + length.fillna(0.0).clip(lower=step)
-    kinds = events.get("trial_type", pd.Series("task", events.index)).astype(str)
+    events = events.assign(onset=pd.to_numeric(events.get("onset"), errors="coerce"))
+    events = events.dropna(subset="onset")
+    if events.empty:
+        raise ValueError(f"{Path(path).name} has no events with an onset.")
+    onset, length = events["onset"], pd.Series(events.get("duration", 0.0), events.index)
+    stop = onset + pd.to_numeric(length, errors="coerce").fillna(0.0).clip(lower=step)
+    kinds = pd.Series(events.get("trial_type", "task"), events.index).fillna("n/a").astype(str)
     table = pd.DataFrame(
         0.0, np.arange(onset.min() - step, stop.max() + 2 * step, step), kinds.unique()
     )

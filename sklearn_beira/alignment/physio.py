@@ -42,8 +42,7 @@ def has_signals(path: Path) -> bool:
     if not sidecar.is_file():
         return False
     with reading(sidecar):
-        columns = json.loads(sidecar.read_text(encoding="utf-8-sig")).get("Columns", ())
-    return not set(_SIGNALS).isdisjoint(columns)
+        return not set(_SIGNALS).isdisjoint(_read_sidecar(sidecar).get("Columns") or ())
 
 
 def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
@@ -51,16 +50,27 @@ def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
     path = Path(path)
     sidecar = _sidecar(path)
     with reading(path):
-        facts = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+        facts = _read_sidecar(sidecar)
         columns, sfreq = facts["Columns"], float(facts["SamplingFrequency"])
-        table = pd.read_csv(path, sep="\t", names=columns, na_values="n/a")
+        start = float(facts.get("StartTime") or 0.0)
+        table = pd.read_csv(path, sep="\t", header=None, na_values="n/a")
+        if table.shape[1] != len(columns):
+            raise ValueError(f"it has {table.shape[1]} columns, its sidecar names {len(columns)}")
+        table = table.set_axis(columns, axis=1)
     kinds = {name: kind for name, kind in _SIGNALS.items() if name in columns}
     if not kinds:
         raise ValueError(f"{path.name} has the columns {columns}, but no cardiac or respiratory.")
-    signals = table[list(kinds)].astype(float).interpolate(limit_direction="both")
+    signals = table[list(kinds)].apply(pd.to_numeric, errors="coerce")
+    signals = signals.interpolate(limit_direction="both")
+    if signals.empty or signals.isna().to_numpy().any():
+        raise ValueError(f"{path.name} has no numbers in {' or '.join(kinds)}.")
     info = mne.create_info(list(kinds), sfreq, list(kinds.values()))
     raw = mne.io.RawArray(signals.to_numpy().T, info, verbose="error")
-    return raw, float(facts.get("StartTime", 0.0))
+    return raw, start
+
+
+def _read_sidecar(path):
+    return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def _sidecar(path):

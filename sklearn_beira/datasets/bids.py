@@ -155,7 +155,10 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         run.confounds, several, _ = _choose(tables, ("",))
         run.problem = run.problem or several
         run.nuisance = run.confounds or next(iter(beside), None)
-        run.physio = _physio(root, image, "func") or (_physio(root, eeg, "eeg") if eeg else [])
+        try:
+            run.physio = _physio(root, image, "func") or (_physio(root, eeg, "eeg") if eeg else [])
+        except ValueError as error:
+            notes.append(f"heart beat and breathing are not used: {one_line(error)}")
         if isinstance(confounds, list | tuple) and beside:
             run.confounds = tuple(confounds)
         asked = isinstance(confounds, str) or (confounds and "desc-preproc" in image.name)
@@ -201,7 +204,8 @@ def _physio(root, path, datatype):
         return "task" in labels and labels.items() <= own.items()
 
     files = sorted(folder.glob(f"*{ENDING}"))
-    return [one for one in files if fits(one) and not pointer(one) and has_signals(one)]
+    files = [one for one in files if _is_named(one) and fits(one) and not pointer(one)]
+    return [one for one in files if has_signals(one)]
 
 
 # -- names ----------------------------------------------------------------------------------------
