@@ -112,6 +112,13 @@ def test_without_images_of_fmriprep_the_error_names_the_alternatives(root):
         load_bids(root / "nowhere")
 
 
+def test_an_end_that_does_not_exist_is_refused(root):
+    with pytest.raises(ValueError, match="missing must be None, 'start', 'end' or a number"):
+        load_bids(root, bold="raw", missing="middle")
+    table = rows(load_bids(root, subject="01", bold="raw", missing=N_VOLUMES))
+    assert table.loc["01", "reason"] == "missing=60 is none of its 60 volumes"
+
+
 def test_repaired_onsets_are_given_to_their_run(root):
     study = load_bids(root, subject="06", bold="raw")
     with pytest.raises(ValueError, match="has 60 volumes, but onsets have shape"):

@@ -68,12 +68,22 @@ def test_units_and_axes_are_those_of_the_coordinate_system(
         ("Other", "m", lambda x: x, "'Other' are unknown without landmarks"),
         ("CapTrak", "mm", lambda x: x, "m from its origin"),
         ("CapTrak", "m", lambda x: TO_CTF @ x, "not those of the names"),  # the sidecar lies
+        ("CapTrak", "m", lambda x: 0 * x, "no positions"),
     ],
 )
 def test_positions_that_are_not_of_a_head_are_refused(tmp_path, head, system, unit, change, said):
     positions = {name: change(x) for name, x in head[0].items()}
     with pytest.raises(ValueError, match=said):
         read_electrodes(*write_places(tmp_path, positions, system, unit))
+
+
+def test_an_electrode_at_the_origin_has_no_position(tmp_path, head):
+    positions = {**head[0], "Cz": np.zeros(3)}
+    found = read_electrodes(*write_places(tmp_path, positions, "CapTrak", "m"))
+    assert sorted(found) == ["Fz", "Oz", "Pz"]
+    positions = {name: TO_CTF @ place for name, place in positions.items()}
+    with pytest.raises(ValueError, match="not those of the names"):  # of the others
+        read_electrodes(*write_places(tmp_path, positions, "CapTrak", "m"))
 
 
 def test_a_study_places_electrodes_as_mne_bids_does_or_else_by_name(tmp_path, head):

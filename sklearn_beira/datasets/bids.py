@@ -79,7 +79,8 @@ def load_bids(
     Raises
     ------
     ValueError
-        If the folder has neither EEG nor BOLD of that description, or no images of fMRIPrep.
+        If the folder has neither EEG nor BOLD of that description, or no images of fMRIPrep; or if
+        ``missing`` is something else.
     ImportError
         If mne-bids is not installed.
 
@@ -95,6 +96,8 @@ def load_bids(
     root = expanded(root)
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give the folder of the data set.")
+    if missing not in (None, "start", "end") and not isinstance(missing, int):
+        raise ValueError(f"missing must be None, 'start', 'end' or a number, got {missing!r}.")
     pair = pair or {}
     wanted = {"subject": subject, "session": session, "task": task, "run": run}
     wanted = {entity: _labels(labels) for entity, labels in wanted.items() if labels is not None}

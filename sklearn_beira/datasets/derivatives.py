@@ -98,7 +98,7 @@ def open_derivatives(folder: Path) -> Path:
     folder : Path
         The folder, with ``dataset_description.json``.
     """
-    folder = writable_folder(folder, "folder")
+    folder = writable_folder(folder, "output")
     made_by = {
         "Name": "sklearn-beira",
         "Version": __version__,
@@ -134,7 +134,7 @@ def write_predicted(run, predicted: pd.DataFrame, folder: Path, extractor=None) 
     run = replace(run, subject=re.sub(r"[^a-zA-Z0-9]", "", run.subject))
     predicted = predicted.reindex(range(run.n_volumes))
     parts = [f"sub-{run.subject}", f"ses-{run.session}" if run.session else "", "func"]
-    func = writable_folder(folder.joinpath(*filter(None, parts)), "folder")
+    func = writable_folder(folder.joinpath(*filter(None, parts)), "output")
     space = re.search(r"_space-[a-zA-Z0-9]+", run.bold.name)
     stem = f"{run.name}{space[0] if space else ''}_desc-predicted"
     unit = _UNITS.get(extractor and extractor.standardize, "arbitrary")

@@ -46,6 +46,9 @@ def read_electrodes(electrodes: Path, coordsystem: Path | None) -> dict[str, np.
         raise ValueError(f"its unit is {unit!r} in coordsystem.json")
     table = read_tsv(electrodes).set_index("name")[["x", "y", "z"]]
     table = _UNITS[unit] * table.apply(pd.to_numeric, errors="coerce").dropna()
+    table = table[table.any(axis=1)]  # the origin is no place on a head
+    if table.empty:
+        raise ValueError("it has no positions")
     marks = facts.get("AnatomicalLandmarkCoordinates") or {}
     if facts.get("AnatomicalLandmarkCoordinateSystem", system) == system and {*_LANDMARKS} <= {
         *marks

@@ -125,7 +125,7 @@ class Run:
             "difference": self.n_triggers - self.n_volumes if known else None,
             "gaps": self.gaps,
             "verdict": self.verdict,
-            "reason": "; ".join(filter(None, [self.problem, self.note])),
+            "reason": "; ".join(filter(None, [self.problem.rstrip("."), self.note])),
         }
 
     def check(self):
@@ -200,6 +200,8 @@ class Run:
         self.n_triggers, self.gaps = len(onsets), int(off_pace.sum())
         first = self.missing if isinstance(self.missing, int) else 0
         missing = "end" if isinstance(self.missing, int) else self.missing
+        if not 0 <= first < self.n_volumes:
+            raise ValueError(f"missing={first} is none of its {self.n_volumes} volumes.")
         # At an end that may have too many markers, one off the pace is not that of a volume.
         odd = {"start": 0, "end": -1}.get(missing)
         if odd is not None and len(off_pace) and off_pace[odd]:
