@@ -298,6 +298,9 @@ def test_tables_of_packages_and_channels_are_read(moved, tmp_path, make_study):
     table.to_csv(tmp_path / "confounds.tsv", sep="\t", index=False, na_rep="n/a")
     X, _ = align([raw], [bold], nuisance=[str(tmp_path / "confounds.tsv")], **options)
     assert list(X.nuisance[0].columns) == columns[:13]
+    for one in (tmp_path / "confounds.tsv", [tmp_path / "confounds.tsv"], [table]):
+        same = align(raw, bold, nuisance=one, **options)[0].nuisance[0]
+        np.testing.assert_allclose(same, X.nuisance[0])
     with pytest.raises(ValueError, match=rf"has {n - 1} rows, but recording 0 has {n} volumes"):
         align(raw, bold, nuisance=table[1:], **options)
     with pytest.raises(ValueError, match=r"\['ECG'\] is neither a file nor a channel"):
@@ -342,6 +345,7 @@ def test_signals_that_cannot_be_used_are_refused(nuisance, message):
     with pytest.raises(ValueError, match="need the times of the volumes"):
         EEGWindows.from_array(eeg, 100.0).with_nuisance(nuisance)
     X = EEGWindows.from_array(eeg, 100.0, times=[0.0, 2, 4, 6])
+    assert X.with_nuisance(np.arange(8.0).reshape(4, 2)).nuisance[0][1].tolist() == [1, 3, 5, 7]
     with pytest.raises(ValueError, match=message):
         X.with_nuisance(nuisance)
     with pytest.raises(ValueError, match="X has no nuisance signals"):

@@ -275,6 +275,8 @@ def _nuisance_of_each(nuisance, several, n_raws):
         if not all(Path(one).is_file() for one in nuisance):
             return [nuisance] * n_raws
         several = True
+    elif isinstance(nuisance, list | tuple):  # also the list of one recording
+        several = several or all(isinstance(one, PathLike | pd.DataFrame) for one in nuisance)
     return _listed("nuisance", nuisance if several else [nuisance], n_raws)
 
 

@@ -435,7 +435,7 @@ class EEGWindows:
 
         Parameters
         ----------
-        nuisance : DataFrame, list of DataFrame or None
+        nuisance : DataFrame, ndarray, list of DataFrame or None
             A table with one row per volume of X; or for each recording a table indexed by time in
             s from its start, with any number of rows. None removes the signals.
 
@@ -458,6 +458,8 @@ class EEGWindows:
                 "nuisance signals need the times of the volumes; give times= to "
                 "EEGWindows.from_array."
             )
+        if isinstance(nuisance, np.ndarray):
+            nuisance = pd.DataFrame(nuisance)
         if isinstance(nuisance, pd.DataFrame):
             check_consistent_length(self, nuisance)
             at = nuisance.set_axis(self.times)

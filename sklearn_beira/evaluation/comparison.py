@@ -401,7 +401,7 @@ def compare(
         Samples of one or several recordings.
     y : array-like or DataFrame, shape (n_volumes, n_rois) or (n_volumes,)
         BOLD.
-    nuisance : DataFrame, list of DataFrame or None
+    nuisance : DataFrame, ndarray, list of DataFrame or None
         Signals that may change both EEG and BOLD, such as movement or heart rate, as in
         :meth:`EEGWindows.with_nuisance`; None takes those of X, if it has any. They become the
         model "nuisance" (:func:`~sklearn_beira.make_nuisance_ridge`, unless ``models`` has one of
