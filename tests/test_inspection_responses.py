@@ -216,7 +216,12 @@ class Shared(nn.Module):
 def test_branches_that_regions_share_belong_to_none(windows):
     X, y = windows
     model = make_beira(
-        CustomNetwork(Shared), max_epochs=1, lr=1e-12, weight_decay=0, verbose=False
+        CustomNetwork(Shared),
+        max_epochs=1,
+        lr=1e-12,
+        weight_decay=0,
+        random_state=0,
+        verbose=False,
     ).fit(X, y)
     branches = read_branches(model, X, importance="gradient")
     np.testing.assert_array_equal(branches.regions, [-1, -1, -1])
