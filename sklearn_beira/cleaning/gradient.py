@@ -35,8 +35,8 @@ def remove_gradient(
     The artifact is the same in every volume, except for head movement. As in average artifact
     subtraction [1]_, the template of a volume is a sum of other volumes. Its weights are not
     equal, but those that predict the volume best above 70 Hz, over all EEG channels [2]_: they
-    follow movement. They are the smaller the weaker the artifact is at a frequency, and about 0
-    where there is none.
+    follow movement. They are small at frequencies with little artifact, and about 0 where there is
+    none.
 
     Onsets come from a smooth curve through the markers. Markers may be lost or late by a few
     samples, and the clocks of scanner and amplifier may differ: volumes are interpolated to the

@@ -20,9 +20,9 @@ def remove_pulse(raw: mne.io.BaseRaw, *, ecg: str | None = None) -> mne.io.BaseR
 
     As in average artifact subtraction [1]_, the template of a beat is a sum of other beats. Its
     weights are not equal, but those that predict the beat best below 7 Hz, over all EEG channels:
-    they follow heart rate and breathing, and leave alpha alone. They are the smaller the weaker the
-    artifact is at a frequency, and about 0 where there is none. Optimal basis sets
-    (:func:`mne.preprocessing.apply_pca_obs`) are fitted to all frequencies, and take EEG with them.
+    they follow heart rate and breathing, and leave alpha alone. They are small at frequencies with
+    little artifact, and about 0 where there is none. Optimal basis sets
+    (:func:`mne.preprocessing.apply_pca_obs`) are fitted to all frequencies, and remove more EEG.
 
     Parameters
     ----------

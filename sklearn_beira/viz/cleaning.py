@@ -30,9 +30,8 @@ def plot_residual_artifacts(
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure. Left: power, median over channels; gray lines are multiples of the slice
-        rate. Right: residual artifacts, median
-        (marker) and range (line) over channels.
+        The figure. Left: power, median over channels; gray lines are multiples of the slice rate.
+        Right: residual artifacts, median (marker) and range (line) over channels.
 
     Examples
     --------
