@@ -11,6 +11,7 @@ from nilearn.image import load_img
 from test_bids import LABELS, N_VOLUMES, ONSETS, T_R, make_raw, write_eeg, write_image
 
 from sklearn_beira import ROIExtractor, load_bids
+from sklearn_beira.datasets.derivatives import write_table
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 SPACE = "MNI152NLin2009cAsym"
@@ -82,6 +83,12 @@ def test_tables_have_a_row_per_volume_and_say_what_was_not_predicted(written):
     assert {name: column["Units"] for name, column in columns.items()} == dict.fromkeys(
         "AB", "percent"
     )
+
+
+def test_cells_of_tables_are_never_empty(tmp_path):
+    table = pd.DataFrame({"reason": ["", "odd"], "run": [None, "1"], "t_r": [np.nan, 2.0]})
+    write_table(table, tmp_path / "study.tsv")
+    assert (tmp_path / "study.tsv").read_text() == "reason\trun\tt_r\nn/a\tn/a\tn/a\nodd\t1\t2.0\n"
 
 
 def test_the_folder_is_a_derivative_of_bids(written):

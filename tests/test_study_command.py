@@ -96,6 +96,7 @@ def test_what_cannot_be_used_is_refused(folder, options, said):
     done = run(folder, *(option.format(folder) for option in options))
     assert done.status == 2
     assert said in done.err
+    assert not (folder / "new").exists()
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +176,8 @@ def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
     shutil.rmtree(out / "sub-03")
     shutil.copytree(out / "sub-01", out / "sub-03")
     options = [*atlas_of(folder), "--out", str(out), "--folds", "3", "--resume"]
-    done = run(folder, *options, "--level", "group")
+    done = run(folder, *options, "--participants", "01", "02", "03", "--level", "group")
+    assert done.status == 1
     assert "sub-03 is left out of the group: it has no results of these data" in done.out
     assert "sub-01 is left out" not in done.out
     assert "sub-01 is left out" in run(folder, *options, "--level", "group", "--seed", "1").out

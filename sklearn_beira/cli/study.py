@@ -56,8 +56,9 @@ def run(args) -> int:
     _print_table(table)
     if args.dry_run:
         return _status(study, [])
-    out = _open_folder(args)
+    out = _empty_folder(args)
     load_atlas(args.atlas, args.labels, None)  # once, before every run needs it
+    open_derivatives(out)
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
     write_table(table, out / "study.tsv")
@@ -216,6 +217,7 @@ class _Job:
                 within[person] = Comparison.from_folder(folder)
             except ValueError as error:
                 self.say(f"sub-{person} is left out of the group: {one_line(error)}")
+                self.failed.append(person)
         self.say(f"group: {len(self.parts)} participants are predicted by models of others")
         with _noting(self.say) as notes:
             X, y = join_runs([part for own in self.parts.values() for part in own])
@@ -271,11 +273,11 @@ def _print_table(table):
     print(f"{shown.where(shown.notna(), '').to_string(index=False)}\n", flush=True)
 
 
-def _open_folder(args):
+def _empty_folder(args):
     out = expanded(args.out)
     if out.is_dir() and any(out.iterdir()) and not args.resume:
         raise ValueError(f"--out {out} is not empty; give --resume to go on, or another folder.")
-    return open_derivatives(out)
+    return out
 
 
 def _make_log(out):

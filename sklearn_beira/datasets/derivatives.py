@@ -82,7 +82,7 @@ def write_table(table: pd.DataFrame, path: Path, columns: dict[str, dict] | None
     columns = columns or {name: {"Description": COLUMNS[name]} for name in table}
     _write_json(columns, path.with_suffix(".json"))
     with atomic_write(path) as file:
-        table.to_csv(file, sep="\t", index=False, na_rep="n/a")
+        table.mask(table == "").to_csv(file, sep="\t", index=False, na_rep="n/a")
 
 
 def open_derivatives(folder: Path) -> Path:
