@@ -206,6 +206,25 @@ def test_events_of_bids_are_a_schedule(moved, tmp_path):
             align(raw, bold, trigger="mri", nuisance=path, verbose="error")
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_signals_stay_in_time_where_volumes_were_left_out(moved, tmp_path, offset):
+    raw, bold = moved[3:]
+    path = tmp_path / "sub-01_task-rest_events.tsv"
+    path.write_text("onset\tduration\ttrial_type\n40\t20\tA\n")
+    whole = pd.DataFrame(np.asarray(bold))
+    scrubbed = whole[whole.index % 4 > 0]
+    options = {"trigger": "mri", "slice_time_ref": offset, "verbose": "error"}
+    X, _ = align(raw, whole, nuisance=path, **options)
+    part, _ = align(raw, scrubbed, nuisance=path, **options)
+    np.testing.assert_allclose(part.nuisance[0].index, X.nuisance[0].index, atol=0.01)
+    start = raw.annotations.onset[raw.annotations.description == "mri"][0]
+    signal = X.nuisance[0]["A"]
+    assert signal.index[signal > 0][0] == pytest.approx(start + 40, abs=0.3)
+    table = pd.DataFrame({"row": np.arange(len(whole))})
+    part, _ = align(raw, scrubbed, nuisance=table, **options)
+    assert part.nuisance[0]["row"].tolist() == scrubbed.index.tolist()
+
+
 def test_the_oracle_sees_past_bold_and_has_no_p(moved):
     X, y = moved[:2]
     found = compare({"ridge": MODEL}, X, y, oracle=True, **QUIET)
@@ -338,6 +357,7 @@ def test_heart_rate_and_breathing_come_from_channels():
         ([pd.DataFrame({"a": [1.0, 2]}, index=[2.0, 2.0])], "rising times"),
         ([pd.DataFrame({"a": []}, index=[])], "at least one column"),
         ([], "there are 0 tables"),
+        (pd.DataFrame(np.ones((4, 2)), columns=["a", "a"]), "have the same name"),
     ],
 )
 def test_signals_that_cannot_be_used_are_refused(nuisance, message):

@@ -12,6 +12,7 @@ from mne.utils import logger
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
+from .._utils.files import expanded
 from .._utils.numbers import check_magnitude, check_names, to_numbers, varying
 from .._utils.warn import warn_once
 from ..bold.tables import Rows, read_rows
@@ -89,7 +90,8 @@ def align(
         motion and its derivatives are used), heart beat and breathing (``*_physio.tsv.gz``) or
         the schedule (``*_events.tsv``, a signal for each ``trial_type``) of BIDS, or names of
         channels (:func:`channel_nuisance`). With several recordings, a list with one entry for
-        each, or names of channels for all.
+        each, or names of channels for all. If volumes were left out of the BOLD, tables may have
+        the rows of all of them.
     reject_by_annotation : bool
         Whether to drop volumes whose window overlaps an annotation that starts with "bad".
         ``X.overlaps_bad()`` finds such volumes if they are kept.
@@ -155,9 +157,10 @@ def align(
     ]
     keeps, bads, account = [], [], []
     for k, (one, volumes) in enumerate(zip(raws, timed, strict=True)):
-        times = volumes.times
+        times, volumes.offset = volumes.times, 0.0
         if slice_time_ref:
-            times = volumes.times = times + slice_time_ref * (t_r or np.nanmedian(np.diff(times)))
+            volumes.offset = slice_time_ref * (t_r or np.nanmedian(np.diff(times)))
+            times = volumes.times = times + volumes.offset
         bads.append(_bad_spans(one))
         slack = 0.05 / info["sfreq"]  # rounding errors of onsets
         early = times + tmin < -slack
@@ -211,7 +214,10 @@ def align(
     if nuisance is not None:
         of_raws = zip(nuisance, raws, timed, strict=True)
         X = X.with_nuisance(
-            [nuisance_of(one, raw, at.times, k) for k, (one, raw, at) in enumerate(of_raws)]
+            [
+                nuisance_of(one, raw, at.times, k, at.numbers, at.offset)
+                for k, (one, raw, at) in enumerate(of_raws)
+            ]
         )
     if bold is None:
         return X
@@ -272,7 +278,7 @@ def _nuisance_of_each(nuisance, several, n_raws):
     if nuisance is None:
         return None
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
-        if not all(Path(one).is_file() for one in nuisance):
+        if not all(expanded(one).is_file() for one in nuisance):
             return [nuisance] * n_raws
         several = True
     elif isinstance(nuisance, list | tuple):  # also the list of one recording

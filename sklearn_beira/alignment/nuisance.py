@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
+from .._utils.numbers import to_numbers
 from ..bold.tables import MOTION, load_table
 from ..eeg.windows import EEGWindows
 from .beats import find_beats
@@ -32,7 +33,12 @@ _USUAL = 5.0
 
 
 def nuisance_of(
-    nuisance: ArrayLike | str | PathLike | Sequence[str], raw: mne.io.BaseRaw, times, k: int
+    nuisance: ArrayLike | str | PathLike | Sequence[str],
+    raw: mne.io.BaseRaw,
+    times: np.ndarray,
+    k: int,
+    numbers: np.ndarray,
+    offset: float = 0.0,
 ) -> pd.DataFrame:
     """Read the nuisance signals of a recording.
 
@@ -44,9 +50,13 @@ def nuisance_of(
     raw : mne.io.Raw
         The recording.
     times : ndarray, shape (n_volumes,)
-        Onsets of all volumes, in s from the start of the recording; NaN if unknown.
+        Moments of the volumes, in s from the start of the recording; NaN if unknown.
     k : int
         Number of the recording.
+    numbers : ndarray of int, shape (n_volumes,)
+        Their numbers, which have gaps where volumes were left out.
+    offset : float
+        Time in s from the onset of a volume to its moment.
 
     Returns
     -------
@@ -54,14 +64,14 @@ def nuisance_of(
         The signals, indexed by time in s from the start of the recording.
     """
     if isinstance(nuisance, str) and nuisance in raw.ch_names:
-        nuisance = [nuisance]
+        return channel_nuisance(raw, nuisance)
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
     if isinstance(nuisance, str | PathLike) and str(nuisance).endswith((ENDING, _EVENTS)):
         table = (slow_physio if str(nuisance).endswith(ENDING) else _schedule)(nuisance)
         if Path(nuisance).parent.name != "eeg":  # counts from the first volume
-            volumes = np.arange(len(times))
-            table.index += np.nanmedian(times - volumes * np.nanmedian(np.diff(times)))
+            known = np.flatnonzero(np.isfinite(times))[0]
+            table.index += times[known] - offset - numbers[known] * np.nanmedian(np.diff(times))
         return table
     if isinstance(nuisance, str | PathLike):
         name, table = Path(nuisance).name, load_table(nuisance)
@@ -69,18 +79,21 @@ def nuisance_of(
             table.columns = MOTION
     else:
         name, table = f"the nuisance of recording {k}", pd.DataFrame(nuisance)
-    if len(table) != len(times):
+    # Rows of all volumes, of which some were left out of the BOLD.
+    of_all = len(table) != len(times) and len(times) < numbers[-1] + 1 <= len(table)
+    if len(table) != len(times) and not of_all:
         raise ValueError(
             f"{name} has {len(table)} rows, but recording {k} has {len(times)} volumes; give one "
             f"row per volume, or channels of the recording by name."
         )
     if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
         table = table[[column for column in _FMRIPREP if column in table]]
-    table = table.astype(float)
+    table = pd.DataFrame(to_numbers(table, name), columns=table.columns)
     if len(table) > 1:  # derivatives have no first value
         table.iloc[0] = table.iloc[0].fillna(table.iloc[1])
     if set(MOTION) <= set(table.columns) and "framewise_displacement" not in table:
         table = _with_displacement(table)
+    table = table.iloc[numbers] if of_all else table
     return table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
 
 
@@ -112,14 +125,14 @@ def _with_displacement(table):
     return table.join(new).assign(framewise_displacement=size.sum(axis=1))
 
 
-def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
+def channel_nuisance(raw: mne.io.BaseRaw, picks: str | Sequence[str]) -> pd.DataFrame:
     """Turn channels other than EEG into slow nuisance signals.
 
     Parameters
     ----------
     raw : mne.io.Raw
         Recording.
-    picks : list of str
+    picks : str or list of str
         Channels. Of ECG, the heart rate is used, from R peaks found by
         :func:`mne.preprocessing.find_ecg_events`; of respiration, the standard deviation within
         6 s; of every other channel (EOG, EMG, wires), the logarithm of its power within 1 s, after
@@ -144,6 +157,7 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
     >>> channel_nuisance(raw, ["HEOG"]).shape
     (240, 1)
     """
+    picks = [picks] if isinstance(picks, str) else list(picks)
     unknown = [name for name in picks if name not in raw.ch_names]
     if unknown or not len(picks):
         raise ValueError(
@@ -157,8 +171,8 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: Sequence[str]) -> pd.DataFrame:
             table[f"heart rate of {name}"] = heart_rate(find_beats(raw, name), at)
             continue
         signal, sfreq = raw.get_data([name])[0], raw.info["sfreq"]
-        if not np.ptp(signal):
-            raise ValueError(f"channel {name} is flat; leave it out.")
+        if not np.ptp(signal) > 0:
+            raise ValueError(f"channel {name} is flat or holds NaN; leave it out.")
         if kind == "resp":
             table[f"respiration of {name}"] = np.interp(at, raw.times, breathing(signal, sfreq))
             continue

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
-from .._utils.files import reading
+from .._utils.files import expanded, reading
 from .._utils.numbers import to_numbers
 from .beats import find_beats
 
@@ -47,7 +47,7 @@ def has_signals(path: Path) -> bool:
 
 def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
     """Read heart beat and breathing, and when they start in s."""
-    path = Path(path)
+    path = expanded(path)
     sidecar = _sidecar(path)
     with reading(path):
         facts = _read_sidecar(sidecar)

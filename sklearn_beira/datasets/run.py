@@ -245,10 +245,10 @@ class Run:
     def read_motion(self):
         """Read the framewise displacement of each volume in mm; None if no table tells it."""
         table = pd.DataFrame()
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError):
             if self.nuisance is not None:
                 volumes = np.arange(self.n_volumes)
-                table = nuisance_of(self.nuisance, None, volumes, self.name)
+                table = nuisance_of(self.nuisance, None, volumes, self.name, volumes)
         return table.get("framewise_displacement")
 
     def _extract(self, extractor, confounds, kept):
@@ -278,8 +278,7 @@ class Run:
         X.alignment["n_volumes"] += int((~marked).sum())
         X.alignment["no_marker"] += int((~marked).sum())
         if of_table:
-            onsets = self.onsets + self.offset
-            X = X.with_nuisance([self._read_nuisance(raw, onsets)])
+            X = X.with_nuisance([self._read_nuisance(raw)])
         for entity in ENTITIES:
             X.alignment[entity] = getattr(self, entity)
         if eeg_filter is not None:
@@ -287,10 +286,11 @@ class Run:
             X = X if folder is None else X.to_folder(folder)
         return X, y
 
-    def _read_nuisance(self, raw, onsets):
+    def _read_nuisance(self, raw):
         """Read the table of nuisance signals, with heart beat and breathing at its times."""
         paths = [path for path in (self.nuisance, *self.physio) if path]
-        table, *others = [nuisance_of(path, raw, onsets, self.name) for path in paths]
+        facts = self.onsets + self.offset, self.name, np.arange(len(self.onsets)), self.offset
+        table, *others = [nuisance_of(path, raw, *facts) for path in paths]
         for name, values in (item for other in others for item in other.items()):
             table[name] = np.interp(table.index, values.index, values)
         return table

@@ -471,6 +471,8 @@ class EEGWindows:
         if not needed <= set(tables):
             raise ValueError(f"X has recordings {needed}, but there are {len(tables)} tables.")
         names = next(iter(tables.values())).columns
+        if not names.is_unique:
+            raise ValueError("two nuisance signals have the same name.")
         for k, table in tables.items():
             clock = table.index.to_numpy(dtype=float)
             if not (np.isfinite(table.to_numpy()).all() and np.isfinite(clock).all()):

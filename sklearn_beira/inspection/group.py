@@ -147,7 +147,9 @@ def load_branches(path: Path) -> Bunch:
         If the file holds something else.
     """
     with reading(path):
-        return Bunch(**load_arrays(path))
+        arrays = load_arrays(path)
+        names = {name: arrays[name].tolist() for name in ("region_names", "ch_names")}
+        return Bunch(**arrays | names)
 
 
 def _groups(people, row, members, least):
