@@ -3,13 +3,14 @@
 import copy
 from itertools import combinations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from sklearn_beira import BEIRARegressor, Compact, EEGFilter, Windower, align
+from sklearn_beira import BEIRARegressor, Compact, EEGFilter, Windower, align, plot_branches
 from sklearn_beira.inspection import (
     group_branches,
     maps_of_random_weights,
@@ -17,6 +18,7 @@ from sklearn_beira.inspection import (
     randomize_branches,
     read_branches,
 )
+from sklearn_beira.inspection.group import load_branches, save_branches
 
 OWN = [slice(0, 6), slice(6, 12)]  # branches of the two regions
 
@@ -222,6 +224,19 @@ def test_branches_that_people_share_are_found_with_those_who_have_them(branches)
         assert found.held_out[k, k] == pytest.approx(0.1 * np.mean(list(supported[branch])))
     assert found.supported.tolist() == [[True, False], [False, True]]
     assert found.p_people == pytest.approx(stats.binom.sf([4, 3], 6, 0.05))
+
+
+def test_saved_branches_make_the_same_group_and_figure(branches, tmp_path):
+    people, _ = make_people(branches, 6, {2: range(6)})
+    for person, own in people.items():
+        save_branches(own, tmp_path / f"{person}.npz")
+    loaded = {person: load_branches(tmp_path / f"{person}.npz") for person in people}
+    found, again = group_branches(people), group_branches(loaded)
+    np.testing.assert_array_equal(again.patterns, found.patterns)
+    assert [list(one) for one in again.people] == [list(one) for one in found.people]
+    fig = plot_branches(again, 0)  # without positions
+    assert any("6 of 6 people" in text.get_text() for text in fig.findobj(plt.Text))
+    plt.close(fig)
 
 
 def test_branches_of_too_few_people_or_of_opposite_effect_are_not_those_of_the_group(branches):
