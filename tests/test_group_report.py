@@ -87,6 +87,15 @@ def test_quality_of_runs_is_that_of_signals_and_annotations(group):
     assert unknown[["mean_fd", "max_fd"]].isna().to_numpy().all()
 
 
+def test_a_run_of_which_no_volume_is_used_has_a_quality(make_study):
+    study = make_study(2, duration=60.0, n_channels=4)
+    study.raws[0].annotations.append(0.0, 100.0, "BAD_all")
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, verbose="error")
+    quality = run_quality(X, y)
+    assert quality["kept"].tolist() == [0, len(y)]
+    assert quality[["n_eff", "loud_eeg", "gradient"]].isna().all(axis=1).tolist() == [True, False]
+
+
 def test_runs_that_differ_on_the_suspicious_side_are_marked(group):
     quality = pd.concat([run_quality(group.X, group.y)] * 3, ignore_index=True)
     quality["mean_fd"] = 0.1 + 0.01 * np.arange(12)

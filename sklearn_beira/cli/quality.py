@@ -71,18 +71,22 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
         bad = sum(stop - start for start, stop in X.bads[k])
         rows.append(
             names
+            | dict.fromkeys(COLUMNS, np.nan)
             | {
                 "volumes": facts["n_volumes"],
                 "kept": facts["kept"],
                 "kept_share": facts["kept"] / facts["n_volumes"],
                 "mean_fd": moved.mean(),
                 "max_fd": moved.max(),
-                "n_eff": np.median(effective_n(bold, bold, method="bartlett")),
-                "loud_eeg": loud[here].mean(),
                 "bad_eeg": bad * X.sfreq / X.recordings[k].shape[1],
-                "gradient": _gradient_left(X, k),
             }
         )
+        if here.any():  # the other measures are of the volumes that are used
+            rows[-1] |= {
+                "n_eff": np.median(effective_n(bold, bold, method="bartlett")),
+                "loud_eeg": loud[here].mean(),
+                "gradient": _gradient_left(X, k),
+            }
     return pd.DataFrame(rows)
 
 
