@@ -423,6 +423,8 @@ def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
     path.with_name("other_physio.json").write_text(
         json.dumps({"SamplingFrequency": 1, "Columns": ["a", "b", "c"]})
     )
+    with pytest.raises(ValueError, match="only 1 of 120 volumes are within; give times in s"):
+        physio_confounds(path, 1000 * (volumes - 1))  # in ms
     with pytest.raises(ValueError, match="no cardiac or respiratory"):
         physio_confounds(path.with_name("other_physio.tsv.gz"), volumes)
 

@@ -115,7 +115,8 @@ def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFr
     Raises
     ------
     ValueError
-        If the file or its sidecar cannot be read, has no such column, or if no beats are found.
+        If the file or its sidecar cannot be read, has no such column, if no beats are found, or if
+        most volumes are not within the file.
 
     References
     ----------
@@ -132,6 +133,12 @@ def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFr
     """
     times = to_numbers(volume_times, "volume_times")
     slow, (raw, start) = slow_physio(path), read_physio(path)
+    inside = (times >= slow.index[0]) & (times <= slow.index[-1])
+    if 2 * inside.sum() < len(times):
+        raise ValueError(
+            f"the file has signals from {slow.index[0]:g} to {slow.index[-1]:g} s, but only "
+            f"{inside.sum()} of {len(times)} volumes are within; give times in s on its clock."
+        )
     table = pd.DataFrame({name: np.interp(times, slow.index, x) for name, x in slow.items()})
     for name in raw.ch_names:
         if name == "cardiac":
