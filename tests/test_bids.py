@@ -257,6 +257,10 @@ def test_the_page_on_studies_goes_from_a_folder_to_X_and_y(root, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     names = run_page("studies.rst", {"root": root, "atlas": LABELS})
     assert names["X"].alignment["subject"].tolist() == ["01", "02"]
+    table = load_bids("simulated", bold="raw").table
+    assert table[["subject", "run", "verdict"]].to_numpy().tolist() == [
+        [person, run, "ok"] for person in ("01", "02", "03") for run in ("1", "2")
+    ]
 
 
 @pytest.mark.slow

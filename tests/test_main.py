@@ -123,7 +123,7 @@ def test_runs_of_several_people_give_the_report_of_a_group(make_study, tmp_path,
     assert "--subjects needs one value per run (3), got 2" in capsys.readouterr().err
     assert main([*given, "--subjects", "A", "A", "B"]) == 0
     said = capsys.readouterr().out
-    assert "Person B (2 of 2) is compared." in said
+    assert "Participant B (2 of 2) is compared." in said
     for way in ("within participants", "left-out participants"):
         rows = said.partition(f"{way}:\n")[2].splitlines()
         assert rows[0].split()[:3] == ["BEIRA", "interval", "p_people"]

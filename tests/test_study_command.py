@@ -87,6 +87,7 @@ def test_dry_run_prints_the_table_and_writes_nothing(folder):
     ("options", "said"),
     [
         (["--out", "{}", "--participants", "09"], "has neither EEG"),
+        (["--bold", "fmriprep", "--dry-run"], "give --bold raw, a folder or a pattern, or another"),
         (["--out", "{}/data"], "is not empty; give --resume"),
         (["--out", "{}", "--participants", "05"], "no run can be used"),
         (["--out", "{}/new", "--atlas", "yeo"], "Unknown atlas 'yeo'"),
@@ -133,6 +134,7 @@ def test_the_coupled_region_is_found_within_and_across_participants(study):
 @pytest.mark.slow
 def test_reports_show_participants_and_runs(study):
     page = (study.folder / "group_report.html").read_text(encoding="utf-8")
+    assert "Within participants, the folds are blocks. Each recording is cut into 3 blocks." in page
     assert len(page) < 10e6
     assert "left-out participants" in page
     assert "5 runs: 3 ok, 1 refused, 1 no EEG" in page

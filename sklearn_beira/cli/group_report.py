@@ -33,24 +33,29 @@ from .quality import add_quality, marked_runs
 
 WITHIN, ACROSS = "within participants", "left-out participants"
 _READING = (
-    "A dot is r of one participant, the black bar their mean with its 95 % interval. Within: the "
+    "A dot is r of one participant, the black bar their mean with its 95% interval. Within: the "
     "model is trained on other blocks of the same participant. Left out: it is trained on the "
     "other participants only. Gray: range of r under the null, of one participant (within, median) "
     "and of all volumes (left out)."
 )
 _REGION = (
-    "The region with the highest mean r. Lines are 95 % intervals: of a participant from the "
+    "The region with the highest mean r. Lines are 95% intervals: of a participant from the "
     "effective number of volumes, of the group over participants."
 )
 _PREDICTED = (
-    "The region with the highest mean r. r of every participant in every region is in the tables "
-    "above, and their own reports show all regions."
+    "The region with the highest mean r. The tables above have r of every participant in every "
+    "region."
 )
 _COLUMNS = (
-    "interval and p_people are over participants: how far the mean lies above 0 in people like "
-    "these (one-sided t test, not corrected over regions). p_max is over volumes, corrected over "
-    "regions; found in counts the participants with p_max of at most .05. An asterisk in the table "
-    "of participants marks these. Other models: mean r."
+    "interval and p_people are over participants: p_people tests whether the mean r of people like "
+    "these is above 0 (one-sided t test, not corrected over regions). p_max is over volumes, "
+    "corrected over regions; found in counts the participants with p_max of at most .05. An "
+    "asterisk in the table of participants marks these. Other models: mean r."
+)
+_PROTOCOL = (
+    "This table is that of left-out participants, who are predicted by models of the others. r is "
+    "over the volumes of all participants; the tables of the group have the mean of their r.\n\n"
+    "Within participants, the folds are blocks. "
 )
 _BRANCHES = (
     "Branches that held-out volumes support in more participants than chance would give, and that "
@@ -203,7 +208,7 @@ def make_group_report(
     add_quality(report, quality, "Runs")
     if data:
         report.add_html(paragraphs(data), title="Notes", section="Runs")
-    add_scores(report, across, protocol, None)
+    add_scores(report, across, _PROTOCOL + protocol, None)
     add_software(report, across, "", command)
     return report
 
@@ -212,7 +217,7 @@ def _predicted(across):
     first = first_model(across)
     found = first["p_max"] <= ALPHA
     which = f": {ranked(first['r'][found])}" if found.any() else ""
-    return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}){which}"
+    return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}, r over all volumes){which}"
 
 
 def _shared_in_words(shared):

@@ -72,7 +72,7 @@ def run(args) -> int:
     models = make_models(args, eeg_filter, window, show_progress)
     shown = {
         "data": "\n\n".join([data.text, *notes]),
-        "protocol": _protocol(args, window),
+        "protocol": protocol(args, window),
         "title": f"EEG to BOLD: {data.title}",
     }
     options = {"random_state": args.seed, "return_estimator": True, "verbose": show_progress}
@@ -139,7 +139,7 @@ def fit_branches(model, comparison, X, y, cv):
 
 
 def compare_people(args, models, X, y, cv, shown, options):
-    """Compare models within each person and across people, and make the report of the group.
+    """Compare models within and across participants, and make the report of the group.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def compare_people(args, models, X, y, cv, shown, options):
     models : dict of str to Pipeline
         Unfitted models.
     X, y, cv : EEGWindows, DataFrame, splitter
-        Data, and folds within a person.
+        Data, and folds within a participant.
     shown : dict
         Texts of the report.
     options : dict
@@ -165,8 +165,8 @@ def compare_people(args, models, X, y, cv, shown, options):
         own = X[rows], y.iloc[rows]
         within[person] = compare(models, *own, cv=cv, **options)
         branches[person] = fit_branches(models["BEIRA"], within[person], *own, cv)[1]
-        print(f"Person {person} ({k} of {len(people)}) is compared.", flush=True)
-    print(f"Each of {len(people)} persons is left out.\n", flush=True)
+        print(f"Participant {person} ({k} of {len(people)}) is compared.", flush=True)
+    print(f"Each of {len(people)} participants is left out.\n", flush=True)
     across = compare(
         models, X, y, cv=LeaveOneGroupOut(), groups=X.subjects,
         **{**options, "return_estimator": False},
@@ -211,8 +211,21 @@ def make_models(args, eeg_filter, window, verbose) -> dict:
     return {name: Pipeline([("filter", eeg_filter), *tail]) for name, tail in tails.items()}
 
 
-def _protocol(args, window):
-    """Paragraphs of the report on folds and models."""
+def protocol(args, window) -> str:
+    """Describe folds and models, for the report.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Parsed options.
+    window : tuple of float
+        Duration and delay of BEIRA's windows in s.
+
+    Returns
+    -------
+    text : str
+        Paragraphs.
+    """
     duration, delay = window
     folds = (
         f"Each recording is cut into {args.folds} blocks. Each block is predicted by models that "

@@ -64,6 +64,7 @@ _FLAGS = (
     (r": volume_times=.*$", ", and give their times in s in a column time_s of --bold."),
     (r"give volume_times", "give a column time_s in --bold"),
     (r"\bvolume_times\b", "times of the column time_s"),
+    (r"bold='raw', a folder or a pattern of files as bold", "--bold raw, a folder or a pattern"),
     (r"missing='start' or 'end'", "--missing start or end"),
     (r"missing='(\w+)'", r"--missing \1"),
     (r"trigger=\('([^']*)', (\w+)\)", r"--trigger '\1:\2'"),

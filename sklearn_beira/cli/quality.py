@@ -28,10 +28,8 @@ COLUMNS = {
     "bad_eeg": ("{:.1%}", 0.05),
     "gradient": ("{:.1f}", 3.0),
 }
-_READING = (
-    "Marked: far from the median over runs, on the side that is suspicious (5 runs or more). "
-    "Motion is known where there is a table of confounds."
-)
+_MARKED = "Marked: far from the median over runs, on the side that is suspicious."
+_MOTION = "Motion is known where there is a table of confounds."
 _SUSPICIOUS = 5.0  # robust standard deviations from the median of the study
 _FEW = 5  # runs, of which the spread is not known
 
@@ -145,4 +143,5 @@ def add_quality(report, quality, section) -> None:
     body = f"<div>{scores_html(shown, escape=False)}</div>" + details(
         "What the columns mean", terms_html(meanings)
     )
-    report.add_html(paragraphs(_READING) + body, title="Quality of runs", section=section)
+    reading = f"{_MARKED} {_MOTION}" if len(quality) >= _FEW else _MOTION
+    report.add_html(paragraphs(reading) + body, title="Quality of runs", section=section)

@@ -24,7 +24,7 @@ from ..evaluation import BlockedKFold, Comparison, compare
 from ..inspection.group import load_branches, save_branches
 from ..viz.report import save_report
 from .group_report import make_group_report, score_table
-from .job import HISTORY, collect, make_models, report_model
+from .job import HISTORY, collect, make_models, protocol, report_model
 from .quality import run_quality
 
 SFREQ = 100.0
@@ -116,6 +116,7 @@ class _Job:
 
     def __post_init__(self):
         self.models = make_models(self.args, "passthrough", (HISTORY, 0.0), verbose=False)
+        self.protocol = protocol(self.args, (HISTORY, 0.0))
         self.cv = BlockedKFold(self.args.folds)
         self.options = {
             "cache": self.out / "work/fits",
@@ -163,7 +164,7 @@ class _Job:
             own = self.quality[self.quality["subject"] == person]
             branches = report_model(
                 self.args, self.models["BEIRA"], comparison, X, y, self.cv,
-                folder / "report.html", data=_told(notes, X), quality=own,
+                folder / "report.html", data=_told(notes, X), protocol=self.protocol, quality=own,
                 title=f"EEG to BOLD: participant {person}",
             )  # fmt: skip
             self.study.select(subject=person).write_predictions(
@@ -232,7 +233,7 @@ class _Job:
         report = make_group_report(
             across, within, X, scores, self.quality, branches=branches, runs=self.study.table,
             pages={person: f"sub-{person}/report.html" for person in within},
-            data=_told(notes, X), command=self.args.command,
+            data=_told(notes, X), protocol=self.protocol, command=self.args.command,
             title=f"EEG to BOLD: {len(self.parts)} participants",
         )  # fmt: skip
         save_report(report, self.out / "group_report.html")

@@ -479,9 +479,10 @@ def _side_by_side(draws, some):
 _REPEATED = (
     "Surrogates replace BOLD in training and test, and selection and fit are repeated.",
     "Surrogates replace BOLD in scoring only; the predictions stay as they are. In "
-    "cross-validation BOLD is also learned from, so the null distribution is widened by the root "
-    "of 2 in Fisher's z, the maximum for models linear in BOLD.",
+    "cross-validation BOLD is also learned from, so the null distribution is widened by the "
+    "square root of 2 in Fisher's z, the maximum for models linear in BOLD.",
 )
+_TREND = "The slow trend of each recording stays in place, so the null need not be centered on 0."
 _CORRECTED = (
     "p_max is corrected over regions by the maximum statistic.",
     "p_max is corrected over regions and models by the maximum statistic.",
@@ -509,7 +510,7 @@ def _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models):
         f"p = (k + 1) / ({of} + 1), where k of the n = {draws.n_surrogates} surrogates have an r "
         f"at least as high as the measured one.",
         NULLS[draws.null].question,
-        "The slow trend of each recording stays in place." if draws.keep_trend else "",
+        _TREND if draws.keep_trend else "",
         _REPEATED[0] if refit else _REPEATED[1],
         _CORRECTED[n_models > 1],
     ]

@@ -74,8 +74,8 @@ _INTERPRET = (
 )
 _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
 _DOUBTS = {
-    "influence": "variance of r from single volumes; above 1.5 and without a small "
-    "p_parametric, a few volumes drive r",
+    "influence": "variance of r from single volumes; above 1.5, a few volumes may drive r: compare "
+    "r_without_burst",
     "r_without_burst": "r without the stretch of volumes that carries most of it",
     "smoothness": "lag-one autocorrelation of the measured BOLD",
     "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
