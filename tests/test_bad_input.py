@@ -154,14 +154,6 @@ def many_recordings():
     return {"X": y[::-1], "y": y, "groups": np.repeat(np.arange(30), 150), "n_surrogates": 2}
 
 
-def with_bursts():
-    """Features and BOLD that are louder in the same volumes, and else have nothing in common."""
-    noise = np.random.default_rng(1).standard_normal((240, 24))
-    noise *= np.where(np.arange(240) % 48 < 8, 3.0, 1.0)[:, np.newaxis]
-    X, y, cv = noise[:, :4], noise[:, 4:], BlockedKFold(5, gap=0)
-    return {"X": X, "y": y, "cv": cv, "n_surrogates": 99, "null": "circular", "model": Ridge()}
-
-
 def compared(model=None, X=TABLE, y=BOLD, **params):
     return compare(BlockedRidgeCV() if model is None else model, X, y, **{**FOLDS, **params})
 
@@ -486,7 +478,6 @@ WARNINGS = {
     "smooth BOLD in blocks, beside the p of ``n_eff``": lambda: compared(
         **many_recordings(), cv=BlockedKFold(5, gap=10, t_r=1), null=None
     ),
-    "EEG and BOLD that are loud at the same time": lambda: compared(**with_bursts()),
     "a selection in many folds, without a refit": lambda: compared(
         make_pipeline(SelectKBest(f_regression, k=1), Ridge()),
         _rng.standard_normal((60, 4)),
