@@ -5,7 +5,7 @@
               time; noise by recursion. 30 channels and 238 s: longer runs are laid together from
               stretches of 60 s, some reversed in time, some mirrored left to right.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/couplings.py DATA [--seeds 3] [--whole]
+Run: OMP_NUM_THREADS=1 python benchmarks/couplings.py DATA [--seeds 3] [--whole | --plain]
 
 Each makes a study of four regions with the same kind of coupling at four places:
 ``(X, y)``, unfiltered. Nothing measured here supports a claim about brains.
@@ -305,8 +305,11 @@ BASELINES = ("ridge", "banded ridge", "SPoC", "tangent")
 MINUTES, CHANNELS, T_RS = (5.0, 5.0, 20.0), (30, 8, 64), (2.0, 0.7, 3.0)
 
 
-def plan(seeds, whole):
-    """Worlds of each coupling: all combinations, or one per seed that goes through all levels."""
+def plan(seeds, whole, plain):
+    """Worlds of each coupling: all combinations, or one per seed that goes through all levels.
+
+    The plain ones are all of 5 minutes, 30 channels, 2 s and AR(1) noise.
+    """
     for make, kinds in ((dipoles, COUPLINGS + ARTIFACTS), (recorded, COUPLINGS)):
         for i, kind in enumerate(kinds):
             levels = [
@@ -317,8 +320,9 @@ def plan(seeds, whole):
                 k = seed + i
                 minutes, n_channels, t_r = MINUTES[k % 3], CHANNELS[k // 3 % 3], T_RS[k // 5 % 3]
                 own = NOISES[k % 5], {"minutes": minutes, "n_channels": n_channels, "t_r": t_r}
+                own = ("ar", {}) if plain else own
                 for noise, sizes in levels if whole else [own]:
-                    if make is recorded:
+                    if make is recorded and not plain:
                         sizes = {**sizes, "n_channels": min(sizes["n_channels"], 30)}
                     yield make, kind, noise, seed, sizes
 
@@ -328,7 +332,7 @@ def main(options):
 
     found = {}
     options.passes, options.device = 1, None
-    for make, kind, noise, seed, sizes in plan(options.seeds, options.whole):
+    for make, kind, noise, seed, sizes in plan(options.seeds, options.whole, options.plain):
         extra = {"data": options.data} if make is recorded else {}
         X, y = make(options.first_seed + seed, kind, noise, **sizes, **extra)
         scores = []
@@ -362,4 +366,5 @@ if __name__ == "__main__":
         "--first-seed", type=int, default=1000, help="below 100: development (1000)"
     )
     parser.add_argument("--whole", action="store_true", help="every noise, length, size and TR")
+    parser.add_argument("--plain", action="store_true", help="5 minutes, 30 channels, AR(1) noise")
     main(parser.parse_args())
