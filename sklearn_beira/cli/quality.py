@@ -7,6 +7,7 @@ import mne
 import numpy as np
 import pandas as pd
 
+from .._utils.files import printable
 from ..alignment import loud_eeg
 from ..cleaning import residual_artifacts
 from ..datasets.derivatives import COLUMNS as MEANINGS
@@ -63,7 +64,7 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
     for k, facts in X.alignment.iterrows():
         names = {name: facts[name] for name in ENTITIES if name in facts}
         if not names:
-            names = {"subject": X._subjects and X._subjects[k], "file": facts["file"]}
+            names = {"subject": X._subjects and X._subjects[k], "file": printable(facts["file"])}
         here, moved = X.groups == k, np.asarray(motion.get(k, [np.nan]))
         bold = y.to_numpy()[here]
         bad = sum(stop - start for start, stop in X.bads[k])
