@@ -17,7 +17,7 @@ _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 _START, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
 
 # Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
-_STEPS, _PRECISION = 40, 1e-5
+_STEPS, _PRECISION = 40, 1e-4
 
 # Smaller numbers, relative to the target, are rounding errors.
 _ROUNDING = 1e-12
@@ -189,11 +189,13 @@ class Likelihood:
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
-        first = self.cost(at)[0]  # so that the unit of the target does not decide when to stop
+        costs = []
 
         def gain(at):
             cost, gradient, _ = self.cost(at)
-            return cost - first, gradient
+            costs.append(cost)
+            # The unit of the target must not decide when to stop.
+            return cost - costs[0], gradient
 
         found = optimize.minimize(
             gain,
@@ -204,7 +206,7 @@ class Likelihood:
             options={"maxiter": _STEPS, "ftol": _PRECISION},
         )
         shares = np.exp(found.x[self.n_blocks :])
-        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun - first
+        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun - costs[0]
 
 
 def find_pass_band(y, elapsed):
