@@ -100,6 +100,7 @@ def summary_of(page):
 
 
 def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
+    before = plt.get_fignums()
     page = page_of(
         parts
         | {"ceiling": [0.8, 0.7], "data": "Simulated <data>.\n\nNote: <two>.",
@@ -140,7 +141,7 @@ def test_the_report_is_one_file_that_holds_everything(parts, tmp_path):
     assert "<th>n_surrogates</th><td>19</td>" in page
     assert "Bands it uses" in page  # a model without epochs
     assert "How it was trained" not in page
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file(parts, tmp_path):
