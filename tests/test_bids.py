@@ -105,6 +105,16 @@ def test_runs_are_selected_and_parts_with_other_settings_are_joined(root):
     assert study.subjects == ["01", "02", "05"]
 
 
+def test_labels_may_have_their_prefix_and_zeros(root, tmp_path):
+    labels = {"subject": ["01", "sub-02"], "task": "task-rest", "run": "run-1", "bold": "raw"}
+    assert load_bids(root, **labels).table["subject"].tolist() == ["01", "02"]
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", session="2", task="01")
+    write_image(tmp_path / "sub-01/ses-2/func/sub-01_ses-2_task-02_bold.nii.gz")
+    for pair in ({"task-01": "task-02"}, {"1": "02"}, {"01": "2"}):
+        study = load_bids(tmp_path, session="ses-02", task="task-1", bold="raw", pair=pair)
+        assert study.table["verdict"].tolist() == ["ok"]
+
+
 def test_without_images_of_fmriprep_the_error_names_the_alternatives(root):
     with pytest.raises(ValueError, match=r"no images of fMRIPrep .* give bold='raw'"):
         load_bids(root)

@@ -85,6 +85,10 @@ def test_quality_of_runs_is_that_of_signals_and_annotations(group):
     assert quality["n_eff"].between(3, quality["kept"]).all()
     unknown = run_quality(group.X.with_nuisance(None), group.y)
     assert unknown[["mean_fd", "max_fd"]].isna().to_numpy().all()
+    known = run_quality(
+        group.X, group.y, {0: [np.nan, 0.1, 0.3]}
+    )  # the first one has no volume before
+    np.testing.assert_allclose(known.loc[0, ["mean_fd", "max_fd"]].astype(float), [0.2, 0.3])
 
 
 def test_a_run_of_which_no_volume_is_used_has_a_quality(make_study):

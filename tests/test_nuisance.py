@@ -32,6 +32,8 @@ from sklearn_beira import (
     plot_comparison,
     read_branches,
 )
+from sklearn_beira.alignment.nuisance import nuisance_of
+from sklearn_beira.bold.tables import MOTION
 
 MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
 QUIET = {"cv": BlockedKFold(4), "n_surrogates": 199, "verbose": False}
@@ -206,6 +208,31 @@ def test_events_of_bids_are_a_schedule(moved, tmp_path):
             align(raw, bold, trigger="mri", nuisance=path, verbose="error")
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e12, -1e3])
+def test_events_in_other_units_are_refused(moved, tmp_path, factor):
+    raw, bold = moved[3:]
+    path = tmp_path / "sub-01_task-rest_events.tsv"
+    onsets = "\n".join(f"{factor * onset}\t1" for onset in range(10, 100, 10))
+    path.write_text(f"onset\tduration\n{onsets}\n")
+    with pytest.raises(ValueError, match=r"9 events, of which 0 are within .* give onsets in s"):
+        align(raw, bold, trigger="mri", nuisance=path, verbose="error")
+    path.write_text(f"onset\tduration\n10\t1\n{1e12}\t1\n20\t{1e12}\n")
+    table = align(raw, bold, trigger="mri", nuisance=path, verbose="error")[0].nuisance[0]
+    assert len(table) < 4 * 4 * raw.times[-1]
+
+
+@pytest.mark.parametrize("sep", [",", ";", "\t"])
+def test_the_index_that_pandas_wrote_is_no_signal(moved, tmp_path, sep):
+    raw, bold = moved[3:]
+    table = pd.DataFrame(
+        np.random.default_rng(0).standard_normal((len(bold), 2)), columns=["x", "y"]
+    )
+    table.to_csv(tmp_path / "motion.csv", sep=sep)
+    for nuisance in (tmp_path / "motion.csv", table.rename_axis("volume").reset_index()):
+        found = align(raw, bold, trigger="mri", nuisance=nuisance, verbose="error")[0].nuisance[0]
+        np.testing.assert_allclose(found, table)
+
+
 @pytest.mark.parametrize("offset", [0.0, 0.5])
 def test_signals_stay_in_time_where_volumes_were_left_out(moved, tmp_path, offset):
     raw, bold = moved[3:]
@@ -295,6 +322,15 @@ def test_signals_stay_with_their_volumes():
     # The volume before a row counts, also where a fold leaves it out.
     np.testing.assert_allclose(model._features(X[[2, 4]])[:, 1], [0, one])
     assert X[[1]].with_nuisance(None).nuisance is None
+
+
+def test_motion_that_is_not_known_has_no_displacement(tmp_path):
+    motion = pd.DataFrame(np.ones((6, 6)), columns=MOTION)
+    motion.loc[3, "trans_x"] = np.nan
+    motion.to_csv(tmp_path / "motion.tsv", sep="\t", na_rep="n/a", index=False)
+    found = nuisance_of(tmp_path / "motion.tsv", None, np.arange(6.0), 0, np.arange(6))
+    known = found["framewise_displacement"].notna().tolist()
+    assert known == [True, True, True, False, False, True]
 
 
 def test_tables_of_packages_and_channels_are_read(moved, tmp_path, make_study):
@@ -427,6 +463,11 @@ def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
         physio_confounds(path, 1000 * (volumes - 1))  # in ms
     with pytest.raises(ValueError, match="no cardiac or respiratory"):
         physio_confounds(path.with_name("other_physio.tsv.gz"), volumes)
+    facts = {"SamplingFrequency": 0.0625, "Columns": ["cardiac", "trigger", "respiratory"]}  # kHz
+    path.with_name("other_physio.json").write_text(json.dumps(facts))
+    given = path.with_name("other_physio.tsv.gz"), None, volumes, 0, np.arange(120)
+    with pytest.raises(ValueError, match="lasts 300000 s, but the recording 240 s; check Sampling"):
+        nuisance_of(*given)
 
 
 @pytest.mark.parametrize(

@@ -943,12 +943,17 @@ def test_other_names_of_images_are_read(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("excel.csv", {"sep": ";", "decimal": ","}), ("c.tsv.gz", {"sep": "\t"}), ("dfile.1D", None)],
+    [
+        ("excel.csv", {"sep": ";", "decimal": ","}),
+        ("pandas.csv", {"index": True}),
+        ("c.tsv.gz", {"sep": "\t"}),
+        ("dfile.1D", None),
+    ],
 )
 def test_confounds_in_files_are_those_of_the_table(tmp_path, name, options):
     motion = pd.DataFrame(np.random.default_rng(3).standard_normal((40, 3)), columns=MOTION[:3])
     if options:
-        motion.to_csv(tmp_path / name, index=False, **options)
+        motion.to_csv(tmp_path / name, **{"index": False} | options)
     else:  # as AFNI writes it
         np.savetxt(tmp_path / name, motion, header="3dvolreg -prefix run1", fmt="%.18e")
     img = make_bold()

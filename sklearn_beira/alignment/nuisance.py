@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
 from .._utils.numbers import to_numbers
-from ..bold.tables import MOTION, load_table
+from ..bold.tables import MOTION, load_table, without_counts
 from ..eeg.windows import EEGWindows
 from .beats import find_beats
 from .physio import ENDING, RATE, breathing, heart_rate, slow_physio
@@ -68,11 +68,14 @@ def nuisance_of(
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
     if isinstance(nuisance, str | PathLike) and str(nuisance).endswith((ENDING, _EVENTS)):
-        table = (slow_physio if str(nuisance).endswith(ENDING) else _schedule)(nuisance)
+        start, end = 0.0, np.nanmax(times) if raw is None else raw.times[-1]
         if Path(nuisance).parent.name != "eeg":  # counts from the first volume
-            known = np.flatnonzero(np.isfinite(times))[0]
-            table.index += times[known] - offset - numbers[known] * np.nanmedian(np.diff(times))
-        return table
+            known, t_r = np.flatnonzero(np.isfinite(times))[0], np.nanmedian(np.diff(times))
+            start = times[known] - offset - numbers[known] * t_r
+            end = (numbers[-1] + 1) * t_r
+        read = slow_physio if str(nuisance).endswith(ENDING) else _schedule
+        table = read(nuisance, end)
+        return table.set_axis(table.index + start)
     if isinstance(nuisance, str | PathLike):
         name, table = Path(nuisance).name, load_table(nuisance)
         if name.startswith("rp_") and table.shape[1] == len(MOTION):  # written by SPM
@@ -88,6 +91,7 @@ def nuisance_of(
         )
     if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
         table = table[[column for column in _FMRIPREP if column in table]]
+    table = without_counts(table)
     table = pd.DataFrame(to_numbers(table, name), columns=table.columns)
     if len(table) > 1:  # derivatives have no first value
         table.iloc[0] = table.iloc[0].fillna(table.iloc[1])
@@ -97,7 +101,7 @@ def nuisance_of(
     return table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
 
 
-def _schedule(path):
+def _schedule(path, end):
     """Read events of BIDS as signals that are 1 while an event of a type lasts, else 0."""
     events, step = load_table(path), 1 / RATE
     events = events.assign(onset=pd.to_numeric(events.get("onset"), errors="coerce"))
@@ -106,7 +110,15 @@ def _schedule(path):
         raise ValueError(f"{Path(path).name} has no events with an onset.")
     onset, length = events["onset"], pd.Series(events.get("duration", 0.0), events.index)
     stop = onset + pd.to_numeric(length, errors="coerce").fillna(0.0).clip(lower=step)
+    inside = (stop >= 0) & (onset <= end)
+    if 2 * inside.sum() < len(events):
+        raise ValueError(
+            f"{Path(path).name} has {len(events)} events, of which {inside.sum()} are within the "
+            f"{end:g} s of the recording; give onsets in s from its start."
+        )
+    onset, stop = onset[inside].clip(lower=-end), stop[inside].clip(upper=2 * end)
     kinds = pd.Series(events.get("trial_type", "task"), events.index).fillna("n/a").astype(str)
+    kinds = kinds[inside]
     table = pd.DataFrame(
         0.0, np.arange(onset.min() - step, stop.max() + 2 * step, step), kinds.unique()
     )
@@ -117,12 +129,13 @@ def _schedule(path):
 
 def _with_displacement(table):
     """Add derivatives of the motion parameters (mm, rad) and Power's framewise displacement."""
-    change = table[list(MOTION)].diff().fillna(0.0)
+    change = table[list(MOTION)].diff()
+    change.iloc[:1] = 0.0
     size = change.abs()
     size[[name for name in MOTION if name.startswith("rot")]] *= _HEAD
     change.columns = [f"{name}_derivative1" for name in MOTION]
     new = change.loc[:, ~change.columns.isin(table.columns)]
-    return table.join(new).assign(framewise_displacement=size.sum(axis=1))
+    return table.join(new).assign(framewise_displacement=size.sum(axis=1, skipna=False))
 
 
 def channel_nuisance(raw: mne.io.BaseRaw, picks: str | Sequence[str]) -> pd.DataFrame:

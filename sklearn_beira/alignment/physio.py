@@ -77,10 +77,19 @@ def _sidecar(path):
     return path.with_name(path.name.removesuffix(".gz").removesuffix(".tsv") + ".json")
 
 
-def slow_physio(path: str | PathLike) -> pd.DataFrame:
-    """Read heart rate and breathing as four values per second, indexed by the time of the file."""
+def slow_physio(path: str | PathLike, duration: float = np.inf) -> pd.DataFrame:
+    """Read heart rate and breathing as four values per second, indexed by the time of the file.
+
+    A file that lasts ten times as long as the recording, ``duration`` in s, is refused.
+    """
     raw, start = read_physio(path)
-    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / RATE)
+    lasts = raw.n_times / raw.info["sfreq"]
+    if lasts > 10 * duration:
+        raise ValueError(
+            f"{Path(path).name} lasts {lasts:g} s, but the recording {duration:g} s; check "
+            f"SamplingFrequency in its sidecar, which is in Hz."
+        )
+    at = np.arange(0, lasts, 1 / RATE)
     table = pd.DataFrame(index=pd.Index(at + start, name="time"))
     for name in raw.ch_names:
         if name == "cardiac":

@@ -8,7 +8,7 @@ import pandas as pd
 from nilearn.masking import compute_epi_mask
 
 from .images import mask_on_grid
-from .tables import MOTION, load_table
+from .tables import MOTION, load_table, without_counts
 
 
 def read_confounds(confounds, columns, global_signal, n_volumes):
@@ -46,7 +46,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
             f"The confounds have {len(table)} rows, but the image has {n_volumes} volumes; give "
             "the confounds of this run, one row per volume."
         )
-    used = list(table.columns)
+    used = list(without_counts(table))
     if columns is not None:
         used = [columns] if isinstance(columns, str) else list(columns)
     elif {*MOTION, "framewise_displacement"} <= set(used):

@@ -152,10 +152,29 @@ def _leaves_out(values):
     return steps.min() == 1 < steps.max() and values[-1] - values[0] < _FEWEST * len(values)
 
 
+def without_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the columns whose names say that they count or time rows, and no signal.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table with one row per volume, perhaps with the index that pandas wrote.
+
+    Returns
+    -------
+    table : DataFrame
+        The other columns.
+    """
+    return table.loc[:, [not _counts_rows(name) for name in table]]
+
+
+def _counts_rows(name):
+    name = str(name).strip().lower()
+    return clock_unit(name) not in (None, "?") or name in _COUNTS or name.startswith("unnamed: ")
+
+
 def _is_clock(name, values):
-    if clock_unit(name) not in (None, "?") or str(name).strip().lower() in _COUNTS:
-        return True
-    if str(name).startswith("Unnamed: "):
+    if _counts_rows(name):
         return True
     if not pd.api.types.is_numeric_dtype(values) or len(values) < 10:
         return False

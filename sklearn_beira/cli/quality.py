@@ -65,7 +65,7 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
         names = {name: facts[name] for name in ENTITIES if name in facts}
         if not names:
             names = {"subject": X._subjects and X._subjects[k], "file": printable(facts["file"])}
-        here, moved = X.groups == k, np.asarray(motion.get(k, [np.nan]))
+        here, moved = X.groups == k, pd.Series(motion.get(k, [np.nan]), dtype=float)
         bold = y.to_numpy()[here]
         bad = sum(stop - start for start, stop in X.bads[k])
         rows.append(

@@ -250,7 +250,7 @@ def _load(args):
         trigger = {column: value}
     study = load_bids(
         args.root,
-        args.participants and [label.removeprefix("sub-") for label in args.participants],
+        args.participants,
         args.session,
         args.task,
         args.run,

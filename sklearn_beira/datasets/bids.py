@@ -7,7 +7,7 @@ from pathlib import Path
 from .._utils.files import expanded, one_line
 from ..alignment.physio import ENDING, has_signals
 from .electrodes import read_electrodes
-from .run import ENTITIES, Run, pointer
+from .run import KEYS, Run, pointer
 from .study import Study
 
 EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
@@ -45,7 +45,7 @@ def load_bids(
     root : path-like
         Folder of the data set.
     subject, session, task, run : str, list of str or None
-        Labels without ``sub-`` etc.; None takes all.
+        Labels, with or without ``sub-`` etc.; None takes all.
     eeg : "raw", str or path-like
         Raw EEG, or for cleaned EEG a folder or a pattern of files, such as
         ``"derivatives/sub-*/eeg_pp/*.vhdr"``. Relative paths start at ``root``.
@@ -53,7 +53,8 @@ def load_bids(
         Images of ``derivatives/fmriprep``, raw images, another folder of fMRIPrep, or a pattern of
         files.
     pair : dict of str to str or None
-        Task of the BOLD by task of the EEG, where they have different names.
+        Task of the BOLD by task of the EEG, where they have different names; with or without
+        ``task-``.
     trigger : "auto", str or dict
         Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
         name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``
@@ -98,12 +99,16 @@ def load_bids(
         raise ValueError(f"there is no folder {root}; give the folder of the data set.")
     if missing not in (None, "start", "end") and not isinstance(missing, int):
         raise ValueError(f"missing must be None, 'start', 'end' or a number, got {missing!r}.")
-    pair = pair or {}
+    pair = {
+        _plain(of_eeg, "task"): _plain(of_bold, "task") for of_eeg, of_bold in (pair or {}).items()
+    }
     wanted = {"subject": subject, "session": session, "task": task, "run": run}
-    wanted = {entity: _labels(labels) for entity, labels in wanted.items() if labels is not None}
+    wanted = {
+        entity: _labels(labels, entity) for entity, labels in wanted.items() if labels is not None
+    }
     found = _index(_find(root, eeg, "eeg", EEG_FORMATS, _CLEANED), wanted)
     if "task" in wanted:
-        wanted["task"] |= {str(pair[t]) for t in pair if t in wanted["task"]}
+        wanted["task"] |= {pair[t] for t in pair if t in wanted["task"]}
     where = "derivatives/fmriprep" if bold == "fmriprep" else bold
     inside = _FMRIPREP.format(space=space)
     images = _index(_find(root, where, "func", BOLD_FORMATS, inside), wanted)
@@ -237,7 +242,7 @@ def _entities(path):
         raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
     name = path.name[path.name.index("sub-") :]
     found = get_entities_from_fname(name, on_error="ignore")
-    return {entity: found[entity] for entity in ENTITIES}
+    return {entity: found[entity] for entity in KEYS}
 
 
 def _index(paths, wanted):
@@ -250,15 +255,15 @@ def _index(paths, wanted):
     return found
 
 
-def _plain(label):
-    """Strip the zeros in front of a number; "" for no label."""
-    label = label or ""
+def _plain(label, entity=None):
+    """Strip the prefix of an entity, and the zeros in front of a number; "" for no label."""
+    label = ("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-")
     return str(int(label)) if label.isdigit() else label
 
 
-def _labels(labels):
+def _labels(labels, entity):
     labels = [labels] if isinstance(labels, str | int) else labels
-    return {_plain(str(label)) for label in labels}
+    return {_plain(label, entity) for label in labels}
 
 
 def _choose(paths, formats):

@@ -25,7 +25,9 @@ from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
 from .brainvision import with_its_files
 
-ENTITIES = ("subject", "session", "task", "run")
+# Columns of the table, and their keys in names of files.
+KEYS = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+ENTITIES = tuple(KEYS)
 # Markers are on the pace of the scanner within this share of the repetition time.
 _TOLERANCE = 0.01
 _TYPES = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "trig": "stim"}
@@ -100,8 +102,7 @@ class Run:
     @property
     def name(self):
         """Name of the run, as in a file of BIDS."""
-        parts = zip(("sub", "ses", "task", "run"), ENTITIES, strict=True)
-        return "_".join(f"{key}-{getattr(self, e)}" for key, e in parts if getattr(self, e))
+        return "_".join(f"{key}-{getattr(self, e)}" for e, key in KEYS.items() if getattr(self, e))
 
     @property
     def verdict(self):
