@@ -116,6 +116,7 @@ from .inspection import (
 from .persistence import (
     export_network as export_network,
     load_model as load_model,
+    load_published_beira as load_published_beira,
     read_metadata as read_metadata,
     save_model as save_model,
 )

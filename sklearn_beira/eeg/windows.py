@@ -670,7 +670,7 @@ class EEGWindows:
     def _describe_window(self):
         if not self.has_sfreq:
             return f"windows of {self._n_times} samples"
-        return f"windows [{self.tmin:g}, {self.tmax:g}) s at {self.sfreq:g} Hz"
+        return describe_window(self.tmin, self.tmax, self.sfreq)
 
     def __repr__(self):
         n, n_channels, n_times = self.shape
@@ -843,6 +843,11 @@ def check_window(tmin: float, tmax: float) -> None:
     for name, value in (("tmin", tmin), ("tmax", tmax)):
         if not isinstance(value, Real):
             raise TypeError(f"{name} must be a time in s, got {value!r}.")
+
+
+def describe_window(tmin: float, tmax: float, sfreq: float) -> str:
+    """Describe a window (s) at a sampling rate (Hz), the same for all windows that are alike."""
+    return f"windows [{tmin:g}, {tmax:g}) s at {sfreq:g} Hz"
 
 
 def to_spans(bads: ArrayLike) -> tuple:

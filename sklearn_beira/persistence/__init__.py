@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "export": ["export_network"],
+        "published": ["load_published_beira"],
         "saving": ["load_model", "read_metadata", "save_model"],
     },
 )

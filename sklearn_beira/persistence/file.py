@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from safetensors.numpy import save
 
-from .._utils.files import atomic_write, expanded
+from .._utils.files import atomic_write, expanded, one_line
 from ..exceptions import ModelFileError
 
 # Bytes of memory that a file may ask for beside its arrays, which it has to hold itself, and what
@@ -113,6 +113,41 @@ class ModelFile:
             require(chunk, "it was shortened while it was read")
             left -= len(chunk)
             yield chunk
+
+
+def read_file(path: str | os.PathLike, read: Callable[[BinaryIO], object]) -> object:
+    """Read a file; every problem with its content becomes one sentence that names it.
+
+    Parameters
+    ----------
+    path : path-like
+        File.
+    read : callable
+        Takes the open file; its ValueErrors say what is wrong with the content.
+
+    Returns
+    -------
+    content : object
+        What ``read`` returns.
+
+    Raises
+    ------
+    ModelFileError
+        If the file does not exist, or its content is refused.
+    """
+    try:
+        path = check_path(path)
+        if not path.is_file():  # reading a pipe would never end
+            raise ModelFileError("it does not exist or is not a file; check the path")
+        with open(path, "rb") as file:
+            return read(file)
+    except ValueError as error:
+        reason = one_line(error)[:500].rstrip(".")  # it may quote the file at any length
+        raise ModelFileError(f"{path} cannot be loaded: {reason}.") from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} cannot be loaded: {error.strerror}; check the path."
+        ) from error
 
 
 def require(condition: object, problem: str) -> None:

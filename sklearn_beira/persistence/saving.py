@@ -25,7 +25,7 @@ from ..exceptions import ModelFileError
 from .allowed import check_classes
 from .decode import Decoder
 from .encode import Encoder
-from .file import ModelFile, check_path, require, to_bytes, write_file
+from .file import ModelFile, check_path, read_file, require, to_bytes, write_file
 from .schema import SCHEMA
 
 # Packages whose fitted attributes the file holds, and whose new versions may read them differently.
@@ -147,7 +147,7 @@ def load_model(
     save_model : Save a model.
     """
     classes = check_classes(classes)
-    model, metadata, left_out = _read(path, lambda file: _load(file, max_bytes, classes))
+    model, metadata, left_out = read_file(path, lambda file: _load(file, max_bytes, classes))
     if left_out:
         warn_user(
             f"the file sets {', '.join(left_out[:5])}, but such settings belong to one machine and "
@@ -186,23 +186,7 @@ def read_metadata(path: str | os.PathLike, *, max_bytes: int = 2**31) -> dict:
         A ValueError, if the file is missing, damaged, not a model, in a newer version of the
         format, or larger than ``max_bytes``.
     """
-    return _read(path, lambda file: _parse(ModelFile(file, max_bytes))["facts"])
-
-
-def _read(path, read):
-    try:
-        path = check_path(path)
-        if not path.is_file():  # reading a pipe would never end
-            raise ModelFileError("it does not exist or is not a file; check the path")
-        with open(path, "rb") as file:
-            return read(file)
-    except ValueError as error:
-        reason = one_line(error)[:500].rstrip(".")  # it may quote the file at any length
-        raise ModelFileError(f"{path} cannot be loaded: {reason}.") from error
-    except OSError as error:
-        raise ModelFileError(
-            f"{path} cannot be loaded: {error.strerror}; check the path."
-        ) from error
+    return read_file(path, lambda file: _parse(ModelFile(file, max_bytes))["facts"])
 
 
 def _load(file, max_bytes, classes):
