@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from functools import partial
 
 import mne
 import nibabel as nib
@@ -11,7 +12,7 @@ import pytest
 from joblib import parallel_config
 from test_user_guide import run_page
 
-from sklearn_beira import EEGFilter, ROIExtractor, load_bids, load_noddi, load_vu
+from sklearn_beira import EEGFilter, ROIExtractor, load_bids, load_cwl, load_noddi, load_vu
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 T_R, N_VOLUMES, SFREQ, START = 2.0, 60, 50.0, 4.0
@@ -99,6 +100,10 @@ def test_runs_are_selected_and_parts_with_other_settings_are_joined(root):
     study = load_bids(root, subject=["1", "02"], bold="raw")
     assert study.select(subject="02").subjects == ["02"]
     assert study.select(study.table["subject"] == "01").subjects == ["01"]
+    assert study.select(study.table["n_triggers"] > 0).subjects == ["01", "02"]
+    for mask in ([True], [1.5, 2], "01", ["01", "02"]):
+        with pytest.raises(ValueError, match="True or False for each of 2 runs"):
+            study.select(mask)
     with pytest.raises(ValueError, match="no column 'person'"):
         study.select(person="01")
     study += load_bids(root, subject="05", bold="raw", missing="end")
@@ -118,8 +123,19 @@ def test_labels_may_have_their_prefix_and_zeros(root, tmp_path):
 def test_without_images_of_fmriprep_the_error_names_the_alternatives(root):
     with pytest.raises(ValueError, match=r"no images of fMRIPrep .* give bold='raw'"):
         load_bids(root)
-    with pytest.raises(ValueError, match="no folder"):
+    with pytest.raises(ValueError, match="folder of the data set does not exist"):
         load_bids(root / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300, "no such folder"])
+def test_a_path_that_leads_nowhere_is_refused_as_documented(root, name):
+    for load in (load_bids, load_noddi, load_vu, partial(load_cwl, subject="trio1")):
+        with pytest.raises(ValueError, match="folder of the data set"):
+            load(name)
+    with pytest.raises(ValueError, match=r"cannot be used|no images of fMRIPrep|neither EEG"):
+        load_bids(root, subject="03", eeg=name, bold=name)
+    with pytest.raises(ValueError, match="Unknown atlas"):
+        ROIExtractor(name).fit(root / "sub-01/func/sub-01_task-rest_run-1_bold.nii.gz")
 
 
 def test_an_end_that_does_not_exist_is_refused(root):

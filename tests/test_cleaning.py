@@ -210,6 +210,9 @@ def test_wires_that_cannot_be_used_are_refused(beating):
         CarbonWireRegression("MISC0").apply(dirty)
     with pytest.raises(ValueError, match="change window or lag"):
         CarbonWireRegression(dirty.ch_names[0], window=0.05).apply(dirty)
+    for options in ({"lag": -1}, {"lag": np.nan}, {"window": np.inf}, {"window": None}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be from 0 to the"):
+            CarbonWireRegression(dirty.ch_names[0], **options).apply(dirty)
 
 
 def test_residual_artifacts_rank_cleanings_as_the_truth_does(truth, beating):

@@ -43,7 +43,7 @@ from sklearn_beira.evaluation.metrics import effective_n, pearson_r, region_scor
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.exceptions import GapWarning
 from sklearn_beira.features.band_power import BandPower
-from sklearn_beira.viz import plot_comparison, plot_influence
+from sklearn_beira.viz import plot_comparison, plot_influence, plot_predictions
 
 mpl.use("Agg")
 CV = BlockedKFold(5, gap=2.0, t_r=1.0)
@@ -640,6 +640,9 @@ def test_r_without_a_burst_is_that_of_the_other_volumes():
     assert f"{pooled['r_without_burst'].iloc[0]:.2f} without the shaded" in ax.get_title()
     with pytest.raises(ValueError, match="no region 'ROI 9'"):
         plot_influence(found, "ROI 9")
+    numbered = run(MODELS, X, pd.DataFrame(noise, columns=range(noise.shape[1])), null=None)
+    assert plot_influence(numbered, 1).get_title().startswith("1, ")
+    assert plot_predictions(numbered, 1).get_suptitle() == "1"
     plt.close("all")
 
 

@@ -117,6 +117,6 @@ def test_labels_of_added_studies_become_those_of_bids(written, root, tmp_path):
 
 def test_predictions_of_other_runs_are_refused(written, tmp_path):
     study, predictions, _ = written
-    for wrong in (predictions.reset_index(drop=True), predictions.loc[[0]]):
+    for wrong in (predictions.reset_index(drop=True), predictions.loc[[0]], predictions.to_numpy()):
         with pytest.raises(ValueError, match="predictions of 2 runs need an index"):
             study.write_predictions(wrong, tmp_path)

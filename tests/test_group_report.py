@@ -18,7 +18,7 @@ from sklearn_beira.cli.quality import marked_runs, run_quality
 from sklearn_beira.datasets import Study
 from sklearn_beira.datasets.derivatives import write_table
 
-PEOPLE = ["01", "<i>x", "<i>x", "03"]
+PEOPLE = ["01", "<i>x", "<i>x", "group"]  # the last name is that of no mean
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def group(make_study):
 
 def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
     scores = group.scores.set_index(["evaluation", "model", "participant"])
+    assert (scores["scope"] == "group").tolist() == [key[2] == "" for key in scores.index]
     for person, own in group.within.items():
         pooled = own.table.query("scope == 'pooled' and model == 'BEIRA'")
         found = scores.loc[("within participants", "BEIRA", person)]
@@ -56,11 +57,11 @@ def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
             assert found[column].tolist() == pooled[column].tolist()
     r = [scores.loc[("within participants", "BEIRA", person), "r"] for person in group.within]
     expected = group_scores(np.array(r))
-    mean = scores.loc[("within participants", "BEIRA", "group")]
+    mean = scores.loc[("within participants", "BEIRA", "")]
     np.testing.assert_allclose(mean["r"], expected["r"])
     np.testing.assert_allclose(mean["p_parametric"], expected["p"])
     pooled = group.across.table.query("scope == 'pooled' and model == 'time'")
-    across = scores.loc[("left-out participants", "time", "group")]
+    across = scores.loc[("left-out participants", "time", "")]
     assert across["p_max"].tolist() == pooled["p_max"].tolist()
 
 
@@ -154,6 +155,6 @@ def test_page_of_a_group(group, tmp_path):
     places = [page.rindex(f">{name}<") for name in sections]
     assert places == sorted(places)
     for way in ("within participants", "left-out participants"):
-        r = group.scores.query("participant == 'group' and model == 'BEIRA' and evaluation == @way")
+        r = group.scores.query("scope == 'group' and model == 'BEIRA' and evaluation == @way")
         assert f"{way} {r['r'].mean():z.2f}" in page
     assert re.search(r"p_people.*found in.*p_max", page, flags=re.DOTALL)

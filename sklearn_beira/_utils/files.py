@@ -119,15 +119,42 @@ def existing_file(path: str | os.PathLike, role: str) -> Path:
     ValueError
         If there is no such file.
     """
+    return _existing(path, "file", role, Path.is_file)
+
+
+def existing_folder(path: str | os.PathLike, role: str) -> Path:
+    """Return the path of a folder that exists.
+
+    Parameters
+    ----------
+    path : path-like
+        Folder.
+    role : str
+        What the folder holds, for the error.
+
+    Returns
+    -------
+    path : Path
+        The path, with the home folder expanded.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder.
+    """
+    return _existing(path, "folder", role, Path.is_dir)
+
+
+def _existing(path, kind, role, is_kind):
     path = expanded(path)
     try:
-        found = path.is_file()
+        found = is_kind(path)
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise ValueError(
-            f"The file of the {role} cannot be read: {path} ({error.strerror}); check the path."
+            f"The {kind} of the {role} cannot be read: {path} ({error.strerror}); check the path."
         ) from error
     if not found:
-        raise ValueError(f"The file of the {role} does not exist: {path}; check the path.")
+        raise ValueError(f"The {kind} of the {role} does not exist: {path}; check the path.")
     return path
 
 

@@ -49,13 +49,19 @@ STRIATUM = tuple(
 NOT_SUBCORTICAL = ("Cerebral White Matter", "Cerebral Cortex")
 
 
+def _is_path(atlas):
+    with suppress(OSError):  # of a name that is too long
+        return bool(Path(atlas).suffix) or Path(atlas).exists()
+    return False
+
+
 def load_atlas(atlas, labels, data_dir):
     """Load labels or maps, {region name: label value, or 1 + index of the map}, and the space."""
     if isinstance(atlas, str) and atlas in ATLASES:
         if labels is not None:
             raise ValueError(f"labels is given, but atlas {atlas!r} has its own; leave it out.")
         atlas, labels = _fetch_atlas(atlas, data_dir)
-    elif isinstance(atlas, str) and not Path(atlas).suffix and not Path(atlas).exists():
+    elif isinstance(atlas, str) and not _is_path(atlas):
         raise ValueError(
             f"Unknown atlas {atlas!r}{_similar([atlas], ATLASES)}; give one of "
             f"{', '.join(ATLASES)}, or the path of an image."

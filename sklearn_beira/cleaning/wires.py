@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import mne
 import numpy as np
@@ -68,13 +69,19 @@ class CarbonWireRegression:
         Raises
         ------
         ValueError
-            If wires are not channels of the recording, are flat, or if a window is too short for
-            their lags or longer than the recording.
+            If wires are not channels of the recording, are flat, or if lag or window is below 0 or
+            longer than the recording, or a window too short for the lags.
         """
         wires = [self.wires] if isinstance(self.wires, str) else list(self.wires)
         unknown = [name for name in wires if name not in raw.ch_names]
         if unknown or not wires:
             raise ValueError(f"wires {unknown} are none of {', '.join(raw.ch_names)}.")
+        for name, value in {"lag": self.lag, "window": self.window}.items():
+            if not (isinstance(value, Real) and 0 <= value <= raw.duration):
+                raise ValueError(
+                    f"{name} must be from 0 to the {raw.duration:g} s of the recording, got "
+                    f"{value!r}."
+                )
         sfreq, half = raw.info["sfreq"], round(self.window * raw.info["sfreq"] / 2)
         shifts = np.unique(np.rint(np.arange(-self.lag, self.lag + _STEP / 2, _STEP) * sfreq))
         design = raw.get_data(wires)

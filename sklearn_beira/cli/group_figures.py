@@ -29,11 +29,11 @@ def plot_participants(scores):
     fig, axes = _two_ways(scores, 1.5 + 0.45 * len(regions), at)
     by_way = scores.groupby("evaluation", sort=False)
     for ax, color, (_, rows) in zip(axes, COLORS, by_way, strict=False):
-        group = rows[rows["participant"] == "group"].set_index(["model", "region"])
+        group = rows[rows["scope"] == "group"].set_index(["model", "region"])
         mean = group.loc[models[0]].loc[regions]
         width = mean["null_high"] - mean["null_low"]
         null = ax.barh(at, width, 0.8, mean["null_low"], color=NULL, label="range of the null")
-        people = rows[(rows["participant"] != "group") & (rows["model"] == models[0])]
+        people = rows[(rows["scope"] != "group") & (rows["model"] == models[0])]
         n = people["participant"].nunique()
         spread = np.linspace(-0.3, 0.3, n) if n > 1 else np.zeros(1)
         y = at[people["region"]].to_numpy()
@@ -65,13 +65,13 @@ def plot_region(scores, region):
         The figure: a row per participant, and one of the group.
     """
     scores = scores[(scores["region"] == region) & (scores["model"] == scores["model"].iloc[0])]
-    people = [name for name in scores["participant"].unique() if name != "group"]
-    at = pd.Series(np.arange(len(people) + 1), [*people, "group"])
-    fig, axes = _two_ways(scores, 1.0 + 0.2 * len(at), at)
+    people = list(scores.loc[scores["scope"] != "group", "participant"].unique())
+    at = pd.Series(np.arange(len(people) + 1), [*people, ""])  # "" is the mean
+    fig, axes = _two_ways(scores, 1.0 + 0.2 * len(at), at.set_axis([*people, "group"]))
     by_way = scores.groupby("evaluation", sort=False)
     for ax, color, (_, rows) in zip(axes, COLORS, by_way, strict=False):
         y = at[rows["participant"]].to_numpy()
-        colors = np.where(rows["participant"] == "group", "k", color)
+        colors = np.where(rows["scope"] == "group", "k", color)
         ax.hlines(y, rows["ci_low"], rows["ci_high"], color=colors, lw=1.2)
         ax.scatter(rows["r"], y, 18, colors, zorder=3)
         ax.axhline(len(people) - 0.5, color="0.7", lw=0.8)

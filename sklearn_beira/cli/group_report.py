@@ -32,6 +32,7 @@ from .group_figures import plot_group_predictions, plot_participants, plot_regio
 from .quality import add_quality, marked_runs
 
 WITHIN, ACROSS = "within participants", "left-out participants"
+ONE = "participant"  # scope of a row; that of a mean is "group"
 _READING = (
     "A dot is r of one participant, the black bar their mean with its 95% interval. Within: the "
     "model is trained on other blocks of the same participant. Left out: it is trained on the "
@@ -78,8 +79,9 @@ def score_table(across, within) -> pd.DataFrame:
     Returns
     -------
     scores : DataFrame
-        Columns ``evaluation``, ``model``, ``region``, ``participant`` ("group" for the mean),
-        ``r``, ``ci_low``, ``ci_high``, ``p_parametric``, ``p_max``, ``null_low`` and ``null_high``.
+        Columns ``evaluation``, ``model``, ``region``, ``scope`` ("participant", or "group" for the
+        mean), ``participant`` ("" for the mean), ``r``, ``ci_low``, ``ci_high``,
+        ``p_parametric``, ``p_max``, ``null_low`` and ``null_high``.
         The last three of the group are over all volumes for left-out participants; within
         participants, there is no ``p_max`` of the group, and the range of the null is the median.
     """
@@ -87,21 +89,21 @@ def score_table(across, within) -> pd.DataFrame:
     numbers = ["r", "ci_low", "ci_high", "p_parametric", *nulls]
     columns = ["model", "region", "label", *numbers]
     table = across.table[across.table["scope"].isin(["subject", "group"])]
-    parts = [table[columns].assign(evaluation=ACROSS)]
     is_group = table["scope"] == "group"
-    parts[0].loc[is_group, "label"] = "group"
+    parts = [table[columns].assign(evaluation=ACROSS, scope=np.where(is_group, "group", ONE))]
+    parts[0].loc[is_group, "label"] = ""
     pooled = across.table[across.table["scope"] == "pooled"].set_index(["model", "region"])[nulls]
     of_group = pd.MultiIndex.from_frame(table.loc[is_group, ["model", "region"]])
     parts[0].loc[is_group, nulls] = pooled.loc[of_group].to_numpy()
     own = [
-        comparison.table.query("scope == 'pooled'")[columns].assign(label=person)
+        comparison.table.query("scope == 'pooled'")[columns].assign(scope=ONE, label=person)
         for person, comparison in within.items()
     ]
     if own:
         own.append(_group_rows(pd.concat(own)))
         parts.insert(0, pd.concat(own).assign(evaluation=WITHIN))
     scores = pd.concat(parts, ignore_index=True).rename(columns={"label": "participant"})
-    return scores[["evaluation", "model", "region", "participant", *numbers]]
+    return scores[["evaluation", "model", "region", "scope", "participant", *numbers]]
 
 
 def _group_rows(own):
@@ -110,8 +112,8 @@ def _group_rows(own):
         r = table.pivot(index="label", columns="region", values="r")[table["region"].unique()]
         found = group_scores(r).rename(columns={"p": "p_parametric"})
         found = found.join(table.groupby("region")[["null_low", "null_high"]].median())
-        found = found.reset_index()
-        rows.append(found.drop(columns="n_subjects").assign(model=model, label="group"))
+        found = found.reset_index().drop(columns="n_subjects")
+        rows.append(found.assign(model=model, scope="group", label=""))
     return pd.concat(rows)
 
 
@@ -153,7 +155,7 @@ def make_group_report(
     if branches is not None and len(branches) > 1:
         shared = group_branches(branches)
         shared.info = X.info
-    group = scores[(scores["participant"] == "group") & (scores["model"] == model)]
+    group = scores[(scores["scope"] == "group") & (scores["model"] == model)]
     means = group.groupby("evaluation", sort=False)["r"].mean()
     said = ", ".join(f"{way} {r:z.2f}" for way, r in means.items())
     odd = marked_runs(quality).any(axis=1)
@@ -183,7 +185,7 @@ def make_group_report(
     best = group.set_index("region")["r"].idxmax()
     title = f"Participants: {best}"
     add_figure(report, lambda: plot_region(scores, best), _REGION, title=title, **placed)
-    people = scores[(scores["participant"] != "group") & (scores["model"] == model)]
+    people = scores[(scores["scope"] == ONE) & (scores["model"] == model)]
     body = ""
     for way, rows in people.groupby("evaluation", sort=False):
         table = scores_html(_people_table(rows, regions, pages or {}), escape=False)
@@ -240,7 +242,7 @@ def mean_tables(scores, n_within, floor):
     """Yield, for each way, the first model in full and the mean r of the others."""
     models = list(scores["model"].unique())
     for way, rows in scores.groupby("evaluation", sort=False):
-        group = rows[rows["participant"] == "group"].set_index("model")
+        group = rows[rows["scope"] == "group"].set_index("model")
         first = group.loc[models[0]].set_index("region")
         table = pd.DataFrame({models[0]: first["r"].map("{:z.2f}".format)})
         ends = zip(first["ci_low"], first["ci_high"], strict=True)
@@ -249,7 +251,7 @@ def mean_tables(scores, n_within, floor):
         if way == ACROSS:
             table["p_max"] = [format_p(p, floor) for p in first["p_max"]]
         else:
-            people = rows[(rows["participant"] != "group") & (rows["model"] == models[0])]
+            people = rows[(rows["scope"] == ONE) & (rows["model"] == models[0])]
             found = (people["p_max"] <= ALPHA).groupby(people["region"]).sum()
             table["found in"] = [f"{found[region]} of {n_within}" for region in table.index]
         for model in models[1:]:

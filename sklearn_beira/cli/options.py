@@ -132,6 +132,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--eeg and --bold go together")
     if args.folds < 2:
         parser.error(f"--folds must be at least 2, got {args.folds}")
+    if args.seed < 0:
+        parser.error(f"--seed must be at least 0, got {args.seed}")
     given = [option for option in own if getattr(args, option.dest) != option.default]
     if args.eeg is None and given:
         parser.error(f"{given[0].option_strings[0]} needs --eeg and --bold")

@@ -61,7 +61,7 @@ def run(args) -> int:
     open_derivatives(out)
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
-    write_table(table, out / "study.tsv")
+    _write_tables("study", table, out, args.level)
     with _noting(say):
         extractor = ROIExtractor(args.atlas, labels=args.labels, standardize="zscore_sample")
         shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
@@ -78,7 +78,7 @@ def run(args) -> int:
             **shown,
         )
     say(f"EEG and BOLD of {len(parts)} runs are aligned")
-    write_table(study.table, out / "study.tsv")
+    _write_tables("study", study.table, out, args.level)
     for name, reason in study.refused.items():
         say(f"{name} is refused: {reason}")
     motion = [run.read_motion() for run in study.usable]
@@ -87,7 +87,7 @@ def run(args) -> int:
         for (X, y), fd in zip(parts, motion, strict=True)
     )
     quality = pd.concat(quality, ignore_index=True)
-    write_table(quality, out / "quality.tsv")
+    _write_tables("quality", quality, out, args.level)
     job = _Job(args, study, extractor, quality, out, say)
     for X, y in parts:
         job.parts.setdefault(X.alignment["subject"][0], []).append((X, y))
@@ -96,7 +96,7 @@ def run(args) -> int:
     if args.level != "participant":
         job.do_group()
     status = _status(study, job.failed)
-    say("finished" if status == 0 else "finished; what failed is above and in study.tsv")
+    say("finished" if status == 0 else "finished; what failed is above")
     return status
 
 
@@ -266,6 +266,15 @@ def _load(args):
         _print_table(study.table)
         raise ValueError("no run can be used; the table tells why.")
     return study
+
+
+def _write_tables(name, table, out, level):
+    """Write a table of runs; jobs that each have other participants share no file."""
+    parts = {out: table}
+    if level == "participant":
+        parts = {out / f"sub-{person}": rows for person, rows in table.groupby("subject")}
+    for folder, rows in parts.items():
+        write_table(rows, writable_folder(folder, "out") / f"{name}.tsv")
 
 
 def _print_table(table):

@@ -38,7 +38,13 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         default="all",
         help="within participants, across them, or both (default: %(default)s)",
     )
-    add("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    add(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes; -1 for one per processor (default: %(default)s)",
+    )
     add("--folds", type=int, default=5, metavar="N", help="blocks per run (default: %(default)s)")
     add("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     group = parser.add_argument_group("what to use")
@@ -87,6 +93,10 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         parser.error("--out is needed, or --dry-run")
     if args.folds < 2:
         parser.error(f"--folds must be at least 2, got {args.folds}")
+    if args.n_jobs == 0:
+        parser.error("--n-jobs must be at least 1, or -1 for one per processor")
+    if args.seed < 0:
+        parser.error(f"--seed must be at least 0, got {args.seed}")
     if not all("=" in pair for pair in args.pair):
         parser.error("--pair takes EEG=BOLD")
     if args.missing not in (None, "start", "end") and not args.missing.isdigit():

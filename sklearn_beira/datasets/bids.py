@@ -4,7 +4,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
-from .._utils.files import expanded, one_line
+from .._utils.files import existing_folder, expanded, one_line
 from ..alignment.physio import ENDING, has_signals
 from .electrodes import read_electrodes
 from .run import KEYS, Run, pointer
@@ -94,9 +94,7 @@ def load_bids(
     >>> study.extract_regions(ROIExtractor(), cache="regions", n_jobs=2)  # doctest: +SKIP
     >>> X, y = study.align(tmin=-20.0)  # doctest: +SKIP
     """
-    root = expanded(root)
-    if not root.is_dir():
-        raise ValueError(f"there is no folder {root}; give the folder of the data set.")
+    root = existing_folder(root, "data set")
     if missing not in (None, "start", "end") and not isinstance(missing, int):
         raise ValueError(f"missing must be None, 'start', 'end' or a number, got {missing!r}.")
     pair = {
@@ -220,11 +218,16 @@ def _physio(root, path, datatype):
 def _find(root, what, datatype, formats=(), inside=""):
     """Find files: raw ones by the rules of BIDS, others by a pattern, or the one in a folder."""
     if what != "raw":
-        where = Path(what).expanduser()
-        pattern = where / inside if (root / where).is_dir() else where
-        if pattern.is_absolute():
-            root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
-        found = [path for path in root.glob(str(pattern)) if _is_named(path)]
+        where = expanded(what)
+        try:
+            pattern = where / inside if (root / where).is_dir() else where
+            if pattern.is_absolute():
+                root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+            found = [path for path in root.glob(str(pattern)) if _is_named(path)]
+        except OSError as error:  # a name that is too long
+            raise ValueError(
+                f"the pattern {where} cannot be used ({error.strerror}); give another."
+            ) from error
         return [path for path in found if path.name.endswith(formats or "") and not path.is_dir()]
     ending = f"{datatype}/*_{'eeg' if datatype == 'eeg' else 'bold'}.*"
     found = [*root.glob(f"sub-*/{ending}"), *root.glob(f"sub-*/ses-*/{ending}")]

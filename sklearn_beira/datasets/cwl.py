@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from .._utils.files import expanded
+from .._utils.files import existing_folder
 from ..bold.tables import MOTION, load_table
 from ..eeg.channels import MONTAGE
 
@@ -64,8 +64,8 @@ def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] =
     Raises
     ------
     ValueError
-        If the subject or the pump setting is unknown, a file cannot be read or is truncated, or
-        the motion parameters and the volumes differ in number.
+        If the subject or the pump setting is unknown, there is no such folder, a file cannot be
+        read or is truncated, or the motion parameters and the volumes differ in number.
     FileNotFoundError
         If a file is missing.
 
@@ -85,10 +85,8 @@ def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] =
     for name, value, known in (("subject", subject, SUBJECTS), ("pump", pump, PUMPS)):
         if value not in known:
             raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(known)}.")
-    paths = {
-        kind: expanded(data_dir) / name.format(subject=subject, pump=pump)
-        for kind, name in FILES.items()
-    }
+    root = existing_folder(data_dir, "data set")
+    paths = {kind: root / name.format(subject=subject, pump=pump) for kind, name in FILES.items()}
     for kind, path in paths.items():
         if not path.is_file():
             raise FileNotFoundError(

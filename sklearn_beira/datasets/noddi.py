@@ -2,7 +2,7 @@
 
 from os import PathLike
 
-from .._utils.files import expanded
+from .._utils.files import existing_folder
 from .study import Study, pair_files
 
 T_R, TRIGGER = 2.16, "Scanner/Scan Start"
@@ -30,7 +30,7 @@ def load_noddi(data_dir: str | PathLike, subject: str | list[str] | None = None)
     Raises
     ------
     ValueError
-        If the folder holds neither EEG nor BOLD of that layout.
+        If there is no such folder, or if it holds neither EEG nor BOLD of that layout.
 
     References
     ----------
@@ -42,7 +42,7 @@ def load_noddi(data_dir: str | PathLike, subject: str | list[str] | None = None)
     >>> from sklearn_beira.datasets import load_noddi
     >>> study = load_noddi("NODDI")  # doctest: +SKIP
     """
-    root = expanded(data_dir)
+    root = existing_folder(data_dir, "data set")
     eegs = {path.parts[-3]: path for path in sorted(root.glob("EEG/*/export/*.vhdr"))}
     images = {path.parts[-2]: path for path in sorted(root.glob("fMRI/*/*_cross.nii.gz"))}
     return pair_files(root, eegs, images, subject, task="rest", t_r=T_R, trigger=TRIGGER)

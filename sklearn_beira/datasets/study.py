@@ -145,7 +145,7 @@ class Study:
         Parameters
         ----------
         mask : array-like of bool, shape (n_runs,), or None
-            Rows of the table.
+            Rows of the table; where it is unknown (NA), the run is left out.
         **values : str or list of str
             Values of columns of the table, such as ``task="rest"`` or ``subject=["01", "02"]``.
 
@@ -153,9 +153,23 @@ class Study:
         -------
         study : Study
             Study of the selected runs.
+
+        Raises
+        ------
+        ValueError
+            If the mask is not one True or False per run, or if there is no such column.
         """
         table = self.table
-        keep = np.ones(len(table), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+        if mask is None:
+            mask = np.ones(len(table), dtype=bool)
+        try:
+            keep = pd.array(mask, dtype="boolean").fillna(False).to_numpy(bool)
+        except (TypeError, ValueError):
+            keep = None
+        if keep is None or keep.shape != (len(table),):
+            raise ValueError(
+                f"a mask needs True or False for each of {len(table)} runs, got {mask!r}."
+            )
         for column, wanted in values.items():
             if column not in table:
                 raise ValueError(f"the table has no column {column!r}; it has {list(table)}.")
@@ -351,11 +365,12 @@ class Study:
         ...     comparison.predictions["BEIRA"], "derivatives/beira", extractor
         ... )  # doctest: +SKIP
         """
-        runs, names = self.usable, list(predictions.index.names)
-        recordings = predictions.index.get_level_values(0)
-        if names != ["recording", "volume"] or set(recordings) != set(range(len(runs))):
+        runs, index = self.usable, getattr(predictions, "index", pd.Index([]))
+        is_indexed = list(getattr(index, "names", ())) == ["recording", "volume"]
+        if not is_indexed or set(index.get_level_values(0)) != set(range(len(runs))):
             raise ValueError(
-                f"predictions of {len(runs)} runs need an index of recording and volume, as y has."
+                f"predictions of {len(runs)} runs need an index of recording and volume, as y has; "
+                f"give comparison.predictions[...], for example."
             )
         folder = open_derivatives(expanded(folder))
         for run, (_, predicted) in zip(runs, predictions.groupby(level=0), strict=True):

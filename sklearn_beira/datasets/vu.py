@@ -3,7 +3,7 @@
 import re
 from os import PathLike
 
-from .._utils.files import expanded
+from .._utils.files import existing_folder
 from .study import Study, pair_files
 
 T_R, TRIGGER = 2.1, "R149"
@@ -34,7 +34,7 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     Raises
     ------
     ValueError
-        If the folder holds neither EEG nor BOLD of that layout.
+        If there is no such folder, or if it holds neither EEG nor BOLD of that layout.
 
     References
     ----------
@@ -46,7 +46,7 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     >>> from sklearn_beira.datasets import load_vu
     >>> study = load_vu("NeuroBOLT/data").extract_regions()  # doctest: +SKIP
     """
-    root = expanded(data_dir)
+    root = existing_folder(data_dir, "data set")
     eegs, bolds = _by_scan(root.glob("EEG/*.set")), _by_scan(root.glob("fMRI_difumo/*.csv"))
     return pair_files(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
 

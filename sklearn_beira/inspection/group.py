@@ -1,5 +1,6 @@
 """Branches that several people have in common."""
 
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     Raises
     ------
     ValueError
-        If there are fewer than two people, if branches were not tested, or if channels,
-        frequencies or lags differ.
+        If there are fewer than two people, if branches were not tested, if channels, frequencies
+        or lags differ, or if ``min_similarity`` is not from 0 to 1.
 
     See Also
     --------
@@ -74,7 +75,7 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     >>> group_branches({"01": branches, "02": branches}).people  # noise has no supported branch
     []
     """
-    _check(people)
+    _check(people, min_similarity)
     first = next(iter(people.values()))
     names = list(first.region_names)
     found = []
@@ -103,11 +104,16 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
         means["stability"][row, k] = alike[np.triu_indices(len(group), 1)].mean()
     return Bunch(
         **means, regions=rows, merged_into=np.arange(n), supported=means["held_out"] > 0,
-        people=[dict(group) for _, group in found], n_people=len(people),
+        people=[_numbers(people, group) for _, group in found], n_people=len(people),
         p_people=np.array([_p_of(len(group), len(people)) for _, group in found]),
         frequencies=first.frequencies, lags=first.lags, region_names=names,
         ch_names=first.ch_names, info=first.get("info"),
     )  # fmt: skip
+
+
+def _numbers(people, group):
+    """Number of the branch in the model of each person."""
+    return {person: int(people[person].get("numbers", range(k + 1))[k]) for person, k in group}
 
 
 def save_branches(branches: Bunch, path: Path) -> None:
@@ -124,6 +130,7 @@ def save_branches(branches: Bunch, path: Path) -> None:
     arrays = {name: branches[name][kept] for name in _OF_BRANCH}
     arrays |= {name: branches[name][:, kept] for name in (*_OF_REGION, "supported")}
     arrays |= {name: np.array(branches[name]) for name in _OF_ALL}
+    arrays["numbers"] = np.asarray(branches.get("numbers", np.arange(len(kept))))[kept]
     with atomic_write(path) as file:
         np.savez(file, **arrays)
 
@@ -139,7 +146,7 @@ def load_branches(path: Path) -> Bunch:
     Returns
     -------
     branches : Bunch
-        The supported branches, for :func:`group_branches`.
+        The supported branches, for :func:`group_branches`; ``numbers`` are those in the model.
 
     Raises
     ------
@@ -182,7 +189,9 @@ def _p_of(n, n_people):
     return binom.sf(n - 1, n_people, _BY_CHANCE)
 
 
-def _check(people):
+def _check(people, min_similarity):
+    if not (isinstance(min_similarity, Real) and 0 <= min_similarity <= 1):
+        raise ValueError(f"min_similarity must be from 0 to 1, got {min_similarity!r}.")
     if len(people) < 2:
         raise ValueError(f"a group needs at least two people, got {len(people)}.")
     first = next(iter(people.values()))

@@ -18,7 +18,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     ----------
     comparison : Comparison
         Result of :func:`sklearn_beira.compare`.
-    region : str or None
+    region : str, int or None
         Name of the region; None draws the one with the highest r.
     model : str or None
         Name of the model; None takes the first.
@@ -48,8 +48,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     model = scores["model"].iloc[0] if model is None else model
     comparison._check_known(model)
     scores = scores[scores["model"] == model].set_index("region")
-    if region is None:
-        region = scores["r"].idxmax()
+    region = scores["r"].idxmax() if region is None else str(region)
     if region not in scores.index:
         known = ", ".join(map(str, scores.index))
         raise ValueError(f"the comparison has no region {region!r}; it has {known}.")

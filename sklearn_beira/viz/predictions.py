@@ -20,7 +20,7 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     ----------
     comparison : Comparison
         Result of :func:`sklearn_beira.compare`.
-    region : str or None
+    region : str, int or None
         Name of the region; None draws the one with the highest r of the first model.
     models : list of str or None
         Models to draw; None draws all.
@@ -52,9 +52,8 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     'ROI 0'
     """
     scores = pooled_rows(comparison)
-    if region is None:
-        first = scores[scores["model"] == scores["model"].iloc[0]].set_index("region")
-        region = first["r"].idxmax()
+    first = scores[scores["model"] == scores["model"].iloc[0]].set_index("region")
+    region = first["r"].idxmax() if region is None else str(region)
     scores = scores[scores["region"] == region].set_index("model")
     models = list(comparison.predictions) if models is None else list(models)
     unknown = [name for name in models if name not in comparison.predictions]
