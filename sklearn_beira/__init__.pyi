@@ -55,6 +55,7 @@ from .datasets import (
     load_bids as load_bids,
     load_cwl as load_cwl,
     load_noddi as load_noddi,
+    load_sleep_states as load_sleep_states,
     load_vu as load_vu,
     make_eeg_fmri as make_eeg_fmri,
 )
