@@ -55,7 +55,7 @@ def load_eeg(data, sfreq, picks=None, seed=0):
 
 # -- artifacts ------------------------------------------------------------------------------------
 def make_gradient(raw, motion, rng, t_r=T_R, size=1.5e-3, highest=250.0):
-    """Gradient artifact from the first sample on; motion (n_volumes, 6) is relative to its size."""
+    """Gradient artifact of whole volumes; motion (n_volumes, 6) is relative to its size."""
     times, n_channels, n = raw.times, len(raw.ch_names), int(highest * t_r)
     harmonics = np.arange(1, n + 1)
     weight = np.where(harmonics % N_SLICES == 0, 1.0, 0.1) / (1 + (harmonics / t_r / 120) ** 4)
@@ -70,6 +70,7 @@ def make_gradient(raw, motion, rng, t_r=T_R, size=1.5e-3, highest=250.0):
     for wave in waves:
         field, change = rng.standard_normal(n_channels), rng.standard_normal((n_channels, 6))
         artifact += (field[:, np.newaxis] + change @ moved) * np.interp(at, one, wave, period=1.0)
+    artifact[:, times >= int(times[-1] / t_r) * t_r] = 0.0  # the scan ends
     return size * artifact / np.sqrt(3)
 
 

@@ -48,6 +48,7 @@ from .cleaning import (
     CarbonWireRegression as CarbonWireRegression,
     remove_gradient as remove_gradient,
     remove_pulse as remove_pulse,
+    remove_scanner_artifacts as remove_scanner_artifacts,
     residual_artifacts as residual_artifacts,
 )
 from .datasets import (

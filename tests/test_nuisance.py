@@ -141,21 +141,43 @@ def test_p_beyond_is_of_fits_to_surrogates_if_these_are_asked_for(moved):
     pd.testing.assert_series_equal(rows[0]["p"], rows[1]["p"])
 
 
-def test_branches_are_tested_beyond_the_nuisance(moved):
+@pytest.fixture(scope="module")
+def branched(moved):
+    """BEIRA in the region that movement drives, with its fits in folds, and a signal of noise."""
     X, y = moved[0], moved[1].iloc[:, [1]]
+    noise = np.random.default_rng(4).standard_normal(len(moved[2]))
+    X = X.with_nuisance([X.nuisance[0].assign(noise=noise)])
     model = make_pipeline(
         MODEL[0], Windower(16.0), BEIRARegressor(Compact(n_branches=3), verbose=False)
     )
     cv = BlockedKFold(3)
-    fitted = compare({"beira": model}, X, y, cv=cv, return_estimator=True, null=None, verbose=False)
-    options = {"cv": cv, "estimators": fitted.estimators["beira"]}
-    model.fit(X, y)
-    whole = read_branches(model, X.with_nuisance(None), y, **options)
-    beyond = read_branches(model, X, y, **options)
+    found = compare(
+        model, X.with_nuisance(None), y, cv=cv, null=None, return_estimator=True, verbose=False
+    )
+    options = {"cv": cv, "estimators": found.estimators["Pipeline"]}
+    whole = read_branches(model.fit(X, y), X.with_nuisance(None), y, **options)
+    return model, X, y, options, whole
+
+
+@pytest.mark.parametrize("signals", [None, ["motion"], ["noise"]])
+def test_branches_are_tested_beyond_the_nuisance_as_models_are(branched, signals):
+    model, X, y, options, whole = branched
+    nuisance_model = make_nuisance_ridge(signals)
+    beyond = read_branches(model, X, y, nuisance_model=nuisance_model, **options)
+    models = {"ridge": MODEL, "nuisance": nuisance_model}
+    verdict = compare(models, X, y, **QUIET | {"cv": options["cv"]}).verdict().item()
+    np.testing.assert_array_equal(whole.stability, beyond.stability)
     assert whole.p_region[0] < 0.001
+    if signals == ["noise"]:  # knows nothing of the movement
+        assert beyond.p_region[0] < 0.001
+        assert verdict == "brain"
+        return
     assert beyond.p_region[0] > 0.05
     assert not beyond.supported.any()
-    np.testing.assert_array_equal(whole.stability, beyond.stability)
+    assert verdict == "shared"
+    if signals is None:
+        usual = read_branches(model, X, y, **options)
+        np.testing.assert_array_equal(usual.p_held_out, beyond.p_held_out)
 
 
 def test_the_schedule_is_a_model_of_some_of_the_signals(moved):

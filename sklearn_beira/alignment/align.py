@@ -19,7 +19,7 @@ from ..bold.tables import Rows, read_rows
 from ..eeg.channels import locate, pick_eeg
 from ..eeg.recordings import content_digest, fill, recording_path, write_recording
 from ..eeg.windows import EEGWindows, check_window, overlaps
-from .nuisance import nuisance_of
+from .nuisance import place_nuisance, read_nuisance
 from .seams import annotation_onsets, find_seams
 from .triggers import check_times_of_rows, find_onsets, unused_markers, volumes_behind
 
@@ -212,12 +212,9 @@ def align(
     X.volumes = np.concatenate([one.numbers[keep] for one, keep in zip(timed, keeps, strict=True)])
     X._cut_by_align = True
     if nuisance is not None:
-        of_raws = zip(nuisance, raws, timed, strict=True)
+        of_raws = enumerate(zip(nuisance, raws, timed, strict=True))
         X = X.with_nuisance(
-            [
-                nuisance_of(one, raw, at.times, k, at.numbers, at.offset)
-                for k, (one, raw, at) in enumerate(of_raws)
-            ]
+            [place_nuisance(read_nuisance(one, raw), at, k) for k, (one, raw, at) in of_raws]
         )
     if bold is None:
         return X

@@ -32,13 +32,8 @@ _HEAD = 50.0  # mm, radius on which rotations are turned into displacements
 _USUAL = 5.0
 
 
-def nuisance_of(
-    nuisance: ArrayLike | str | PathLike | Sequence[str],
-    raw: mne.io.BaseRaw,
-    times: np.ndarray,
-    k: int,
-    numbers: np.ndarray,
-    offset: float = 0.0,
+def read_nuisance(
+    nuisance: ArrayLike | str | PathLike | Sequence[str], raw: mne.io.BaseRaw | None = None
 ) -> pd.DataFrame:
     """Read the nuisance signals of a recording.
 
@@ -47,48 +42,30 @@ def nuisance_of(
     nuisance : DataFrame, array-like, path-like or list of str
         Table with one row per volume, file with such a table, ``_physio.tsv.gz`` or
         ``_events.tsv`` of BIDS, or channels of the recording.
-    raw : mne.io.Raw
-        The recording.
-    times : ndarray, shape (n_volumes,)
-        Moments of the volumes, in s from the start of the recording; NaN if unknown.
-    k : int
-        Number of the recording.
-    numbers : ndarray of int, shape (n_volumes,)
-        Their numbers, which have gaps where volumes were left out.
-    offset : float
-        Time in s from the onset of a volume to its moment.
+    raw : mne.io.Raw or None
+        The recording; None if there are no channels to choose from.
 
     Returns
     -------
     table : DataFrame
-        The signals, indexed by time in s from the start of the recording.
+        The signals. The name of the index tells its clock: "time" in s from the start of the
+        recording, "scan time" in s from the first volume, or "volume", numbers of rows.
     """
-    if isinstance(nuisance, str) and nuisance in raw.ch_names:
+    if isinstance(nuisance, str) and raw is not None and nuisance in raw.ch_names:
         return channel_nuisance(raw, nuisance)
     if isinstance(nuisance, list | tuple) and all(isinstance(one, str) for one in nuisance):
         return channel_nuisance(raw, nuisance)
-    if isinstance(nuisance, str | PathLike) and str(nuisance).endswith((ENDING, _EVENTS)):
-        start, end = 0.0, np.nanmax(times) if raw is None else raw.times[-1]
-        if Path(nuisance).parent.name != "eeg":  # counts from the first volume
-            known, t_r = np.flatnonzero(np.isfinite(times))[0], np.nanmedian(np.diff(times))
-            start = times[known] - offset - numbers[known] * t_r
-            end = (numbers[-1] + 1) * t_r
-        read = slow_physio if str(nuisance).endswith(ENDING) else _schedule
-        table = read(nuisance, end)
-        return table.set_axis(table.index + start)
     if isinstance(nuisance, str | PathLike):
+        duration = np.inf if raw is None else raw.times[-1]
+        for ending, read in ((ENDING, slow_physio), (_EVENTS, _schedule)):
+            if str(nuisance).endswith(ending):
+                of_eeg = Path(nuisance).parent.name == "eeg"
+                return read(nuisance, duration).rename_axis("time" if of_eeg else "scan time")
         name, table = Path(nuisance).name, load_table(nuisance)
         if name.startswith("rp_") and table.shape[1] == len(MOTION):  # written by SPM
             table.columns = MOTION
     else:
-        name, table = f"the nuisance of recording {k}", pd.DataFrame(nuisance)
-    # Rows of all volumes, of which some were left out of the BOLD.
-    of_all = len(table) != len(times) and len(times) < numbers[-1] + 1 <= len(table)
-    if len(table) != len(times) and not of_all:
-        raise ValueError(
-            f"{name} has {len(table)} rows, but recording {k} has {len(times)} volumes; give one "
-            f"row per volume, or channels of the recording by name."
-        )
+        name, table = "the nuisance table", pd.DataFrame(nuisance)
     if {"framewise_displacement", *MOTION} <= set(table.columns) and len(table.columns) > 20:
         table = table[[column for column in _FMRIPREP if column in table]]
     table = without_counts(table)
@@ -97,8 +74,51 @@ def nuisance_of(
         table.iloc[0] = table.iloc[0].fillna(table.iloc[1])
     if set(MOTION) <= set(table.columns) and "framewise_displacement" not in table:
         table = _with_displacement(table)
+    return table.rename_axis("volume")
+
+
+def place_nuisance(table: pd.DataFrame, volumes, k) -> pd.DataFrame:
+    """Place nuisance signals in the time of a recording.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from :func:`read_nuisance`.
+    volumes : Bunch
+        ``times`` (n_volumes,) in s from the start of the recording, NaN if unknown; their
+        ``numbers`` (n_volumes,), which have gaps where volumes were left out; and ``offset``, the
+        time in s from the onset of a volume to its time.
+    k : int or str
+        Number or name of the recording, for messages.
+
+    Returns
+    -------
+    table : DataFrame
+        The signals, indexed by time in s from the start of the recording.
+
+    Raises
+    ------
+    ValueError
+        If a table of volumes has another number of rows.
+    """
+    if table.index.name == "time":
+        return table
+    times, numbers = volumes.times, volumes.numbers
+    known = np.isfinite(times)
+    if table.index.name == "scan time":
+        t_r = np.nanmedian(np.diff(times) / np.diff(numbers))
+        first = np.argmax(known)
+        start = times[first] - volumes.offset - numbers[first] * t_r
+        return table.set_axis(pd.Index(table.index + start, name="time"))
+    # Rows of all volumes, of which some were left out of the BOLD.
+    of_all = len(table) != len(times) and len(times) < numbers[-1] + 1 <= len(table)
+    if len(table) != len(times) and not of_all:
+        raise ValueError(
+            f"the nuisance table has {len(table)} rows, but recording {k} has {len(times)} "
+            f"volumes; give one row per volume, or channels of the recording by name."
+        )
     table = table.iloc[numbers] if of_all else table
-    return table.set_axis(pd.Index(times, name="time"))[np.isfinite(times)]
+    return table.set_axis(pd.Index(times, name="time"))[known]
 
 
 def _schedule(path, end):

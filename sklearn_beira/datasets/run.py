@@ -13,13 +13,14 @@ import mne
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.utils import Bunch
 
 from .._utils.files import atomic_write, one_line, reading
 from .._utils.hashing import digest, environment
 from .._utils.warn import warn_user
 from ..alignment import align
 from ..alignment.counts import is_candidate
-from ..alignment.nuisance import nuisance_of
+from ..alignment.nuisance import place_nuisance, read_nuisance
 from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
@@ -248,9 +249,8 @@ class Run:
         table = pd.DataFrame()
         with suppress(ValueError, TypeError):
             if self.nuisance is not None:
-                volumes = np.arange(self.n_volumes)
-                table = nuisance_of(self.nuisance, None, volumes, self.name, volumes)
-        return table.get("framewise_displacement")
+                table = read_nuisance(self.nuisance)
+        return table.get("framewise_displacement") if len(table) == self.n_volumes else None
 
     def _extract(self, extractor, confounds, kept):
         if kept is None:
@@ -290,8 +290,12 @@ class Run:
     def _read_nuisance(self, raw):
         """Read the table of nuisance signals, with heart beat and breathing at its times."""
         paths = [path for path in (self.nuisance, *self.physio) if path]
-        facts = self.onsets + self.offset, self.name, np.arange(len(self.onsets)), self.offset
-        table, *others = [nuisance_of(path, raw, *facts) for path in paths]
+        volumes = Bunch(
+            times=self.onsets + self.offset, numbers=np.arange(len(self.onsets)), offset=self.offset
+        )
+        table, *others = (
+            place_nuisance(read_nuisance(path, raw), volumes, self.name) for path in paths
+        )
         for name, values in (item for other in others for item in other.items()):
             table[name] = np.interp(table.index, values.index, values)
         return table

@@ -5,6 +5,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
 from ..baselines.makers import make_nuisance_ridge
+from ..evaluation.beyond import explain, out_of_fold
+from ..evaluation.cross_validation import Runner
 from ..evaluation.leakage import check_folds
 from ..evaluation.metrics import score_regions
 from ..evaluation.study import make_study
@@ -19,7 +21,7 @@ from .patterns import similarity
 CRITERIA = {"p_region": 0.05, "p_held_out": 0.01, "held_out": 0.03, "stability": 0.9}
 
 
-def score_branches(branches, model, X, y, cv, read, estimators=None):
+def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_model=None):
     """Test the branches of a model on volumes that have not trained it.
 
     Parameters
@@ -38,6 +40,8 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
         Reads the branches of a fitted model, given the model and its training EEG.
     estimators : list of estimator or None
         Fitted model of each fold; None in its place, or for the list, fits it.
+    nuisance_model : estimator or None
+        Model of the nuisance signals of X.
 
     Returns
     -------
@@ -55,7 +59,11 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
-    left = study.y.copy()
+    left = study.y
+    if getattr(study.X, "nuisance", None):
+        nuisance_model = make_nuisance_ridge() if nuisance_model is None else nuisance_model
+        explained, _ = explain(nuisance_model, study, Runner())
+        left = out_of_fold(study, [study.y - of_fold for of_fold in explained])
     estimators = [None] * len(study.folds) if estimators is None else estimators
     if len(estimators) != len(study.folds):
         raise ValueError(
@@ -66,9 +74,6 @@ def score_branches(branches, model, X, y, cv, read, estimators=None):
         if fitted is None:
             target = study.y[train] if shape[0] > 1 else study.y[train, 0]
             fitted = clone(model).fit(study.X[train], target)
-        if getattr(study.X, "nuisance", None):
-            nuisance = make_nuisance_ridge().fit(study.X[train], study.y[train])
-            left[test] -= nuisance.predict(study.X[test])
         again = read(fitted, study.X[train])
         regressor, here = at_regressor(fitted, study.X[test])
         predicted, added = contributions(regressor, here, again.merged_into)

@@ -24,6 +24,7 @@ def read_branches(
     *,
     cv=None,
     estimators: list | None = None,
+    nuisance_model: BaseEstimator | None = None,
     method: str = "psd",
     importance: str = "leave_out",
 ) -> Bunch:
@@ -49,6 +50,10 @@ def read_branches(
     estimators : list of estimator or None
         Fitted models of these folds, as in ``comparison.estimators`` of
         :func:`~sklearn_beira.compare`; None fits them.
+    nuisance_model : estimator or None
+        Model of the nuisance signals of X, as the model "nuisance" of
+        :func:`~sklearn_beira.compare`; None stands for
+        :func:`~sklearn_beira.make_nuisance_ridge`.
     method : {"psd", "amplitude"}
         Kind of frequency pattern, as in :func:`branch_patterns`.
     importance : {"leave_out", "gradient"}
@@ -140,9 +145,9 @@ def read_branches(
     branches.info = at.info
     branches.ch_names = regressor.ch_names_in_
     if y is not None:
-        options = {"method": method, "importance": importance}
+        read = partial(read_branches, method=method, importance=importance)
         branches.update(
-            score_branches(branches, model, X, y, cv, partial(read_branches, **options), estimators)
+            score_branches(branches, model, X, y, cv, read, estimators, nuisance_model)
         )
     return branches
 
