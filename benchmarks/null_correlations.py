@@ -3,7 +3,7 @@
 Real BOLD (vu_bold: six scans of four people, 575 volumes, TR 2.1 s), detrended over the stretch
 that is compared. Every pair of different people, seven regions, non-overlapping stretches.
 
-The effective number of volumes is told twice: the one that gives r the spread it has, 1 + 1 / SD²,
+Two effective numbers of volumes are printed: the one that gives r the spread it has, 1 + 1 / SD²,
 and what ``effective_n`` estimates from the autocorrelations of the two series alone (its harmonic
 mean, as variances average, and its mean). +- is a bootstrap standard error over pairs of scans.
 

@@ -104,4 +104,4 @@ fig = plot_rois(r, roi, vmax=1.0, background=image.mean_img(bold_img))
 # With your own files, use ``atlas="harvard-oxford-subcortical"`` and ``nibabel.load``. Smoothing
 # works inside the model. If confounds must be regressed out, do it first
 # (``nilearn.image.clean_img``) and report that test volumes took part. A region has one predicted
-# series, so voxels are not told apart.
+# series, so voxels are not distinguished.

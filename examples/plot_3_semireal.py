@@ -125,5 +125,5 @@ pd.DataFrame(rows).T
 
 # %%
 # Read this table with suspicion. Bands are more certain than maps: a region can be predicted while
-# the strongest electrodes are not the planted ones. In your own data nobody tells you. Look at
-# several branches, and fit again to the other half of the recording.
+# the strongest electrodes are not the planted ones, which your own data do not
+# have. Look at several branches, and fit again to the other half of the recording.

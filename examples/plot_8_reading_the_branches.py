@@ -157,4 +157,4 @@ for row, name in zip(axes, ("Left Caudate", "Left Putamen"), strict=True):
 # %%
 # The putamen, which follows nothing, has a branch that comes back nearly as well: a strong source
 # of the EEG that the fit picked by chance. Stability above that of random weights shows that a map
-# comes from the fit. Whether the fit found a coupling, only r tells.
+# comes from the fit. Whether the fit found a coupling, only r shows.

@@ -15,6 +15,7 @@ from sklearn_beira import (
     plot_residual_artifacts,
     remove_gradient,
     remove_pulse,
+    remove_scanner_artifacts,
     residual_artifacts,
 )
 from sklearn_beira.alignment.beats import find_beats
@@ -273,8 +274,35 @@ def test_planted_coupling_comes_back_on_real_eeg(shared_data):
     motion = bench.read_motion(shared_data, 0.005)
     dirty = bench.add(whole, bench.make_gradient(whole, motion, rng, t_r))
     markers = bench.make_markers(raw.times[-1], t_r, rng, SFREQ, jitter=1, lost=2)
-    clean = remove_gradient(dirty, volume_times=markers).filter(0.5, 70).resample(250)
-    clean = remove_pulse(CarbonWireRegression(clean.ch_names[-bench.N_WIRES :]).apply(clean))
-    before, after, best = (measure(one)["r"] for one in (dirty, clean, raw))
-    assert before < 0.5 * best
-    assert after > 0.9 * best
+    wires = dirty.ch_names[-bench.N_WIRES :]
+    steps = remove_gradient(dirty, volume_times=markers).filter(0.5, 70).resample(250)
+    steps = remove_pulse(CarbonWireRegression(wires).apply(steps))
+    clean = remove_scanner_artifacts(dirty, volume_times=markers, wires=wires)
+    before, one_by_one, after, best = map(measure, (dirty, steps, clean, raw))
+    assert before["r"] < 0.5 * best["r"]
+    assert after["r"] > 0.9 * best["r"]
+    assert after["r beta"] > 0.75 * best["r beta"]
+    assert after["error"] < 0.75 * one_by_one["error"]
+
+
+def test_movement_and_pulse_are_removed_together(beating):
+    truth, dirty = beating[:2]
+    movement, wires = bench.make_movement(truth, np.random.default_rng(4))
+    names = [f"MISC{k}" for k in range(bench.N_WIRES)]
+    both = bench.add(dirty, np.vstack([movement, np.zeros(dirty.n_times)]), misc=wires)
+    steps = remove_pulse(CarbonWireRegression(names).apply(both))
+    for kind in ("misc", "eeg"):  # wires that are taken for EEG are not corrected
+        both.set_channel_types(dict.fromkeys(names, kind), on_unit_change="ignore")
+        given = both.get_data()
+        clean = remove_scanner_artifacts(both, wires=names)
+        assert error(clean, truth) < 0.7 * error(steps, truth)
+        np.testing.assert_array_equal(both.get_data(), given)
+        wired = clean.get_data(names) - both.copy().filter(0.5, 70, names).get_data(names)
+        assert np.abs(wired).max() < 1e-9
+    alone = remove_scanner_artifacts(dirty, ecg="ECG0")
+    assert error(alone, truth) < 1.1 * error(remove_pulse(dirty), truth)
+
+
+def test_there_must_be_an_artifact_to_remove(truth):
+    with pytest.raises(ValueError, match="nothing to remove; give trigger, volume_times, wires or"):
+        remove_scanner_artifacts(truth)

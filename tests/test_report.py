@@ -237,7 +237,7 @@ def test_without_p_there_is_no_verdict_and_without_r_the_name_alone(parts, tmp_p
     branches.region_names = [left, "Thalamus"]
     page = page_of(few(parts) | {"comparison": untested, "branches": branches}, tmp_path)
     assert branch_headings(page) == {f"{left}: r = -0.13": False, "Thalamus": False}
-    assert "Headings tell r of BEIRA" in page
+    assert "Headings show r of BEIRA" in page
     assert "not predicted:" not in page
 
 

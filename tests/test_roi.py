@@ -894,7 +894,7 @@ def test_an_image_without_orientation_is_said():
     img.header.set_zooms((*np.diag(AFFINE)[:3], 2.0))
     img.header["qform_code"] = img.header["sform_code"] = 0
     with (
-        pytest.warns(UserWarning, match="does not tell its orientation"),
+        pytest.warns(UserWarning, match="does not give its orientation"),
         contextlib.suppress(ValueError),
     ):
         make_extractor().fit(img)

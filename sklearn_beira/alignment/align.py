@@ -60,7 +60,7 @@ def align(
         Continuous EEG, one object per recording.
     bold : array-like or DataFrame of shape (n_volumes, n_rois) or (n_volumes,), list, or None
         BOLD of the regions, one row per acquired volume, one table per recording. If an index or a
-        column of whole numbers tells that volumes were left out (scrubbing), rows are placed by
+        column of whole numbers says that volumes were left out (scrubbing), rows are placed by
         these numbers, as are those of the y that ``align`` returned. None makes X alone, for
         prediction.
     t_r : float, optional

@@ -48,7 +48,7 @@ def read_nuisance(
     Returns
     -------
     table : DataFrame
-        The signals. The name of the index tells its clock: "time" in s from the start of the
+        The signals. The name of the index is its clock: "time" in s from the start of the
         recording, "scan time" in s from the first volume, or "volume", numbers of rows.
     """
     if isinstance(nuisance, str) and raw is not None and nuisance in raw.ch_names:

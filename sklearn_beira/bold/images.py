@@ -132,7 +132,7 @@ def open_image(source, role):
     plain = type(img) is nib.AnalyzeImage
     if plain or (isinstance(img, nib.Nifti1Pair) and not _codes(img).any()):
         warn_user(
-            f"The {role} does not tell its orientation (sform and qform codes are 0), so left and "
+            f"The {role} does not give its orientation (sform and qform codes are 0), so left and "
             "right may be swapped; write the affine of its space into it."
         )
     return img
@@ -154,7 +154,7 @@ def _codes(img):
 
 
 def space_of(img):
-    """Name the space that a NIfTI image is in; None if it does not tell."""
+    """Name the space that a NIfTI image is in; None if it does not say."""
     codes = _codes(img) if isinstance(img, nib.Nifti1Pair) else np.zeros(2, int)
     return _SPACES.get(int(codes[0] or codes[1]))
 

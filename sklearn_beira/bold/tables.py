@@ -36,9 +36,9 @@ class Rows:
     regions : DataFrame or ndarray, shape (n_rows, n_rois)
         The table without columns that are not regions.
     numbers : ndarray of int, shape (n_rows,), or None
-        Number of the volume in each row, from 0, where the table tells it and leaves some out.
+        Number of the volume in each row, from 0, where the table gives it and leaves some out.
     times : ndarray of float, shape (n_rows,), or None
-        Times in s, from a start that the table does not tell.
+        Times in s, from a start that the table does not give.
     source : str
         Name of the column or index that holds the numbers or times.
     step : float or None

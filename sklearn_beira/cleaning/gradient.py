@@ -57,7 +57,7 @@ def remove_gradient(
     -------
     clean : mne.io.Raw
         Copy, in memory. All channels but triggers are corrected, between the first marker and the
-        end of the last volume. Low-pass it, as by ``clean.filter(None, 70).resample(250)``.
+        end of the last volume. Low-pass it, as by ``clean.resample(250).filter(None, 70)``.
 
     Raises
     ------

@@ -271,7 +271,7 @@ def collect(notes):
         warnings.simplefilter("always")
         try:
             yield
-        except (ValueError, TypeError, OSError):  # a note may tell why
+        except (ValueError, TypeError, OSError):  # a note may say why
             _say(*dict.fromkeys(_as_note(w) for w in caught))
             raise
     new = dict.fromkeys(_as_note(w) for w in caught)

@@ -43,7 +43,7 @@ _OWN = {
     "--nuisance": (
         "X",
         "tables with one row per volume (motion, heart rate, task), one per run, or names of "
-        "channels (ECG, EOG); the report tells what EEG predicts beyond them. Without it, moments "
+        "channels (ECG, EOG); the report shows what EEG predicts beyond them. Without it, moments "
         "of loud EEG are used if a hundredth of the volumes follows some; none turns it off",
     ),
     "--confounds": ("FILE", "NIfTI only: fMRIPrep confounds table or SPM rp_*.txt, per run"),

@@ -264,7 +264,7 @@ def _load(args):
     )
     if not study.usable:
         _print_table(study.table)
-        raise ValueError("no run can be used; the table tells why.")
+        raise ValueError("no run can be used; see the column reason of the table.")
     return study
 
 

@@ -64,7 +64,7 @@ def load_bids(
         Space of the images of fMRIPrep.
     confounds : tuple of str, str or None
         Strategy of nilearn's ``load_confounds``, for images with a table of fMRIPrep beside them;
-        or a pattern of tables below ``root``, paired as images are. ``reason`` tells if there is
+        or a pattern of tables below ``root``, paired as images are. ``reason`` says if there is
         no table for images of fMRIPrep, or for a pattern.
     missing : {None, "start", "end"} or int
         End that lacks markers or volumes if their numbers differ, as in
@@ -175,7 +175,7 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
 
 
 def _read_places(root, run):
-    """Take the positions of electrodes; tell why they are not used."""
+    """Take the positions of electrodes; say why they are not used."""
     note = ""
     for file in reversed(_inherited(root, run.eeg, "eeg", "electrodes.tsv")):
         try:

@@ -65,7 +65,7 @@ class Run:
     electrodes : dict of str to ndarray or None
         Positions in m, in head coordinates; used if they are those of all good EEG channels.
     root : Path or None
-        Folder of the data set, by which people of the same name are told apart.
+        Folder of the data set, which distinguishes people of the same name.
     problem : str
         Why the run cannot be used; "" if it can.
     note : str
@@ -245,7 +245,7 @@ class Run:
         return load_confounds(str(self.bold), strategy=self.confounds)
 
     def read_motion(self):
-        """Read the framewise displacement of each volume in mm; None if no table tells it."""
+        """Read the framewise displacement of each volume in mm; None if no table has it."""
         table = pd.DataFrame()
         with suppress(ValueError, TypeError):
             if self.nuisance is not None:

@@ -219,7 +219,7 @@ class Study:
     ) -> Study:
         """Extract the regions of every usable run, or read tables of them.
 
-        A run that fails does not end the others: the table tells why.
+        A run that fails does not end the others; column ``reason`` of the table says why.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class Study:
         Returns
         -------
         X : EEGWindows
-            EEG, with ``X.subjects``; ``X.alignment`` tells subject, session, task and run of each
+            EEG, with ``X.subjects``; ``X.alignment`` holds subject, session, task and run of each
             recording, and the volumes that were dropped.
         y : DataFrame of shape (n_kept, n_rois)
             BOLD, indexed by recording and volume.
@@ -280,7 +280,7 @@ class Study:
     ) -> list[tuple[EEGWindows, pd.DataFrame]]:
         """Combine EEG and regions of each usable run.
 
-        A run that fails is left out, with a warning: the table tells why.
+        A run that fails is left out, with a warning; column ``reason`` of the table says why.
 
         Parameters
         ----------
@@ -392,7 +392,7 @@ class Study:
         if failed:
             warn_user(
                 f"{len(failed)} of {len(runs)} runs failed and are left out ({', '.join(failed)}); "
-                f"the table tells why."
+                f"see the column reason of the table."
             )
 
 

@@ -122,8 +122,8 @@ class Comparison:
         return "\n\n".join(filter(None, [self.summary().to_string(), self.settings["question"]]))
 
     def _repr_html_(self):
-        told = [self.settings["question"], *(f"Warning: {w}" for w in self.warnings)]
-        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in told if text)
+        lines = [self.settings["question"], *(f"Warning: {w}" for w in self.warnings)]
+        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in lines if text)
         return self.summary().to_html(border=0) + paragraphs
 
     def summary(self, *, model=None, ceiling=None, alpha=0.05) -> pd.DataFrame:
@@ -405,10 +405,10 @@ def compare(
         Signals that may change both EEG and BOLD, such as movement or heart rate, as in
         :meth:`EEGWindows.with_nuisance`; None takes those of X, if it has any. They become the
         model "nuisance" (:func:`~sklearn_beira.make_nuisance_ridge`, unless ``models`` has one of
-        that name), and ``comparison.beyond`` tells what EEG predicts beyond them.
+        that name), and ``comparison.beyond`` holds what EEG predicts beyond them.
     oracle : bool
         Add the row "past BOLD (oracle)", which predicts each region from its own last four
-        volumes, those of the test included. It tells how predictable BOLD is, has no p, and is
+        volumes, those of the test included. It shows how predictable BOLD is, has no p, and is
         never a best model.
     cv : cross-validation splitter, int or None
         Every volume may be tested once; None stands for ``BlockedKFold(5)``.

@@ -1,7 +1,7 @@
 """Cross-validation with a gap in time between training and test volumes.
 
-The default gap is :attr:`EEGWindows.reach`. Which volumes are too near is told by
-``eeg.rows.is_within``, which the validation of a training uses as well.
+The default gap is :attr:`EEGWindows.reach`. ``eeg.rows.is_within`` finds the
+volumes that are too near, also for the validation of a training.
 """
 
 import warnings

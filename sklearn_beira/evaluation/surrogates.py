@@ -1,7 +1,7 @@
 """Nulls: BOLD that is unrelated to the EEG, made from measured BOLD.
 
 A new null is one function here, with one line above it: ``@null("...")`` registers the function
-under its name, with the sentences that tell what a surrogate is and what the null assumes.
+under its name, with the sentences that say what a surrogate is and what the null assumes.
 """
 
 import itertools

@@ -78,7 +78,7 @@ def read_branches(
           branches;
         - ``region_names``, ``ch_names`` and ``info`` (the last two are None for arrays).
 
-        With ``y``, arrays (n_rois, n_filters) tell which branches to interpret. The branches of
+        With ``y``, arrays (n_rois, n_filters) show which branches to interpret. The branches of
         each fold are assigned to those of the model by similarity.
 
         - ``held_out``, the part of the out-of-fold r that the branch contributes,
@@ -146,9 +146,7 @@ def read_branches(
     branches.ch_names = regressor.ch_names_in_
     if y is not None:
         read = partial(read_branches, method=method, importance=importance)
-        branches.update(
-            score_branches(branches, model, X, y, cv, read, estimators, nuisance_model)
-        )
+        branches.update(score_branches(branches, model, X, y, cv, read, estimators, nuisance_model))
     return branches
 
 

@@ -240,7 +240,7 @@ def _items(content, n=None):
 
 
 def _check_skorch_params(params):
-    """Check that the net is told its optimizer only: other settings start workers, write files."""
+    """Allow settings of the optimizer only: others of the net start workers or write files."""
     for name in params:
         valid = name.partition("__")[0] == "optimizer"
         require(valid, f"it sets {name[:40]!r} of the net, which no saved model does")

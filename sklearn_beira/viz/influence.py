@@ -30,7 +30,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     ax : matplotlib.axes.Axes
         The axes. Volumes of all recordings follow each other; lines separate the recordings. The
         shaded stretch is as long as the autocorrelations of BOLD and prediction make neighboring
-        volumes redundant. The title tells r, and r without it (``r_without_burst``).
+        volumes redundant. The title shows r, and r without it (``r_without_burst``).
 
     Examples
     --------

@@ -31,7 +31,7 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     -------
     fig : matplotlib.figure.Figure
         The figure. BOLD is in SD of the measured one around its mean. Every other test block is
-        shaded. The legend tells r and its confidence interval over all recordings.
+        shaded. The legend shows r and its confidence interval over all recordings.
 
     See Also
     --------
@@ -123,7 +123,7 @@ def plot_time_course(
     Returns
     -------
     ax : matplotlib.axes.Axes
-        The axes. BOLD is in SD of the measured one around its mean. The legend tells r and its
+        The axes. BOLD is in SD of the measured one around its mean. The legend shows r and its
         confidence interval.
 
     See Also

@@ -27,7 +27,7 @@ def plot_alignment(X, *, ax=None) -> Axes:
     ax : matplotlib.axes.Axes
         The axes. Gray: EEG. Blue: volumes in X, each from its onset to the next. Hatched: a volume
         here would lack the EEG that its window needs. Orange: annotated as bad. Black: window of
-        the first volume. The numbers beside a row tell how many volumes were kept and dropped.
+        the first volume. The numbers beside a row show how many volumes were kept and dropped.
     """
     check_continuous(X)
     lengths = [recording.shape[1] / X.sfreq for recording in X.recordings]

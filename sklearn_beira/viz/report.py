@@ -116,7 +116,7 @@ def make_report(
         Pipeline that ends in one, its training; for a fitted search, its best estimator.
     branches : Bunch or None
         Result of :func:`sklearn_beira.inspection.read_branches` for the first model of the
-        comparison. Headings tell its r and p_max; regions with p_max above .05 are grayed.
+        comparison. Headings show its r and p_max; regions with p_max above .05 are grayed.
     n_branches : int
         Number of branches shown per region.
     drawn : list of str or None
@@ -396,7 +396,7 @@ def add_scores(report, comparison, protocol, ceiling):
 
 
 def _doubts_html(first):
-    """Columns that tell where r or p of the first model may mislead, and what they mean."""
+    """Columns that show where r or p of the first model may mislead, and what they mean."""
     names = [name for name in _DOUBTS if first[name].notna().any()]
     table = first[names].map("{:z.2f}".format).rename_axis(None)
     return scores_html(table) + terms_html({name: _DOUBTS[name] for name in names})
@@ -413,7 +413,7 @@ def scores_html(scores, escape=True):
 def _add_branches(report, comparison, branches, n_branches):
     first = first_model(comparison)
     tested = bool(first["p_max"].notna().any())
-    said = f"Headings tell r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
+    said = f"Headings show r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
     gray = " (gray, p_max above .05)" * tested
     body = paragraphs(f"{said} {_INTERPRET.format(gray=gray)}")
     body += details("How to read the panels", terms_html(_BRANCHES))
