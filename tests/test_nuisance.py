@@ -32,7 +32,7 @@ from sklearn_beira import (
     plot_comparison,
     read_branches,
 )
-from sklearn_beira.alignment.nuisance import nuisance_of
+from sklearn_beira.alignment.nuisance import read_nuisance
 from sklearn_beira.bold.tables import MOTION
 
 MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
@@ -350,7 +350,7 @@ def test_motion_that_is_not_known_has_no_displacement(tmp_path):
     motion = pd.DataFrame(np.ones((6, 6)), columns=MOTION)
     motion.loc[3, "trans_x"] = np.nan
     motion.to_csv(tmp_path / "motion.tsv", sep="\t", na_rep="n/a", index=False)
-    found = nuisance_of(tmp_path / "motion.tsv", None, np.arange(6.0), 0, np.arange(6))
+    found = read_nuisance(tmp_path / "motion.tsv")
     known = found["framewise_displacement"].notna().tolist()
     assert known == [True, True, True, False, False, True]
 
@@ -464,7 +464,7 @@ def test_heart_beat_and_breathing_are_read_on_the_clock_of_the_volumes(physio, m
     assert np.corrcoef(inside["respiration"], np.interp(inside.index - 7.0, *depth))[0, 1] > 0.95
 
 
-def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
+def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio, make_raw):
     path, (times, rate), _ = physio
     volumes = 2.0 * np.arange(120) + 1.0
     table = physio_confounds(path, volumes)
@@ -487,9 +487,8 @@ def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio):
         physio_confounds(path.with_name("other_physio.tsv.gz"), volumes)
     facts = {"SamplingFrequency": 0.0625, "Columns": ["cardiac", "trigger", "respiratory"]}  # kHz
     path.with_name("other_physio.json").write_text(json.dumps(facts))
-    given = path.with_name("other_physio.tsv.gz"), None, volumes, 0, np.arange(120)
-    with pytest.raises(ValueError, match="lasts 300000 s, but the recording 240 s; check Sampling"):
-        nuisance_of(*given)
+    with pytest.raises(ValueError, match=r"lasts 300000 s, but the recording 2.* s; check"):
+        read_nuisance(path.with_name("other_physio.tsv.gz"), make_raw(duration=240.0))
 
 
 @pytest.mark.parametrize(
