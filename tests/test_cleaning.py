@@ -237,6 +237,22 @@ def test_residual_artifacts_rank_cleanings_as_the_truth_does(truth, beating):
     assert found == pytest.approx(left[0], abs=0.3)
 
 
+def test_an_irregular_heart_does_not_blur_its_index(truth):
+    slow = truth.copy().resample(250.0)
+    behind = np.arange(0, 0.8, 0.004)
+    wave = np.exp(-(((behind - 0.35) / 0.16) ** 2)) * np.sin(12 * np.pi * behind)
+    found = []
+    for spread, seed in ((0.0, 0), *((0.4, seed) for seed in range(5))):
+        rng = np.random.default_rng(seed)
+        beats = np.cumsum(np.maximum(np.exp(spread * rng.standard_normal(60)), 0.55))
+        waves = np.zeros(slow.n_times)
+        waves[np.rint(250 * beats).astype(int)] = 10 * slow.get_data().std()
+        pulse = np.convolve(waves, wave)[: slow.n_times]
+        found.append(residual_artifacts(bench.add(slow, pulse), ecg=beats)["heart"].median())
+    assert found[0] > 8
+    assert np.mean(found[1:]) == pytest.approx(found[0], abs=0.4)
+
+
 def test_beats_may_be_unsorted_but_not_in_other_units(beating):
     _, dirty, _, beats = beating
     sorted_, mixed = (

@@ -17,8 +17,8 @@ RANGE = (1.0, 45.0)
 _ALPHA = (8.0, 12.0)
 # Volumes in a piece of the spectrum, which has as many steps from harmonic to harmonic.
 _CYCLES = 8
-# Phases of a heart beat.
-_PHASES = 105
+# Delays behind an R peak, up to the usual interval.
+_DELAYS = 105
 
 
 def residual_artifacts(
@@ -30,10 +30,12 @@ def residual_artifacts(
 ) -> pd.DataFrame:
     """Measure what is left of gradient and pulse artifact, by channel.
 
-    Power at harmonics relative to neighbor frequencies, from 1 to 45 Hz, for the rates of volumes
-    and of slices; for the heart, power relative to the quietest seventh of a beat, because heart
-    rate varies. EEG has about 0 dB, residual artifact has more, and a spectrum from which EEG was
-    taken with the artifact has less. Compare ways of cleaning on the same recording.
+    From 1 to 45 Hz, for the rates of volumes and of slices: power at harmonics, relative to
+    neighbor frequencies. For the heart, whose rate varies: power at delays behind the R peak, as a
+    mean over the beats that last so long; the mean over delays up to the median interval, relative
+    to the quietest seventh of them. EEG has about 0 dB, residual artifact has more, and a spectrum
+    from which EEG was taken with the artifact has less. Compare ways of cleaning on the same
+    recording.
 
     Parameters
     ----------
@@ -88,8 +90,7 @@ def residual_artifacts(
     if ecg is not None:
         beats = find_beats(raw, ecg) if isinstance(ecg, str) else to_numbers(ecg, "ecg")
         beats = np.sort(beats[(beats >= 0) & (beats <= raw.n_times / sfreq)])
-        power = (_by_cycle(eeg, sfreq, beats, _PHASES) ** 2).mean(axis=1)
-        power = uniform_filter1d(power, _PHASES // 7, axis=1, mode="wrap")
+        power = uniform_filter1d(_behind(eeg, sfreq, beats), _DELAYS // 7, axis=1, mode="wrap")
         table["heart"] = 10 * np.log10(power.mean(axis=1) / power.min(axis=1))
     frequencies, power = welch(1e6 * eeg, sfreq, nperseg=min(int(2 * sfreq), raw.n_times))
     here = (frequencies >= _ALPHA[0]) & (frequencies <= _ALPHA[1])
@@ -99,14 +100,30 @@ def residual_artifacts(
 
 def _by_cycle(eeg, sfreq, at, n):
     """Interpolate n samples in each cycle, shape (n_channels, n_cycles, n)."""
+    _check_number(at)
+    times = np.interp(np.arange((len(at) - 1) * n) / n, np.arange(len(at)), at)
+    turned = [np.interp(times * sfreq, np.arange(len(one)), one) for one in eeg]
+    return np.reshape(turned, (len(eeg), -1, n))
+
+
+def _behind(eeg, sfreq, beats):
+    """Mean power at delays behind heart beats, shape (n_channels, n_delays)."""
+    _check_number(beats)
+    intervals = np.diff(beats)
+    delays = np.median(intervals) * np.arange(_DELAYS) / _DELAYS
+    lasts = delays < intervals[:, np.newaxis]
+    at = (beats[:-1, np.newaxis] + delays)[lasts] * sfreq
+    number = np.broadcast_to(np.arange(_DELAYS), lasts.shape)[lasts]
+    power = [np.interp(at, np.arange(len(one)), one) ** 2 for one in eeg]
+    return np.array([np.bincount(number, one) for one in power]) / lasts.sum(axis=0)
+
+
+def _check_number(at):
     if len(at) <= _CYCLES:
         raise ValueError(
             f"{len(at)} volumes or heart beats lie in the recording; at least {_CYCLES + 1} are "
             f"needed: check that times are in s."
         )
-    times = np.interp(np.arange((len(at) - 1) * n) / n, np.arange(len(at)), at)
-    turned = [np.interp(times * sfreq, np.arange(len(one)), one) for one in eeg]
-    return np.reshape(turned, (len(eeg), -1, n))
 
 
 def _harmonics(turned, top, n_slices):
