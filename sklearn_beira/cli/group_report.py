@@ -47,6 +47,7 @@ _PREDICTED = (
     "The region with the highest mean r. The tables above have r of every participant in every "
     "region."
 )
+_TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
     "interval and p_people are over participants: p_people tests whether the mean r of people like "
     "these is above 0 (one-sided t test, not corrected over regions). p_max is over volumes, "
@@ -161,6 +162,7 @@ def make_group_report(
     odd = marked_runs(quality).any(axis=1)
     facts = {
         "Participants": some(X.subjects, 40),
+        **({"Intervals": _TWO} if len(set(X.subjects)) == 2 else {}),
         "Runs": f"{len(X.recordings)} used" if runs is None else _counts(runs),
         "Runs to look at": some(odd.index[odd]) or "none is marked",
         "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",

@@ -12,7 +12,7 @@ from ..evaluation.metrics import score_regions
 from ..evaluation.study import make_study
 from .importance import contributions
 from .matching import branches_of
-from .network import at_regressor
+from .network import Envelopes, at_regressor
 from .patterns import similarity
 
 # A branch is supported if its region is predicted with at most this p, if it adds to the prediction
@@ -76,7 +76,7 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
             fitted = clone(model).fit(study.X[train], target)
         again = read(fitted, study.X[train])
         regressor, here = at_regressor(fitted, study.X[test])
-        predicted, added = contributions(regressor, here, again.merged_into)
+        predicted, added = contributions(Envelopes(regressor, here), again.merged_into)
         scale = regressor.target_scale_
         bold[test] = predicted * scale
         for roi in range(shape[0]):
@@ -99,13 +99,12 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
 def _score(y, bold, parts, blocks):
     """Split r into the parts of branches, and test each part beside the rest of the prediction."""
     y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
-    p = np.ones(parts.shape[1:])
-    for roi in range(len(p)):
-        used = np.flatnonzero(parts[:, roi].any(axis=0))
-        for branch in used:
-            rest = parts[:, roi, used[used != branch]]
-            left = [_without(one, rest) for one in (y[:, [roi]], parts[:, [roi], branch])]
-            p[roi, branch] = _p_values(*left, blocks)[0]
+    p, tested, left = np.ones(parts.shape[1:]), parts.any(axis=0), []
+    for roi, branch in np.argwhere(tested):
+        rest = parts[:, roi, tested[roi] & (np.arange(p.shape[1]) != branch)]
+        left.append(_without(np.stack([y[:, roi], parts[:, roi, branch]], axis=1), rest))
+    if left:
+        p[tested] = _p_values(*np.moveaxis(left, 2, 0).swapaxes(1, 2), blocks)
     size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
     held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
     p_region = np.minimum(_p_values(y, bold, blocks) * y.shape[1], 1.0)

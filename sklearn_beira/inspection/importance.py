@@ -6,9 +6,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import normalize
 
-from ..eeg.windows import EEGWindows
-from ..regressor import BEIRARegressor
-from .network import at_regressor, envelope_batches, estimate, owners
+from .network import Envelopes, at_regressor, estimate, owners
 from .responses import differentiate
 
 
@@ -63,34 +61,29 @@ def branch_importance(model: BaseEstimator, X, *, method: str = "gradient") -> n
     """
     if method not in ("gradient", "leave_out"):
         raise ValueError(f"method must be 'gradient' or 'leave_out', got {method!r}.")
-    regressor, X = at_regressor(model, X)
+    batches = Envelopes(*at_regressor(model, X))
     if method == "gradient":
-        return normalize(differentiate(regressor, X).activation, norm="max")
-    n_filters = len(regressor.network_.branches.spatial)
-    return leave_out(regressor, X, np.arange(n_filters))
+        return normalize(differentiate(batches).activation, norm="max")
+    return leave_out(batches, np.arange(len(batches.network.branches.spatial)))
 
 
-def leave_out(regressor: BEIRARegressor, X: EEGWindows, into: np.ndarray) -> np.ndarray:
+def leave_out(batches: Envelopes, into: np.ndarray) -> np.ndarray:
     """Compute the importance (n_rois, n_filters) of branches that are left out together.
 
     Parameters are those of :func:`contributions`.
     """
-    bold, parts = contributions(regressor, X, into)
+    bold, parts = contributions(batches, into)
     spread = bold.std(axis=0, dtype=float)[:, None]
     return parts.std(axis=0, dtype=float) / np.where(spread > 0, spread, 1.0)
 
 
-def contributions(
-    regressor: BEIRARegressor, X: EEGWindows, into: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def contributions(batches: Envelopes, into: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute what branches add to the prediction of each volume.
 
     Parameters
     ----------
-    regressor : BEIRARegressor
-        Fitted regressor.
-    X : EEGWindows
-        Windows as the regressor reads them.
+    batches : Envelopes
+        Envelopes of all windows.
     into : ndarray of int, shape (n_filters,)
         For each branch, the branch it is left out with.
 
@@ -102,18 +95,20 @@ def contributions(
         Prediction minus that with the envelopes of the branch, and of those left out with it, at
         their means; 0 for other branches and for the branches of other regions.
     """
-    network, n_times = regressor.network_, X.shape[2]
+    network, n_times, n = batches.network, batches.X.shape[2], len(batches.X)
     owner = owners(network)
-    means = sum(e.mean(dim=-1).double().sum(dim=0) for e in envelope_batches(regressor, X))
-    means = (means / len(X)).float()[:, None]
+    means = sum(envelopes.mean(dim=-1).double().sum(dim=0) for _, envelopes in batches)
+    means = (means / n).float()[:, None]
     firsts = np.unique(into)
     # Regions that share no branches can leave out one branch each at the same time.
     turns = pd.Series(firsts).groupby(owner[firsts]).cumcount() if (owner >= 0).all() else firsts
-    whole, changes = [], []
+    n_rois = len(batches.regressor.target_mean_)
+    whole = np.zeros((n, n_rois), dtype=np.float32)
+    parts = np.zeros((n, n_rois, len(into)), dtype=np.float32)
     with torch.no_grad():
-        for envelopes in envelope_batches(regressor, X):
+        for rows, envelopes in batches:
             bold = estimate(network, envelopes, n_times)
-            part = np.zeros((*bold.shape, len(into)), dtype=np.float32)
+            whole[rows] = bold.cpu().numpy()
             for turn in np.unique(turns):
                 now = firsts[turns == turn]
                 out = np.isin(into, now)
@@ -121,8 +116,6 @@ def contributions(
                 held[:, out] = means[out]
                 change = (bold - estimate(network, held, n_times)).cpu().numpy()
                 for first in now:
-                    rois = slice(None) if owner[first] < 0 else owner[first]
-                    part[:, rois, first] = change[:, rois]
-            whole.append(bold.cpu().numpy())
-            changes.append(part)
-    return np.concatenate(whole), np.concatenate(changes)
+                    rois = np.arange(n_rois) if owner[first] < 0 else owner[[first]]
+                    parts[np.ix_(rows, rois, [first])] = change[:, rois, None]
+    return whole, parts

@@ -10,11 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.estimators import chosen, last_step
 from ..eeg.checks import check_eeg
 from ..eeg.windows import EEGWindows
+from ..regressor.batches import cut_pieces
 from ..regressor.estimator import BEIRARegressor
 from ..regressor.nets import estimates_own_volume_only
 
-# Windows that are decoded or differentiated at a time.
-_BATCH = 16
+# Windows that are decoded or differentiated at a time, and bytes of envelopes that are kept.
+_BATCH, _KEPT = 16, 2**28
 
 
 def regressor_of(model: BaseEstimator) -> BEIRARegressor:
@@ -67,14 +68,46 @@ def region_names(regressor: BEIRARegressor) -> list[str]:
     return regressor.region_names_ or [f"ROI {i}" for i in range(len(regressor.target_mean_))]
 
 
-def envelope_batches(regressor: BEIRARegressor, X: EEGWindows) -> Iterator[torch.Tensor]:
-    """Yield envelopes (n_windows, n_filters, n_values) of a few windows at a time."""
-    network = regressor.network_.eval()
-    for start in range(0, len(X), _BATCH):
-        eeg = np.array(X[start : start + _BATCH], dtype=np.float32) / regressor.eeg_scale_
-        with torch.no_grad():
-            envelopes = network.branches(torch.from_numpy(eeg).to(regressor.device_))
-        yield envelopes
+class Envelopes:
+    """Envelopes of a network in windows, a few windows at a time; small ones are computed once.
+
+    Parameters
+    ----------
+    regressor : BEIRARegressor
+        Fitted regressor.
+    X : EEGWindows
+        Windows as the regressor reads them.
+    """
+
+    def __init__(self, regressor: BEIRARegressor, X: EEGWindows):
+        self.regressor, self.X = regressor, X
+        self.network = regressor.network_.eval()
+        self._kept = None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Yield rows of X (n_windows,) and their envelopes (n_windows, n_filters, n_values)."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept, n_bytes = [], 0
+        for rows, envelopes in self._compute():
+            n_bytes += envelopes.nbytes
+            kept = [*kept, (rows, envelopes)] if n_bytes <= _KEPT else []
+            yield rows, envelopes
+        self._kept = kept or None
+
+    @torch.no_grad()
+    def _compute(self):
+        network, scale, device = self.network, self.regressor.eeg_scale_, self.regressor.device_
+        if hasattr(network, "segment_stops"):  # whole stretches, so that no EEG is filtered twice
+            for piece in cut_pieces(self.X):
+                stops = network.segment_stops(torch.from_numpy(piece.stops).to(device))
+                yield piece.rows, network.branches.at(piece.scaled_eeg(scale, device), stops)
+            return
+        for start in range(0, len(self.X), _BATCH):
+            rows = np.arange(start, min(start + _BATCH, len(self.X)))
+            eeg = np.array(self.X[rows], dtype=np.float32) / scale
+            yield rows, network.branches(torch.from_numpy(eeg).to(device))
 
 
 def estimate(network: torch.nn.Module, envelopes: torch.Tensor, n_times: int) -> torch.Tensor:

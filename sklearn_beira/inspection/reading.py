@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from .held_out import score_branches
 from .importance import leave_out
-from .network import at_regressor, owners, region_names, weights_of
+from .network import Envelopes, at_regressor, owners, region_names, weights_of
 from .patterns import branch_patterns, cross_spectrum, frequency_responses, similarity
 from .responses import delay_kernels, differentiate
 
@@ -131,7 +131,8 @@ def read_branches(
     frequencies, spectrum = cross_spectrum(at)
     branches = branch_patterns(*weights_of(network), spectrum, frequencies, sfreq, method=method)
     branches.lowpass_responses = _lowpass_responses(network.branches, frequencies, sfreq)
-    found = differentiate(regressor, at)
+    batches = Envelopes(regressor, at)
+    found = differentiate(batches)
     branches.regions = owners(network)
     branches.merged_into = _merge(branches, found.activation.max(axis=0))
     branches.lags, kernels = delay_kernels(network, found.gradient, found.level, sfreq, -at.tmax)
@@ -139,7 +140,7 @@ def read_branches(
     if importance == "gradient":
         size = _sums(found.activation, branches.merged_into)
     else:
-        size = leave_out(regressor, at, branches.merged_into)
+        size = leave_out(batches, branches.merged_into)
     branches.importance = normalize(size, norm="max")
     branches.region_names = region_names(regressor)
     branches.info = at.info

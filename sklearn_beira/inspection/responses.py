@@ -5,20 +5,16 @@ import torch
 from sklearn.utils import Bunch
 from torch import nn
 
-from ..eeg.windows import EEGWindows
-from ..regressor import BEIRARegressor
-from .network import envelope_batches, estimate, owners
+from .network import Envelopes, estimate, owners
 
 
-def differentiate(regressor: BEIRARegressor, X: EEGWindows) -> Bunch:
+def differentiate(batches: Envelopes) -> Bunch:
     """Differentiate the estimates for the volumes of windows by the envelopes.
 
     Parameters
     ----------
-    regressor : BEIRARegressor
-        Fitted regressor.
-    X : EEGWindows
-        Windows as the regressor reads them.
+    batches : Envelopes
+        Envelopes of all windows.
 
     Returns
     -------
@@ -28,12 +24,12 @@ def differentiate(regressor: BEIRARegressor, X: EEGWindows) -> Bunch:
         ``level`` (n_filters,), the mean of the envelopes. Activation and gradient are 0 for the
         branches of other regions.
     """
-    network = regressor.network_
+    network, n_times = batches.network, batches.X.shape[2]
     owner = owners(network)
     activation = gradient = level = 0.0
-    for envelopes in envelope_batches(regressor, X):
-        envelopes.requires_grad_()
-        estimates = estimate(network, envelopes, X.shape[2]).sum(dim=0)
+    for _, envelopes in batches:
+        envelopes = envelopes.detach().requires_grad_()
+        estimates = estimate(network, envelopes, n_times).sum(dim=0)
         # If regions share no branches, one backward pass is enough for all of them.
         targets = estimates if (owner < 0).any() else [estimates.sum()]
         moved, slopes = [], []
@@ -46,10 +42,10 @@ def differentiate(regressor: BEIRARegressor, X: EEGWindows) -> Bunch:
         level = level + _to_array(envelopes.mean(dim=-1).sum(dim=0))
     found = Bunch(activation=activation, gradient=gradient, level=level)
     if (owner >= 0).all():
-        own = owner == np.arange(len(regressor.target_mean_))[:, None]
+        own = owner == np.arange(len(batches.regressor.target_mean_))[:, None]
         found.activation = np.where(own, activation, 0.0)
         found.gradient = np.where(own[:, :, None], gradient, 0.0)
-    return Bunch(**{name: total / len(X) for name, total in found.items()})
+    return Bunch(**{name: total / len(batches.X) for name, total in found.items()})
 
 
 def delay_kernels(
