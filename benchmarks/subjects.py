@@ -8,14 +8,19 @@ a subject is predicted by
 - "alone": a model of the subject's own first minutes,
 - "init": the same minutes with ``fit(..., pretrained=others)``.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/subjects.py
+With --align, every subject is predicted by a model of the others, as recorded and aligned by their
+EEG (:class:`~sklearn_beira.SubjectAligner`, in the pipeline), by ridge on band power and by the
+default.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/subjects.py [--align]
 """
 
 import argparse
 
 import numpy as np
+from sklearn.pipeline import make_pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, align
+from sklearn_beira import BEIRARegressor, EEGFilter, SubjectAligner, align, make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 from sklearn_beira.evaluation.metrics import pearson_r
 
@@ -64,8 +69,35 @@ def scores(X, y, subject):
     return found
 
 
+def compare_aligned(args):
+    """Print r of subjects left out, as recorded and aligned."""
+    models = {"ridge": make_band_power_ridge(HISTORY), "default": BEIRARegressor(verbose=False)}
+    models = {name: models[name] for name in args.models}
+    for displacement in args.displacements:
+        found = {}
+        for seed in range(args.seeds):
+            X, y = simulate(displacement, seed)
+            for subject in range(N_SUBJECTS):
+                others, own = X.groups != subject, X.groups == subject
+                for name, model in models.items():
+                    for kind, one in (
+                        ("as recorded", model),
+                        ("aligned", make_pipeline(SubjectAligner(), model)),
+                    ):
+                        r = pearson_r(y[own], one.fit(X[others], y[others]).predict(X[own]))
+                        found.setdefault((name, kind), []).append(np.mean(r))
+        print(f"\nmixture differs by {displacement:g}: mean r of subjects left out")
+        for (name, kind), r in found.items():
+            gain = np.subtract(r, found[name, "as recorded"])
+            half = 1.96 * gain.std(ddof=1) / np.sqrt(len(gain))
+            print(
+                f"{name:>10s} {kind:12s} {np.mean(r):.3f}  {gain.mean():+.3f} ± {half:.3f}",
+                flush=True,
+            )
+
+
 def main(args):
-    for displacement in (0.0, 0.3, 0.6):
+    for displacement in args.displacements:
         every = []
         for seed in range(args.seeds):
             X, y = simulate(displacement, seed)
@@ -82,4 +114,8 @@ def main(args):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1, help="simulated groups of four")
-    main(parser.parse_args())
+    parser.add_argument("--align", action="store_true", help="align the people by their EEG")
+    parser.add_argument("--models", nargs="+", default=["ridge", "default"], help="with --align")
+    parser.add_argument("--displacements", nargs="+", type=float, default=[0.0, 0.3, 0.6])
+    args = parser.parse_args()
+    (compare_aligned if args.align else main)(args)

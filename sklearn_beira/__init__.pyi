@@ -61,8 +61,10 @@ from .datasets import (
     make_eeg_fmri as make_eeg_fmri,
 )
 from .eeg import (
+    AlignmentStream as AlignmentStream,
     EEGFilter as EEGFilter,
     EEGWindows as EEGWindows,
+    SubjectAligner as SubjectAligner,
     Windower as Windower,
     set_cache_size as set_cache_size,
 )

@@ -1,7 +1,15 @@
-"""EEG: windows of recordings, filters, and the memory that results may take."""
+"""EEG: windows of recordings, filters, alignment of people, and the memory for results."""
 
 from .cache import set_cache_size
 from .filters import EEGFilter, Windower
+from .people import AlignmentStream, SubjectAligner
 from .windows import EEGWindows
 
-__all__ = ["EEGFilter", "EEGWindows", "Windower", "set_cache_size"]
+__all__ = [
+    "AlignmentStream",
+    "EEGFilter",
+    "EEGWindows",
+    "SubjectAligner",
+    "Windower",
+    "set_cache_size",
+]

@@ -11,7 +11,7 @@ _CLASSES_BY_MODULE = {
         "BandedRidgeCV BlockedRidgeCV FingerprintRidgeCV NuisanceRidge SPoCRidgeCV "
         "SparseGroupLassoCV"
     ),
-    "sklearn_beira.eeg": "EEGFilter Windower",
+    "sklearn_beira.eeg": "EEGFilter SubjectAligner Windower",
     "sklearn_beira.evaluation": "BlockedKFold",
     "sklearn_beira.features": (
         "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
