@@ -951,6 +951,29 @@ def test_a_recording_that_is_there_twice_is_refused(make_raw):
         run(make_pipeline(BandPower(None), Ridge()), X, smooth(120, 1), cv=BlockedKFold(3))
 
 
+def test_copies_between_subjects_are_refused_by_name_even_if_they_were_cut(make_raw):
+    raws = [make_raw(n_channels=2, duration=140, sfreq=20.0, random_state=k) for k in range(3)]
+    eegs = [raw.get_data() for raw in raws]
+    eegs[2] = eegs[0][:, 300:].copy()
+    times, who = np.tile(20 + np.arange(50) * 2.0, 3), np.repeat(["ann", "bob", "cid"], 50)
+    y = smooth(150, 2, 0.5)
+    params = {"tmin": -16, "tmax": 0}
+
+    def study(eegs, y):
+        X = EEGWindows(eegs, np.repeat([0, 1, 2], 50), times, raws[0].info, **params)
+        return make_study(X, y, LeaveOneGroupOut(), None, who)
+
+    message = r"recordings 0 \(subject ann\) and 2 \(subject cid\) hold the same EEG; give each"
+    with pytest.raises(ValueError, match=message):
+        study(eegs, y)
+    eegs[2] = raws[2].get_data()
+    study(eegs, y)
+    y[107:150] = y[50:93]  # the first volumes were dropped
+    message = r"recordings 1 \(subject bob\) and 2 \(subject cid\) have the same BOLD"
+    with pytest.raises(ValueError, match=message):
+        study(eegs, y)
+
+
 def test_rows_without_a_gap_are_warned_of_and_models_that_are_none_refused():
     X, y = coupled(100)
     with pytest.warns(GapWarning, match="leave no gap between training and test"):

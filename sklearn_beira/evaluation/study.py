@@ -2,9 +2,9 @@
 
 import sys
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
-import joblib
 import mne
 import numpy as np
 import pandas as pd
@@ -26,6 +26,10 @@ from .splitters import BlockedKFold
 
 # Groups are called pieces of one recording below this p.
 _ODD = 1e-3
+
+# A recording is called the copy of another if they share such a part of their pieces: stretches of
+# a few volumes or samples, of EEG the same few wherever the recording starts.
+_COPIED, _STRETCH, _N_PIECES, _MIX = 0.25, 8, 64, np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass
@@ -253,17 +257,12 @@ def make_study(X, y, cv, groups, subjects=None):
     is_eeg = isinstance(X, EEGWindows)
     has_times = is_eeg and X.has_times
     if is_eeg:
-        if not X.epoched:
-            _check_once({k: X.tokens[k] for k in np.unique(X.groups)}, "hold the same EEG")
         groups = X.groups if groups is None else groups
     if not has_times:
         _check_borders(y, recordings)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
     _check_index(X, index, recordings, has_times)
-    series = {k: y[recordings == k] for k in pd.unique(recordings)}
-    varied = {k: x for k, x in series.items() if len(x) > 2 and (np.ptp(x, axis=0) > 0).any()}
-    _check_once({k: joblib.hash(x) for k, x in varied.items()}, "have the same BOLD")
     study = Study(
         X,
         y,
@@ -278,6 +277,11 @@ def make_study(X, y, cv, groups, subjects=None):
     )
     if subjects is not None:
         study.subjects = _check_subjects(study, np.asarray(subjects))
+    if is_eeg and not X.epoched:
+        eeg = {k: _pieces_of_eeg(X.recordings[k]) for k in np.unique(X.groups)}
+        _check_once(study, eeg, "hold the same EEG")
+    bold = {k: _pieces_of_bold(y[recordings == k]) for k in pd.unique(recordings)}
+    _check_once(study, bold, "have the same BOLD")
     return study
 
 
@@ -367,10 +371,41 @@ def _check_borders(y, recordings):
         )
 
 
-def _check_once(keys, what):
-    """Refuse a recording that is there twice: it would be training and test at once."""
-    seen = {}
-    for k, key in keys.items():
-        first = seen.setdefault(key, k)
-        if first != k:
-            raise ValueError(f"recordings {first} and {k} {what}; give each recording once.")
+def _check_once(study, pieces, what):
+    """Refuse a recording that is there twice: it would be training and test at once.
+
+    ``pieces`` are parts of each recording, by which copies are found that were cut.
+    """
+    owner = {}
+    for k, own in pieces.items():
+        counts = Counter(owner[piece] for piece in own if piece in owner)
+        for first, n in counts.most_common(1):
+            if n >= _COPIED * min(len(own), len(pieces[first])):
+                names = " and ".join(_whose(study, one) for one in (first, k))
+                raise ValueError(f"recordings {names} {what}; give each recording once.")
+        for piece in own:
+            owner.setdefault(piece, k)
+
+
+def _whose(study, recording):
+    """Name a recording, and its subject if it is known."""
+    if study.subjects is None:
+        return str(recording)
+    return f"{recording} (subject {study.subjects[study.recordings == recording][0]})"
+
+
+def _pieces_of_bold(y):
+    """All stretches of a few volumes, none of which are the same, as hashes of volumes."""
+    rows = [hash(row.tobytes()) for row in np.ascontiguousarray(y)]
+    length = min(_STRETCH, len(rows))
+    every = (tuple(rows[i : i + length]) for i in range(len(rows) - length + 1))
+    return {piece for piece in every if length > 2 and len(set(piece)) == length}
+
+
+def _pieces_of_eeg(eeg):
+    """Some stretches of the first channel of a recording: those whose first numbers hash lowest."""
+    channel = np.ascontiguousarray(eeg[0])
+    bits = channel.view(f"u{channel.itemsize}").astype(np.uint64)
+    lowest = np.argsort(bits * _MIX, kind="stable")[:_N_PIECES]
+    pieces = (tuple(channel[i : i + _STRETCH].tolist()) for i in lowest)
+    return {piece for piece in pieces if len(set(piece)) == _STRETCH}
