@@ -249,6 +249,21 @@ def test_channels_without_a_place_are_refused(mixed):
         AlignmentStream(aligner, SFREQ, 0)
 
 
+def test_short_and_silent_recordings_are_changed_little_but_in_their_gain():
+    rng = np.random.default_rng(0)
+    X = EEGWindows.from_array(rng.standard_normal((20, 3, 200)), SFREQ)
+    aligner = SubjectAligner().fit(X)
+    skew = np.array([[2.0, 0, 0], [1.5, 2, 0], [0, 0, 2]]) @ rng.standard_normal((40, 3, 200))
+    short, long = (EEGWindows.from_array(skew[:n], SFREQ) for n in (1, 40))
+    left = [np.corrcoef(np.hstack(np.asarray(aligner.transform(Y))))[0, 1] for Y in (short, long)]
+    assert left[0] > 0.35 > 0.1 > abs(left[1])
+    for Y in (short, long):
+        assert 0.8 < np.asarray(aligner.transform(Y)).std() < 1.2
+    silent = EEGWindows.from_array(np.zeros((4, 3, 200)), SFREQ)
+    assert not np.asarray(aligner.transform(silent)).any()
+    np.testing.assert_array_equal(SubjectAligner().fit(silent).transform(short), short)
+
+
 def test_files_and_threads_give_the_same(mixed, tmp_path):
     X, _ = mixed
     expected = SubjectAligner().fit_transform(X)

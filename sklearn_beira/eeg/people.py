@@ -98,6 +98,9 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
 
     Means and maps are found in turn, starting from the mean of the covariances.
 
+    To fit people with different electrodes together, bring their recordings to one montage before
+    :func:`~sklearn_beira.align`, with ``raw.interpolate_to(montage)`` of MNE.
+
     References
     ----------
     .. [1] He, Wu (2020), Transfer learning for brain-computer interfaces: a Euclidean space data
@@ -254,7 +257,9 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
 
     def _with_prior(self, covariance, n):
         prior = self.prior / self.window
-        scale = np.trace(covariance[0]) / np.trace(self.reference_[0])  # gains are known soon
+        # At the power of the recording, as gains are known soon.
+        power = np.trace(self.reference_[0])
+        scale = np.trace(covariance[0]) / power if power > 0 else 0.0
         return (n * covariance + prior * scale * self.reference_) / (n + prior)
 
     def _labels(self, X):
@@ -463,8 +468,11 @@ def find_map(covariance, reference, stay):
     Returns
     -------
     matrix : ndarray, shape (n_channels, n_channels)
-        The map; directions in which the reference has no EEG stay as they are.
+        The map; directions in which the reference has no EEG stay as they are, and all of them
+        without EEG.
     """
+    if not (np.trace(covariance[0]) > 0 and np.trace(reference[0]) > 0):
+        return np.eye(covariance.shape[-1])
     values, axes = np.linalg.eigh(reference[0])
     axes = axes[:, values > _RANK * values[-1]]
     n = axes.shape[1]
