@@ -155,6 +155,8 @@ class Likelihood:
     def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, expected=_START):
         self.kernels, self.n_blocks, self.y, self.rest = kernels, n_blocks, y, rest
         self.dof = len(y) if dof is None else dof
+        n = len(y)
+        self.diagonals = kernels.reshape(len(kernels), n, n).diagonal(axis1=1, axis2=2)
         # Keeps the ratio of the degrees of freedom to the least sum of squares finite.
         self.least = max(_ROUNDING**2 * (y @ y + rest), 1e-250)
         self.center = np.r_[np.full(n_blocks, expected), _MIXTURE[: len(kernels) - n_blocks]]
@@ -165,22 +167,22 @@ class Likelihood:
         shares = np.exp(at[blocks:] - at[blocks:].max())
         shares /= shares.sum()
         scale = np.r_[np.exp(at[:blocks]), shares]
-        covariance = (scale @ self.kernels).reshape(n, n)
-        factor = linalg.cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-        # LAPACK refuses an empty matrix, which flat EEG leads to.
-        inverse = linalg.lapack.dpotri(factor, lower=1)[0] if n else factor
-        inverse += np.tril(inverse, -1).T
-        dual = inverse @ y
+        # Of symmetric matrices, one triangle beside zeros is enough, in place and in the order of
+        # LAPACK, which refuses empty ones, as of flat EEG.
+        matrix = (scale @ self.kernels).reshape(n, n).T
+        matrix = linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        half_log = np.log(np.diag(matrix)).sum()
+        matrix = linalg.lapack.dpotri(matrix, lower=1, overwrite_c=1)[0] if n else matrix
+        dual = matrix @ y + y @ matrix - np.diag(matrix) * y
         # A target that the features explain exactly has no noise.
         squares = max(y @ dual + self.rest, self.least)
         held = at - self.center
-        cost = (
-            np.log(np.diag(factor)).sum()
-            + 0.5 * self.dof * np.log(squares)
-            + 0.5 * _HOLD * held @ held
-        )
-        slope = inverse.ravel() - self.dof / squares * np.outer(dual, dual).ravel()
-        gradient = 0.5 * scale * (self.kernels @ slope)
+        cost = half_log + 0.5 * self.dof * np.log(squares) + 0.5 * _HOLD * held @ held
+        if n:
+            ratio = self.dof / squares
+            matrix = linalg.blas.dsyr(-ratio, dual, lower=1, a=matrix, overwrite_a=1)
+        slope = self.kernels @ matrix.T.ravel() - 0.5 * (self.diagonals @ np.diag(matrix))
+        gradient = scale * slope
         gradient[blocks:] -= shares * gradient[blocks:].sum()
         return cost, gradient + _HOLD * held, dual
 
