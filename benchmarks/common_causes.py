@@ -23,12 +23,14 @@ regions where the cause changes the EEG alone ("EEG only"): what perfect nuisanc
 leave to be found.
 Nothing measured here supports a claim about brains.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--causes NAME ...]
-     [--model default] [--signals NAME ...] [--refit]
+Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--first SEED]
+     [--causes NAME ...] [--worlds NAME ...] [--model default] [--signals NAME ...] [--refit]
+     [--table CSV]
 """
 
 import argparse
 import warnings
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -55,15 +57,21 @@ WINDOW = 20.0
 SECONDS = np.arange(0, 30, STEP)
 
 
-def main(studies, causes, model, signals, refit):
+def main(studies, first, causes, worlds, model, signals, refit, table):
     rows = []
     for cause in causes:
-        for coupled in (True, False):
-            for seed in range(studies):
-                rows += measure(cause, coupled, seed, MODELS[model], signals, refit)
-    table = pd.DataFrame(rows).groupby(["cause", "world", "nuisance"], sort=False).mean()
-    print(f"{studies} studies x {N_ROIS} regions: mean r, and shares of regions")
-    print(table.to_string(float_format="{:.2f}".format, na_rep=""))
+        for world in worlds:
+            for seed in range(first, first + studies):
+                rows += measure(cause, world == "coupled", seed, MODELS[model], signals, refit)
+    rows = pd.DataFrame(rows)
+    if table is not None:  # together with those of earlier calls
+        rows = pd.concat([pd.read_csv(table), rows]) if table.is_file() else rows
+        rows.drop_duplicates(["cause", "world", "nuisance", "seed"]).to_csv(table, index=False)
+        rows = pd.read_csv(table)
+    groups = rows.drop(columns="seed").groupby(["cause", "world", "nuisance"], sort=False)
+    shown = groups.mean().assign(studies=groups.size())
+    print(f"{N_ROIS} regions a study: mean r, and shares of regions")
+    print(shown.to_string(float_format="{:.3f}".format, na_rep=""))
 
 
 def measure(cause, coupled, seed, model, signals, refit):
@@ -71,26 +79,34 @@ def measure(cause, coupled, seed, model, signals, refit):
     study, nuisance, rest = simulate(cause, coupled, seed)
     rng = np.random.default_rng(seed)
     noise = pd.DataFrame(rng.standard_normal((len(nuisance), 13))).add_prefix("noise ")
-    options = {"trigger": "mri", "tmin": -WINDOW, "verbose": "error"}
     table = [pd.DataFrame({cause: nuisance}).join(noise)]
-    X, y = align(study.raws, study.bolds, nuisance=table, **options)
-    given = {"in 14": (X, y)}
+    options = {"trigger": "mri", "tmin": -WINDOW, "verbose": "error"}
+    given = {"in 14": lambda: align(study.raws, study.bolds, nuisance=table, **options)}
     if cause == "movement":
-        given["loud EEG"] = X.with_nuisance(loud_eeg(X)), y
+
+        def with_loudness():
+            X, y = align(study.raws, study.bolds, **options)
+            return X.with_nuisance(loud_eeg(X)), y
+
+        given["loud EEG"] = with_loudness
     if cause == "heart":
-        given["cleaned"] = align(
+        given["cleaned"] = lambda: align(
             [*map(remove_pulse, study.raws)], study.bolds, nuisance=table, **options
         )
     if coupled:
-        given["EEG only"] = align(study.raws, rest, **options)
-    for name in given if signals is None else given.keys() & set(signals):
+        given["EEG only"] = lambda: align(study.raws, rest, **options)
+    for name, make in given.items():
+        if signals is not None and name not in signals:
+            continue
+        X, y = make()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compared = compare(
-                {"model": model}, *given[name], cv=BlockedKFold(5), n_surrogates=199, refit=refit,
+                {"model": model}, X, y, cv=BlockedKFold(5), n_surrogates=199, refit=refit,
                 verbose=False,
             )  # fmt: skip
         row = {"cause": cause, "world": "coupled" if coupled else "uncoupled", "nuisance": name}
+        row["seed"] = seed
         row |= {"r": r_of(compared).mean(), "found": (r_of(compared, "p") <= 0.05).mean()}
         if compared.beyond is not None:
             beyond, verdict = compared.beyond, compared.verdict()
@@ -198,6 +214,7 @@ def over_samples(raw, clock, values):
     return np.interp(raw.times, clock, values)
 
 
+WORLDS = ["coupled", "uncoupled"]
 MODELS = {
     "ridge": make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(WINDOW)),
     "default": make_pipeline(
@@ -212,6 +229,9 @@ CAUSES = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--studies", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first study")
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=WORLDS)
+    parser.add_argument("--table", type=Path, help="CSV to which studies are added")
     parser.add_argument("--causes", nargs="+", default=[*CAUSES, "none"])
     parser.add_argument("--model", choices=MODELS, default="ridge")
     parser.add_argument("--signals", nargs="+", help="rows to measure, such as 'in 14'")

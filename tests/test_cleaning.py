@@ -58,7 +58,8 @@ def error(clean, truth):
 def scanned(truth, drift=0.0, motion=0.1 * MOTION, **kind):
     """EEG with a gradient artifact, and markers."""
     rng, t_r = np.random.default_rng(1), bench.T_R * (1 + drift)
-    dirty = bench.add(truth, bench.make_gradient(truth, motion, rng, t_r))
+    artifact = bench.make_gradient(truth, motion, rng, t_r, kind.get("wander", 0.0))
+    dirty = bench.add(truth, artifact)
     return dirty, bench.make_markers(truth.times[-1], t_r, rng, SFREQ, **kind)
 
 
@@ -68,10 +69,11 @@ def scanned(truth, drift=0.0, motion=0.1 * MOTION, **kind):
         {},
         {"jitter": 1, "lost": 2},
         {"drift": 4e-5},
+        {"drift": 4e-5, "wander": 1e-4},
         {"drift": 4e-5, "slices": True, "jitter": 1, "lost": 2},
         {"motion": MOTION, "jitter": 1},
     ],
-    ids=["even", "jitter and lost", "other clock", "slices", "movement"],
+    ids=["even", "jitter and lost", "other clock", "clock that wanders", "slices", "movement"],
 )
 def test_gradient_artifacts_are_removed(truth, world):
     dirty, markers = scanned(truth, **world)

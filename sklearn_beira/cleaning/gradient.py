@@ -38,9 +38,10 @@ def remove_gradient(
     follow movement. They are small at frequencies with little artifact, and about 0 where there is
     none.
 
-    Onsets come from a smooth curve through the markers. Markers may be lost or late by a few
+    Onsets come from a cubic curve through the markers. Markers may be lost or late by a few
     samples, and the clocks of scanner and amplifier may differ: volumes are interpolated to the
-    clock of the scanner, and templates back.
+    clock of the scanner, and templates back. If the clocks wander by less than about 0.3 ms around
+    the curve, the weights follow that as well.
 
     Parameters
     ----------
@@ -90,50 +91,92 @@ def remove_gradient(
     >>> bool((clean.get_data() - eeg).std() < 0.3 * eeg.std())
     True
     """
-    if (trigger is None) == (volume_times is None):
-        raise ValueError("give trigger or volume_times, one of them.")
-    if volume_times is None:
-        markers = trigger_times(raw, trigger, 0)
-    else:
-        markers = to_numbers(volume_times, "volume_times")
-    markers = np.sort(markers[np.isfinite(markers)])  # NaN is a lost marker
-    onsets = raw.info["sfreq"] * _even(markers, t_r)
-    n_volumes, last = len(onsets) - 1, min(raw.n_times, int(np.ceil(onsets[-1])))
-    n_whole = np.count_nonzero(onsets[1:] <= raw.n_times)
-    if n_whole < _FEWEST:
-        raise ValueError(
-            f"{n_whole} volumes lie within the recording; at least {_FEWEST} are needed: check "
-            f"that times are in s from its start."
+    clean = raw.copy().load_data(verbose="error")
+    return GradientArtifact(clean, trigger, volume_times, t_r).remove_from(clean)
+
+
+class GradientArtifact:
+    """Templates of the gradient artifact of a recording.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+        Recording, in memory.
+    trigger, volume_times, t_r : object
+        As in :func:`remove_gradient`.
+    """
+
+    def __init__(self, raw, trigger, volume_times, t_r):
+        if (trigger is None) == (volume_times is None):
+            raise ValueError("give trigger or volume_times, one of them.")
+        if volume_times is None:
+            markers = trigger_times(raw, trigger, 0)
+        else:
+            markers = to_numbers(volume_times, "volume_times")
+        markers = np.sort(markers[np.isfinite(markers)])  # NaN is a lost marker
+        self._trigger = trigger[0] if isinstance(trigger, tuple) else trigger
+        self._onsets, sfreq = _even(markers, t_r), raw.info["sfreq"]
+        self._n_whole = np.count_nonzero(sfreq * self._onsets[1:] <= raw.n_times)
+        if self._n_whole < _FEWEST:
+            raise ValueError(
+                f"{self._n_whole} volumes lie within the recording; at least {_FEWEST} are needed: "
+                f"check that times are in s from its start."
+            )
+        high_pass = butter(4, min(_HIGH, sfreq / 4), "high", fs=sfreq, output="sos")
+        eeg = (raw.get_data([k])[0] for k in pick_eeg(raw.info)[0])
+        pairs = (
+            (self._cut(channel, sfreq), self._cut(sosfiltfilt(high_pass, channel), sfreq))
+            for channel in eeg
         )
-    length = round(np.diff(onsets).mean())
-    # Samples of the scanner's clock in the recording, and the other way round.
-    volumes = np.arange(n_volumes + 1)
-    grid = np.interp(np.arange(n_whole * length) / length, volumes, onsets)
-    inside = np.arange(max(0, int(np.ceil(onsets[0]))), last)
-    back = length * np.interp(inside, onsets, volumes)
+        self._make_templates = Templates(pairs, _LEAST)
 
-    def cut(channel):
-        return map_coordinates(channel, [grid], order=5, mode="nearest").reshape(n_whole, length)
+    def _cut(self, channel, sfreq):
+        """Interpolate whole volumes to the clock of the scanner, shape (n_volumes, n_times)."""
+        onsets = sfreq * self._onsets
+        length = round(np.diff(onsets).mean())
+        at = np.arange(self._n_whole * length) / length
+        at = np.interp(at, np.arange(len(onsets)), onsets)
+        cut = map_coordinates(channel, [at], order=5, mode="nearest")
+        return cut.reshape(self._n_whole, length)
 
-    clean, sfreq = raw.copy().load_data(verbose="error"), raw.info["sfreq"]
-    high_pass = butter(4, min(_HIGH, sfreq / 4), "high", fs=sfreq, output="sos")
-    eeg = (clean.get_data([k])[0] for k in pick_eeg(raw.info)[0])
-    pairs = ((cut(channel), cut(sosfiltfilt(high_pass, channel))) for channel in eeg)
-    make_templates = Templates(pairs, _LEAST)
+    def estimate(self, channel: np.ndarray, sfreq: float) -> np.ndarray:
+        """Estimate the artifact of one channel: to each volume, the weighted sum of the others.
 
-    def subtract(channel):
-        volumes = cut(channel)
-        templates = make_templates(volumes - volumes.mean(axis=1, keepdims=True))
-        if n_whole < n_volumes:  # the recording ends within a volume
+        It is linear in the channel, whose parts can be estimated one by one.
+
+        Parameters
+        ----------
+        channel : ndarray, shape (n_times,)
+            Channel of the recording, or a part of it, at the rate of the recording or a lower one.
+        sfreq : float
+            Rate in Hz.
+
+        Returns
+        -------
+        artifact : ndarray, shape (n_times,)
+            What :meth:`remove_from` subtracts, 0 outside of the volumes.
+        """
+        volumes = self._cut(channel, sfreq)
+        templates = self._make_templates(volumes - volumes.mean(axis=1, keepdims=True))
+        if self._n_whole < len(self._onsets) - 1:  # the recording ends within a volume
             templates = np.vstack([templates, templates[-1:]])
-        channel = channel.copy()
-        channel[inside] -= map_coordinates(templates.ravel(), [back], order=5, mode="nearest")
-        return channel
+        onsets = sfreq * self._onsets
+        inside = np.arange(
+            max(0, int(np.ceil(onsets[0]))), min(len(channel), int(np.ceil(onsets[-1])))
+        )
+        at = templates.shape[1] * np.interp(inside, onsets, np.arange(len(onsets)))
+        artifact = np.zeros(len(channel))
+        artifact[inside] = map_coordinates(templates.ravel(), [at], order=5, mode="nearest")
+        return artifact
 
-    triggers = [trigger[0] if isinstance(trigger, tuple) else trigger]
-    triggers += [raw.ch_names[k] for k in mne.pick_types(raw.info, stim=True)]
-    picks = [name for name in raw.ch_names if name not in triggers]
-    return clean.apply_function(subtract, picks=picks, verbose="error")
+    def remove_from(self, raw: mne.io.BaseRaw) -> mne.io.BaseRaw:
+        """Subtract the artifact in place, from all channels but triggers."""
+        triggers = [self._trigger]
+        triggers += [raw.ch_names[k] for k in mne.pick_types(raw.info, stim=True)]
+        picks = [name for name in raw.ch_names if name not in triggers]
+        return raw.apply_function(
+            lambda x: x - self.estimate(x, raw.info["sfreq"]), picks, verbose="error"
+        )
 
 
 def _even(markers, t_r):

@@ -42,10 +42,14 @@ class Templates:
         }
 
     def __call__(self, cycles: np.ndarray) -> np.ndarray:
-        """Make the templates of the cycles of one channel, shape (n_cycles, n_times)."""
+        """Make the templates of the cycles of one channel, shape (n_cycles, n_times).
+
+        The rate may be lower than that of the channels of the beginning.
+        """
         spectra = np.fft.rfft(cycles)
+        levels = self._levels[: spectra.shape[1]]
         for level, weights in self._weights.items():
-            spectra[:, self._levels == level] = weights @ spectra[:, self._levels == level]
+            spectra[:, levels == level] = weights @ spectra[:, levels == level]
         return np.fft.irfft(spectra, cycles.shape[1])
 
 

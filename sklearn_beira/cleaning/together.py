@@ -6,13 +6,13 @@ import mne
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .gradient import remove_gradient
+from .gradient import GradientArtifact
 from .pulse import ecg_channel, remove_pulse
 from .wires import CarbonWireRegression
 
 # Hz: band and rate after the gradient artifact was removed.
 _BAND, _SFREQ = (0.5, 70.0), 250.0
-# After four rounds, one more changes the power of the error by about a fiftieth.
+# A fifth round changes the power of the error by a fiftieth.
 _ROUNDS = 4
 
 
@@ -30,8 +30,9 @@ def remove_scanner_artifacts(
     One step after the other, templates of the gradient artifact contain pulse and movement of other
     volumes, and the regression on wires is disturbed by the pulse. Here the steps are repeated:
     each artifact is estimated from the recording minus the last estimate of the others
-    (backfitting [1]_). The steps are :func:`remove_gradient`, a band-pass from 0.5 to 70 Hz,
-    resampling to 250 Hz, :class:`CarbonWireRegression` and :func:`remove_pulse`.
+    (backfitting [1]_). The steps are :func:`remove_gradient`, whose weights stay those of the first
+    round, resampling to 250 Hz, a band-pass from 0.5 to 70 Hz, :class:`CarbonWireRegression` and
+    :func:`remove_pulse`.
 
     Parameters
     ----------
@@ -81,47 +82,38 @@ def remove_scanner_artifacts(
         raise ValueError("there is nothing to remove; give trigger, volume_times, wires or ecg.")
     ecg = ecg_channel(raw, ecg) if has_pulse else None
     wires = [wires] if isinstance(wires, str) else list(wires or ())
-    markers = {"trigger": trigger, "volume_times": volume_times, "t_r": t_r}
     picks = [raw.ch_names[k] for k in mne.pick_types(raw.info, eeg=True, eog=True, exclude=())]
     picks = [name for name in picks if name not in wires]
-    moved = pulse = np.zeros((len(picks), 1))
-    slow = _slow(raw) if not has_gradient else None
+    slow = raw.copy().load_data(verbose="error")
+    if has_gradient:
+        gradient = GradientArtifact(slow, trigger, volume_times, t_r)
+        gradient.remove_from(slow)
+    _slow(slow)
+    moved = pulse = lost = np.zeros((len(picks), slow.n_times))
     for _ in range(_ROUNDS):
-        if has_gradient:
-            others = _fast(moved + pulse, raw)
-            slow = remove_gradient(_minus(raw, others, picks), **markers)
-            slow = _slow(_minus(slow, -others, picks))
         if wires:
-            clean = _minus(slow, pulse, picks)
+            clean = _minus(slow, pulse - lost, picks)
             moved = clean.get_data(picks) - CarbonWireRegression(wires).apply(clean).get_data(picks)
         if has_pulse:
-            clean = _minus(slow, moved, picks)
+            clean = _minus(slow, moved - lost, picks)
             pulse = clean.get_data(picks) - remove_pulse(clean, ecg=ecg).get_data(picks)
-    return _minus(slow, moved + pulse, picks)
+        if has_gradient:  # templates are linear: what they took of the others comes back
+            lost = [gradient.estimate(one, slow.info["sfreq"]) for one in moved + pulse]
+            lost = np.array(lost)
+    return _minus(slow, moved + pulse - lost, picks)
 
 
 def _slow(raw):
-    """Make a copy from 0.5 to 70 Hz, at 250 Hz; triggers stay as they are."""
-    slow = raw.copy().load_data(verbose="error")
+    """Resample to 250 Hz and filter in place; triggers are not filtered."""
     if raw.info["sfreq"] > _SFREQ:
-        slow.resample(_SFREQ, verbose="error")
-    picks = [name for name in slow.ch_names if slow.get_channel_types(name) != ["stim"]]
-    return slow.filter(*_BAND, picks, verbose="error")
-
-
-def _fast(signals, raw):
-    """Interpolate signals (n_channels, n_times) at 250 Hz to the rate of the recording."""
-    if raw.info["sfreq"] <= _SFREQ or signals.shape[1] == 1:
-        return signals
-    fast = mne.filter.resample(signals, raw.info["sfreq"] / _SFREQ, verbose="error")
-    missing = max(0, raw.n_times - fast.shape[1])
-    return np.pad(fast, ((0, 0), (0, missing)), mode="edge")[:, : raw.n_times]
+        raw.resample(_SFREQ, verbose="error")
+    kinds = raw.get_channel_types()
+    picks = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind != "stim"]
+    raw.filter(_BAND[0], min(_BAND[1], 0.4 * raw.info["sfreq"]), picks, verbose="error")
 
 
 def _minus(raw, signals, picks):
     """Subtract signals (n_channels, n_times) from some channels of a copy."""
-    return (
-        raw.copy()
-        .load_data(verbose="error")
-        .apply_function(lambda x: x - signals, picks, channel_wise=False, verbose="error")
+    return raw.copy().apply_function(
+        lambda x: x - signals, picks, channel_wise=False, verbose="error"
     )
