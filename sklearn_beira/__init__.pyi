@@ -11,6 +11,7 @@ from . import (
     inspection as inspection,
     persistence as persistence,
     regressor as regressor,
+    transfer as transfer,
     viz as viz,
 )
 from ._version import __version__ as __version__
@@ -71,6 +72,7 @@ from .eeg import (
 from .evaluation import (
     BlockedKFold as BlockedKFold,
     Comparison as Comparison,
+    LeaveOneSubjectOut as LeaveOneSubjectOut,
     NullTest as NullTest,
     compare as compare,
     delay_curve as delay_curve,
@@ -137,6 +139,11 @@ from .regressor import (
     make_paper_beira as make_paper_beira,
     tail_split as tail_split,
 )
+from .transfer import (
+    CalibratedRegressor as CalibratedRegressor,
+    SubjectRegressor as SubjectRegressor,
+    learning_curve_minutes as learning_curve_minutes,
+)
 from .viz import (
     make_report as make_report,
     plot_alignment as plot_alignment,
@@ -147,6 +154,7 @@ from .viz import (
     plot_comparison as plot_comparison,
     plot_delay_curve as plot_delay_curve,
     plot_influence as plot_influence,
+    plot_learning_curve as plot_learning_curve,
     plot_predictions as plot_predictions,
     plot_residual_artifacts as plot_residual_artifacts,
     plot_rois as plot_rois,

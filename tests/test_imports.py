@@ -41,6 +41,7 @@ FLOORS = [
     {"regressor"},
     {"baselines"},
     {"evaluation"},
+    {"transfer"},
     {"inspection"},
     {"viz"},
     {"persistence"},

@@ -7,9 +7,10 @@ from textwrap import dedent
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, save_model
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 
@@ -125,6 +126,22 @@ def test_the_page_on_saving_gives_the_model_back(tmp_path, monkeypatch):
 def test_the_page_on_networks_trains_and_predicts():
     names = run_page("your_own_network.rst", {"__name__": "guide"})
     assert names["r"] > 0.2
+
+
+def test_the_page_on_people_predicts_people(tmp_path, monkeypatch, make_study):
+    monkeypatch.chdir(tmp_path)
+    study = make_study(n_runs=4, duration=480.0, n_channels=4)
+    X, y = align(
+        study.raws, study.bolds, trigger="mri", tmin=-8, tmax=0, subjects=[*"ABCD"], verbose="error"
+    )
+    pipeline = make_band_power_ridge(8.0)
+    old, new = X.subjects != "D", np.flatnonzero(X.subjects == "D")
+    save_model(clone(pipeline).fit(X[old], y[old]), "others.safetensors")
+    names = {"pipeline": pipeline, "X": X[old], "y": y[old], "X_new": X[new]}
+    names |= {"X_first": X[new[:60]], "y_first": y.iloc[new[:60]], "X_later": X[new[70:]]}
+    names = run_page("people.rst", names)
+    assert set(names["curve"]["model"]) == {"others", "own", "calibrated"}
+    plt.close("all")
 
 
 def test_the_first_code_of_the_readme_runs():

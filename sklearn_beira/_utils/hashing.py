@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
 import joblib
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._version import __version__
@@ -45,6 +46,37 @@ def digest(*parts: object) -> str:
             hashed.update(joblib.hash(_code_of(part)).encode())
         hashed.update(joblib.hash(part).encode())
     return hashed.hexdigest()
+
+
+# Digests of rows that a model keeps: those with the smallest numbers, so that a model of hundreds
+# of people still knows some rows of each.
+_N_ROWS = 1024
+
+
+def row_digests(y: np.ndarray) -> np.ndarray:
+    """Hash each row.
+
+    Parameters
+    ----------
+    y : ndarray of float, shape (n_rows, n_columns)
+        Numbers; zero has one sign.
+
+    Returns
+    -------
+    digests : ndarray of int64, shape (n_rows,)
+        A number per row.
+    """
+    bits = np.ascontiguousarray(y + 0.0, dtype=np.float64).view(np.uint64)
+    found = np.zeros(len(bits), dtype=np.uint64)
+    for column in bits.T:  # the order of the columns matters
+        found = (found ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        found ^= found >> np.uint64(29)
+    return found.view(np.int64)
+
+
+def sketch(y: np.ndarray) -> np.ndarray:
+    """Return the smallest digests of the rows, sorted: enough to recognize data seen before."""
+    return np.unique(row_digests(y))[:_N_ROWS]
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.hashing import sketch
 from .._utils.numbers import check_bold, check_magnitude, region_names
 
 #: Constraints of what :func:`inner_blocks` and :func:`check_alphas` are given.
@@ -109,6 +110,7 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, ensure_min_samples=2)
         check_magnitude(X, "X")
         targets = y.reshape(len(y), -1)
+        self.bold_digests_ = sketch(targets)
         alphas = check_alphas(self.alphas)
         blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)
         chosen, score = choose_alphas(X, targets, alphas, blocks)

@@ -12,6 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.hashing import sketch
 from .._utils.numbers import check_bold, check_kind, region_names
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
@@ -151,7 +152,7 @@ def check_target(
     Parameters
     ----------
     estimator : BaseEstimator
-        Estimator.
+        Estimator, which is given ``region_names_`` and ``bold_digests_``.
     X : EEGWindows
         EEG.
     y : array-like, DataFrame, Series or None
@@ -175,6 +176,7 @@ def check_target(
             f"y must be (n_volumes, n_rois), got {y.ndim} dimensions; extract regions from images "
             f"with ROIExtractor."
         )
+    estimator.bold_digests_ = sketch(y.reshape(len(y), -1))
     return y.reshape(len(y), -1), y.ndim == 1
 
 

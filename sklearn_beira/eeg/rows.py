@@ -51,13 +51,15 @@ def recordings_and_times(
     return recordings, order_in_groups(recordings) * (1.0 if t_r is None else t_r)
 
 
-def group_labels(groups: ArrayLike) -> np.ndarray:
-    """Check the labels of recordings.
+def group_labels(groups: ArrayLike, name: str = "groups") -> np.ndarray:
+    """Check the labels of recordings or subjects.
 
     Parameters
     ----------
     groups : array-like of shape (n_samples,)
         Label of each row.
+    name : str
+        What it is called in errors.
 
     Returns
     -------
@@ -76,8 +78,8 @@ def group_labels(groups: ArrayLike) -> np.ndarray:
         known = [None]
     if labels.ndim != 1 or any(label is None or label != label for label in known):
         raise ValueError(
-            f"groups must name the recording of each row by a number or a text, got "
-            f"{np.array2string(labels, threshold=5)}."
+            f"{name} must name the {'recording' if name == 'groups' else 'subject'} of each row by "
+            f"a number or a text, got {np.array2string(labels, threshold=5)}."
         )
     return labels
 
@@ -115,3 +117,15 @@ def is_within(
         )
         near[mine] = nearest < gap - 1e-6  # volumes exactly the gap apart are not near
     return near
+
+
+def repetition_time(recordings: np.ndarray, times: np.ndarray) -> float:
+    """Return the median time between successive rows of a recording; 1 if there are none."""
+    steps = np.concatenate([np.diff(times[rows]) for rows in rows_in_time(recordings, times)])
+    return float(np.median(steps)) if len(steps) else 1.0
+
+
+def first_minutes(recordings: np.ndarray, times: np.ndarray, minutes: float) -> np.ndarray:
+    """Return the first rows, recording by recording, that together last so many minutes."""
+    rows = np.concatenate(rows_in_time(recordings, times))
+    return rows[: max(round(60 * minutes / repetition_time(recordings, times)), 0)]

@@ -156,6 +156,7 @@ class EEGWindows:
         *,
         times: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        subjects: ArrayLike | None = None,
         ch_names: Sequence[str] | None = None,
     ) -> Self:
         """Make EEGWindows from epoched arrays, tables or :class:`mne.Epochs`.
@@ -173,6 +174,8 @@ class EEGWindows:
             in order of time.
         groups : array-like of shape (n,) or None
             Label of the recording of each row. If None, there is one recording.
+        subjects : array-like of shape (n,) or None
+            Subject of each row. Without ``groups``, each subject has one recording.
         ch_names : list of str or None
             Names of the EEG channels.
 
@@ -184,7 +187,8 @@ class EEGWindows:
         Raises
         ------
         ValueError
-            If shapes do not match, or if X or times hold NaN or infinite values.
+            If shapes do not match, if X or times hold NaN or infinite values, or if a recording has
+            several subjects.
 
         Examples
         --------
@@ -208,7 +212,7 @@ class EEGWindows:
         check_epochs(X)
         if not (sfreq is None or (isinstance(sfreq, Real) and 0 < sfreq < np.inf)):
             raise ValueError(f"sfreq must be a sampling rate above 0 Hz or None, got {sfreq!r}.")
-        check_consistent_length(X, times, groups)
+        check_consistent_length(X, times, groups, subjects)
         if times is not None:
             times = to_numbers(times, "times").copy()
             if times.ndim != 1 or not np.isfinite(times).all():
@@ -219,8 +223,15 @@ class EEGWindows:
                 raise ValueError(f"X has {X.shape[1]} channels but ch_names holds {len(ch_names)}.")
             if sfreq is not None:
                 info = mne.create_info(ch_names, sfreq, "eeg")
-        groups = None if groups is None else group_labels(groups)
-        return cls._of_epochs(X, sfreq, times, groups, ch_names, info, tmax)
+        subjects = None if subjects is None else group_labels(subjects, "subjects")
+        groups = subjects if groups is None else group_labels(groups)
+        new = cls._of_epochs(X, sfreq, times, groups, ch_names, info, tmax)
+        if subjects is not None:
+            pairs = set(zip(new.groups.tolist(), subjects.tolist(), strict=True))
+            new._subjects = dict(pairs)
+            if len(new._subjects) < len(pairs):
+                raise ValueError("a recording has rows of several subjects; give groups as well.")
+        return new
 
     @classmethod
     def _of_epochs(cls, X, sfreq=None, times=None, groups=None, ch_names=None, info=None, tmax=0.0):
@@ -280,7 +291,11 @@ class EEGWindows:
     @property
     def subjects(self) -> np.ndarray | None:
         """Subject of each window, or None."""
-        return None if self._subjects is None else np.asarray(self._subjects)[self.groups]
+        if self._subjects is None:
+            return None
+        if isinstance(self._subjects, dict):  # by the label of the recording
+            return np.array([self._subjects[k] for k in self.groups.tolist()])
+        return np.asarray(self._subjects)[self.groups]
 
     @property
     def sfreq(self) -> float:

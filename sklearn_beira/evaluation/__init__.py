@@ -15,11 +15,12 @@ from .metrics import (
 from .null import NullTest, null_test
 from .paper_protocol import paper_protocol
 from .prediction import predict_frame
-from .splitters import BlockedKFold
+from .splitters import BlockedKFold, LeaveOneSubjectOut
 
 __all__ = [
     "BlockedKFold",
     "Comparison",
+    "LeaveOneSubjectOut",
     "NullTest",
     "compare",
     "delay_curve",

@@ -21,7 +21,14 @@ from ..eeg.filters import Windower
 from ..eeg.windows import EEGWindows
 from ..exceptions import StationarityWarning
 from .beyond import NUISANCE, ORACLE, explain, out_of_fold, predict_from_past
-from .cross_validation import Runner, check_models, may_select, predict_all, reads_eeg
+from .cross_validation import (
+    Runner,
+    check_models,
+    check_pretrained,
+    may_select,
+    predict_all,
+    reads_eeg,
+)
 from .metrics import check_confidence_level, group_scores, t_of_mean
 from .null import null_distributions, prepare
 from .study import make_study
@@ -501,6 +508,7 @@ def compare(
         if nuisance is not None:
             X = _eeg_windows(X).with_nuisance(nuisance)
         study = make_study(X, y, cv, groups, subjects)
+        check_pretrained(models, study)
     options = {
         "null": null,
         "n_surrogates": n_surrogates,

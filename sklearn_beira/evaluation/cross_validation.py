@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from tqdm import tqdm
 
-from .._utils.estimators import is_search
+from .._utils.estimators import is_search, seen_digests
+from .._utils.hashing import row_digests
 from .._utils.interrupts import interrupts
 from .._utils.store import ResultStore
 from .._utils.warn import warn_user
@@ -46,12 +47,39 @@ def check_models(models):
                 f"model {name!r} must be a scikit-learn regressor, got {what}; call the maker, as "
                 f"in make_band_power_ridge(), and give several models as a dict of name: model."
             )
+
+
+def check_pretrained(models, study):
+    """Refuse models that hold a fitted model which has learned from BOLD of the study.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models.
+    study : Study
+        Samples.
+    """
+    for name, model in models.items():
         parts = [model, *model.get_params(deep=True).values()]
-        if any(isinstance(part, FrozenEstimator) for part in parts):
-            warn_user(
-                f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds; use "
-                f"the estimator itself, unless it has never seen these volumes."
-            )
+        for part in parts:
+            is_frozen = isinstance(part, FrozenEstimator)
+            fitted = part.estimator if is_frozen else getattr(part, "pretrained", None)
+            if fitted is None:
+                continue
+            known = seen_digests(fitted)
+            rows = np.flatnonzero(np.isin(row_digests(study.y), known))
+            if len(rows):
+                of = study.recordings if study.subjects is None else study.subjects
+                what = "recording" if study.subjects is None else "subject"
+                raise ValueError(
+                    f"model {name!r} holds a fitted model that has learned from BOLD of {what} "
+                    f"{of[rows[0]]}, which is tested here; fit it to other people."
+                )
+            if is_frozen and not len(known):
+                warn_user(
+                    f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds; "
+                    f"use the estimator itself, unless it has never seen these volumes."
+                )
 
 
 # -- running ------------------------------------------------------------------------------------
@@ -88,15 +116,27 @@ def fit_predict(model, study, y, fold, rows=None, keep=False):
     with interrupts() as came, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* left out one by one", GapWarning)
         started = time.perf_counter()
-        fitted = clone(model).fit(_safe_indexing(study.X, train), target)
+        known, asked = _subjects_for(model, study, train, test)
+        fitted = clone(model).fit(_safe_indexing(study.X, train), target, **known)
         seconds = time.perf_counter() - started
-        y_pred = np.asarray(fitted.predict(_safe_indexing(study.X, test)), dtype=np.float64)
+        y_pred = np.asarray(fitted.predict(_safe_indexing(study.X, test), **asked), dtype=float)
     if came:
         raise KeyboardInterrupt
     chosen = getattr(fitted, "best_params_", {})
     params = json.dumps(chosen, default=str, sort_keys=True) if chosen else ""
     facts = {"fit_time": seconds, "params": params}
     return y_pred.reshape(len(test), -1), facts | ({"estimator": fitted} if keep else {})
+
+
+def _subjects_for(model, study, train, test):
+    """What ``fit`` and ``predict`` of a model of several subjects are told of them."""
+    if not getattr(model, "_calibrates", False) or study.subjects is None:
+        return {}, {}
+    subjects = study.subjects
+    return (
+        {"subjects": subjects[train], "calibrate": np.intersect1d(subjects[train], subjects[test])},
+        {"subjects": subjects[test]},
+    )
 
 
 def predict_all(models, study, runner, keep=False, targets=None):
@@ -124,7 +164,7 @@ def predict_all(models, study, runner, keep=False, targets=None):
     """
     predictions = {name: np.full(study.y.shape, np.nan) for name in models}
     facts = {name: [None] * len(study.folds) for name in models}
-    data, calls = runner.store.key(study.X), {}
+    data, calls = runner.store.key(study.X, study.subjects), {}
     targets = [study.y] * len(study.folds) if targets is None else targets
     for name, model in models.items():
         unfitted = clone(model)  # an earlier fit must not change the key
@@ -246,7 +286,8 @@ def may_select(model):
     """
     if isinstance(model, TransformedTargetRegressor):
         return model.regressor is not None and may_select(model.regressor)
-    if is_search(model) or type(model) is MultiOutputRegressor:  # searches choose among few
+    choose_among_few = is_search(model) or getattr(model, "_calibrates", False)
+    if choose_among_few or type(model) is MultiOutputRegressor:
         return may_select(model.estimator)
     if isinstance(model, Pipeline):
         *steps, model = (step for _, step in model.steps)

@@ -21,6 +21,7 @@ from .assumptions import (
 from .cross_validation import (
     Runner,
     check_models,
+    check_pretrained,
     fit_predict,
     has_independent_targets,
     predict_all,
@@ -196,6 +197,7 @@ def null_test(
     check_confidence_level(confidence_level)
     check_models(models)
     study = make_study(X, y, cv, groups)
+    check_pretrained(models, study)
     draws, _ = prepare(
         models,
         study,

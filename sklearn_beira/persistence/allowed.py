@@ -12,13 +12,14 @@ _CLASSES_BY_MODULE = {
         "SparseGroupLassoCV"
     ),
     "sklearn_beira.eeg": "EEGFilter SubjectAligner Windower",
-    "sklearn_beira.evaluation": "BlockedKFold",
+    "sklearn_beira.evaluation": "BlockedKFold LeaveOneSubjectOut",
     "sklearn_beira.features": (
         "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
     ),
     "sklearn_beira.regressor": (
         "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training"
     ),
+    "sklearn_beira.transfer": "CalibratedRegressor SubjectRegressor",
     "pyriemann.tangentspace": "TangentSpace",
     "sklearn.compose": "TransformedTargetRegressor",
     "sklearn.cross_decomposition": "PLSRegression",

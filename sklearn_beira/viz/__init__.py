@@ -6,6 +6,7 @@ from .cleaning import plot_residual_artifacts
 from .delays import plot_delay_curve
 from .importance import plot_band_importance, plot_channel_importance, plot_stability
 from .influence import plot_influence
+from .learning_curve import plot_learning_curve
 from .predictions import plot_predictions, plot_time_course
 from .recording import plot_alignment, plot_spectrum
 from .report import make_report
@@ -22,6 +23,7 @@ __all__ = [
     "plot_comparison",
     "plot_delay_curve",
     "plot_influence",
+    "plot_learning_curve",
     "plot_predictions",
     "plot_residual_artifacts",
     "plot_rois",

@@ -1,0 +1,135 @@
+"""Data of several people, and the fits of models to others and to each."""
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from ..eeg.rows import first_minutes, is_within, recordings_and_times, repetition_time
+from ..evaluation.metrics import pearson_r
+from ..evaluation.splitters import subjects_of
+from .calibrated import WEIGHTS, CalibratedRegressor, combine, fit_own, predict_2d
+
+
+class People:
+    """Data of several people, whose BOLD is standardized.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Regressor, not fitted.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        Samples.
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+    subjects : array-like of shape (n_volumes,) or None
+        Subjects, where X does not know them.
+    t_r : float or None
+        Repetition time in s, where X does not know times.
+    n_jobs : int or None
+        Processes for fits, as in joblib.
+
+    Attributes
+    ----------
+    rows : dict of str to ndarray of int
+        Rows of each subject.
+    units : dict of str to tuple of ndarray of shape (n_rois,)
+        Mean and standard deviation of each subject's BOLD.
+    y : ndarray, shape (n_volumes, n_rois)
+        Standardized BOLD.
+    """
+
+    def __init__(self, estimator, X, y, subjects, t_r, n_jobs=None):
+        self.estimator, self.X, self.n_jobs = estimator, X, n_jobs
+        subjects = subjects_of(X, subjects)
+        if len(subjects) != len(y):
+            raise ValueError(f"subjects has {len(subjects)} rows, but y has {len(y)}.")
+        groups = subjects if not hasattr(X, "groups") else None
+        self.recordings, self.times = recordings_and_times(X, groups, t_r, needed=True)
+        self.reach = X.reach if getattr(X, "has_times", False) else 0.0
+        self.rows = {k: np.flatnonzero(subjects == k) for k in np.unique(subjects).tolist()}
+        self.units, self.y = {}, np.empty_like(y, dtype=float)
+        for k, rows in self.rows.items():
+            mean, scale = y[rows].mean(axis=0), y[rows].std(axis=0)
+            scale = np.where(scale > 0, scale, 1.0)
+            self.units[k], self.y[rows] = (mean, scale), (y[rows] - mean) / scale
+
+    def minutes(self, subject):
+        """Minutes of data of a subject."""
+        rows = self.rows[subject]
+        return len(rows) * repetition_time(self.recordings[rows], self.times[rows]) / 60
+
+    def take(self, rows):
+        """X and y of some rows, y without an axis of regions if there is one."""
+        y = self.y[rows]
+        return take(self.X, rows), y[:, 0] if y.shape[1] == 1 else y
+
+    def fit_without(self, left_out):
+        """Fit the estimator to all people but some."""
+        some = [rows for k, rows in self.rows.items() if k not in left_out]
+        if not some:
+            raise ValueError(f"a model of others needs at least 2 subjects, got {len(self.rows)}.")
+        return clone(self.estimator).fit(*self.take(np.sort(np.concatenate(some))))
+
+    def fit_others(self, subjects, n_splits):
+        """Fit models for subjects that have not seen them: one for each part of the subjects."""
+        parts = [part for part in (subjects[i::n_splits] for i in range(n_splits)) if part]
+        models = self.run(delayed(self.fit_without)(part) for part in parts)
+        return {k: model for part, model in zip(parts, models, strict=True) for k in part}
+
+    def calibrate(self, subject, others, weights):
+        """Combine a model of others with one of a subject."""
+        person = CalibratedRegressor(others, self.estimator, weights=tuple(weights))
+        return person.fit(*self.take(self.rows[subject]))
+
+    def run(self, calls):
+        """Run delayed calls."""
+        return Parallel(n_jobs=self.n_jobs)(calls)
+
+    def split(self, subject, minutes, most=0.5):
+        """Rows of the first minutes of a subject, at most a share of them, and rows to test."""
+        mine = self.rows[subject]
+        recordings, times = self.recordings[mine], self.times[mine]
+        minutes = min(minutes, most * self.minutes(subject))
+        own = first_minutes(recordings, times, minutes)
+        rest = np.setdiff1d(np.arange(len(mine)), own)
+        rest = rest[~is_within(rest, own, recordings, times, self.reach)]
+        return mine[own], mine[rest]
+
+    def learn_weights(self, others, lengths):
+        """Try all weights on subjects, whose models of others are given.
+
+        Returns
+        -------
+        curve : DataFrame, indexed by length
+            Mean r over subjects and regions, by weights.
+        """
+        calls = [(k, m) for k in others for m in lengths]
+        splits = [self.split(*call) for call in calls]
+        r = self.run(
+            delayed(self.score)(others[k], *split, WEIGHTS)
+            for (k, _), split in zip(calls, splits, strict=True)
+        )
+        table = pd.DataFrame([[one[w].mean() for w in WEIGHTS] for one in r], columns=WEIGHTS)
+        return table.groupby([m for _, m in calls]).mean().rename_axis("minutes")
+
+    def score(self, others, own, test, weights):
+        """R in each region (n_rois,) for pairs of weights, on rows of a subject."""
+        X, target = take(self.X, own), self.y[own]
+        target = target - target.mean(axis=0)
+        p = predict_2d(others, X)
+        models = fit_own(self.estimator, X, target, p - p.mean(axis=0), weights)
+        X = take(self.X, test)
+        p = predict_2d(others, X)
+        f = {name: predict_2d(model, X) for name, model in models.items()}
+        blocks = np.unique(self.recordings[test], return_inverse=True)[1].ravel()
+        return {
+            w: pearson_r(self.y[test], combine(w, p, f), blocks=blocks, multioutput="raw_values")
+            for w in weights
+        }
+
+
+def take(X, rows):
+    """Rows of X."""
+    return _safe_indexing(X, rows)
