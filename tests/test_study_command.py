@@ -90,6 +90,7 @@ def test_dry_run_prints_the_table_and_writes_nothing(folder):
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--folds", "1"], "--folds must be at least 2"),
         (["--pair", "A"], "--pair takes EEG=BOLD"),
+        (["--only", "01", "--level", "group"], "--only is for --level participant"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_read(folder, options, said, capsys):
@@ -209,18 +210,27 @@ def test_participants_that_failed_or_are_of_other_data_are_no_part_of_the_group(
 
 
 @pytest.mark.slow
-def test_jobs_of_other_participants_leave_the_tables_of_all_alone(folder, study, tmp_path):
-    out = tmp_path / "out"
-    shutil.copytree(study.folder, out)
-    before = {name: (out / name).read_text() for name in ("study.tsv", "quality.tsv")}
-    options = [*atlas_of(folder), "--out", str(out), "--folds", "3", "--resume"]
-    run(folder, *options, "--level", "participant", "--participants", "02", "04")
-    for name, text in before.items():
-        assert (out / name).read_text() == text
-        own = pd.read_csv(out / "sub-02" / name, sep="\t", dtype=str)
-        assert own["subject"].tolist() == ["02"]
-    reason = pd.read_csv(out / "sub-04/study.tsv", sep="\t")["reason"][0]
-    assert "NaN or infinite values" in reason
+def test_jobs_of_single_participants_make_what_the_group_needs(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/sub-03")
+    channels = tmp_path / "data/sub-02/eeg/sub-02_task-rest_channels.tsv"
+    table = pd.read_csv(channels, sep="\t").assign(status="good")
+    table.loc[0, "status"] = "bad"  # so that it is no channel of the group
+    table.to_csv(channels, sep="\t", index=False)
+    options = [*atlas_of(folder), "--out", str(tmp_path / "out"), "--folds", "2", "--resume"]
+    for person, status in {"01": 0, "02": 0, "04": 2}.items():
+        done = run(tmp_path, *options, "--only", person)
+        assert done.status == status, done.out
+        own = pd.read_csv(tmp_path / f"out/sub-{person}/study.tsv", sep="\t", dtype=str)
+        assert own["subject"].tolist() == [person]
+    assert "NaN or infinite values" in own["reason"][0]
+    assert not (tmp_path / "out/study.tsv").exists()
+    done = run(tmp_path, *options, "--level", "group")
+    assert done.status == 1  # of 04
+    assert "is left out of the group" not in done.out
+    assert len(pd.read_csv(tmp_path / "out/study.tsv", sep="\t")) == 4
+    assert pd.read_csv(tmp_path / "out/quality.tsv", sep="\t")["subject"].tolist() == [1, 2]
+    assert "--only 09" in run(tmp_path, *options, "--only", "09").err
 
 
 @pytest.mark.slow
@@ -247,3 +257,4 @@ def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path, monkeypa
     page = (tmp_path / "out/group_report.html").read_text("utf-8")
     assert "common causes of EEG and BOLD" not in page
     assert "sub-02/report.html" in page
+    assert "two participants give no interval of their mean" in page

@@ -52,8 +52,7 @@ def run(args) -> int:
         0, or 1 if a run or a participant failed.
     """
     study = _load(args)
-    table = study.table
-    _print_table(table)
+    _print_table(study.table)
     if args.dry_run:
         return _status(study, [])
     out = _empty_folder(args)
@@ -61,24 +60,30 @@ def run(args) -> int:
     open_derivatives(out)
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
-    _write_tables("study", table, out, args.level)
     with _noting(say):
-        extractor = ROIExtractor(args.atlas, labels=args.labels, standardize="zscore_sample")
-        shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
-        study.extract_regions(extractor, cache=out / "work/regions", **shown)
-        say("regions are extracted")
+        # Of the whole study, so that jobs of single participants make what the group needs.
+        picks = study.common_channels()
         bare = [run.name for run in study.usable if not (run.nuisance or run.physio)]
         if 0 < len(bare) < len(study.usable):
             say(f"motion is not checked, as these runs have no table of it: {', '.join(bare)}")
-        parts = study.align_runs(
-            tmin=-HISTORY,
-            eeg_filter=EEGFilter(1.0, 45.0, sfreq=SFREQ),
-            folder=out / "work/eeg",
-            nuisance=None if bare else "confounds",
-            **shown,
-        )
+        study = _select(study, args.only)
+        _write_tables("study", study.table, out, args.level)
+        extractor = ROIExtractor(args.atlas, labels=args.labels, standardize="zscore_sample")
+        shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
+        try:
+            study.extract_regions(extractor, cache=out / "work/regions", **shown)
+            say("regions are extracted")
+            parts = study.align_runs(
+                tmin=-HISTORY,
+                eeg_filter=EEGFilter(1.0, 45.0, sfreq=SFREQ),
+                picks=picks,
+                folder=out / "work/eeg",
+                nuisance=None if bare else "confounds",
+                **shown,
+            )
+        finally:  # the reasons, also if no run is left
+            _write_tables("study", study.table, out, args.level)
     say(f"EEG and BOLD of {len(parts)} runs are aligned")
-    _write_tables("study", study.table, out, args.level)
     for name, reason in study.refused.items():
         say(f"{name} is refused: {reason}")
     motion = [run.read_motion() for run in study.usable]
@@ -275,6 +280,19 @@ def _write_tables(name, table, out, level):
         parts = {out / f"sub-{person}": rows for person, rows in table.groupby("subject")}
     for folder, rows in parts.items():
         write_table(rows, writable_folder(folder, "out") / f"{name}.tsv")
+
+
+def _select(study, only):
+    """Select the participants of this job."""
+    if only is None:
+        return study
+    only = [label.removeprefix("sub-") for label in only]
+    selected = study.select(subject=only)
+    if not selected.usable:
+        raise ValueError(
+            f"--only {' '.join(only)}: these participants have no run that can be used."
+        )
+    return selected
 
 
 def _print_table(table):

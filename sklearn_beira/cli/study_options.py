@@ -39,6 +39,13 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         help="within participants, across them, or both (default: %(default)s)",
     )
     add(
+        "--only",
+        nargs="+",
+        metavar="LABEL",
+        help="process these participants of the study, and no group: for jobs that run side by "
+        "side, before one with --level group",
+    )
+    add(
         "--n-jobs",
         type=int,
         default=1,
@@ -93,6 +100,10 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         parser.error("--out is needed, or --dry-run")
     if args.folds < 2:
         parser.error(f"--folds must be at least 2, got {args.folds}")
+    if args.only:
+        if args.level == "group":
+            parser.error("--only is for --level participant")
+        args.level = "participant"
     if args.n_jobs == 0:
         parser.error("--n-jobs must be at least 1, or -1 for one per processor")
     if args.seed < 0:

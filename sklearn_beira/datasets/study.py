@@ -266,6 +266,28 @@ class Study:
         """
         return join_runs(self.align_runs(**options))
 
+    def common_channels(self) -> list[str]:
+        """List the good EEG channels that all usable runs have.
+
+        Returns
+        -------
+        ch_names : list of str
+            Channels, in the order of the first run.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        runs = self.usable
+        common = set.intersection(*(set(run.ch_names) for run in runs)) if runs else ()
+        if not common:
+            raise ValueError("the runs have no EEG channel in common; select runs of one montage.")
+        dropped = sorted(set().union(*(run.ch_names for run in runs)) - common)
+        if dropped:
+            warn_user(f"some runs lack the channels {', '.join(dropped)}; they are left out.")
+        return [name for name in runs[0].ch_names if name in common]
+
     def align_runs(
         self,
         *,
@@ -310,15 +332,7 @@ class Study:
         """
         runs, bolds = self.usable, self.bolds
         if picks is None and runs:
-            common = set.intersection(*(set(run.ch_names) for run in runs))
-            picks = [name for name in runs[0].ch_names if name in common]
-            if not picks:
-                raise ValueError(
-                    "the runs have no EEG channel in common; select runs of one montage."
-                )
-            dropped = sorted(set().union(*(run.ch_names for run in runs)) - common)
-            if dropped:
-                warn_user(f"some runs lack the channels {', '.join(dropped)}; they are left out.")
+            picks = self.common_channels()
         options = {"tmin": tmin, "tmax": tmax, "nuisance": nuisance}
         tasks = [
             delayed(_attempt)(run.align, bold, picks, eeg_filter, folder, **options)
