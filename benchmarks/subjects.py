@@ -29,11 +29,11 @@ FIRST_MINUTES = (0.5, 1.0, 2.0, 3.0)
 TEST, GAP = 180.0, 25.0  # s
 
 
-def simulate(displacement, seed):
+def simulate(displacement, seed, minutes=MINUTES):
     """Make windows and BOLD of all subjects."""
     data = make_eeg_fmri(
         N_SUBJECTS,
-        duration=60 * MINUTES,
+        duration=60 * minutes,
         noise_ceiling=CEILING,
         lead_in=HISTORY + 1,
         random_state=seed,
@@ -76,7 +76,7 @@ def compare_aligned(args):
     for displacement in args.displacements:
         found = {}
         for seed in range(args.seeds):
-            X, y = simulate(displacement, seed)
+            X, y = simulate(displacement, seed, args.minutes)
             for subject in range(N_SUBJECTS):
                 others, own = X.groups != subject, X.groups == subject
                 for name, model in models.items():
@@ -116,6 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=1, help="simulated groups of four")
     parser.add_argument("--align", action="store_true", help="align the people by their EEG")
     parser.add_argument("--models", nargs="+", default=["ridge", "default"], help="with --align")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="with --align")
     parser.add_argument("--displacements", nargs="+", type=float, default=[0.0, 0.3, 0.6])
     args = parser.parse_args()
     (compare_aligned if args.align else main)(args)
