@@ -23,7 +23,8 @@ slices, volumes, heart   ``residual_artifacts``, median over channels
 Rank correlations of errors and residual artifacts follow. Nothing measured here supports a claim
 about brains.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/cleaning.py DATA [--sfreq HZ] [--seed N] [--parts NAME ...]
+Run: OMP_NUM_THREADS=1 python benchmarks/cleaning.py DATA [--sfreq HZ] [--seed N]
+     [--parts NAME ...] [--worlds NAME ...]     (worlds of the part "gradient")
 """
 
 import argparse
@@ -231,29 +232,28 @@ def coupled_signal(raw, channels, band, n_volumes):
 
 
 # -- worlds ---------------------------------------------------------------------------------------
-def gradients(data, raw, rng):
-    """Recordings with a gradient artifact, by name: (raw, markers, repetition time in s)."""
-    sfreq, still, moving = raw.info["sfreq"], read_motion(data, 0.002), read_motion(data, 0.02)
-    worlds = {
-        "head still": (still, 0, {}),
-        "head moves": (moving, 0, {}),
-        "jitter, 2 lost": (moving, 0, {"jitter": 1, "lost": 2}),
-        "clock 40 ppm fast": (moving, 40e-6, {"jitter": 1, "lost": 2}),
-        "clock wanders": (moving, 40e-6, {"jitter": 1, "lost": 2, "wander": 1e-4}),
-        "slice markers": (moving, 40e-6, {"slices": True, "jitter": 1, "lost": 2}),
-    }
-    for name, (motion, drift, kind) in worlds.items():
-        t_r = T_R * (1 + drift)
-        markers = make_markers(raw.times[-1], t_r, rng, sfreq, **kind)
-        artifact = make_gradient(raw, motion, rng, t_r, kind.get("wander", 0.0))
-        yield name, add(raw, artifact), markers, t_r
-    yield "no artifact", raw, make_markers(raw.times[-1], T_R, rng, sfreq), T_R
+# SD of head motion, drift of the clock, and markers, of recordings with a gradient artifact.
+WORLDS = {
+    "head still": (0.002, 0, {}),
+    "head moves": (0.02, 0, {}),
+    "jitter, 2 lost": (0.02, 0, {"jitter": 1, "lost": 2}),
+    "clock 40 ppm fast": (0.02, 40e-6, {"jitter": 1, "lost": 2}),
+    "clock wanders": (0.02, 40e-6, {"jitter": 1, "lost": 2, "wander": 1e-4}),
+    "slice markers": (0.02, 40e-6, {"slices": True, "jitter": 1, "lost": 2}),
+    "no artifact": (0, 0, {}),
+}
 
 
-def gradient(data, raw, measure, rng):
-    for name, dirty, markers, t_r in gradients(data, raw, rng):
+def gradient(data, raw, measure, seed, worlds):
+    for name in worlds:
+        size, drift, kind = WORLDS[name]
+        rng, t_r = np.random.default_rng(seed), T_R * (1 + drift)
         rates = {"t_r": t_r, "n_slices": N_SLICES}
+        markers = make_markers(raw.times[-1], t_r, rng, raw.info["sfreq"], **kind)
+        dirty = raw
         if name != "no artifact":
+            motion = read_motion(data, size)
+            dirty = add(raw, make_gradient(raw, motion, rng, t_r, kind.get("wander", 0.0)))
             yield name, "not cleaned", measure(dirty, **rates)
         given = {"t_r": T_R} if name == "slice markers" else {}
         clean = remove_gradient(dirty, volume_times=markers, **given)
@@ -267,7 +267,8 @@ def gradient(data, raw, measure, rng):
                 yield name, f"{size:.1%} left", measure(part, **rates)
 
 
-def pulse(data, raw, measure, rng):
+def pulse(data, raw, measure, seed, worlds):
+    rng = np.random.default_rng(seed)
     slow = raw.copy().resample(SLOW)
     beats, breath = make_beats(slow.times[-1], rng)
     artifact, ecg = make_pulse(slow, beats, breath, rng)
@@ -281,7 +282,8 @@ def pulse(data, raw, measure, rng):
         yield "pulse", f"{size:.0%} left", measure(add(slow, size * artifact, ecg=ecg))
 
 
-def wires(data, raw, measure, rng):
+def wires(data, raw, measure, seed, worlds):
+    rng = np.random.default_rng(seed)
     slow = raw.copy().resample(SLOW)
     artifact, loops = make_movement(slow, rng)
     for name, present in (("movement", artifact), ("no movement", 0 * artifact)):
@@ -291,7 +293,8 @@ def wires(data, raw, measure, rng):
         yield name, "wires", measure(clean)
 
 
-def all_artifacts(name, sizes, data, raw, measure, rng):
+def all_artifacts(name, sizes, data, raw, measure, seed, worlds):
+    rng = np.random.default_rng(seed)
     t_r, sfreq = T_R * (1 + 40e-6), raw.info["sfreq"]
     rates = {"t_r": t_r, "n_slices": N_SLICES}
     beats, breath = make_beats(raw.times[-1], rng)
@@ -320,13 +323,14 @@ PARTS = {
 }
 
 
-def main(data, sfreq, seed, parts):
+def main(data, sfreq, seed, parts, worlds):
     raw = load_eeg(data, sfreq, seed=seed)
     measure = Measure(data, raw)
     rows = {("EEG", "without artifacts"): measure(raw, t_r=T_R, n_slices=N_SLICES)}
     for part in parts:
-        rng = np.random.default_rng([seed, [*PARTS].index(part)])
-        rows |= {tuple(names): row for *names, row in PARTS[part](data, raw, measure, rng)}
+        seeds = [seed, [*PARTS].index(part)]
+        found = PARTS[part](data, raw, measure, seeds, worlds)
+        rows |= {tuple(names): row for *names, row in found}
     table = pd.DataFrame(rows).T.rename_axis(["world", "cleaning"])
     print(f"{sfreq:g} Hz, seed {seed}")
     print(table.to_string(float_format="{:.3f}".format, na_rep=""))
@@ -344,4 +348,5 @@ if __name__ == "__main__":
     parser.add_argument("--sfreq", type=float, default=FAST)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=[*WORLDS])
     main(**vars(parser.parse_args()))

@@ -106,6 +106,23 @@ def test_noise_as_nuisance_changes_nothing(moved):
         found.verdict()
 
 
+def test_many_columns_of_noise_explain_next_to_nothing(make_study):
+    study = make_study(duration=300.0, n_channels=12, lead_in=17.0, sfreq=100.0)
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-16.0, verbose="error")
+    noise = pd.DataFrame(np.random.default_rng(0).standard_normal((len(X), 14)))
+    options = {"nuisance": noise, "cv": BlockedKFold(4), "null": None, "verbose": False}
+    found = compare({"ridge": MODEL}, X, y, **options)
+    r, beyond = (
+        one.table.query("scope == 'pooled' and model == 'ridge'")["r"].to_numpy()
+        for one in (found, found.beyond)
+    )
+    assert r.mean() > 0.4
+    assert (beyond - r).mean() == pytest.approx(0.0, abs=0.02)
+    X = X.with_nuisance(noise)
+    explained = make_nuisance_ridge().fit(X, y).predict(X).var(axis=0) / y.to_numpy().var(axis=0)
+    assert explained.mean() < 0.01
+
+
 def test_r_beyond_is_that_of_bold_without_the_nuisance(moved, comparison):
     X, y = moved[:2]
     measured, predicted = np.full(y.shape, np.nan), np.full(y.shape, np.nan)

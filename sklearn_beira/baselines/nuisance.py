@@ -62,7 +62,7 @@ class NuisanceRidge(EEGRegressor):
 
     def _fit(self, X, y):
         from ..regressor.closed_form import time_of_volumes
-        from ..regressor.reml import fit_reml
+        from ..regressor.reml import EXPECTED, fit_reml
 
         self.signals_ = _signals(X) if self.signals is None else list(self.signals)
         features = self._features(X)
@@ -74,7 +74,9 @@ class NuisanceRidge(EEGRegressor):
         mean, spread = y.mean(axis=0), y.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
         blocks = np.split(features[rows], features.shape[1] // len(self.lags), axis=1)
-        fit = fit_reml(blocks, (y[rows] - mean) / spread, elapsed, constants)
+        # All signals together are expected to explain as much, however many they are.
+        expected = EXPECTED - np.log(len(blocks))
+        fit = fit_reml(blocks, (y[rows] - mean) / spread, elapsed, constants, expected)
         self.coef_ = fit.coef * spread / (self._scale * np.sqrt(len(self.lags)))[:, None]
         self.intercept_ = mean - self._center @ self.coef_
 

@@ -14,7 +14,7 @@ _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 
 # Log of a block's variance relative to the noise: expected value, precision of that expectation,
 # and limits. The same precision holds the logs of the shares of the mixture near theirs.
-_START, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
+EXPECTED, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
 
 # Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
 _STEPS, _PRECISION = 40, 1e-4
@@ -36,7 +36,7 @@ _ROWS = 720
 _DROP, _PRICE, _FEWEST, _BELOW, _ABOVE = 0.1, 6.0, 15, 2, 5
 
 
-def fit_reml(blocks, y, elapsed, constants, expected=_START, offset=None, seen=None):
+def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen=None):
     r"""Estimate the weights of blocks of features, with one variance per block.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
@@ -152,7 +152,7 @@ class Likelihood:
         Expected log variance of a block.
     """
 
-    def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, expected=_START):
+    def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, expected=EXPECTED):
         self.kernels, self.n_blocks, self.y, self.rest = kernels, n_blocks, y, rest
         self.dof = len(y) if dof is None else dof
         n = len(y)
