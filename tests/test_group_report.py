@@ -13,7 +13,12 @@ from sklearn.utils import Bunch
 from sklearn_beira import BlockedKFold, EEGFilter, align, compare, group_scores
 from sklearn_beira.baselines import make_alpha_hrf, make_time_polynomial
 from sklearn_beira.cleaning import residual_artifacts
-from sklearn_beira.cli.group_report import _shared_in_words, make_group_report, score_table
+from sklearn_beira.cli.group_report import (
+    _shared_in_words,
+    make_group_report,
+    mean_tables,
+    score_table,
+)
 from sklearn_beira.cli.quality import marked_runs, run_quality
 from sklearn_beira.datasets import Study
 from sklearn_beira.datasets.derivatives import write_table
@@ -63,6 +68,21 @@ def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
     pooled = group.across.table.query("scope == 'pooled' and model == 'time'")
     across = scores.loc[("left-out participants", "time", "")]
     assert across["p_max"].tolist() == pooled["p_max"].tolist()
+
+
+def test_two_participants_give_no_interval(group):
+    two = {name: group.within[name] for name in PEOPLE[:2]}
+    scores = score_table(group.across, two)
+    known = scores.groupby(["evaluation", "scope"])[["ci_low", "p_parametric"]].count().min(axis=1)
+    assert known.to_dict() == {
+        ("within participants", "participant"): 8,  # in 2 regions by 2 models
+        ("within participants", "group"): 0,
+        ("left-out participants", "participant"): 12,
+        ("left-out participants", "group"): 4,
+    }
+    tables = dict(mean_tables(scores, 2, 0.05))
+    for way, is_known in (("within participants", False), ("left-out participants", True)):
+        assert ("interval" in tables[way], "p_people" in tables[way]) == (is_known, is_known)
 
 
 def test_quality_of_runs_is_that_of_signals_and_annotations(group):
@@ -150,7 +170,8 @@ def test_page_of_a_group(group, tmp_path):
     assert "<i>x" not in page
     assert '<a href="sub-%3Ci%3E%22x/report.html">&lt;i&gt;x</a>' in page
     assert "&lt;b&gt;no" in page
-    assert "5 runs: 4 ok, 1 refused" in page
+    assert "5 runs: 4 ok, 1 refused. Those that are not used come first." in page
+    assert page.index("&lt;b&gt;no") < page.index(">ok<")
     sections = ["Summary", "Group", "Predictions", "Runs", "Scores"]
     places = [page.rindex(f">{name}<") for name in sections]
     assert places == sorted(places)

@@ -258,3 +258,8 @@ def test_tables_of_confounds_are_the_nuisance_signals(folder, tmp_path, monkeypa
     assert "common causes of EEG and BOLD" not in page
     assert "sub-02/report.html" in page
     assert "two participants give no interval of their mean" in page
+    scores = pd.read_csv(tmp_path / "out/group/scores.tsv", sep="\t", na_values="n/a")
+    known = scores.groupby("scope")[["ci_low", "p_parametric"]].apply(
+        lambda t: t.notna().any().all()
+    )
+    assert known.to_dict() == {"group": False, "participant": True}

@@ -47,6 +47,7 @@ _PREDICTED = (
     "The region with the highest mean r. The tables above have r of every participant in every "
     "region."
 )
+_FEW = 2  # participants, which give no interval of their mean
 _TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
     "interval and p_people are over participants: p_people tests whether the mean r of people like "
@@ -85,6 +86,7 @@ def score_table(across, within) -> pd.DataFrame:
         ``p_parametric``, ``p_max``, ``null_low`` and ``null_high``.
         The last three of the group are over all volumes for left-out participants; within
         participants, there is no ``p_max`` of the group, and the range of the null is the median.
+        Two participants give no interval and no p of their mean.
     """
     nulls = ["p_max", "null_low", "null_high"]
     numbers = ["r", "ci_low", "ci_high", "p_parametric", *nulls]
@@ -104,6 +106,9 @@ def score_table(across, within) -> pd.DataFrame:
         own.append(_group_rows(pd.concat(own)))
         parts.insert(0, pd.concat(own).assign(evaluation=WITHIN))
     scores = pd.concat(parts, ignore_index=True).rename(columns={"label": "participant"})
+    n_people = scores.groupby("evaluation")["participant"].transform("nunique") - 1  # "" is none
+    unknown = (scores["scope"] == "group") & (n_people <= _FEW)
+    scores.loc[unknown, ["ci_low", "ci_high", "p_parametric"]] = np.nan
     return scores[["evaluation", "model", "region", "scope", "participant", *numbers]]
 
 
@@ -162,7 +167,7 @@ def make_group_report(
     odd = marked_runs(quality).any(axis=1)
     facts = {
         "Participants": some(X.subjects, 40),
-        **({"Intervals": _TWO} if len(set(X.subjects)) == 2 else {}),
+        **({"Intervals": _TWO} if len(set(X.subjects)) <= _FEW else {}),
         "Runs": f"{len(X.recordings)} used" if runs is None else _counts(runs),
         "Runs to look at": some(odd.index[odd]) or "none is marked",
         "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",
@@ -201,13 +206,15 @@ def make_group_report(
 
     if runs is not None:
         last = ["verdict", "reason", "t_r", "trigger", "confounds"]
-        shown = runs[[*runs.columns.drop([*last, "eeg", "bold"]), *last]]
+        shown = runs.sort_values("verdict", key=lambda v: v == "ok", kind="stable")
+        shown = shown[[*runs.columns.drop([*last, "eeg", "bold"]), *last]]
         shown = shown.astype(object).where(shown.notna(), "")
         shown = shown.map(lambda value: escape(str(value)))
         shown["reason"] = [t and f'<div class="beira-text">{t}</div>' for t in shown["reason"]]
         shown = shown.loc[:, (shown != "").any()]
         table = scores_html(shown.set_index("subject").rename_axis(None), escape=False)
-        body = f"{paragraphs(f'{_counts(runs)}.')}<div>{table}</div>"
+        unused = "" if (runs["verdict"] == "ok").all() else " Those that are not used come first."
+        body = f"{paragraphs(f'{_counts(runs)}.{unused}')}<div>{table}</div>"
         report.add_html(body, title="Pairs of EEG and BOLD", section="Runs")
     add_quality(report, quality, "Runs")
     if data:
@@ -247,9 +254,11 @@ def mean_tables(scores, n_within, floor):
         group = rows[rows["scope"] == "group"].set_index("model")
         first = group.loc[models[0]].set_index("region")
         table = pd.DataFrame({models[0]: first["r"].map("{:z.2f}".format)})
-        ends = zip(first["ci_low"], first["ci_high"], strict=True)
-        table["interval"] = [f"[{low:z.2f}, {high:z.2f}]" for low, high in ends]
-        table["p_people"] = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in first["p_parametric"]]
+        if first["ci_low"].notna().any():
+            ends = zip(first["ci_low"], first["ci_high"], strict=True)
+            table["interval"] = [f"[{low:z.2f}, {high:z.2f}]" for low, high in ends]
+            p_people = first["p_parametric"]
+            table["p_people"] = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in p_people]
         if way == ACROSS:
             table["p_max"] = [format_p(p, floor) for p in first["p_max"]]
         else:

@@ -112,7 +112,7 @@ def marked_runs(quality) -> pd.DataFrame:
         Indexed by the names of the runs.
     """
     names = quality.drop(columns=list(COLUMNS)).dropna(axis="columns", how="all").astype(str)
-    marked = pd.DataFrame(index=names.agg(" ".join, axis=1))
+    marked = pd.DataFrame(index=names.agg(" ".join, axis=1).str.strip())
     for name, (_, least) in COLUMNS.items():
         away = quality[name].astype(float) - quality[name].median()
         limit = max(_SUSPICIOUS * 1.4826 * away.abs().median(), abs(least or np.inf))

@@ -284,11 +284,11 @@ def _eeg_files(X):
     return [] if X.alignment is None else [name for name in X.alignment["file"] if name]
 
 
-def ranked(r):
+def ranked(r, most=12):
     """Regions with their r, the highest first; no region breaks across lines."""
-    ranked = r.sort_values(ascending=False, kind="stable").items()
-    texts = [f"{region} ({value:z.2f})" for region, value in ranked]
-    return ", ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts)
+    r = r.sort_values(ascending=False, kind="stable")
+    texts = [f"{region} ({value:z.2f})" for region, value in r.items()]
+    return some([text.replace(" ", "\N{NO-BREAK SPACE}") for text in texts], most)
 
 
 def best_model(comparison):
@@ -304,7 +304,8 @@ def best_model(comparison):
         p = paired_test(comparison, *means.index[:2])["p"].iloc[-1]
     except ValueError:  # a single fold
         return best
-    return f"{best}; paired test p = {p:.3f}" if np.isfinite(p) else best
+    p_text = f"= {p:.3f}" if p >= 0.001 else "< 0.001"
+    return f"{best}; paired test p {p_text}" if np.isfinite(p) else best
 
 
 def null_in_words(settings):
