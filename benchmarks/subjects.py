@@ -29,7 +29,7 @@ FIRST_MINUTES = (0.5, 1.0, 2.0, 3.0)
 TEST, GAP = 180.0, 25.0  # s
 
 
-def simulate(displacement, seed, minutes=MINUTES):
+def simulate(displacement, seed, minutes=MINUTES, powers=0.0):
     """Make windows and BOLD of all subjects."""
     data = make_eeg_fmri(
         N_SUBJECTS,
@@ -38,8 +38,12 @@ def simulate(displacement, seed, minutes=MINUTES):
         lead_in=HISTORY + 1,
         random_state=seed,
     )
-    rng = np.random.default_rng(seed)
-    for raw in data.raws:
+    rng, patterns = np.random.default_rng(seed), data.truth.patterns
+    for raw, sources in zip(data.raws, data.truth.sources, strict=True):
+        if powers:
+            gain = np.exp(powers * rng.standard_normal(len(patterns)))
+            more = ((gain - 1)[:, None] * patterns).T @ sources[:, -raw.n_times :]
+            raw.apply_function(lambda eeg, more=more: eeg + more, channel_wise=False)
         n = len(raw.ch_names)
         mixing = np.eye(n) + displacement * rng.standard_normal((n, n)) / np.sqrt(n)
         raw.apply_function(lambda eeg, mixing=mixing: mixing @ eeg, channel_wise=False)
@@ -76,7 +80,7 @@ def compare_aligned(args):
     for displacement in args.displacements:
         found = {}
         for seed in range(args.seeds):
-            X, y = simulate(displacement, seed, args.minutes)
+            X, y = simulate(displacement, seed, args.minutes, args.powers)
             for subject in range(N_SUBJECTS):
                 others, own = X.groups != subject, X.groups == subject
                 for name, model in models.items():
@@ -117,6 +121,9 @@ if __name__ == "__main__":
     parser.add_argument("--align", action="store_true", help="align the people by their EEG")
     parser.add_argument("--models", nargs="+", default=["ridge", "default"], help="with --align")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="with --align")
+    parser.add_argument(
+        "--powers", type=float, default=0.0, help="SD of log amplitudes of sources, with --align"
+    )
     parser.add_argument("--displacements", nargs="+", type=float, default=[0.0, 0.3, 0.6])
     args = parser.parse_args()
     (compare_aligned if args.align else main)(args)
