@@ -19,8 +19,8 @@ brain, shared   share of verdicts (p_max <= .05 over the four regions)
 
 with the cause among 14 nuisance signals, of which 13 are noise ("in 14"), for heart rate after
 ``remove_pulse`` as well ("cleaned"), for movement with ``loud_eeg`` ("loud EEG"), and for coupled
-regions where the cause changes the EEG alone ("EEG only"): what perfect nuisance signals could
-leave to be found.
+regions where the cause changes the EEG alone ("EEG only"), which is what perfect nuisance signals
+could leave to be found, or BOLD alone ("BOLD only"), which is what perfect cleaning could.
 Nothing measured here supports a claim about brains.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/common_causes.py [--studies N] [--first SEED]
@@ -95,6 +95,10 @@ def measure(cause, coupled, seed, model, signals, refit):
         )
     if coupled:
         given["EEG only"] = lambda: align(study.raws, rest, **options)
+        given["BOLD only"] = lambda: align(
+            simulate(cause, coupled, seed, in_eeg=False)[0].raws, study.bolds, nuisance=table,
+            **options,
+        )  # fmt: skip
     for name, make in given.items():
         if signals is not None and name not in signals:
             continue
@@ -121,7 +125,7 @@ def r_of(comparison, column="r"):
     return comparison.table.query("scope == 'pooled' and model == 'model'")[column]
 
 
-def simulate(cause, coupled, seed):
+def simulate(cause, coupled, seed, in_eeg=True):
     """A study with a common cause, the cause at its volumes, and BOLD without the cause."""
     rng = np.random.default_rng(10_000 + seed)
     uncoupled = np.zeros((N_ROIS, N_ROIS + 4))
@@ -135,7 +139,7 @@ def simulate(cause, coupled, seed):
     if cause == "none":
         return study, rng.standard_normal(len(volumes)), without
     signal, response, artifact = CAUSES[cause](raw, clock, rng)
-    raw._data += artifact
+    raw._data += artifact if in_eeg else 0.0
     driven = np.convolve(signal - signal.mean(), response)[: len(clock)]
     driven = np.interp(volumes, clock, driven)
     driven = (driven - driven.mean()) / driven.std()
