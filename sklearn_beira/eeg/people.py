@@ -44,12 +44,12 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
               + \lambda \operatorname{tr}(Q^\top G^{1/2} C^{1/2})
 
     with the means over the fitted people :math:`G, G_b`, and what is left of the bands in whitened
-    EEG, :math:`A_b = C^{-1/2} C_b C^{-1/2} - I` and :math:`B_b = G^{-1/2} G_b G^{-1/2} - I`. So
-    the aligned EEG has the covariance of the mean person, and in each band as far as a rotation
-    can. The last term keeps it near the recorded channels. Without bands it is all there is: then
-    :math:`M` is the symmetric map of optimal transport, Euclidean alignment [1]_ that is undone by
-    the mean person, so that channels keep their meaning. A person who is like the mean is not
-    changed.
+    EEG, :math:`A_b = C^{-1/2} C_b C^{-1/2}` and :math:`B_b = G^{-1/2} G_b G^{-1/2}`, each scaled to
+    a mean variance of 1. So the aligned EEG has the covariance of the mean person, and in each band
+    as far as a rotation can. The last term keeps it near the recorded channels; both terms are
+    scaled to be equal for a person who is like the mean, who is not changed. Without bands the last
+    term is all there is: then :math:`M` is the symmetric map of optimal transport, Euclidean
+    alignment [1]_ in the channels of the mean person.
 
     Parameters
     ----------
