@@ -24,6 +24,7 @@ from sklearn_beira import (
     compare,
     loud_eeg,
     make_band_power_ridge,
+    make_eeg_fmri,
     make_nuisance_ridge,
     make_report,
     make_time_polynomial,
@@ -121,6 +122,29 @@ def test_many_columns_of_noise_explain_next_to_nothing(make_study):
     X = X.with_nuisance(noise)
     explained = make_nuisance_ridge().fit(X, y).predict(X).var(axis=0) / y.to_numpy().var(axis=0)
     assert explained.mean() < 0.01
+
+
+@pytest.mark.slow
+def test_noise_as_nuisance_does_not_cost_the_default_model_anything():
+    model = make_pipeline(
+        EEGFilter(1, 45, sfreq=100), Windower(20.0), BEIRARegressor(verbose=False)
+    )
+    differences = []
+    for seed in range(3):
+        study = make_eeg_fmri(
+            duration=300.0, n_channels=16, n_rois=4, lead_in=21.0, sfreq=100.0, random_state=seed
+        )
+        X, y = align(study.raws, study.bolds, trigger="mri", tmin=-20.0, verbose="error")
+        noise = pd.DataFrame(np.random.default_rng(seed).standard_normal((len(X), 14)))
+        options = {"nuisance": noise, "cv": BlockedKFold(4), "null": None, "verbose": False}
+        found = compare({"beira": model}, X, y, **options)
+        whole, beyond = (
+            one.table.query("scope == 'pooled' and model == 'beira'")["r"]
+            for one in (found, found.beyond)
+        )
+        assert whole.mean() > 0.6
+        differences += list(beyond.to_numpy() - whole.to_numpy())
+    assert np.mean(differences) == pytest.approx(0.0, abs=0.02)
 
 
 def test_r_beyond_is_that_of_bold_without_the_nuisance(moved, comparison):
