@@ -16,7 +16,6 @@ import warnings
 import mne
 import numpy as np
 from scipy.signal import butter, lfilter, sosfiltfilt
-from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import (
     BEIRARegressor,
@@ -119,15 +118,16 @@ def main(args):
         )
         show("sleepers", curve)
     if "simulated" in args.parts:
-        model = {
-            "ridge": make_band_power_ridge(HISTORY),
-            "beira": make_pipeline(BEIRARegressor(verbose=False)),
-        }[args.model]
+        ridge = make_band_power_ridge(HISTORY)
+        model = ridge[2:] if args.model == "ridge" else BEIRARegressor(verbose=False)
         minutes = [m for m in MINUTES if m < 0.9 * args.length]
         for displacement in args.displacements:
             for shared in args.shares:
                 X, y = simulate(shared, displacement, args.people, args.length, args.seed)
-                curve = learning_curve_minutes(model, X, y, minutes)
+                subjects = X.subjects
+                if args.model == "ridge":  # what learns nothing is done once
+                    X = ridge[:2].fit_transform(X, y)
+                curve = learning_curve_minutes(model, X, y, minutes, subjects=subjects, t_r=T_R)
                 show(f"{args.model}, shared {shared:g}, mixed by {displacement:g}", curve)
 
 

@@ -172,7 +172,8 @@ def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch):
     monkeypatch.setattr(reml, "_BURIED", 0.0)
     blocks, y, elapsed, constants = problem()
     mixture = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
-    features, seen, rest, dof = _whitened(blocks, y[:, 0], elapsed, constants, mixture, (0, 0.5))
+    data = blocks, y[:, 0], elapsed, constants
+    features, seen, rest, dof, log_det = _whitened(*data, mixture, (0, 0.5))
     axes = null_space(constants.T)
     root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, mixture) @ axes)
     expected, target = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y[:, 0]))
@@ -180,6 +181,8 @@ def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch):
     np.testing.assert_allclose(features.T @ seen, expected.T @ target, atol=1e-9)
     assert rest + seen @ seen == pytest.approx(target @ target)
     assert dof == N - 2
+    removed = np.log(np.diag(root)).sum() + np.linalg.slogdet(constants.T @ constants)[1] / 2
+    assert log_det == pytest.approx(removed)
 
 
 def low_passed(rng, n, n_series, edge=0.25):

@@ -4,10 +4,13 @@ import multiprocessing
 import pickle
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 import torch
 from joblib import parallel_config
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import butter, fftconvolve, sosfiltfilt
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
@@ -28,6 +31,7 @@ from sklearn_beira import (
     Training,
     Windower,
     align,
+    hrf_at,
     make_paper_beira,
 )
 from sklearn_beira.datasets import make_eeg_fmri
@@ -831,3 +835,28 @@ def test_the_network_of_the_user_guide_works():
         exec("\n".join(body[:stop]), names)
     assert names["r"] > 0.3
     assert names["search"].best_params_["net__architecture__params"]["n_filters"] in (4, 8)
+
+
+@pytest.mark.parametrize("link", ["power", "log"])
+def test_a_long_study_is_read_in_parts_with_the_link_that_its_bold_has(monkeypatch, link):
+    monkeypatch.setattr("sklearn_beira.regressor.closed_form._MOST", 150)
+    monkeypatch.setattr("sklearn_beira.regressor.closed_form._PART", 100)
+    rng, sfreq, n = np.random.default_rng(0), 100.0, 60_000
+    slow = gaussian_filter1d(rng.standard_normal(n), 100)
+    size = np.exp(slow / slow.std())
+    alpha = sosfiltfilt(butter(2, (8, 12), "bandpass", fs=sfreq, output="sos"), rng.normal(size=n))
+    eeg = np.outer([1.0, 0.7, 0.4, -0.3], np.sqrt(size) * alpha / alpha.std())
+    eeg = 1e-5 * (eeg + rng.standard_normal(eeg.shape))
+    kernel = hrf_at(np.arange(0, 20, 1 / sfreq))
+    bold = fftconvolve(np.log(size) if link == "log" else size, kernel)[:n]
+    onsets = 21.0 + 2.0 * np.arange(285)
+    y = bold[(onsets * sfreq).astype(int)]
+    y = y / y.std() + 0.3 * rng.standard_normal(len(y))
+    info = mne.create_info(4, sfreq, "eeg")
+    X = EEGWindows([eeg], np.zeros(len(y), dtype=int), onsets, info, tmin=-20.0, tmax=0.0)
+    model = BEIRARegressor().fit(X[:200], y[:200])
+    assert np.corrcoef(model.predict(X[212:]), y[212:])[0, 1] > 0.7
+    branches = model.network_.branches
+    weight = model.network_.kernel[0].abs().sum(dim=1)
+    is_log = branches.log_offset.isfinite()
+    assert (weight[is_log].sum() > weight[~is_log].sum()) == (link == "log")

@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
-from .nets.branches import PowerBranches
-from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, relative_powers
+from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
 from .reml import fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
@@ -33,9 +32,13 @@ _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 # read), whether bands are narrow, and the delay kernels.
 _MODELS = ((np.inf, False, _WIDE), (OFFSET, False, _NARROW), (OFFSET, True, _WIDE))
 
-# Up to so many volumes are fitted by all models; longer studies read powers of channels alone.
-# Filters per reading; volumes on which branches are compared.
-_MOST, _PER_READING, _MAX_VOLUMES = 720, 8, 500
+# Those of long studies, of which powers of channels are read in all volumes; narrow bands, and
+# covariances of all volumes, are too many numbers.
+_LONG_MODELS = ((np.inf, False, _NARROW), (OFFSET, False, _NARROW))
+
+# In studies of more volumes than the first number, covariances are read in at most so many parts of
+# so many volumes. Filters per reading; volumes on which branches are compared.
+_MOST, _PARTS, _PART, _PER_READING, _MAX_VOLUMES = 720, 3, 400, 8, 500
 
 # Smaller shares of a prediction are nothing.
 _NO_SHARE = 1e-3
@@ -170,11 +173,14 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     branches = network.branches
     branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
     samples = elapsed, constants
-    if known is None and len(y) <= _MOST:
-        fit, candidates = _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow)
-        some = np.arange(len(y))
-    else:
+    some = np.arange(len(y))
+    if known is not None or len(y) > _MOST:
         some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
+    if known is None:
+        fit, candidates = _fit_models(
+            network, y, samples, pieces, scale, sfreq, bands, narrow, some
+        )
+    else:
         bank = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
         fit, candidates = _fit_powers(network, bank, y, samples, pieces, scale, known, some)
     kept, shares = np.zeros(y.shape[1]), np.zeros((y.shape[1], len(bands)))
@@ -203,13 +209,24 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     )
 
 
-def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow):
+def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow, some):
     """Fit models of power and of its logarithm, and average them by their evidence."""
-    fits, candidates, seen = [], [], {}
-    for offset, is_narrow, kernels in _MODELS:
-        own = narrow if is_narrow else bands
-        bank = filter_bank(network, pieces, scale, sfreq, own.values(), *kernels)
-        fit, found = _fit_model(network, bank, offset, y, samples, pieces, scale, seen)
+    fits, candidates = [], []
+    data, seen = (y, samples, pieces), {}
+    parts = [(y[rows], *part) for rows, *part in _parts(pieces, *samples)]
+    for offset, is_narrow, kernels in _LONG_MODELS if parts else _MODELS:
+        own = (narrow if is_narrow else bands).values()
+        bank = filter_bank(network, pieces, scale, sfreq, own, *kernels)
+        if parts and np.isinf(offset):
+            fit, found = _fit_powers(network, bank, *data, scale, None, some)
+        else:
+            kinds = [k if np.isinf(offset) else f"log {k}" for k in ("covariance", "power")]
+            fit, filters = _find_filters(network, bank, *data, seen, scale, kinds[len(parts) > 0 :])
+            for part in parts:
+                of_part = filter_bank(network, part[2], scale, sfreq, own, *kernels)
+                _, more = _find_filters(network, of_part, *part, {}, scale, kinds[:1])
+                filters = [old + new for old, new in zip(filters, more, strict=True)]
+            found = _weigh(network, bank, offset, filters, *data, scale, seen, some)
         fits.append(fit)
         candidates.append(found)
     weights = softmax([fit.evidence for fit in fits], axis=0)
@@ -226,27 +243,61 @@ def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow):
     return fits[0], averaged
 
 
-def _fit_model(network, bank, offset, y, samples, pieces, scale, seen):
-    """Find filters in two readings of the EEG, and weigh their envelopes anew."""
+def _parts(pieces, elapsed, constants):
+    """Yield rows, times and constants of volumes, and pieces, of parts of a long study."""
+    stops = np.cumsum([len(piece.stops) for piece in pieces])
+    starts = np.r_[0, stops[:-1]]
+    if stops[-1] <= _MOST:
+        return
+    # Pieces of each part are spread over the study.
+    n_parts = min(_PARTS, -(-stops[-1] // _PART))
+    for first in range(n_parts):
+        chosen, n = [], 0
+        order = range(first, len(pieces), n_parts)
+        for k in _spread(order):
+            if n + len(pieces[k].stops) <= _PART or not chosen:
+                chosen.append(k)
+                n += len(pieces[k].stops)
+        chosen.sort()
+        rows = np.concatenate([np.arange(starts[k], stops[k]) for k in chosen])
+        own = elapsed[rows].copy()
+        own[np.r_[True, np.diff(rows) > 1]] = np.inf
+        there = constants[rows]
+        yield rows, (own, there[:, there.any(axis=0)]), [pieces[k] for k in chosen]
+
+
+def _spread(items):
+    """Order items so that the first few are far apart."""
+    items = list(items)
+    order = sorted(range(len(items)), key=lambda k: f"{k:032b}"[::-1])
+    return [items[k] for k in order]
+
+
+def _find_filters(network, bank, y, samples, pieces, seen, scale, kinds):
+    """Find filters of each region in two readings of the EEG, and the evidence for these."""
     filters, evidence = [[] for _ in y.T], []
-    kinds = [k if np.isinf(offset) else f"log {k}" for k in ("covariance", "power")]
     for blocks, units in read_bands(network, bank, pieces, scale, kinds).values():
         fit = fit_reml(blocks, y, *samples, seen=seen)
         evidence.append(fit.evidence)
         coef = np.split(fit.coef, np.cumsum([block.shape[1] for block in blocks])[:-1])
         for roi in range(y.shape[1]):
             filters[roi] += find_filters(bank, units, [w[:, roi] for w in coef], _PER_READING)
+    # The evidence is that of the readings: filters were chosen knowing the BOLD.
+    fit.evidence = logsumexp(evidence, axis=0)
+    return fit, filters
+
+
+def _weigh(network, bank, offset, filters, y, samples, pieces, scale, seen, some):
+    """Weigh the envelopes of each region's filters, and make candidates for branches."""
     every = [f for found in filters for f in found]
-    envelopes = relative_powers(network, bank, every, pieces, scale)
+    envelopes = read_filters(network, bank, every, offset, pieces, scale)
     candidates, first = [], 0
-    for roi, found in enumerate(filters):
+    for found, target in zip(filters, y.T, strict=True):
         candidates.append([])
         if not found:
             continue
-        own = torch.as_tensor(envelopes[:, first : first + len(found)])
+        features = envelopes[:, first : first + len(found)]  # (n_volumes, n_filters, n_kernels)
         first += len(found)
-        features = PowerBranches.read(own, torch.tensor(offset)).numpy()
-        features = np.tensordot(features, bank.basis, axes=1)  # (n_volumes, n_filters, n_kernels)
         centered = features - features.mean(axis=0)
         norms = np.sqrt(np.square(centered).sum(axis=2).mean(axis=0))
         # Filters that carry more of the readings are expected to matter more.
@@ -254,23 +305,20 @@ def _fit_model(network, bank, offset, y, samples, pieces, scale, seen):
         size = shares / np.maximum(norms, _TINY)
         size /= np.sqrt(np.square(size * norms).sum()) or 1.0
         block = (centered * size[:, None]).reshape(len(y), -1)
-        coef = fit_reml([block], y[:, [roi]], *samples, seen=seen).coef[:, 0]
+        coef = fit_reml([block], target[:, None], *samples, seen=seen).coef[:, 0]
         coef = coef.reshape(len(found), -1) * size[:, None]
-        candidates[roi] = [
-            _Branch(f.spatial, bank, f.band, offset, coef[i], features[:, i])
+        candidates[-1] = [
+            _Branch(f.spatial, bank, f.band, offset, coef[i], features[some, i])
             for i, f in enumerate(found)
         ]
-    # The evidence is that of the readings: filters were chosen knowing the BOLD.
-    fit.evidence = logsumexp(evidence, axis=0)
-    return fit, candidates
+    return candidates
 
 
 def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
-    """Fit powers of channels, and the prediction of a known network, for branches on some rows."""
+    """Fit powers of channels beside the prediction of a known network; branches on some rows."""
     ((blocks, units),) = read_bands(network, bank, pieces, scale, ("power",)).values()
     if known is None:
-        fit, others = fit_reml(blocks, y, *samples), None
-        fit.known = np.zeros(y.shape[1])
+        fit = fit_reml(blocks, y, *samples)
     else:
         others = _known_features(known, network.branches.power_limit, pieces, scale)
         fit = _fit_beside(blocks, y, samples, others)
@@ -279,12 +327,11 @@ def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
         find_filters(bank, units, [w[:, roi] for w in coef], 2 * network.n_branches)
         for roi in range(y.shape[1])
     ]
-    envelopes = relative_powers(
-        network, bank, [f for own in filters for f in own], pieces, scale, some
-    )
+    every = [f for own in filters for f in own]
+    envelopes = read_filters(network, bank, every, np.inf, pieces, scale, some)
     candidates, first = [], 0
     for roi, found in enumerate(filters):
-        own = np.tensordot(envelopes[:, first : first + len(found)] - 1, bank.basis, axes=1)
+        own = envelopes[:, first : first + len(found)]
         first += len(found)
         candidates.append(
             [

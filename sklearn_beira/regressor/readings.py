@@ -234,15 +234,37 @@ def find_filters(bank, units, weights, n_filters):
     return [filter_ for _, filter_ in found[:n_filters]]
 
 
-def relative_powers(network, bank, filters, pieces, scale, rows=None):
-    """Relative power of spatial filters (n_rows, n_filters, n_lags), newest lag first."""
+def read_filters(network, bank, filters, offset, pieces, scale, rows=None):
+    """Read the power of spatial filters behind the delay kernels.
+
+    Parameters
+    ----------
+    network : CompactNetwork
+        For its sizes and the gain of loud segments.
+    bank : Bank
+        Filters of the bands and delay kernels.
+    filters : list of Filter
+        Spatial filters.
+    offset : float
+        Added to relative power before its logarithm; infinite where power itself is read.
+    pieces : list of Piece
+        Training EEG.
+    scale : float
+        The EEG is divided by this number.
+    rows : ndarray of int or None
+        Volumes to read, counted over the pieces, ascending; None takes all.
+
+    Returns
+    -------
+    features : ndarray, shape (n_rows, n_filters, n_kernels)
+        Features.
+    """
     branches = copy.copy(network.branches)
     branches._parameters, branches._buffers = {}, dict(network.branches._buffers)
-    like, n_lags = network.branches.spatial, network.n_lags
+    like = network.branches.spatial
     if not filters:
-        return np.zeros(
-            (sum(len(p.stops) for p in pieces) if rows is None else len(rows), 0, n_lags)
-        )
+        n = sum(len(p.stops) for p in pieces) if rows is None else len(rows)
+        return np.zeros((n, 0, bank.basis.shape[1]))
     branches.spatial = nn.Parameter(
         torch.as_tensor(np.array([f.spatial for f in filters])).to(like)
     )
@@ -261,8 +283,10 @@ def relative_powers(network, bank, filters, pieces, scale, rows=None):
             eeg = piece.scaled_eeg(scale, like.device)
             stops = network.segment_stops(torch.from_numpy(piece.stops[here]).to(like.device))
             with torch.no_grad():
-                found.append(branches.at(eeg, stops).flip(-1).cpu().numpy() + 1.0)
-    return np.concatenate(found).astype(float)
+                power = branches.at(eeg, stops).flip(-1).cpu().double() + 1.0
+                read = branches.read(power, torch.tensor(offset)).numpy()
+            found.append(np.tensordot(read, bank.basis, axes=1))
+    return np.concatenate(found)
 
 
 def _filtered(network, taps, piece, scale):

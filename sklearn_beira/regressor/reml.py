@@ -115,12 +115,13 @@ def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen
             variances, mixture, fit.evidence[target] = model.maximize()
             if n > _ROWS:
                 data = blocks, explained[:, target], elapsed, constants
-                features, *rest = _whitened(*data, mixture, band)
+                features, *rest, log_det = _whitened(*data, mixture, band)
                 cuts = np.split(features, np.cumsum(widths)[:-1], axis=1)
                 white = np.array([*map(_kernel, cuts), np.eye(len(features))])
                 white = white.reshape(len(white), -1)
                 model = Likelihood(white, len(blocks), *rest, expected=expected)
-                variances, _, fit.evidence[target] = model.maximize(np.log(variances))
+                variances, _, evidence = model.maximize(np.log(variances))
+                fit.evidence[target] = evidence - log_det
                 dual = model.cost(np.r_[np.log(variances), 0.0])[2]
                 coef = features.T @ dual
             else:
@@ -307,8 +308,13 @@ def _kernel(features):
 
 
 def _whitened(blocks, y, elapsed, constants, mixture, band):
-    """Whiten a long study: features and target along its directions, rest, degrees of freedom."""
+    """Whiten a long study.
+
+    Returns features and target along the directions of the features, the rest of the target,
+    degrees of freedom, and half the log determinant of what the whitening took.
+    """
     total, n_constants, dof = 0.0, constants.shape[1], -constants.shape[1]
+    log_det = 0.0
     for first in range(0, len(y), _ROWS):
         rows = slice(first, first + _ROWS)
         noise = np.tensordot(mixture, list(_correlations(elapsed[rows])), axes=1)
@@ -316,9 +322,12 @@ def _whitened(blocks, y, elapsed, constants, mixture, band):
         if tuple(band) != (0.0, 0.5):
             basis = _components(elapsed[rows], band)
             noise, every = basis.T @ noise @ basis, basis.T @ every
-        white = linalg.solve_triangular(np.linalg.cholesky(noise), every, lower=True)
+        factor = np.linalg.cholesky(noise)
+        log_det += np.log(np.diag(factor)).sum()
+        white = linalg.solve_triangular(factor, every, lower=True)
         total, dof = total + white.T @ white, dof + len(white)
     fixed = total[:n_constants]
+    log_det += 0.5 * np.linalg.slogdet(fixed[:, :n_constants])[1]
     solved = np.linalg.lstsq(fixed[:, :n_constants], fixed[:, n_constants:], rcond=None)[0]
     left = total[n_constants:, n_constants:] - fixed[:, n_constants:].T @ solved
     # A pivoted Cholesky factor; eigenvectors would take ten times as long. At least one direction.
@@ -328,4 +337,4 @@ def _whitened(blocks, y, elapsed, constants, mixture, band):
     features = np.empty((rank, len(order)))
     features[:, order] = factor.T
     y = np.linalg.solve(factor[:rank], left[order[:rank], -1])
-    return features, y, max(left[-1, -1] - y @ y, 0.0), dof
+    return features, y, max(left[-1, -1] - y @ y, 0.0), dof, log_det
