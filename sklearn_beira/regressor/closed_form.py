@@ -250,7 +250,7 @@ def _parts(pieces, elapsed, constants):
     if stops[-1] <= _MOST:
         return
     # Pieces of each part are spread over the study.
-    n_parts = min(_PARTS, -(-stops[-1] // _PART))
+    n_parts = min(_PARTS, len(pieces), -(-stops[-1] // _PART))
     for first in range(n_parts):
         chosen, n = [], 0
         order = range(first, len(pieces), n_parts)
