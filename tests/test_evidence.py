@@ -173,7 +173,7 @@ def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch):
     blocks, y, elapsed, constants = problem()
     mixture = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
     data = blocks, y[:, 0], elapsed, constants
-    features, seen, rest, dof, log_det = _whitened(*data, mixture, (0, 0.5))
+    features, seen, rest, dof, log_det = _whitened(*data, mixture, (0, 0.5), {})
     axes = null_space(constants.T)
     root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, mixture) @ axes)
     expected, target = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y[:, 0]))
