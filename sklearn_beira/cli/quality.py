@@ -114,8 +114,11 @@ def marked_runs(quality) -> pd.DataFrame:
     names = quality.drop(columns=list(COLUMNS)).dropna(axis="columns", how="all").astype(str)
     marked = pd.DataFrame(index=names.agg(" ".join, axis=1).str.strip())
     for name, (_, least) in COLUMNS.items():
-        away = quality[name].astype(float) - quality[name].median()
-        limit = max(_SUSPICIOUS * 1.4826 * away.abs().median(), abs(least or np.inf))
+        values = quality[name].astype(float)
+        known = values.dropna()  # pandas 2 warns of the median of missing values alone
+        away = values - known.median()
+        spread = (known - known.median()).abs().median()
+        limit = max(_SUSPICIOUS * 1.4826 * spread, abs(least or np.inf))
         odd = np.sign(least or 0) * away > limit
         marked[name] = odd.to_numpy() & (len(odd) >= _FEW)
     return marked

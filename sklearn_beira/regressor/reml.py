@@ -28,7 +28,7 @@ _BURIED = 0.02
 
 # Samples whose noise is known jointly. Of longer studies, the first ones tell the noise, and
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
-_ROWS, _KEPT = 720, 8
+_ROWS, _KEPT = 720, 2
 
 # BOLD has no power at frequencies where a spectrum that fits the other frequencies expects ten
 # times as much. The evidence for an edge has to exceed this (in nats); a pass band has at least
