@@ -182,8 +182,8 @@ CASES = {
         "no recording": lambda: align([], [], t_r=2.0),
         "a path in place of a recording": lambda: align("run.fif", BOLD, t_r=2.0),
         "lists of different length": lambda: aligned([make_raw()] * 2, [BOLD]),
-        "nothing that tells when volumes were acquired": lambda: align(make_raw(), BOLD),
-        "two things that tell it": lambda: aligned(volume_times=TIMES, trigger="mri"),
+        "nothing that gives the times of volumes": lambda: align(make_raw(), BOLD),
+        "two things that give them": lambda: aligned(volume_times=TIMES, trigger="mri"),
         "an end that lacks triggers, without a trigger": lambda: aligned(missing="end"),
         "another pace than that of the table's index": lambda: aligned(
             bold=frame("ab").set_index(pd.Index(1.9 * np.arange(12), name="time_s"))
