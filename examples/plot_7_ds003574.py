@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from nilearn.signal import clean
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler, minmax_scale
 
@@ -119,18 +119,6 @@ group[["r", "ci_low", "ci_high", "n", "p_parametric"]].round(3)
 
 # %%
 _ = eeg.plot(n_columns=5)
-
-# %%
-# Minutes of one's own night
-# --------------------------
-# Do the first minutes of a person help? Models of others and of the own minutes predict the same
-# rest of the night. How much to trust the own minutes is learned from the eleven others.
-
-samples = [make_samples(person, high_pass=True) for person in people]
-X, y = map(np.concatenate, zip(*samples, strict=True))
-who = np.repeat(people, [len(y) for _, y in samples])
-minutes = learning_curve_minutes(Ridge(3000), X, y, subjects=who, t_r=data.t_r)
-_ = plot_learning_curve(minutes)
 
 # %%
 # Do EEG and decoder count from the same volume?
@@ -231,8 +219,6 @@ lengths.groupby(["minutes", "model"])["r"].mean().unstack().round(3)
 # - Behind a high-pass of 128 s, r is .13 on average, between .09 and .17 for the five states, and
 #   .15 where nights are moved. No swap of people reaches either. As shared, r is positive in all
 #   people but sub-03.
-# - Own minutes alone predict the rest of a night worse than other people do, even 26 of them. The
-#   calibration sees this in the others: it trusts them, and gains .01 from 26 minutes.
 # - So the EEG of sleepers says something about the output of this decoder within two minutes, to a
 #   model of other people. That is 2 % of the variance. Which regions carry it, and whether the
 #   decoder reads sleep or movement, the shared series do not tell.

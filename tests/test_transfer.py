@@ -12,9 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_beira import (
+    BEIRARegressor,
     BlockedKFold,
     BlockedRidgeCV,
     CalibratedRegressor,
+    EEGFilter,
     EEGWindows,
     LeaveOneSubjectOut,
     SubjectRegressor,
@@ -26,6 +28,7 @@ from sklearn_beira import (
     plot_learning_curve,
     save_model,
 )
+from sklearn_beira._utils.hashing import sketch, was_seen
 
 T_R, N, N_FEATURES = 2.0, 300, 40
 
@@ -209,6 +212,75 @@ def test_compare_calibrates_for_the_person_who_is_tested(make_study):
     assert set(result.table.query("scope == 'subject'")["label"]) == set("ABC")
 
 
+def test_subjects_are_left_out_whatever_the_recordings():
+    X, y, subjects = make_people(0.0, n_people=4)
+    rng = np.random.default_rng(0)
+    y = (
+        0.2 * y
+        + rng.standard_normal((4, 2)).repeat(N, axis=0) * np.sin(np.arange(len(y)) / 9)[:, None]
+    )
+    recordings = np.arange(len(y)) // (N // 2)
+    options = {"cv": LeaveOneSubjectOut(), "null": None, "verbose": False}
+    given = {"groups": recordings, "subjects": subjects}
+    result = compare(Ridge(), X, y, **given, **options)
+    assert len(result.table.query("scope == 'fold'")["label"].unique()) == 4
+    windows = EEGWindows.from_array(X, groups=recordings)
+    with pytest.raises(ValueError, match="subjects of X are unknown"):
+        compare(Ridge(), windows, y, **options)
+
+
+def test_minutes_of_one_length_and_labels_that_are_numbers():
+    X, y, _ = make_people(0.5, n_people=4, n=120)
+    subjects = np.arange(4).repeat(120)
+    cv = LeaveOneSubjectOut(1.0, gap=4.0, t_r=T_R)
+    model = SubjectRegressor(Ridge(30), minutes=(1,), t_r=T_R)
+    options = {"groups": subjects, "subjects": subjects, "null": None, "verbose": False}
+    result = compare(model, X, y, cv=cv, return_estimator=True, **options)
+    assert [list(m.people_) for m in result.estimators["SubjectRegressor"]] == [
+        [*"0"],
+        [*"1"],
+        [*"2"],
+        [*"3"],
+    ]
+    table = pd.DataFrame(X).add_prefix("power ").assign(subjects=0.0)
+    fitted = clone(model).fit(table, y, subjects=subjects)
+    assert list(fitted.people_) == [*"0123"]
+    with pytest.raises(ValueError, match="calibrate names 7"):
+        clone(model).fit(X, y, subjects=subjects, calibrate=[7])
+    regions = pd.DataFrame(y, columns=["a", "b"])
+    named = clone(model).fit(X, regions, subjects=subjects)
+    np.testing.assert_allclose(named.predict(X[:3]), named.predict(X[:3], subjects=["new"] * 3))
+
+
+def test_other_regions_than_those_of_the_group_are_refused():
+    X, y, subjects = make_people(0.5, n_people=3, n=120)
+    y = pd.DataFrame(y, columns=["a", "b"])
+    pipeline = make_pipeline(StandardScaler(), BlockedRidgeCV(gap=0))
+    model = SubjectRegressor(pipeline, weights=(1, 0.5), t_r=T_R).fit(X, y, subjects=subjects)
+    with pytest.raises(ValueError, match="predicts other regions"):
+        model.calibrate(X[:60], y.iloc[:60, ::-1])
+
+
+def test_a_frozen_model_of_others_is_fitted_anew_to_own_data():
+    X, y, _ = make_people(0.0, n_people=2)
+    others = FrozenEstimator(Ridge().fit(X[:N], y[:N]))
+    model = CalibratedRegressor(others, weights=(0.0, 1.0)).fit(X[N:], y[N:])
+    np.testing.assert_allclose(model.predict(X[N:]), Ridge().fit(X[N:], y[N:]).predict(X[N:]))
+
+
+def test_tested_bold_does_not_scale_own_minutes():
+    X, y, subjects = make_people(0.5, n_people=4)
+    options = {"minutes": (2,), "subjects": subjects, "t_r": T_R}
+    curve = learning_curve_minutes(Ridge(30), X, y, **options)
+    late = np.tile(np.arange(N) >= 60, 4) & (subjects == "A")
+    curves = (
+        curve,
+        learning_curve_minutes(Ridge(30), X, np.where(late[:, None], 7 * y, y), **options),
+    )
+    one, other = (c[c["subject"] == "A"]["r"] for c in curves)
+    np.testing.assert_allclose(one, other)
+
+
 def test_a_pretrained_model_that_has_seen_the_test_is_refused():
     X, y, subjects = make_people(0.5, n_people=3)
     others = BlockedRidgeCV(gap=0).fit(X[subjects != "A"], y[subjects != "A"])
@@ -221,6 +293,35 @@ def test_a_pretrained_model_that_has_seen_the_test_is_refused():
             compare(model, X[~mine][:200], y[~mine][:200], null=None, **options)
         with pytest.raises(ValueError, match="has learned from BOLD of"):
             null_test(model, X[-100:], y[-100:], **options)
+
+
+def test_the_models_inside_know_what_they_have_seen(make_study):
+    from sklearn_beira import align
+
+    study = make_study(n_runs=3, duration=200.0)
+    timing = {"trigger": "mri", "tmin": -8, "tmax": 0, "verbose": "error"}
+    X, y = align(study.raws, study.bolds, subjects=[*"ABC"], **timing)
+    X = EEGFilter(1, 40, sfreq=100).fit_transform(X)
+    model = SubjectRegressor(BEIRARegressor(verbose=False), weights=(1, 1)).fit(X, y)
+    mine = X.subjects == "A"
+    first, second = (X.subjects == k for k in "BC")
+    chain = BEIRARegressor(verbose=False).fit(X[mine], y[mine])
+    chain = BEIRARegressor(verbose=False).fit(X[first], y[first], pretrained=chain)
+    options = {"cv": BlockedKFold(3, gap=8.0), "null": None, "verbose": False}
+    for fitted in (model.group_, model.people_["A"], chain):
+        with pytest.raises(ValueError, match="has learned from BOLD of subject A"):
+            compare(FrozenEstimator(fitted), X[mine], y[mine], **options)
+    compare(FrozenEstimator(chain), X[second], y[second], **options)
+
+
+def test_bold_of_few_digits_is_not_taken_for_another():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((900, 1)).cumsum(axis=0).round()
+    y[100:200] = 0.0
+    y[700:800] = 0.0
+    known = sketch(y[:600])
+    assert not was_seen(y[600:], known).any()
+    assert was_seen(y[300:400], known).sum() > 30
 
 
 # -- what is refused ------------------------------------------------------------------------------

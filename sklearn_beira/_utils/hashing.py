@@ -13,6 +13,7 @@ from types import CodeType, FunctionType, ModuleType
 
 import joblib
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.base import BaseEstimator
 
 from .._version import __version__
@@ -48,35 +49,50 @@ def digest(*parts: object) -> str:
     return hashed.hexdigest()
 
 
-# Digests of rows that a model keeps: those with the smallest numbers, so that a model of hundreds
-# of people still knows some rows of each.
-_N_ROWS = 1024
+# A model keeps so many digests of the BOLD that it was fitted to, each of so many volumes in a row:
+# single ones can be equal by chance. So many known digests show that BOLD was seen.
+_N_DIGESTS, _STRETCH, _ENOUGH = 1024, 8, 3
 
 
-def row_digests(y: np.ndarray) -> np.ndarray:
-    """Hash each row.
+def _digests(y):
+    """Hash each stretch of rows: (n_rows - _STRETCH + 1,), of a 2-D array."""
+    bits = np.ascontiguousarray(y + 0.0, dtype=np.float64).view(np.uint64)  # one sign of zero
+    if len(bits) < _STRETCH:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
+    stretches = sliding_window_view(bits, _STRETCH, axis=0).reshape(len(bits) - _STRETCH + 1, -1)
+    found = np.zeros(len(stretches), dtype=np.uint64)
+    for column in stretches.T:  # the order matters
+        found = (found ^ column) * np.uint64(0x9E3779B97F4A7C15)
+        found ^= found >> np.uint64(29)
+    varies = (stretches[:, 1:] != stretches[:, :-1]).any(axis=1)
+    return found.view(np.int64), varies
+
+
+def sketch(y: np.ndarray) -> np.ndarray:
+    """Return what is enough to recognize BOLD (n_volumes, n_rois): its smallest digests, sorted."""
+    found, varies = _digests(y)
+    return np.unique(found[varies])[:_N_DIGESTS]
+
+
+def was_seen(y: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Tell which rows begin a stretch that a model has learned from.
 
     Parameters
     ----------
     y : ndarray of float, shape (n_rows, n_columns)
-        Numbers; zero has one sign.
+        BOLD, in order of time.
+    known : ndarray of int64
+        Digests that the model keeps (:func:`sketch`).
 
     Returns
     -------
-    digests : ndarray of int64, shape (n_rows,)
-        A number per row.
+    seen : ndarray of bool, shape (n_rows,)
+        False everywhere if there are only one or two such stretches.
     """
-    bits = np.ascontiguousarray(y + 0.0, dtype=np.float64).view(np.uint64)
-    found = np.zeros(len(bits), dtype=np.uint64)
-    for column in bits.T:  # the order of the columns matters
-        found = (found ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(29)
-    return found.view(np.int64)
-
-
-def sketch(y: np.ndarray) -> np.ndarray:
-    """Return the smallest digests of the rows, sorted: enough to recognize data seen before."""
-    return np.unique(row_digests(y))[:_N_ROWS]
+    found, varies = _digests(y)
+    seen = np.zeros(len(y), dtype=bool)
+    seen[: len(found)] = np.isin(found, known) & varies
+    return seen if len(np.unique(found[seen[: len(found)]])) >= _ENOUGH else np.zeros_like(seen)
 
 
 def versions() -> dict[str, str]:

@@ -265,7 +265,9 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
     def _labels(self, X):
         """Person of each recording, or of each epoch."""
         if X.epoched:
-            return X.groups.tolist()
+            return (
+                X.groups if self.by == "recording" or X.subjects is None else X.subjects
+            ).tolist()
         if self.by == "recording" or X._subjects is None:
             return list(range(len(X.recordings)))
         return list(X._subjects)

@@ -21,7 +21,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from tqdm import tqdm
 
 from .._utils.estimators import is_search, seen_digests
-from .._utils.hashing import row_digests
+from .._utils.hashing import was_seen
 from .._utils.interrupts import interrupts
 from .._utils.store import ResultStore
 from .._utils.warn import warn_user
@@ -67,18 +67,19 @@ def check_pretrained(models, study):
             if fitted is None:
                 continue
             known = seen_digests(fitted)
-            rows = np.flatnonzero(np.isin(row_digests(study.y), known))
-            if len(rows):
+            seen = was_seen(study.y[study.tested], known)
+            if seen.any():
                 of = study.recordings if study.subjects is None else study.subjects
                 what = "recording" if study.subjects is None else "subject"
                 raise ValueError(
                     f"model {name!r} holds a fitted model that has learned from BOLD of {what} "
-                    f"{of[rows[0]]}, which is tested here; fit it to other people."
+                    f"{of[study.tested[seen.argmax()]]}, which is tested here; fit it to other "
+                    f"people."
                 )
-            if is_frozen and not len(known):
+            if not len(known):
                 warn_user(
-                    f"model {name!r} holds a FrozenEstimator, which is not fitted in the folds; "
-                    f"use the estimator itself, unless it has never seen these volumes."
+                    f"model {name!r} holds a {type(fitted).__name__}, which is not fitted in the "
+                    f"folds; use the estimator itself, unless it has never seen these volumes."
                 )
 
 

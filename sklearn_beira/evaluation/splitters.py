@@ -19,7 +19,7 @@ from ..eeg.rows import (
     recordings_and_times,
     rows_in_time,
 )
-from ..eeg.windows import are_epochs, as_windows
+from ..eeg.windows import EEGWindows, are_epochs, as_windows
 from ..exceptions import GapWarning
 
 
@@ -173,7 +173,7 @@ class LeaveOneSubjectOut(BaseCrossValidator):
         y : object
             Ignored.
         groups : array-like of shape (n_samples,) or None
-            Subject of each row, where X does not know it.
+            Subject of each row; None takes ``X.subjects``.
 
         Returns
         -------
@@ -192,7 +192,8 @@ class LeaveOneSubjectOut(BaseCrossValidator):
         y : array-like or None
             Ignored.
         groups : array-like of shape (n_samples,) or None
-            Subject of each row, where X does not know it.
+            Subject of each row; None takes ``X.subjects``. :func:`~sklearn_beira.compare` gives
+            the subjects that it knows.
 
         Yields
         ------
@@ -237,7 +238,7 @@ def subjects_of(X, subjects) -> np.ndarray:
     X : EEGWindows or array-like
         Samples.
     subjects : array-like of shape (n_samples,) or None
-        Subjects, where X does not know them.
+        Subjects; None takes those of X.
 
     Returns
     -------
@@ -249,9 +250,9 @@ def subjects_of(X, subjects) -> np.ndarray:
     ValueError
         If they are unknown.
     """
-    known = getattr(X, "subjects", None)
-    if known is None:
-        known = subjects
+    known = subjects
+    if known is None and isinstance(X, EEGWindows):
+        known = X.subjects
     if known is None:
         raise ValueError(
             "the subjects of X are unknown; use align(..., subjects=...) or "

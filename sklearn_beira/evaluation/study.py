@@ -22,7 +22,7 @@ from ..eeg.windows import EEGWindows
 from ..exceptions import GapWarning
 from .effective_n import independent_volumes, strongest_burst
 from .metrics import correlate, r_p_value, score_regions, unit_pair
-from .splitters import BlockedKFold
+from .splitters import BlockedKFold, LeaveOneSubjectOut
 
 # Groups are called pieces of one recording below this p.
 _ODD = 1e-3
@@ -256,7 +256,16 @@ def make_study(X, y, cv, groups, subjects=None):
     recordings, times = recordings_and_times(X, groups, None, needed=False)
     is_eeg = isinstance(X, EEGWindows)
     has_times = is_eeg and X.has_times
-    if is_eeg:
+    subjects_given = subjects is not None
+    subjects = X.subjects if is_eeg and not subjects_given else subjects
+    if subjects is not None and np.shape(subjects) != (n,):
+        raise ValueError(
+            f"subjects must name the subject of each of the {n} rows, got shape "
+            f"{np.shape(subjects)}."
+        )
+    if isinstance(cv, LeaveOneSubjectOut):
+        groups = groups if subjects is None else np.asarray(subjects)
+    elif is_eeg:
         groups = X.groups if groups is None else groups
     if not has_times:
         _check_borders(y, recordings)
@@ -271,12 +280,12 @@ def make_study(X, y, cv, groups, subjects=None):
         np.asarray(recordings),
         times,
         X.reach if has_times else None,
-        X.subjects if is_eeg else None,
+        None if subjects is None else np.asarray(subjects),
         groups,
         check_cv(cv),
     )
-    if subjects is not None:
-        study.subjects = _check_subjects(study, np.asarray(subjects))
+    if subjects_given:
+        _check_subjects(study)
     if is_eeg and not X.epoched:
         eeg = {k: _pieces_of_eeg(X.recordings[k]) for k in np.unique(X.groups)}
         _check_once(study, eeg, "hold the same EEG")
@@ -304,19 +313,13 @@ def _check_y(X, y):
     return y, names
 
 
-def _check_subjects(study, subjects):
-    if subjects.shape != (len(study.y),):
-        raise ValueError(
-            f"subjects must name the subject of each of the {len(study.y)} rows, got shape "
-            f"{subjects.shape}."
-        )
+def _check_subjects(study):
     for run in study.runs:
-        if len(np.unique(subjects[run])) > 1:
+        if len(np.unique(study.subjects[run])) > 1:
             raise ValueError(
                 f"recording {study.recordings[run[0]]} has rows of several subjects; for a plain "
                 f"array, tell the recordings apart with groups."
             )
-    return subjects
 
 
 def _check_index(X, index, recordings, has_times):

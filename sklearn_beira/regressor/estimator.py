@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.estimators import seen_digests
 from .._utils.warn import warn_user
 from ..eeg.base import EEGRegressor
 from ..eeg.checks import check_eeg, check_target
@@ -227,6 +228,8 @@ class BEIRARegressor(EEGRegressor):
         self.target_scale_[self.target_scale_ == 0] = 1.0
         y = (y - self.target_mean_) / self.target_scale_
         known = None if pretrained is None else self._network_of(pretrained)
+        if pretrained is not None:
+            self.bold_digests_ = np.union1d(self.bold_digests_, seen_digests(pretrained))
         checkpoint = self._make_checkpoint(training, X, y, known)
 
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)

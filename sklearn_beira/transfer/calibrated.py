@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.estimators import chosen, last_step
 from .._utils.hashing import sketch
 from .._utils.numbers import check_bold, region_names
 from ..eeg.checks import check_rows
@@ -33,8 +35,9 @@ class CalibratedRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
 
     .. math:: \hat y = \bar y + a\,(p - \bar p) + b\,f_a
 
-    :math:`p` is the prediction of the model of others, which stays as it is, :math:`f_a` a model
-    that is fitted to what :math:`a\,(p - \bar p)` leaves of the own BOLD. The weights
+    :math:`p` is the prediction of the model of others, which stays as it is, and :math:`f_a` what
+    own models predict of the BOLD that :math:`a\,(p - \bar p)` leaves: a mixture, with shares
+    :math:`a` and :math:`1 - a`, of a model of what :math:`p` leaves and of one of all. The weights
     :math:`(1, 0)` trust the others alone, :math:`(0, 1)` the own data alone.
 
     Parameters
@@ -132,7 +135,7 @@ class CalibratedRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         p = predict_2d(self.pretrained, X)
         if p.shape[1] != y.shape[1]:
             raise ValueError(f"pretrained predicts {p.shape[1]} region(s), but y has {y.shape[1]}.")
-        theirs = getattr(self.pretrained, "region_names_", None)
+        theirs = getattr(last_step(chosen(self.pretrained)), "region_names_", None)
         if theirs is not None and self.region_names_ is not None and theirs != self.region_names_:
             raise ValueError(
                 f"pretrained predicts other regions ({theirs}) than y has ({self.region_names_})."
@@ -141,6 +144,8 @@ class CalibratedRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         self._mean, self._offset = y.mean(axis=0), p.mean(axis=0)
         y, p = y - self._mean, p - self._offset
         estimator = self.pretrained if self.estimator is None else self.estimator
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
         if isinstance(self.weights, str):
             self.weights_ = self._choose_weights(estimator, X, y, p)
         else:
@@ -238,7 +243,7 @@ def fit_own(estimator, X, y, p, weights):
 
 
 def combine(weights, p, own):
-    """Combine predictions; a fit to y - a p is the mixture of those to y and to y - p."""
+    """Combine predictions; f_a is the mixture of the fits to y and to y - p."""
     a, b = weights
     y = a * p
     for name, share in (("all", b * (1 - a)), ("rest", b * a)):

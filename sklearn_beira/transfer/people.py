@@ -6,6 +6,8 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing
 
+from .._utils.estimators import chosen, last_step
+from .._utils.hashing import sketch
 from ..eeg.rows import first_minutes, is_within, recordings_and_times, repetition_time
 from ..evaluation.metrics import pearson_r
 from ..evaluation.splitters import subjects_of
@@ -29,28 +31,34 @@ class People:
         Repetition time in s, where X does not know times.
     n_jobs : int or None
         Processes for fits, as in joblib.
+    names : list of str or None
+        Names of the regions.
 
     Attributes
     ----------
     rows : dict of str to ndarray of int
-        Rows of each subject.
+        Rows of each subject, by its label as text.
+    raw : ndarray, shape (n_volumes, n_rois)
+        BOLD as given.
     units : dict of str to tuple of ndarray of shape (n_rois,)
         Mean and standard deviation of each subject's BOLD.
     y : ndarray, shape (n_volumes, n_rois)
         Standardized BOLD.
     """
 
-    def __init__(self, estimator, X, y, subjects, t_r, n_jobs=None):
-        self.estimator, self.X, self.n_jobs = estimator, X, n_jobs
+    def __init__(self, estimator, X, y, subjects, t_r, n_jobs=None, names=None):
+        self.estimator, self.X, self.n_jobs, self.names = estimator, X, n_jobs, names
         subjects = subjects_of(X, subjects)
         if len(subjects) != len(y):
             raise ValueError(f"subjects has {len(subjects)} rows, but y has {len(y)}.")
         groups = subjects if not hasattr(X, "groups") else None
         self.recordings, self.times = recordings_and_times(X, groups, t_r, needed=True)
         self.reach = X.reach if getattr(X, "has_times", False) else 0.0
-        self.rows = {k: np.flatnonzero(subjects == k) for k in np.unique(subjects).tolist()}
-        self.units, self.y = {}, np.empty_like(y, dtype=float)
+        self.rows = {str(k): np.flatnonzero(subjects == k) for k in np.unique(subjects)}
+        self.raw, self.units, self.y = y, {}, np.empty_like(y, dtype=float)
         for k, rows in self.rows.items():
+            if len(rows) < 2:
+                raise ValueError(f"subject {k} has one volume; a model needs at least 2 of each.")
             mean, scale = y[rows].mean(axis=0), y[rows].std(axis=0)
             scale = np.where(scale > 0, scale, 1.0)
             self.units[k], self.y[rows] = (mean, scale), (y[rows] - mean) / scale
@@ -61,16 +69,23 @@ class People:
         return len(rows) * repetition_time(self.recordings[rows], self.times[rows]) / 60
 
     def take(self, rows):
-        """X and y of some rows, y without an axis of regions if there is one."""
+        """X and y of some rows, y with the names of the regions, or without their axis if one."""
         y = self.y[rows]
-        return take(self.X, rows), y[:, 0] if y.shape[1] == 1 else y
+        if self.names is not None:
+            y = pd.DataFrame(y, columns=self.names)
+        elif y.shape[1] == 1:
+            y = y[:, 0]
+        return take(self.X, rows), y
 
     def fit_without(self, left_out):
         """Fit the estimator to all people but some."""
         some = [rows for k, rows in self.rows.items() if k not in left_out]
         if not some:
             raise ValueError(f"a model of others needs at least 2 subjects, got {len(self.rows)}.")
-        return clone(self.estimator).fit(*self.take(np.sort(np.concatenate(some))))
+        rows = np.sort(np.concatenate(some))
+        model = clone(self.estimator).fit(*self.take(rows))
+        last_step(chosen(model)).bold_digests_ = sketch(self.raw[rows])
+        return model
 
     def fit_others(self, subjects, n_splits):
         """Fit models for subjects that have not seen them: one for each part of the subjects."""
@@ -81,7 +96,9 @@ class People:
     def calibrate(self, subject, others, weights):
         """Combine a model of others with one of a subject."""
         person = CalibratedRegressor(others, self.estimator, weights=tuple(weights))
-        return person.fit(*self.take(self.rows[subject]))
+        person.fit(*self.take(self.rows[subject]))
+        person.bold_digests_ = sketch(self.raw[self.rows[subject]])
+        return person
 
     def run(self, calls):
         """Run delayed calls."""
@@ -112,12 +129,13 @@ class People:
             for (k, _), split in zip(calls, splits, strict=True)
         )
         table = pd.DataFrame([[one[w].mean() for w in WEIGHTS] for one in r], columns=WEIGHTS)
-        return table.groupby([m for _, m in calls]).mean().rename_axis("minutes")
+        return table.groupby(np.array([m for _, m in calls])).mean().rename_axis("minutes")
 
     def score(self, others, own, test, weights):
         """R in each region (n_rois,) for pairs of weights, on rows of a subject."""
-        X, target = take(self.X, own), self.y[own]
-        target = target - target.mean(axis=0)
+        X, target = take(self.X, own), self.raw[own] - self.raw[own].mean(axis=0)
+        scale = target.std(axis=0)
+        target = target / np.where(scale > 0, scale, 1.0)
         p = predict_2d(others, X)
         models = fit_own(self.estimator, X, target, p - p.mean(axis=0), weights)
         X = take(self.X, test)

@@ -10,7 +10,7 @@ from joblib import delayed
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._utils.hashing import sketch
 from .._utils.numbers import check_bold, region_names
@@ -54,7 +54,7 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
     group_ : estimator
         Fitted to all people.
     people_ : dict of str to CalibratedRegressor
-        By subject.
+        By subject, whose label is made a text.
     curve_ : DataFrame, indexed by minutes
         Mean r over people and regions for each pair of weights, (others, own); empty if weights
         are given.
@@ -144,9 +144,19 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         y = check_bold(y)
         self._target_is_1d = y.ndim == 1
         self.bold_digests_ = sketch(y.reshape(len(y), -1))
-        people = People(self.estimator, X, y.reshape(len(y), -1), subjects, self.t_r, self.n_jobs)
+        people = People(
+            self.estimator,
+            X,
+            y.reshape(len(y), -1),
+            subjects,
+            self.t_r,
+            self.n_jobs,
+            self.region_names_,
+        )
         known = list(people.rows)
-        wanted = known if calibrate is None else [k for k in known if k in set(calibrate)]
+        wanted = known if calibrate is None else [str(k) for k in np.atleast_1d(calibrate)]
+        if unknown := sorted(set(wanted) - set(known)):
+            raise ValueError(f"calibrate names {', '.join(unknown)}; X has {', '.join(known)}.")
         self.group_ = people.fit_without(())
         others = people.fit_others(wanted, self.n_splits)
         self._units = {k: people.units[k] for k in wanted}
@@ -154,12 +164,13 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         self._curve = None
         if given is None:
             lengths = {people.minutes(k) for k in wanted}
-            lengths |= {float(m) for m in self.minutes} if calibrate is None else set()
+            if calibrate is None or not wanted:
+                lengths |= {float(m) for m in self.minutes}
             teachers = [k for k in known if k not in wanted]
             enough = len(teachers) >= 2
             teachers = people.fit_others(teachers, self.n_splits) if enough else others
-            curve = people.learn_weights(teachers, sorted(lengths)) if lengths else None
-            self._curve = curve if curve is None else (curve.index.to_numpy(), curve.to_numpy())
+            curve = people.learn_weights(teachers, sorted(lengths))
+            self._curve = curve.index.to_numpy(), curve.to_numpy()
         weights = [given or self._weights(people.minutes(k)) for k in wanted]
         models = people.run(
             delayed(people.calibrate)(k, others[k], w) for k, w in zip(wanted, weights, strict=True)
@@ -188,10 +199,12 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_rows(X, y)
-        y = check_bold(y)
-        people = People(self.estimator, X, y.reshape(len(y), -1), np.zeros(len(y), int), self.t_r)
-        if len(people.rows) != 1:
-            raise ValueError(f"calibrate takes one person, but X has {len(people.rows)} subjects.")
+        values = check_bold(y)
+        one, names = np.zeros(len(values), dtype=int), region_names(y)
+        values = values.reshape(len(values), -1)
+        people = People(self.estimator, X, values, one, self.t_r, names=names)
+        if len(np.unique(getattr(X, "subjects", None) or [0])) > 1:
+            raise ValueError("calibrate takes one person, but X has several subjects.")
         (person,) = people.rows
         if minutes is None:
             minutes = people.minutes(person)
@@ -208,7 +221,7 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         X : EEGWindows or array-like, shape (n_volumes, ...)
             EEG.
         subjects : array-like of shape (n_volumes,) or None
-            Subject of each row; None takes ``X.subjects``.
+            Subject of each row; None takes ``X.subjects``. Without any, all are new people.
 
         Returns
         -------
@@ -216,12 +229,14 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             Predicted BOLD.
         """
         check_is_fitted(self)
+        if subjects is None and getattr(X, "subjects", None) is None:
+            subjects = np.full(_num_samples(X), "")
         subjects = subjects_of(X, subjects)
         y = np.zeros((len(subjects), len(self._unit[0])))
         for k in np.unique(subjects):
             rows = np.flatnonzero(subjects == k)
-            model = self.people_.get(k, self.group_)
-            mean, scale = self._units.get(k, self._unit)
+            model = self.people_.get(str(k), self.group_)
+            mean, scale = self._units.get(str(k), self._unit)
             y[rows] = mean + scale * predict_2d(model, take(X, rows))
         return y[:, 0] if self._target_is_1d else y
 
