@@ -939,8 +939,10 @@ def test_tables_whose_index_says_that_they_are_shuffled_are_refused():
 
 def test_a_model_that_is_not_fitted_anew_is_warned_of():
     X, y = coupled(120)
-    with pytest.warns(UserWarning, match="holds a FrozenEstimator"):
+    with pytest.warns(UserWarning, match="holds a fitted Ridge"):
         run(FrozenEstimator(Ridge().fit(X, y)), X, y)
+    with pytest.warns(UserWarning, match="holds a fitted Ridge"):
+        run(CalibratedRegressor(Ridge().fit(X, y), weights=(1, 0)), X, y)
 
 
 def test_a_recording_that_is_there_twice_is_refused(make_raw):

@@ -78,8 +78,9 @@ def check_pretrained(models, study):
                 )
             if not len(known):
                 warn_user(
-                    f"model {name!r} holds a {type(fitted).__name__}, which is not fitted in the "
-                    f"folds; use the estimator itself, unless it has never seen these volumes."
+                    f"model {name!r} holds a fitted {type(fitted).__name__}, which is not fitted "
+                    f"in the folds; use the estimator itself, unless it has never seen these "
+                    f"volumes."
                 )
 
 
