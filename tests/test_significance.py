@@ -33,7 +33,7 @@ from sklearn.utils import check_random_state
 from statsmodels.tools.sm_exceptions import InterpolationWarning
 from statsmodels.tsa.stattools import kpss as statsmodels_kpss
 
-from sklearn_beira import EEGWindows, Windower, compare, null_test
+from sklearn_beira import CalibratedRegressor, EEGWindows, Windower, compare, null_test
 from sklearn_beira.baselines.makers import (
     make_baselines,
     make_eegnet,
