@@ -75,7 +75,7 @@ class People:
             y = pd.DataFrame(y, columns=self.names)
         elif y.shape[1] == 1:
             y = y[:, 0]
-        return take(self.X, rows), y
+        return _safe_indexing(self.X, rows), y
 
     def fit_without(self, left_out):
         """Fit the estimator to all people but some."""
@@ -133,12 +133,12 @@ class People:
 
     def score(self, others, own, test, weights):
         """R in each region (n_rois,) for pairs of weights, on rows of a subject."""
-        X, target = take(self.X, own), self.raw[own] - self.raw[own].mean(axis=0)
+        X, target = _safe_indexing(self.X, own), self.raw[own] - self.raw[own].mean(axis=0)
         scale = target.std(axis=0)
         target = target / np.where(scale > 0, scale, 1.0)
         p = predict_2d(others, X)
         models = fit_own(self.estimator, X, target, p - p.mean(axis=0), weights)
-        X = take(self.X, test)
+        X = _safe_indexing(self.X, test)
         p = predict_2d(others, X)
         f = {name: predict_2d(model, X) for name, model in models.items()}
         blocks = np.unique(self.recordings[test], return_inverse=True)[1].ravel()
@@ -146,8 +146,3 @@ class People:
             w: pearson_r(self.y[test], combine(w, p, f), blocks=blocks, multioutput="raw_values")
             for w in weights
         }
-
-
-def take(X, rows):
-    """Rows of X."""
-    return _safe_indexing(X, rows)

@@ -9,6 +9,7 @@ import pandas as pd
 from joblib import delayed
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
@@ -18,7 +19,7 @@ from ..eeg.checks import check_rows
 from ..eeg.windows import EEGWindows
 from ..evaluation.splitters import subjects_of
 from .calibrated import WEIGHTS, CalibratedRegressor, check_weights, predict_2d
-from .people import People, take
+from .people import People
 
 
 @dataclass(repr=False, eq=False)
@@ -203,7 +204,8 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         one, names = np.zeros(len(values), dtype=int), region_names(y)
         values = values.reshape(len(values), -1)
         people = People(self.estimator, X, values, one, self.t_r, names=names)
-        if len(np.unique(getattr(X, "subjects", None) or [0])) > 1:
+        known = X.subjects if isinstance(X, EEGWindows) else None
+        if known is not None and len(np.unique(known)) > 1:
             raise ValueError("calibrate takes one person, but X has several subjects.")
         (person,) = people.rows
         if minutes is None:
@@ -229,7 +231,7 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             Predicted BOLD.
         """
         check_is_fitted(self)
-        if subjects is None and getattr(X, "subjects", None) is None:
+        if subjects is None and not (isinstance(X, EEGWindows) and X.subjects is not None):
             subjects = np.full(_num_samples(X), "")
         subjects = subjects_of(X, subjects)
         y = np.zeros((len(subjects), len(self._unit[0])))
@@ -237,7 +239,7 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             rows = np.flatnonzero(subjects == k)
             model = self.people_.get(str(k), self.group_)
             mean, scale = self._units.get(str(k), self._unit)
-            y[rows] = mean + scale * predict_2d(model, take(X, rows))
+            y[rows] = mean + scale * predict_2d(model, _safe_indexing(X, rows))
         return y[:, 0] if self._target_is_1d else y
 
     @property
