@@ -13,7 +13,6 @@ from types import CodeType, FunctionType, ModuleType
 
 import joblib
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.base import BaseEstimator
 
 from .._version import __version__
@@ -54,17 +53,25 @@ def digest(*parts: object) -> str:
 _N_DIGESTS, _STRETCH, _ENOUGH = 1024, 8, 3
 
 
+def _mix(found, values):
+    """Add values to digests; the order of the calls matters."""
+    found = (found ^ values) * np.uint64(0x9E3779B97F4A7C15)
+    return found ^ (found >> np.uint64(29))
+
+
 def _digests(y):
-    """Hash each stretch of rows: (n_rows - _STRETCH + 1,), of a 2-D array."""
-    bits = np.ascontiguousarray(y + 0.0, dtype=np.float64).view(np.uint64)  # one sign of zero
-    if len(bits) < _STRETCH:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
-    stretches = sliding_window_view(bits, _STRETCH, axis=0).reshape(len(bits) - _STRETCH + 1, -1)
-    found = np.zeros(len(stretches), dtype=np.uint64)
-    for column in stretches.T:  # the order matters
-        found = (found ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(29)
-    varies = (stretches[:, 1:] != stretches[:, :-1]).any(axis=1)
+    """Hash each stretch of rows: (n_rows - _STRETCH + 1,), of a 2-D array; tell which vary."""
+    n_stretches = max(len(y) - _STRETCH + 1, 0)
+    rows = np.zeros(len(y), dtype=np.uint64)
+    for column in y.T:
+        one_zero = np.add(column, 0.0, dtype=np.float64)  # without -0.0
+        rows = _mix(rows, one_zero.view(np.uint64))
+    found = np.zeros(n_stretches, dtype=np.uint64)
+    varies = np.zeros(n_stretches, dtype=bool)
+    for k in range(_STRETCH):
+        part = rows[k : k + n_stretches]
+        varies |= part != rows[:n_stretches]
+        found = _mix(found, part)
     return found.view(np.int64), varies
 
 
