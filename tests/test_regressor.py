@@ -41,7 +41,7 @@ from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.regressor.architectures import ARCHITECTURES
 from sklearn_beira.regressor.batches import eeg_scale, tile, volumes_in_windows
-from sklearn_beira.regressor.closed_form import _parts
+from sklearn_beira.regressor.closed_form import TrainingData
 from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.prediction import average_overlaps
 
@@ -868,7 +868,9 @@ def test_parts_of_a_long_study_are_few_volumes_from_all_over_it(monkeypatch):
     def parts_of(*lengths):
         pieces = [SimpleNamespace(stops=np.zeros(n)) for n in lengths]
         n = sum(lengths)
-        return list(_parts(pieces, np.r_[np.inf, np.ones(n - 1)], np.ones((n, 1))))
+        elapsed, column = np.r_[np.inf, np.ones(n - 1)], np.arange(n)[:, None]
+        data = TrainingData(column, elapsed, column**0, pieces, column, -3.0, column[:, 0])
+        return [(part.y[:, 0], part.elapsed, part.pieces) for part in data.parts()]
 
     assert parts_of(100, 600) == []
     ((rows, _, pieces),) = parts_of(900)  # a short repetition time
@@ -876,6 +878,6 @@ def test_parts_of_a_long_study_are_few_volumes_from_all_over_it(monkeypatch):
     assert len(pieces) == 1
     many = parts_of(*[160] * 40)
     assert [len(rows) for rows, *_ in many] == [320] * 3
-    assert all(np.isinf(elapsed).sum() == 2 for _, (elapsed, _), _ in many)
+    assert all(np.isinf(elapsed).sum() == 2 for _, elapsed, _ in many)
     assert len(np.unique(np.concatenate([rows for rows, *_ in many]))) == 960
     assert all(np.ptp(rows) > 3000 for rows, *_ in many)

@@ -100,48 +100,12 @@ def reading(path: object) -> Iterator[None]:
 
 
 def existing_file(path: str | os.PathLike, role: str) -> Path:
-    """Return the path of a file that exists.
-
-    Parameters
-    ----------
-    path : path-like
-        File.
-    role : str
-        What the file holds, for the error.
-
-    Returns
-    -------
-    path : Path
-        The path, with the home folder expanded.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file.
-    """
+    """Return the path of a file, or raise ValueError; ``role`` says what it holds."""
     return _existing(path, "file", role, Path.is_file)
 
 
 def existing_folder(path: str | os.PathLike, role: str) -> Path:
-    """Return the path of a folder that exists.
-
-    Parameters
-    ----------
-    path : path-like
-        Folder.
-    role : str
-        What the folder holds, for the error.
-
-    Returns
-    -------
-    path : Path
-        The path, with the home folder expanded.
-
-    Raises
-    ------
-    ValueError
-        If there is no such folder.
-    """
+    """Return the path of a folder, or raise ValueError; ``role`` says what it holds."""
     return _existing(path, "folder", role, Path.is_dir)
 
 

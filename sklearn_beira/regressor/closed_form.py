@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
 from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
-from .reml import fit_reml
+from .reml import EXPECTED, fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
@@ -130,6 +130,64 @@ def time_of_volumes(X, rows):
     return elapsed, (recording[:, None] == np.unique(recording)).astype(float), t_r
 
 
+class TrainingData(NamedTuple):
+    """What the models are fitted to.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+    elapsed, constants : ndarray
+        As :func:`time_of_volumes` returns them.
+    pieces : list of Piece
+        EEG of the volumes.
+    known : ndarray, shape (n_volumes, n_rois)
+        Part of the BOLD that a known network predicts.
+    expected : float
+        Expected log variance of a band, relative to the noise.
+    some : ndarray of int
+        Volumes on which branches are compared.
+    """
+
+    y: np.ndarray
+    elapsed: np.ndarray
+    constants: np.ndarray
+    pieces: list
+    known: np.ndarray
+    expected: float
+    some: np.ndarray
+
+    def fit(self, blocks, rois=slice(None), seen=None):
+        """Fit blocks of features to regions."""
+        y, known = self.y[:, rois], self.known[:, rois]
+        return fit_reml(blocks, y, self.elapsed, self.constants, self.expected, known, seen)
+
+    def parts(self):
+        """Yield parts of the data of a long study, with pieces from all of it."""
+        stops = np.cumsum([len(piece.stops) for piece in self.pieces])
+        starts = np.r_[0, stops[:-1]]
+        if stops[-1] <= _MOST:
+            return
+        n_parts = min(_PARTS, len(self.pieces), -(-stops[-1] // _PART))
+        for first in range(n_parts):
+            chosen, n = [], 0
+            for k in _spread(range(first, len(self.pieces), n_parts)):
+                if n + len(self.pieces[k].stops) <= _PART or not chosen:
+                    chosen.append(k)
+                    n += len(self.pieces[k].stops)
+            chosen.sort()
+            rows = np.concatenate([np.arange(starts[k], stops[k]) for k in chosen])
+            elapsed, constants = self.elapsed[rows].copy(), self.constants[rows]
+            elapsed[np.r_[True, np.diff(rows) > 1]] = np.inf
+            yield self._replace(
+                y=self.y[rows],
+                elapsed=elapsed,
+                constants=constants[:, constants.any(axis=0)],
+                pieces=[self.pieces[k] for k in chosen],
+                known=self.known[rows],
+            )
+
+
 # Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
 @threadpool_limits.wrap(limits=1)
 def fit_closed_form(network, X, y, scale, bands, known=None):
@@ -172,17 +230,21 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     elapsed, constants, t_r = time_of_volumes(X, rows)
     branches = network.branches
     branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
-    samples = elapsed, constants
-    some = np.arange(len(y))
-    if known is not None or len(y) > _MOST:
-        some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
-    if known is None:
-        fit, candidates = _fit_models(
-            network, y, samples, pieces, scale, sfreq, bands, narrow, some
-        )
-    else:
+    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
+    if known is None and len(y) <= _MOST:
+        some = np.arange(len(y))
+    data = TrainingData(y, elapsed, constants, pieces, np.zeros_like(y), EXPECTED, some)
+    weight = np.zeros(y.shape[1])
+    if known is not None:
         bank = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
-        fit, candidates = _fit_powers(network, bank, y, samples, pieces, scale, known, some)
+        others = _known_features(known, network.branches.power_limit, pieces, scale)
+        predicted = others.sum(axis=2)
+        weight = _weight_of_known(network, bank, data, predicted, scale)
+        data = data._replace(known=weight * predicted, expected=_LITTLE)
+    fit, candidates = _fit_models(network, data, scale, sfreq, bands, narrow)
+    if known is not None:
+        for roi, found in enumerate(candidates):
+            found += _known_branches(known, roi, weight[roi], others[some, roi])
     kept, shares = np.zeros(y.shape[1]), np.zeros((y.shape[1], len(bands)))
     centers = [np.mean(edges) if edges else 0.0 for edges in bands.values()]
     for roi, found in enumerate(candidates):
@@ -202,31 +264,29 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     return Bunch(
         bands=list(bands),
         shares=shares,
-        known=fit.known,
+        known=weight,
         autocorrelation=fit.autocorrelation,
         pass_band=fit.pass_band.T / t_r,
         kept=kept,
     )
 
 
-def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow, some):
+def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
-    fits, candidates = [], []
-    data, seen = (y, samples, pieces), {}
-    parts = [(y[rows], *part) for rows, *part in _parts(pieces, *samples)]
+    fits, candidates, seen, parts = [], [], {}, [*data.parts()]
     for offset, is_narrow, kernels in _LONG_MODELS if parts else _MODELS:
         own = (narrow if is_narrow else bands).values()
-        bank = filter_bank(network, pieces, scale, sfreq, own, *kernels)
+        bank = filter_bank(network, data.pieces, scale, sfreq, own, *kernels)
         if parts and np.isinf(offset):
-            fit, found = _fit_powers(network, bank, *data, scale, None, some)
+            fit, found = _fit_powers(network, bank, data, scale)
         else:
             kinds = [k if np.isinf(offset) else f"log {k}" for k in ("covariance", "power")]
-            fit, filters = _find_filters(network, bank, *data, seen, scale, kinds[len(parts) > 0 :])
+            fit, filters = _find_filters(network, bank, data, seen, scale, kinds[len(parts) > 0 :])
             for part in parts:
-                of_part = filter_bank(network, part[2], scale, sfreq, own, *kernels)
-                _, more = _find_filters(network, of_part, *part, {}, scale, kinds[:1])
+                of_part = filter_bank(network, part.pieces, scale, sfreq, own, *kernels)
+                _, more = _find_filters(network, of_part, part, {}, scale, kinds[:1])
                 filters = [old + new for old, new in zip(filters, more, strict=True)]
-            found = _weigh(network, bank, offset, filters, *data, scale, seen, some)
+            found = _weigh(network, bank, offset, filters, data, scale, seen)
         fits.append(fit)
         candidates.append(found)
     weights = softmax([fit.evidence for fit in fits], axis=0)
@@ -237,33 +297,9 @@ def _fit_models(network, y, samples, pieces, scale, sfreq, bands, narrow, some):
             for branch in model[roi]
             if weight > _NO_SHARE
         ]
-        for roi in range(y.shape[1])
+        for roi in range(data.y.shape[1])
     ]
-    fits[0].known = np.zeros(y.shape[1])
     return fits[0], averaged
-
-
-def _parts(pieces, elapsed, constants):
-    """Yield rows, times and constants of volumes, and pieces, of parts of a long study."""
-    stops = np.cumsum([len(piece.stops) for piece in pieces])
-    starts = np.r_[0, stops[:-1]]
-    if stops[-1] <= _MOST:
-        return
-    # Pieces of each part are spread over the study.
-    n_parts = min(_PARTS, len(pieces), -(-stops[-1] // _PART))
-    for first in range(n_parts):
-        chosen, n = [], 0
-        order = range(first, len(pieces), n_parts)
-        for k in _spread(order):
-            if n + len(pieces[k].stops) <= _PART or not chosen:
-                chosen.append(k)
-                n += len(pieces[k].stops)
-        chosen.sort()
-        rows = np.concatenate([np.arange(starts[k], stops[k]) for k in chosen])
-        own = elapsed[rows].copy()
-        own[np.r_[True, np.diff(rows) > 1]] = np.inf
-        there = constants[rows]
-        yield rows, (own, there[:, there.any(axis=0)]), [pieces[k] for k in chosen]
 
 
 def _spread(items):
@@ -273,26 +309,31 @@ def _spread(items):
     return [items[k] for k in order]
 
 
-def _find_filters(network, bank, y, samples, pieces, seen, scale, kinds):
+def _find_filters(network, bank, data, seen, scale, kinds):
     """Find filters of each region in two readings of the EEG, and the evidence for these."""
-    filters, evidence = [[] for _ in y.T], []
-    for blocks, units in read_bands(network, bank, pieces, scale, kinds).values():
-        fit = fit_reml(blocks, y, *samples, seen=seen)
+    filters, evidence = [[] for _ in data.y.T], []
+    for blocks, units in read_bands(network, bank, data.pieces, scale, kinds).values():
+        fit = data.fit(blocks, seen=seen)
         evidence.append(fit.evidence)
-        coef = np.split(fit.coef, np.cumsum([block.shape[1] for block in blocks])[:-1])
-        for roi in range(y.shape[1]):
-            filters[roi] += find_filters(bank, units, [w[:, roi] for w in coef], _PER_READING)
+        for roi, own in enumerate(_weights_of(fit, blocks)):
+            filters[roi] += find_filters(bank, units, own, _PER_READING)
     # The evidence is that of the readings: filters were chosen knowing the BOLD.
     fit.evidence = logsumexp(evidence, axis=0)
     return fit, filters
 
 
-def _weigh(network, bank, offset, filters, y, samples, pieces, scale, seen, some):
+def _weights_of(fit, blocks):
+    """Return the weights of each block, for each region."""
+    ends = np.cumsum([block.shape[1] for block in blocks])[:-1]
+    return [np.split(coef, ends) for coef in fit.coef.T]
+
+
+def _weigh(network, bank, offset, filters, data, scale, seen):
     """Weigh the envelopes of each region's filters, and make candidates for branches."""
     every = [f for found in filters for f in found]
-    envelopes = read_filters(network, bank, every, offset, pieces, scale)
+    envelopes = read_filters(network, bank, every, offset, data.pieces, scale)
     candidates, first = [], 0
-    for found, target in zip(filters, y.T, strict=True):
+    for roi, found in enumerate(filters):
         candidates.append([])
         if not found:
             continue
@@ -304,33 +345,27 @@ def _weigh(network, bank, offset, filters, y, samples, pieces, scale, seen, some
         shares = np.einsum("vfk,fk->vf", centered, [f.weights for f in found]).std(axis=0)
         size = shares / np.maximum(norms, _TINY)
         size /= np.sqrt(np.square(size * norms).sum()) or 1.0
-        block = (centered * size[:, None]).reshape(len(y), -1)
-        coef = fit_reml([block], target[:, None], *samples, seen=seen).coef[:, 0]
+        block = (centered * size[:, None]).reshape(len(features), -1)
+        coef = data.fit([block], [roi], seen).coef[:, 0]
         coef = coef.reshape(len(found), -1) * size[:, None]
         candidates[-1] = [
-            _Branch(f.spatial, bank, f.band, offset, coef[i], features[some, i])
+            _Branch(f.spatial, bank, f.band, offset, coef[i], features[data.some, i])
             for i, f in enumerate(found)
         ]
     return candidates
 
 
-def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
-    """Fit powers of channels beside the prediction of a known network; branches on some rows."""
-    ((blocks, units),) = read_bands(network, bank, pieces, scale, ("power",)).values()
-    if known is None:
-        fit = fit_reml(blocks, y, *samples)
-    else:
-        others = _known_features(known, network.branches.power_limit, pieces, scale)
-        fit = _fit_beside(blocks, y, samples, others)
-    coef = np.split(fit.coef, np.cumsum([block.shape[1] for block in blocks])[:-1])
+def _fit_powers(network, bank, data, scale):
+    """Fit powers of channels, and make candidates for branches."""
+    ((blocks, units),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
+    fit = data.fit(blocks)
     filters = [
-        find_filters(bank, units, [w[:, roi] for w in coef], 2 * network.n_branches)
-        for roi in range(y.shape[1])
+        find_filters(bank, units, own, 2 * network.n_branches) for own in _weights_of(fit, blocks)
     ]
     every = [f for own in filters for f in own]
-    envelopes = read_filters(network, bank, every, np.inf, pieces, scale, some)
+    envelopes = read_filters(network, bank, every, np.inf, data.pieces, scale, data.some)
     candidates, first = [], 0
-    for roi, found in enumerate(filters):
+    for found in filters:
         own = envelopes[:, first : first + len(found)]
         first += len(found)
         candidates.append(
@@ -339,24 +374,19 @@ def _fit_powers(network, bank, y, samples, pieces, scale, known, some):
                 for i, f in enumerate(found)
             ]
         )
-        if known is not None:
-            candidates[roi] += _known_branches(known, roi, fit.known[roi], others[some, roi])
     return fit, candidates
 
 
-def _fit_beside(blocks, y, samples, others):
-    """Fit every region to the powers and to the prediction of the known network."""
-    fits = []
-    for roi, target in enumerate(y.T):
-        feature = others[:, roi].sum(axis=1, keepdims=True)
-        # The expected weight of the known network is 1.
-        every = [*blocks, feature - feature.mean()]
-        fits.append(fit_reml(every, target[:, None], *samples, _LITTLE, feature))
-    coef, rho, band = (
-        np.concatenate([fit[name] for fit in fits], axis=-1)
-        for name in ("coef", "autocorrelation", "pass_band")
-    )
-    return Bunch(coef=coef[:-1], known=1.0 + coef[-1], autocorrelation=rho, pass_band=band)
+def _weight_of_known(network, bank, data, predicted, scale):
+    """Weigh the prediction of a known network in each region, beside powers of channels."""
+    ((blocks, _),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
+    # The expected weight is 1.
+    data, weights = data._replace(known=predicted, expected=_LITTLE), []
+    for roi in range(predicted.shape[1]):
+        feature = predicted[:, [roi]]
+        fit = data.fit([*blocks, feature - feature.mean()], [roi])
+        weights.append(1.0 + fit.coef[-1, 0])
+    return np.array(weights)
 
 
 def _known_features(known, power_limit, pieces, scale):

@@ -83,7 +83,7 @@ def learning_curve_minutes(
     {'calibrated': 0.9, 'others': 0.9, 'own': 0.9}
     """
     check_rows(X, y)
-    names = region_names(y)
+    names, name = region_names(y), getattr(y, "name", None)
     y = check_bold(y)
     people = People(estimator, X, y.reshape(len(y), -1), subjects, t_r)
     if len(people.rows) < 3:
@@ -92,7 +92,8 @@ def learning_curve_minutes(
             f"subject(s) in all."
         )
     minutes = sorted(float(m) for m in minutes)
-    names = [f"ROI {i}" for i in range(people.y.shape[1])] if names is None else names
+    if names is None:
+        names = [f"ROI {i}" for i in range(people.y.shape[1])] if name is None else [str(name)]
     tables = Parallel(n_jobs=n_jobs)(
         delayed(_curve_of)(people, k, minutes, n_splits, names) for k in people.rows
     )

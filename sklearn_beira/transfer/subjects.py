@@ -167,6 +167,8 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
             lengths = {people.minutes(k) for k in wanted}
             if calibrate is None or not wanted:
                 lengths |= {float(m) for m in self.minutes}
+            longest = max(people.minutes(k) for k in known)
+            lengths = {min(m, longest / 2) for m in lengths}  # the other half is tested
             teachers = [k for k in known if k not in wanted]
             enough = len(teachers) >= 2
             teachers = people.fit_others(teachers, self.n_splits) if enough else others
