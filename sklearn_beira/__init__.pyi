@@ -65,6 +65,7 @@ from .eeg import (
     AlignmentStream as AlignmentStream,
     EEGFilter as EEGFilter,
     EEGWindows as EEGWindows,
+    FilterStream as FilterStream,
     SubjectAligner as SubjectAligner,
     Windower as Windower,
     set_cache_size as set_cache_size,

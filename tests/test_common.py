@@ -33,6 +33,7 @@ SMALL = {
 # test_drift.py for TimePolynomial, which refuses tables, as their rows have no time.
 ESTIMATORS = [
     EEGFilter(None, None, sfreq=None, reference=None),
+    EEGFilter(None, None, sfreq=None, reference=None, causal=True),
     SubjectAligner(bands=None),
     Windower(duration=None),
     BandPower(bands=None, duration=None),

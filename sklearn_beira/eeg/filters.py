@@ -20,9 +20,10 @@ from .._utils.warn import warn_user
 from ..exceptions import GapWarning
 from . import cache
 from .base import EEGEstimator
+from .causal import FilterStream, decimation, filter_causally
 from .checks import channel_names, check_eeg
 from .recordings import find_recording, in_pieces, recording_path, write_recording
-from .windows import EEGWindows
+from .windows import EEGWindows, as_windows
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -105,6 +106,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         Mains frequency in Hz; it is removed together with its harmonics.
     reference : {"average", None} or list of str
         Common average, no change, or the names of the reference channels.
+    causal : bool
+        True uses filters that need no later EEG, so that the model can run while EEG is recorded.
     folder : path-like or None
         Folder for filtered continuous recordings. They are written as files, which are read when
         needed: for recordings that do not fit in memory together, and for workers, which then
@@ -119,6 +122,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         Number of channels.
     ch_names_in_ : list of str or None
         Names of the channels; None if unknown.
+    delay_ : float
+        Delay of causal filters in s, at the sampling rate seen in ``fit``; else 0.
 
     See Also
     --------
@@ -130,6 +135,15 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     reflection: at both ends of each epoch, half the filter length is estimated from mirrored EEG.
     Filtered recordings are float32; epoched arrays keep their type. The order is reference, notch,
     band pass, resampling.
+
+    Causal filters are a Butterworth high-pass of second order, a notch of 2 Hz width at half power,
+    and a Chebyshev low-pass of type II that loses 1 dB at ``h_freq`` (without it, at 40 % of the
+    new rate) and 40 dB from 25 % above, or from the first frequency that resampling folds into the
+    pass band. Resampling keeps every n-th sample, so that rates have to be whole multiples. The
+    mean group delay in the pass band, ``delay_``, is taken off: a filtered sample is the EEG of its
+    own time, and windows need no correction, but the sample comes out later by the delay. What is
+    withheld at the end of a recording is computed as if its last sample went on. Epochs are
+    filtered from their first sample on.
 
     Examples
     --------
@@ -147,6 +161,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         # MNE's notch is 2 Hz wide.
         "notch": [Interval(Real, 2, None, closed="left"), None],
         "reference": [StrOptions({"average"}), list, tuple, None],
+        "causal": ["boolean"],
         "folder": [str, PathLike, None],
         "n_jobs": [Integral, None],
     }
@@ -157,8 +172,33 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     sfreq: float | None = 100.0
     notch: float | None = None
     reference: str | list[str] | None = "average"
+    causal: bool = False
     folder: str | PathLike | None = None
     n_jobs: int | None = None
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the parameters and remember the channels.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Ignored, but for the index of a DataFrame from :func:`align`, which must match X.
+
+        Returns
+        -------
+        self : EEGFilter
+            Fitted.
+        """
+        super().fit(X, y)
+        self.delay_, self._rows = 0.0, None
+        if self.causal or self._is_instant():
+            X = as_windows(X)
+            self._rows = _reference_rows(self.reference, X.info, X.ch_names, X.shape[1])
+        if self.causal and not self._is_instant():
+            self.delay_ = self.stream(X.sfreq).delay
+        return self
 
     def transform(self, X: ArrayLike) -> EEGWindows:
         """Filter.
@@ -176,8 +216,9 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         check_is_fitted(self)
         X = check_eeg(self, X, reset=False)
         self._check_parameters(X)
-        names = ("l_freq", "h_freq", "sfreq", "notch", "reference")
-        steps = {name: getattr(self, name) for name in names}
+        steps = {name: getattr(self, name) for name in _STEPS}
+        if self.causal:
+            steps["causal"] = True
         if X.epoched:
             return _filter_epochs(X, steps)
         used = np.unique(X.source)
@@ -193,6 +234,37 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
             recordings[k] = data
             tokens[k] = f"{X.tokens[k]}|{sorted(steps.items())}"
         return X.with_recordings(recordings, info, tokens)
+
+    def stream(self, sfreq: float) -> FilterStream:
+        """Start to filter EEG that is being recorded.
+
+        Parameters
+        ----------
+        sfreq : float
+            Sampling rate of the EEG in Hz.
+
+        Returns
+        -------
+        stream : FilterStream
+            Takes EEG of the channels seen in ``fit``, in pieces.
+
+        Raises
+        ------
+        ValueError
+            If the filter needs later EEG, or if the rate is no whole multiple of ``sfreq`` of the
+            filter.
+        """
+        check_is_fitted(self)
+        if not (self.causal or self._is_instant()):
+            raise ValueError(
+                "this EEGFilter is a zero-phase filter, which needs later EEG; fit the model with "
+                "EEGFilter(..., causal=True)."
+            )
+        _check_rates(self, sfreq)
+        return FilterStream({name: getattr(self, name) for name in _STEPS}, sfreq, self._rows)
+
+    def _is_instant(self):
+        return self.l_freq is self.h_freq is self.sfreq is self.notch is None
 
     def _check_parameters(self, X):
         if self.reference == "average":
@@ -216,15 +288,12 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
                     f"the reference channels {unknown} are not among the channels "
                     f"{self.ch_names_in_}."
                 )
-        if self.l_freq is self.h_freq is self.sfreq is self.notch is None:
+        if self._is_instant():
             return
         rate = X.sfreq
-        _check_band(self.l_freq, self.h_freq, rate, self.sfreq)
-        if self.notch is not None and not len(_harmonics(self.notch, rate)):
-            raise ValueError(
-                f"notch={self.notch:g} Hz is less than 1 Hz below {rate / 2:g} Hz, the Nyquist "
-                f"frequency of EEG recorded at {rate:g} Hz; use notch=None."
-            )
+        _check_rates(self, rate)
+        if self.causal:
+            return
         needs = {f"l_freq={self.l_freq} and h_freq={self.h_freq} need": filter_length(
             self.l_freq, self.h_freq, rate
         )}  # fmt: skip
@@ -328,6 +397,10 @@ class Windower(_EEGTransformer, auto_wrap_output_keys=None):
         return X.window(tmin, -self.delay)
 
 
+# What is done to the EEG.
+_STEPS = ("l_freq", "h_freq", "sfreq", "notch", "reference")
+
+
 # -- filtering one recording --------------------------------------------------------------------
 def _filter_recording(X, k, steps, folder):
     """Filter one continuous recording, or get the result from the folder or the cache."""
@@ -354,6 +427,10 @@ def _filter_to_folder(X, k, steps, path):
 
 
 def _filter(data, info, steps):
+    if "causal" in steps:
+        rows = _reference_rows(steps["reference"], info, info["ch_names"], len(data))
+        stream = FilterStream(steps, info["sfreq"], rows)
+        return filter_causally(data, stream), _filtered_info(info, steps)
     with quiet_mne():
         # MNE filters in place. It takes an array of an unpickled dtype for a copy of its own.
         own = np.empty(data.shape)
@@ -376,8 +453,36 @@ def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
         raw.resample(sfreq)
 
 
+def _filtered_info(info, steps):
+    """Info as MNE writes it for a filtered recording."""
+    only = dict.fromkeys(_STEPS) | {"reference": steps["reference"]}
+    info = _filter(np.zeros((len(info["ch_names"]), 1)), info, only)[1]
+    l_freq, h_freq, sfreq = (steps[name] for name in ("l_freq", "h_freq", "sfreq"))
+    with info._unlock():
+        info["sfreq"] = float(sfreq or info["sfreq"])
+        info["highpass"] = max(info["highpass"], l_freq or 0.0)
+        info["lowpass"] = min(info["lowpass"], h_freq or np.inf, info["sfreq"] / 2)
+    return info
+
+
+def _reference_rows(reference, info, ch_names, n_channels):
+    """Channels whose mean is subtracted, and those from which it is; None without a reference."""
+    if reference is None:
+        return None
+    if info is not None:  # channels of other types than EEG may be among them
+        only = dict.fromkeys(_STEPS) | {"reference": reference}
+        change = np.eye(n_channels) - _filter(np.eye(n_channels), info, only)[0]
+        return np.flatnonzero(change.any(axis=0)), np.flatnonzero(change.any(axis=1))
+    every = np.arange(n_channels)
+    if reference == "average":
+        return every, every
+    return np.array([ch_names.index(name) for name in reference]), every
+
+
 def _filter_epochs(X, steps):
     """Filter epoched arrays, each epoch on its own."""
+    if "causal" in steps:
+        return _filter_epochs_causally(X, steps)
     eeg, rate, reference = X.recordings, X._sfreq, steps["reference"]
     if reference is not None:
         picks = slice(None)
@@ -397,6 +502,20 @@ def _filter_epochs(X, steps):
             rate = steps["sfreq"]
     info = X.info and _filter(np.zeros(X.shape[1:]), X.info, steps)[1]
     return X.with_recordings(out.astype(X.dtype, copy=False), info, sfreq=rate)
+
+
+def _filter_epochs_causally(X, steps):
+    rate = X._sfreq
+    if all(steps[name] is None for name in _STEPS if name != "reference"):
+        rate = rate or 1.0  # nothing is measured in seconds
+    rows = _reference_rows(steps["reference"], X.info, X.ch_names, X.shape[1])
+    streams = [FilterStream(steps, rate, rows) for _ in range(len(X))]
+    pairs = zip(X.recordings, streams, strict=True)
+    out = np.stack([filter_causally(epoch, stream) for epoch, stream in pairs])
+    info = X.info and _filtered_info(X.info, steps)
+    return X.with_recordings(
+        out.astype(X.dtype, copy=False), info, sfreq=steps["sfreq"] or X._sfreq
+    )
 
 
 def filter_length(l_freq: float | None, h_freq: float | None, sfreq: float) -> int:
@@ -435,6 +554,19 @@ def _harmonics(notch, sfreq):
     # MNE's notch is 1/200 of the frequency wide, with transition bands of 1 Hz on either side.
     freqs = notch * np.arange(1, sfreq / 2 // notch + 1)
     return freqs[freqs * (1 + 1 / 400) + 1 < sfreq / 2]
+
+
+def _check_rates(eeg_filter, rate):
+    """Refuse edges and rates that do not fit EEG recorded at a rate in Hz."""
+    _check_band(eeg_filter.l_freq, eeg_filter.h_freq, rate, eeg_filter.sfreq)
+    notch = eeg_filter.notch
+    if notch is not None and not len(_harmonics(notch, rate)):
+        raise ValueError(
+            f"notch={notch:g} Hz is less than 1 Hz below {rate / 2:g} Hz, the Nyquist frequency of "
+            f"EEG recorded at {rate:g} Hz; use notch=None."
+        )
+    if eeg_filter.causal:
+        decimation(rate, eeg_filter.sfreq)
 
 
 def _check_band(l_freq, h_freq, rate, new_rate):
