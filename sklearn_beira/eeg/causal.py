@@ -1,18 +1,18 @@
 """Causal filters: the same numbers from a whole recording as from pieces that arrive one by one."""
 
-import math
+from fractions import Fraction
 from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import butter, iirdesign, iirnotch, sosfilt, sosfilt_zi, sosfreqz, tf2sos
 
-from .recordings import in_pieces
-
 _ORDER = 2  # of the high-pass
 _LOSS, _STOP = 1.0, 40.0  # dB, of the low-pass at its edge and behind the transition
 _TRANSITION = 0.25  # of its edge, and at least 2 Hz, as of MNE's FIR filters
 _STEEPEST = 1.02  # end of the transition relative to its edge, for which the order stays low
+_MOST = 32  # times that a sample is repeated
+_PIECE = 2**16  # samples that are filtered at a time
 _NOTCH = 2.0  # Hz, width at half power
 
 
@@ -28,16 +28,18 @@ class FilterStream:
         ``l_freq``, ``h_freq``, ``sfreq`` and ``notch`` of :class:`EEGFilter`.
     sfreq : float
         Sampling rate of the EEG in Hz.
-    referenced : tuple of ndarray of int, (reference, changed), or None
+    rows : tuple of ndarray of int, (reference, changed), or None
         Channels whose mean is subtracted, and those from which it is.
+    n_channels : int
+        Number of channels.
 
     Attributes
     ----------
     sfreq : float
         Sampling rate of the filtered EEG in Hz.
     delay : float
-        Delay of the filter in s, a whole number of samples of the EEG: sample i of the filtered EEG
-        is the EEG at ``i / sfreq``, and comes out after the EEG at ``i / sfreq + delay``.
+        Delay of the filter in s: sample i of the filtered EEG is that at ``i / sfreq``, and comes
+        out after the EEG at ``i / sfreq + delay``.
 
     Examples
     --------
@@ -52,18 +54,19 @@ class FilterStream:
     [0, 2, 2, 1]
     """
 
-    def __init__(self, steps, sfreq, referenced=None):
+    def __init__(self, steps, sfreq, rows, n_channels):
         if not (isinstance(sfreq, Real) and 0 < sfreq < np.inf):
             raise ValueError(f"sfreq must be a sampling rate above 0 Hz, got {sfreq!r}.")
-        self._factor = decimation(sfreq, steps["sfreq"])
-        self.sfreq = sfreq / self._factor
-        self._fast, self._slow, delay = _design(
-            steps["l_freq"], steps["h_freq"], steps["notch"], sfreq, self._factor
+        self._up, self._down = resampling(sfreq, steps["sfreq"])
+        fast = sfreq * self._up
+        self.sfreq = fast / self._down
+        self._filters, delay = _design(
+            steps["l_freq"], steps["h_freq"], steps["notch"], sfreq, fast, self.sfreq
         )
-        self._ahead = round(delay * sfreq)
-        self.delay = self._ahead / sfreq
-        self._referenced = referenced
-        self._n_channels, self._states = None, [None, None]
+        self._ahead = round(delay * fast)
+        self.delay = self._ahead / fast
+        self._rows, self._n_channels = rows, n_channels
+        self._states = [None] * len(self._filters)
         self._last, self._n_seen = None, 0
 
     def transform(self, eeg: ArrayLike) -> np.ndarray:
@@ -86,22 +89,20 @@ class FilterStream:
             is then ignored.
         """
         eeg = np.asarray(eeg, dtype=np.float64)
-        n_channels = self._n_channels or (len(eeg) if eeg.ndim == 2 else "n")
-        if eeg.ndim != 2 or len(eeg) != n_channels or not np.isfinite(eeg).all():
+        if eeg.ndim != 2 or len(eeg) != self._n_channels or not np.isfinite(eeg).all():
             raise ValueError(
-                f"eeg must be ({n_channels} channels, n_times) without NaN or infinite values, got "
-                f"shape {eeg.shape}."
+                f"eeg must be ({self._n_channels} channels, n_times) without NaN or infinite "
+                f"values, got shape {eeg.shape}."
             )
-        self._n_channels = n_channels
         if not eeg.shape[1]:
-            return np.zeros(eeg.shape, np.float32)
+            return eeg.astype(np.float32)
         self._last = eeg[:, -1:].copy()
-        eeg = self._run(0, self._fast, self._rereference(eeg))
-        first = (self._ahead - self._n_seen) % self._factor
-        if self._n_seen < self._ahead:
-            first = self._ahead - self._n_seen
+        eeg = np.repeat(self._run(0, self._rereference(eeg)), self._up, axis=1)
+        eeg = self._run(1, eeg)
+        missing = self._ahead - self._n_seen
+        first = missing if missing > 0 else missing % self._down
         self._n_seen += eeg.shape[1]
-        return self._run(1, self._slow, eeg[:, first :: self._factor]).astype(np.float32)
+        return self._run(2, eeg[:, first :: self._down]).astype(np.float32)
 
     def finish(self) -> np.ndarray:
         """Return the samples that the delay withholds, as if the last sample went on.
@@ -111,19 +112,21 @@ class FilterStream:
         filtered : ndarray of float32, shape (n_channels, n_new)
             The end of the recording.
         """
-        return self.transform(np.repeat(self._last, self._ahead + self._factor, axis=1))
+        n_times = -(-(self._ahead + self._down) // self._up)
+        return self.transform(np.repeat(self._last, n_times, axis=1))
 
     def _rereference(self, eeg):
-        if self._referenced is None:
+        if self._rows is None:
             return eeg
-        reference, changed = self._referenced
+        reference, changed = self._rows
         # Sums of NumPy depend on the shape in their last bit; running sums do not.
         mean = np.add.accumulate(eeg[reference], axis=0)[-1] / len(reference)
         eeg = eeg.copy()
         eeg[changed] -= mean
         return eeg
 
-    def _run(self, k, sos, eeg):
+    def _run(self, k, eeg):
+        sos = self._filters[k]
         if not len(sos) or not eeg.shape[1]:
             return eeg
         if self._states[k] is None:
@@ -148,55 +151,61 @@ def filter_causally(eeg: np.ndarray, stream: FilterStream) -> np.ndarray:
         As many samples as resampling gives; those that the delay withholds are the response to the
         last sample.
     """
-    out = np.empty((len(eeg), max(round(eeg.shape[1] / stream._factor), 1)), np.float32)
-    start = 0
-    for piece in in_pieces(eeg):
-        part = stream.transform(piece)[:, : out.shape[1] - start]
+    n_times = max(round(eeg.shape[1] * stream._up / stream._down), 1)
+    out, start = np.empty((len(eeg), n_times), np.float32), 0
+    step = max(_PIECE // stream._up, 1)
+    for first in range(0, eeg.shape[1], step):
+        part = stream.transform(eeg[:, first : first + step])[:, : n_times - start]
         out[:, start : start + part.shape[1]] = part
         start += part.shape[1]
-    out[:, start:] = stream.finish()[:, : out.shape[1] - start]
+    out[:, start:] = stream.finish()[:, : n_times - start]
     return out
 
 
-def decimation(sfreq, new):
-    """Every which sample is kept; refuse rates that are no whole multiple of the new one."""
-    if new is None:
-        return 1
-    factor = max(math.floor(sfreq / new * (1 + 1e-6)), 1)
-    if abs(sfreq / new - factor) > 1e-6 * factor:
+def resampling(sfreq, new):
+    """How often each sample is repeated, and every which is then kept."""
+    if new is None or new == sfreq:
+        return 1, 1
+    ratio = Fraction(float(new) / float(sfreq)).limit_denominator(10**4)
+    if ratio.numerator > _MOST or abs(float(ratio) * sfreq / new - 1) > 1e-9:
         raise ValueError(
-            f"a causal filter keeps every n-th sample, so that EEG recorded at {sfreq:g} Hz cannot "
-            f"be resampled to {new:g} Hz; use sfreq={sfreq / factor:g}."
+            f"EEG recorded at {sfreq:g} Hz cannot be resampled to {new:g} Hz by a causal filter, "
+            f"which needs simpler ratios; use sfreq={sfreq / max(sfreq // new, 1):g}."
         )
-    return factor
+    return ratio.numerator, ratio.denominator
 
 
-def _design(l_freq, h_freq, notch, sfreq, factor):
-    """Second-order sections at both rates, and the mean group delay in the pass band in s."""
-    new = sfreq / factor
-    top = h_freq if h_freq is not None else 0.4 * new
-    fast, slow = np.zeros((0, 6)), np.zeros((0, 6))
-    if h_freq is not None or factor > 1:
+def _design(l_freq, h_freq, notch, sfreq, fast, new):
+    """Sections at the rate of the EEG, of its repeated samples, and at the new one; delay in s.
+
+    The delay is the mean group delay in the pass band.
+    """
+    least_rate = min(sfreq, new)
+    top = h_freq if h_freq is not None else 0.4 * least_rate
+    no_filter = np.zeros((0, 6))
+    mains, low_pass, high_pass = no_filter, no_filter, no_filter
+    if h_freq is not None or fast > least_rate:
         # Frequencies that would fold into the pass band lie behind the transition.
-        least = new - top if factor > 1 else (top + sfreq / 2) / 2
+        least = least_rate - top if fast > least_rate else (top + sfreq / 2) / 2
         stop = min(top + max(_TRANSITION * top, 2.0), least)
         if stop < _STEEPEST * top:
             raise ValueError(
-                f"h_freq={top:g} Hz is too close to {new / 2:g} Hz, the Nyquist frequency, for a "
-                f"causal filter; use h_freq={new / (1 + _STEEPEST):.1f} or lower."
+                f"h_freq={top:g} Hz is too close to {least_rate / 2:g} Hz, the Nyquist frequency, "
+                f"for a causal filter; use h_freq={least_rate / (1 + _STEEPEST):.1f} or lower."
             )
-        fast = iirdesign(top, stop, _LOSS, _STOP, ftype="cheby2", fs=sfreq, output="sos")
+        low_pass = iirdesign(top, stop, _LOSS, _STOP, ftype="cheby2", fs=fast, output="sos")
     if l_freq is not None:
-        slow = butter(_ORDER, l_freq, "highpass", fs=new, output="sos")
-    delay, freqs = 0.0, np.linspace(l_freq or top / 100, top, 1000)
-    for sos, rate in ((fast, sfreq), (slow, new)):
+        high_pass = butter(_ORDER, l_freq, "highpass", fs=new, output="sos")
+    # A repeated sample stands for the middle of its repetitions.
+    delay, freqs = (1 / sfreq - 1 / fast) / 2, np.linspace(l_freq or top / 100, top, 1000)
+    for sos, rate in ((low_pass, fast), (high_pass, new)):
         if len(sos):
             phase = np.unwrap(np.angle(sosfreqz(sos, freqs, fs=rate)[1]))
             delay += (phase[0] - phase[-1]) / (2 * np.pi * (freqs[-1] - freqs[0]))
     if notch is not None:
         # The low-pass removes the harmonics above.
-        last = stop if len(fast) else sfreq / 2
-        mains = np.arange(1, last // notch + 1) * notch
-        sections = [tf2sos(*iirnotch(f, f / _NOTCH, fs=sfreq)) for f in mains if f < last]
-        fast = np.concatenate([*sections, fast])
-    return fast, slow, delay
+        last = min(stop, sfreq / 2) if len(low_pass) else sfreq / 2
+        harmonics = np.arange(1, last // notch + 1) * notch
+        sections = [tf2sos(*iirnotch(f, f / _NOTCH, fs=sfreq)) for f in harmonics if f < last]
+        mains = np.concatenate([no_filter, *sections])
+    return (mains, low_pass, high_pass), delay

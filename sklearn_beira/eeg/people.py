@@ -28,6 +28,7 @@ _MOST_WINDOWS = 300  # of a recording, spread over it
 _RANK = 1e-7  # smaller relative variances are directions without EEG, such as that of a reference
 _ROUNDS = 5  # in which reference and maps are found in turn
 _STEPS, _TOLERANCE = 300, 1e-5  # of the search for a rotation
+_STEPS_LIVE = 5  # in a stream, where each search goes on from the last
 _LOUDEST = 4.0  # power of a window in a stream, relative to that of the past, that counts fully
 _HALF_OCTAVES = [(2.0 * 2 ** (k / 2), 2.0 * 2 ** ((k + 1) / 2)) for k in range(9)]
 
@@ -334,7 +335,8 @@ class AlignmentStream:
     """Align the EEG of one person while it is recorded; made by :meth:`SubjectAligner.stream`.
 
     The map is renewed after every window, by the covariances of the windows before: recent ones
-    count more, and loud ones less. Pieces of any length give the same EEG as the whole at once.
+    count more, and loud ones less. The search for a map goes on from the last one, which takes
+    milliseconds. Pieces of any length give the same EEG as the whole at once.
 
     Parameters
     ----------
@@ -372,7 +374,7 @@ class AlignmentStream:
         self._windows = WindowCovariances(aligner.bands_, float(sfreq), length)
         self._keep = 0.5 ** (length / sfreq / half_life)
         self._total, self._n = np.zeros_like(aligner.reference_), 0.0
-        self.map_ = np.eye(n_channels)
+        self.map_, self._rotation = np.eye(n_channels), None
 
     def transform(self, eeg: ArrayLike) -> np.ndarray:
         """Align the next piece.
@@ -411,7 +413,9 @@ class AlignmentStream:
         self._n = self._keep * self._n + weight
         if self._n:
             known = aligner._with_prior(self._total / self._n, self._n)
-            self.map_ = find_map(known, aligner.reference_, aligner.stay)
+            self.map_, self._rotation = _search(
+                known, aligner.reference_, aligner.stay, self._rotation, _STEPS_LIVE
+            )
 
 
 class WindowCovariances:
@@ -473,8 +477,13 @@ def find_map(covariance, reference, stay):
         The map; directions in which the reference has no EEG stay as they are, and all of them
         without EEG.
     """
+    return _search(covariance, reference, stay, None, _STEPS)[0]
+
+
+def _search(covariance, reference, stay, rotation, n_steps):
+    """Map and rotation, found from another rotation or, if it is None, from the nearest one."""
     if not (np.trace(covariance[0]) > 0 and np.trace(reference[0]) > 0):
-        return np.eye(covariance.shape[-1])
+        return np.eye(covariance.shape[-1]), rotation
     values, axes = np.linalg.eigh(reference[0])
     axes = axes[:, values > _RANK * values[-1]]
     n = axes.shape[1]
@@ -482,22 +491,25 @@ def find_map(covariance, reference, stay):
     back, near = _power(other[0], 0.5), _power(own[0], 0.5)
     white = _power(own[0], -0.5)
     displacement = back @ near
-    rotation = _nearest_rotation(displacement)
+    nearest = _nearest_rotation(displacement)
+    if rotation is None or len(own) == 1:
+        rotation = nearest
     if len(own) > 1:
         a = _relative(white @ own[1:] @ white)
         whiten = _power(other[0], -0.5)
         b = _relative(whiten @ other[1:] @ whiten)
         size = np.sum((b - np.eye(n)) ** 2)
-        pull = stay * n / np.sum(displacement * rotation) * displacement
+        pull = stay * n / np.sum(displacement * nearest) * displacement
         # The identity has no part in the choice, but makes steps small: as little as convexity
         # asks for, with which each step can only raise the value.
         a, b = _at_least_zero(a), _at_least_zero(b)
-        for _ in range(_STEPS if size > 0 else 0):
+        for _ in range(n_steps if size > 0 else 0):
             last = rotation
             rotation = _nearest_rotation(n / size * (b @ last @ a).sum(axis=0) + pull)
             if np.abs(rotation - last).max() < _TOLERANCE:
                 break
-    return axes @ (back @ rotation @ white) @ axes.T + np.eye(len(axes)) - axes @ axes.T
+    matrix = axes @ (back @ rotation @ white) @ axes.T + np.eye(len(axes)) - axes @ axes.T
+    return matrix, rotation
 
 
 def geometric_median(matrices):
