@@ -10,6 +10,7 @@ from . import (
     features as features,
     inspection as inspection,
     persistence as persistence,
+    realtime as realtime,
     regressor as regressor,
     transfer as transfer,
     viz as viz,
@@ -127,6 +128,7 @@ from .persistence import (
     read_metadata as read_metadata,
     save_model as save_model,
 )
+from .realtime import BoldTwin as BoldTwin
 from .regressor import (
     LOSSES as LOSSES,
     Autoencoder as Autoencoder,

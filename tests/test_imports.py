@@ -45,6 +45,7 @@ FLOORS = [
     {"inspection"},
     {"viz"},
     {"persistence"},
+    {"realtime"},
     {"cli"},
     {"__main__"},
 ]

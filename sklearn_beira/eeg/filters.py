@@ -107,7 +107,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     reference : {"average", None} or list of str
         Common average, no change, or the names of the reference channels.
     causal : bool
-        True uses filters that need no later EEG, so that the model can run while EEG is recorded.
+        True uses filters that need no later EEG, so that the model can run while EEG is recorded
+        (:class:`BoldTwin`).
     folder : path-like or None
         Folder for filtered continuous recordings. They are written as files, which are read when
         needed: for recordings that do not fit in memory together, and for workers, which then
@@ -128,6 +129,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     See Also
     --------
     Windower : Cut windows of another duration and delay.
+    BoldTwin : Predict while EEG is recorded.
 
     Notes
     -----
