@@ -5,9 +5,11 @@
   are high-passed at 128 s.
 - "simulated": people whose couplings are shared to a given degree, with the same electrodes or with
   sources mixed differently at the electrodes.
+- "pretrained": the same people, and ``BEIRARegressor.fit(X, y, pretrained=others)``.
 
-    OMP_NUM_THREADS=1 python benchmarks/people.py
+    OMP_NUM_THREADS=1 python benchmarks/people.py sleepers simulated
     OMP_NUM_THREADS=1 python benchmarks/people.py simulated --model beira --people 4 --length 16
+    OMP_NUM_THREADS=1 python benchmarks/people.py pretrained --people 4 --length 24
 """
 
 import argparse
@@ -15,6 +17,7 @@ import warnings
 
 import mne
 import numpy as np
+import pandas as pd
 from scipy.signal import butter, lfilter, sosfiltfilt
 
 from sklearn_beira import (
@@ -24,6 +27,7 @@ from sklearn_beira import (
     hrf_at,
     learning_curve_minutes,
     make_band_power_ridge,
+    pearson_r,
 )
 from sklearn_beira.datasets import load_sleep_states
 
@@ -97,16 +101,37 @@ def simulate(shared, displacement, n_people, length, seed, n_channels=16, n_sour
     return X, np.concatenate(bold)
 
 
+def pretrained(X, y, minutes):
+    """Predict each person by others, own first minutes, and own minutes with the others before."""
+    found = []
+    for k in np.unique(X.groups):
+        mine = np.flatnonzero(X.groups == k)
+        apart = round(X.reach / T_R)
+        test = mine[round(30 * minutes[-1]) + apart :]
+        others = BEIRARegressor(verbose=False).fit(X[X.groups != k], y[X.groups != k])
+        for length in minutes:
+            own = mine[: round(30 * length)]
+            alone, both = (
+                BEIRARegressor(verbose=False).fit(X[own], y[own], pretrained=known)
+                for known in (None, others)
+            )
+            for name, model in (("others", others), ("own", alone), ("pretrained", both)):
+                r = pearson_r(y[test], model.predict(X[test]))
+                found.append((k, length, name, r))
+    return pd.DataFrame(found, columns=["subject", "minutes", "model", "r"])
+
+
 def show(title, curve):
     """Print mean r and weights."""
     r = curve.groupby(["model", "minutes"])["r"].mean().unstack()
-    weights = curve[curve["model"] == "calibrated"].groupby("minutes")
     print(f"\n{title}: mean r of {curve['subject'].nunique()} people")
     print(f"{'own minutes':>14s}" + "".join(f"{m:8g}" for m in r.columns))
-    for name in ("others", "own", "calibrated"):
-        print(f"{name:>14s}" + "".join(f"{v:8.3f}" for v in r.loc[name]))
-    for name in ("weight_others", "weight_own"):
-        print(f"{name:>14s}" + "".join(f"{v:8.2f}" for v in weights[name].mean()), flush=True)
+    for name in r.index:
+        print(f"{name:>14s}" + "".join(f"{v:8.3f}" for v in r.loc[name]), flush=True)
+    if "weight_own" in curve:
+        weights = curve[curve["model"] == "calibrated"].groupby("minutes")
+        for name in ("weight_others", "weight_own"):
+            print(f"{name:>14s}" + "".join(f"{v:8.2f}" for v in weights[name].mean()), flush=True)
 
 
 def main(args):
@@ -117,13 +142,16 @@ def main(args):
             BlockedRidgeCV(gap=30), X, y, MINUTES, subjects=subjects, t_r=t_r
         )
         show("sleepers", curve)
-    if "simulated" in args.parts:
+    for part in {"simulated", "pretrained"}.intersection(args.parts):
         ridge = make_band_power_ridge(HISTORY)
         model = ridge[2:] if args.model == "ridge" else BEIRARegressor(verbose=False)
         minutes = [m for m in MINUTES if m < 0.9 * args.length]
         for displacement in args.displacements:
             for shared in args.shares:
                 X, y = simulate(shared, displacement, args.people, args.length, args.seed)
+                if part == "pretrained":
+                    show(f"shared {shared:g}, mixed by {displacement:g}", pretrained(X, y, minutes))
+                    continue
                 subjects = X.subjects
                 if args.model == "ridge":  # what learns nothing is done once
                     X = ridge[:2].fit_transform(X, y)
@@ -133,7 +161,12 @@ def main(args):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["sleepers", "simulated"])
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        default=["sleepers", "simulated"],
+        help="sleepers, simulated, pretrained",
+    )
     parser.add_argument("--model", choices=["ridge", "beira"], default="ridge")
     parser.add_argument("--people", type=int, default=6)
     parser.add_argument("--length", type=float, default=32.0, help="minutes of each person")

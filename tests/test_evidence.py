@@ -11,7 +11,6 @@ from scipy.stats import multivariate_normal
 from sklearn_beira.regressor import reml
 from sklearn_beira.regressor.reml import (
     _AUTOCORRELATIONS,
-    _HOLD,
     _LIMITS,
     Likelihood,
     _contrasts,
@@ -141,7 +140,7 @@ def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant():
             expected = -multivariate_normal(np.zeros(dof), scale * covariance).logpdf(seen)
             at = np.r_[theta, np.log(np.maximum(mixture, 1e-9))]
             # What holds the variances near their start is no part of the likelihood.
-            held = 0.5 * _HOLD * np.square(at - model.center).sum()
+            held = 0.5 * model.hold @ np.square(at - model.center)
             differences.append(model.cost(at)[0] - held - expected)
     np.testing.assert_allclose(differences, differences[0], atol=1e-5)
 

@@ -62,7 +62,7 @@ class NuisanceRidge(EEGRegressor):
 
     def _fit(self, X, y):
         from ..regressor.closed_form import time_of_volumes
-        from ..regressor.reml import EXPECTED, fit_reml
+        from ..regressor.reml import PRIOR, fit_reml
 
         self.signals_ = _signals(X) if self.signals is None else list(self.signals)
         features = self._features(X)
@@ -75,8 +75,8 @@ class NuisanceRidge(EEGRegressor):
         spread = np.where(spread > 0, spread, 1.0)
         blocks = np.split(features[rows], features.shape[1] // len(self.lags), axis=1)
         # All signals together are expected to explain as much, however many they are.
-        expected = EXPECTED - np.log(len(blocks))
-        fit = fit_reml(blocks, (y[rows] - mean) / spread, elapsed, constants, expected)
+        prior = PRIOR[0] - np.log(len(blocks)), PRIOR[1]
+        fit = fit_reml(blocks, (y[rows] - mean) / spread, elapsed, constants, prior)
         self.coef_ = fit.coef * spread / (self._scale * np.sqrt(len(self.lags)))[:, None]
         self.intercept_ = mean - self._center @ self.coef_
 

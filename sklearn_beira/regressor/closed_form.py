@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
 from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
-from .reml import EXPECTED, fit_reml
+from .reml import PRIOR, fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
@@ -43,8 +43,8 @@ _MOST, _PARTS, _PART, _PER_READING, _MAX_VOLUMES = 720, 3, 400, 8, 500
 # Smaller shares of a prediction are nothing.
 _NO_SHARE = 1e-3
 
-# Expected log variance of a band, relative to the noise, if there is a pretrained network.
-_LITTLE = -6.0
+# The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
+_LITTLE = (-5.0, 0.5)
 
 # With fewer volumes per branch, branches of the pretrained network come first, then the largest.
 _FEW = 4
@@ -143,8 +143,8 @@ class TrainingData(NamedTuple):
         EEG of the volumes.
     known : ndarray, shape (n_volumes, n_rois)
         Part of the BOLD that a known network predicts.
-    expected : float
-        Expected log variance of a band, relative to the noise.
+    prior : tuple of float
+        Expected log variance of a band, relative to the noise, and the precision of that.
     some : ndarray of int
         Volumes on which branches are compared.
     """
@@ -154,13 +154,13 @@ class TrainingData(NamedTuple):
     constants: np.ndarray
     pieces: list
     known: np.ndarray
-    expected: float
+    prior: tuple
     some: np.ndarray
 
     def fit(self, blocks, rois=slice(None), seen=None):
         """Fit blocks of features to regions."""
         y, known = self.y[:, rois], self.known[:, rois]
-        return fit_reml(blocks, y, self.elapsed, self.constants, self.expected, known, seen)
+        return fit_reml(blocks, y, self.elapsed, self.constants, self.prior, known, seen)
 
     def parts(self):
         """Yield parts of the data of a long study, with pieces from all of it."""
@@ -233,14 +233,14 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
     if known is None and len(y) <= _MOST:
         some = np.arange(len(y))
-    data = TrainingData(y, elapsed, constants, pieces, np.zeros_like(y), EXPECTED, some)
+    data = TrainingData(y, elapsed, constants, pieces, np.zeros_like(y), PRIOR, some)
     weight = np.zeros(y.shape[1])
     if known is not None:
         bank = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
         others = _known_features(known, network.branches.power_limit, pieces, scale)
         predicted = others.sum(axis=2)
         weight = _weight_of_known(network, bank, data, predicted, scale)
-        data = data._replace(known=weight * predicted, expected=_LITTLE)
+        data = data._replace(known=weight * predicted, prior=_LITTLE)
     fit, candidates = _fit_models(network, data, scale, sfreq, bands, narrow)
     if known is not None:
         for roi, found in enumerate(candidates):
@@ -381,7 +381,7 @@ def _weight_of_known(network, bank, data, predicted, scale):
     """Weigh the prediction of a known network in each region, beside powers of channels."""
     ((blocks, _),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
     # The expected weight is 1.
-    data, weights = data._replace(known=predicted, expected=_LITTLE), []
+    data, weights = data._replace(known=predicted, prior=_LITTLE), []
     for roi in range(predicted.shape[1]):
         feature = predicted[:, [roi]]
         fit = data.fit([*blocks, feature - feature.mean()], [roi])

@@ -13,8 +13,8 @@ _AUTOCORRELATIONS = np.array([0.0, 0.5, 0.75, 0.88, 0.97])
 _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 
 # Log of a block's variance relative to the noise: expected value, precision of that expectation,
-# and limits. The same precision holds the logs of the shares of the mixture near theirs.
-EXPECTED, _HOLD, _LIMITS = -3.0, 0.2, (-12.0, 5.0)
+# and limits. The same precision holds the log shares of the mixture near theirs.
+PRIOR, _LIMITS = (-3.0, 0.2), (-12.0, 5.0)
 
 # Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
 _STEPS, _PRECISION = 40, 1e-4
@@ -36,7 +36,7 @@ _ROWS, _KEPT = 720, 2
 _DROP, _PRICE, _FEWEST, _BELOW, _ABOVE = 0.1, 6.0, 15, 2, 5
 
 
-def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen=None):
+def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None):
     r"""Estimate the weights of blocks of features, with one variance per block.
 
     .. math:: y = C b + \sum_j F_j w_j + \varepsilon, \qquad
@@ -62,8 +62,8 @@ def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen
         repeated sample.
     constants : ndarray, shape (n_samples, n_constants)
         Features without a penalty, such as an intercept per recording.
-    expected : float
-        Expected log variance of a block, relative to the noise.
+    prior : tuple of float
+        Expected log variance of a block, relative to the noise, and the precision of that.
     offset : ndarray, shape (n_samples, n_targets), or None
         Part of the targets that is known; the blocks explain the rest.
     seen : dict or None
@@ -111,7 +111,7 @@ def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen
         kernels = kernels.reshape(len(kernels), -1)
         for target in np.flatnonzero(active & (fit.pass_band == band[:, None]).all(axis=0)):
             left = basis.T @ explained[first, target]
-            model = Likelihood(kernels, len(blocks), left, expected=expected)
+            model = Likelihood(kernels, len(blocks), left, prior=prior)
             variances, mixture, fit.evidence[target] = model.maximize()
             if n > _ROWS:
                 data = blocks, explained[:, target], elapsed, constants
@@ -119,7 +119,7 @@ def fit_reml(blocks, y, elapsed, constants, expected=EXPECTED, offset=None, seen
                 cuts = np.split(features, np.cumsum(widths)[:-1], axis=1)
                 white = np.array([*map(_kernel, cuts), np.eye(len(features))])
                 white = white.reshape(len(white), -1)
-                model = Likelihood(white, len(blocks), *rest, expected=expected)
+                model = Likelihood(white, len(blocks), *rest, prior=prior)
                 variances, _, evidence = model.maximize(np.log(variances))
                 fit.evidence[target] = evidence - log_det
                 dual = model.cost(np.r_[np.log(variances), 0.0])[2]
@@ -149,18 +149,20 @@ class Likelihood:
         Squares of the target along directions without features, divided by those of the noise.
     dof : int or None
         Degrees of freedom; None: one per row.
-    expected : float
-        Expected log variance of a block.
+    prior : tuple of float
+        Expected log variance of a block, and the precision of that.
     """
 
-    def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, expected=EXPECTED):
+    def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, prior=PRIOR):
         self.kernels, self.n_blocks, self.y, self.rest = kernels, n_blocks, y, rest
         self.dof = len(y) if dof is None else dof
         n = len(y)
         self.diagonals = kernels.reshape(len(kernels), n, n).diagonal(axis1=1, axis2=2)
         # Keeps the ratio of the degrees of freedom to the least sum of squares finite.
         self.least = max(_ROUNDING**2 * (y @ y + rest), 1e-250)
-        self.center = np.r_[np.full(n_blocks, expected), _MIXTURE[: len(kernels) - n_blocks]]
+        mixture = _MIXTURE[: len(kernels) - n_blocks]
+        self.center = np.r_[np.full(n_blocks, prior[0]), mixture]
+        self.hold = np.r_[np.full(n_blocks, prior[1]), np.full(len(mixture), PRIOR[1])]
 
     def cost(self, at):
         """Return minus the log posterior of log variances, its gradient, and the dual weights."""
@@ -178,14 +180,14 @@ class Likelihood:
         # A target that the features explain exactly has no noise.
         squares = max(y @ dual + self.rest, self.least)
         held = at - self.center
-        cost = half_log + 0.5 * self.dof * np.log(squares) + 0.5 * _HOLD * held @ held
+        cost = half_log + 0.5 * self.dof * np.log(squares) + 0.5 * held @ (self.hold * held)
         if n:
             ratio = self.dof / squares
             matrix = linalg.blas.dsyr(-ratio, dual, lower=1, a=matrix, overwrite_a=1)
         slope = self.kernels @ matrix.T.ravel() - 0.5 * (self.diagonals @ np.diag(matrix))
         gradient = scale * slope
         gradient[blocks:] -= shares * gradient[blocks:].sum()
-        return cost, gradient + _HOLD * held, dual
+        return cost, gradient + self.hold * held, dual
 
     def maximize(self, start=None):
         """Return variances of blocks and shares of noise of highest posterior, and its log."""
