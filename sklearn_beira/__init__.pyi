@@ -128,7 +128,11 @@ from .persistence import (
     read_metadata as read_metadata,
     save_model as save_model,
 )
-from .realtime import BoldTwin as BoldTwin
+from .realtime import (
+    BoldTwin as BoldTwin,
+    run_live as run_live,
+    show_live as show_live,
+)
 from .regressor import (
     LOSSES as LOSSES,
     Autoencoder as Autoencoder,

@@ -185,6 +185,13 @@ def test_a_saved_model_and_the_best_of_a_search_run(fitted, data, tmp_path):
     assert len(run(BoldTwin(search, RATE), eeg, [])[0]) == 12
 
 
+def test_models_of_scikit_learn_are_told_the_names(fitted):
+    assert BoldTwin(fitted("ridge"), RATE).region_names == ["ROI 0", "ROI 1"]
+    assert BoldTwin(fitted("ridge"), RATE, regions=["V1", "A1"]).region_names == ["V1", "A1"]
+    with pytest.raises(ValueError, match="predicts 2 regions, but regions has 1 names"):
+        BoldTwin(fitted("ridge"), RATE, regions=["V1"])
+
+
 @pytest.mark.filterwarnings("ignore:align left out")
 def test_each_person_has_a_model(data):
     X, y = data

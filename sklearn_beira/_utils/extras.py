@@ -1,10 +1,10 @@
-"""Packages that only some models need."""
+"""Packages that only some parts need."""
 
 import importlib
 
 
-def import_extra(name, user):
-    """Import a module of the optional extra ``baselines``.
+def import_extra(name, user, extra="baselines"):
+    """Import a module of an optional extra.
 
     Parameters
     ----------
@@ -12,6 +12,8 @@ def import_extra(name, user):
         Dotted name of the module.
     user : str
         What needs it, for the error.
+    extra : str
+        Extra that installs it.
 
     Returns
     -------
@@ -28,5 +30,5 @@ def import_extra(name, user):
     except ImportError as error:
         package = name.partition(".")[0]
         raise ImportError(
-            f'{user} needs {package}: pip install "sklearn-beira[baselines]"'
+            f'{user} needs {package}: pip install "sklearn-beira[{extra}]"'
         ) from error

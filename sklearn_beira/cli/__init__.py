@@ -4,10 +4,14 @@ import shlex
 import sys
 import time
 
+from .live_options import parse_live, parse_screen
 from .options import in_flags, parse
 from .study_options import parse_study
 
 __all__ = ["main"]
+
+_PARSERS = {"run": parse, "study": parse_study, "live": parse_live, "screen": parse_screen}
+_STOPPED = {"run": "no report was written", "study": "--resume goes on"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,9 +28,9 @@ def main(argv: list[str] | None = None) -> int:
         0, 1 if a part of a study failed, 2 if the input cannot be used, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
-    of_study = argv[:1] == ["study"]
-    options = argv[1:] if argv[:1] in (["study"], ["run"]) else argv
-    args = parse_study(options) if of_study else parse(options)
+    named = bool(argv) and argv[0] in _PARSERS
+    job = argv[0] if named else "run"
+    args = _PARSERS[job](argv[named:])
     args.command = shlex.join(["python", "-m", "sklearn_beira", *argv])
     # A terminal that cannot write "≤" shows a question mark instead of ending the job.
     if hasattr(sys.stdout, "reconfigure"):  # notebooks have another kind of stream
@@ -34,14 +38,18 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         # Only now: --help and wrong options are answered at once.
-        if of_study:
+        if job == "study":
             from .study import run
+        elif job == "live":
+            from .live import run
+        elif job == "screen":
+            from .live import show as run
         else:
             from .job import run
         status = run(args)
     except KeyboardInterrupt:
-        said = "--resume goes on" if of_study else "no report was written"
-        print(f"stopped: {said}", file=sys.stderr)
+        said = f": {_STOPPED[job]}" if job in _STOPPED else ""
+        print(f"stopped{said}", file=sys.stderr)
         return 130
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {in_flags(error)}", file=sys.stderr)

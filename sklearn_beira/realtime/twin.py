@@ -1,6 +1,7 @@
 """BoldTwin: a fitted model that predicts BOLD while EEG is recorded. No network is in it."""
 
 import warnings
+from collections.abc import Sequence
 from numbers import Real
 
 import mne
@@ -37,6 +38,9 @@ class BoldTwin:
         ``step``, ``2 * step``, … after the first sample, from the first full window on.
     subject : str, int or None
         Person, for models that know several (:class:`SubjectRegressor`).
+    regions : list of str or None
+        Names of the regions; None takes those that the model has seen in ``fit``, if it keeps them
+        (models of scikit-learn do not), or "ROI 0", "ROI 1", ….
     bridge : float
         Longest gap in s that is bridged, by a straight line (:meth:`skip`).
     half_life : float
@@ -44,10 +48,14 @@ class BoldTwin:
 
     Attributes
     ----------
+    sfreq : float
+        Sampling rate of the EEG in Hz.
     ch_names : list of str or None
         Channels that the EEG must have, in this order.
     region_names : list of str
         Regions that are predicted.
+    reach : float
+        Time in s before the moment of a prediction from which on it needs EEG.
     latency : float
         Time in s from the moment that a prediction is for until it can be made: the delay of the
         filter minus that of the window. Negative for models that predict ahead.
@@ -100,6 +108,7 @@ class BoldTwin:
         *,
         step: float = 1.0,
         subject: str | int | None = None,
+        regions: Sequence[str] | None = None,
         bridge: float = 0.5,
         half_life: float = 120.0,
     ):
@@ -111,19 +120,28 @@ class BoldTwin:
         model = chosen(model)
         check_is_fitted(model)
         self._filter, self._aligner, self._windower, self._tail = _split(model)
-        self._rate_in, self.step, self._subject = float(sfreq), float(step), subject
+        self.sfreq, self.step, self._subject = float(sfreq), float(step), subject
         self._bridge, self._half_life = float(bridge), float(half_life)
         self.ch_names = self._filter.ch_names_in_
-        stream = self._filter.stream(self._rate_in)
+        stream = self._filter.stream(self.sfreq)
         self._rate, self.latency = stream.sfreq, stream.delay - self._windower.delay
         self._tmin = -self._windower.delay - self._windower.duration
+        self.reach = -self._tmin
         self._n_times = round((-self._windower.delay - self._tmin) * self._rate)
         self._info = None
         if self.ch_names is not None:
             self._info = mne.create_info(list(self.ch_names), self._rate, "eeg")
         if self._aligner is not None:
             self._block = max(round(self._aligner.window * self._rate), 1)
-        self.region_names = self._rehearse(model)
+        n_rois = self._rehearse()
+        if regions is None:
+            regions = getattr(last_step(model), "region_names_", None)
+        self.region_names = [f"ROI {k}" for k in range(n_rois)] if regions is None else [*regions]
+        if len(self.region_names) != n_rois:
+            raise ValueError(
+                f"the model predicts {n_rois} regions, but regions has {len(self.region_names)} "
+                f"names."
+            )
         self.reset()
 
     def push(self, eeg: ArrayLike) -> list[tuple[float, np.ndarray]]:
@@ -177,7 +195,7 @@ class BoldTwin:
             self._start()
             return
         self._n_missing += int(n_times)
-        lost = self._n_missing / self._rate_in
+        lost = self._n_missing / self.sfreq
         if lost > self._bridge:
             self.n_seen += self._n_missing
             self._start()
@@ -197,8 +215,8 @@ class BoldTwin:
     # -- inside ---------------------------------------------------------------------------------
     def _start(self):
         """Start the filter and the window anew."""
-        self._stream = self._filter.stream(self._rate_in)
-        self._origin = self.n_seen / self._rate_in  # time of the first sample
+        self._stream = self._filter.stream(self.sfreq)
+        self._origin = self.n_seen / self.sfreq  # time of the first sample
         self._n, self._n_missing, self._last, self._bridged = 0, 0, None, []
         self._kept = np.zeros((self._filter.n_features_in_, 0), np.float32)
         self._pieces = []  # since the last window, or that are not aligned for good
@@ -221,8 +239,8 @@ class BoldTwin:
     def _line_to(self, first):
         """EEG in place of what is missing."""
         n = self._n_missing
-        start = (self.n_seen / self._rate_in - self._origin) * self._rate
-        self._bridged.append((start, start + n / self._rate_in * self._rate))
+        start = (self.n_seen / self.sfreq - self._origin) * self._rate
+        self._bridged.append((start, start + n / self.sfreq * self._rate))
         self._n_missing = 0
         return self._last + (first - self._last) * (np.arange(1, n + 1) / (n + 1))
 
@@ -287,7 +305,7 @@ class BoldTwin:
         X._subjects = subjects
         return np.asarray(self._tail.predict(X), dtype=float).reshape(-1)
 
-    def _rehearse(self, model):
+    def _rehearse(self):
         """Predict from noise: what does not work is said now, and the first push is not slow."""
         n_channels = self._filter.n_features_in_
         if self._aligner is not None:
@@ -296,11 +314,9 @@ class BoldTwin:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the size of the noise
             try:
-                bold = self._predict_window((1e-5 * noise).astype(np.float32))
+                return len(self._predict_window((1e-5 * noise).astype(np.float32)))
             except ValueError as error:
                 raise ValueError(f"the model cannot predict a single window: {error}") from error
-        names = getattr(last_step(model), "region_names_", None)
-        return [f"region {k}" for k in range(len(bold))] if names is None else list(names)
 
 
 def _split(model):
