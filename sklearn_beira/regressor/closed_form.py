@@ -337,8 +337,8 @@ def _weigh(network, bank, offset, filters, data, scale, seen):
         candidates.append([])
         if not found:
             continue
-        features = envelopes[:, first : first + len(found)]  # (n_volumes, n_filters, n_kernels)
-        first += len(found)
+        features = envelopes[:, first : first + len(found)].astype(float)
+        first += len(found)  # (n_volumes, n_filters, n_kernels)
         centered = features - features.mean(axis=0)
         norms = np.sqrt(np.square(centered).sum(axis=2).mean(axis=0))
         # Filters that carry more of the readings are expected to matter more.
@@ -366,7 +366,7 @@ def _fit_powers(network, bank, data, scale):
     envelopes = read_filters(network, bank, every, np.inf, data.pieces, scale, data.some)
     candidates, first = [], 0
     for found in filters:
-        own = envelopes[:, first : first + len(found)]
+        own = envelopes[:, first : first + len(found)].astype(float)
         first += len(found)
         candidates.append(
             [

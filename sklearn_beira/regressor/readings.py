@@ -256,15 +256,16 @@ def read_filters(network, bank, filters, offset, pieces, scale, rows=None):
 
     Returns
     -------
-    features : ndarray, shape (n_rows, n_filters, n_kernels)
+    features : ndarray of float32, shape (n_rows, n_filters, n_kernels)
         Features.
     """
     branches = copy.copy(network.branches)
     branches._parameters, branches._buffers = {}, dict(network.branches._buffers)
     like = network.branches.spatial
+    n_rows = sum(len(p.stops) for p in pieces) if rows is None else len(rows)
+    features = np.empty((n_rows, len(filters), bank.basis.shape[1]), dtype=np.float32)
     if not filters:
-        n = sum(len(p.stops) for p in pieces) if rows is None else len(rows)
-        return np.zeros((n, 0, bank.basis.shape[1]))
+        return features
     branches.spatial = nn.Parameter(
         torch.as_tensor(np.array([f.spatial for f in filters])).to(like)
     )
@@ -272,7 +273,7 @@ def read_filters(network, bank, filters, offset, pieces, scale, rows=None):
     branches.bandpass = nn.Parameter(torch.as_tensor(taps).to(like))
     branches.mean_power = like.new_ones(len(filters))
     branches.log_offset = torch.full_like(branches.mean_power, np.inf)
-    found, before = [], 0
+    done = before = 0
     for piece in pieces:
         n = len(piece.stops)
         here = (
@@ -285,8 +286,9 @@ def read_filters(network, bank, filters, offset, pieces, scale, rows=None):
             with torch.no_grad():
                 power = branches.at(eeg, stops).flip(-1).cpu().double() + 1.0
                 read = branches.read(power, torch.tensor(offset)).numpy()
-            found.append(np.tensordot(read, bank.basis, axes=1))
-    return np.concatenate(found)
+            features[done : done + len(here)] = np.tensordot(read, bank.basis, axes=1)
+            done += len(here)
+    return features
 
 
 def _filtered(network, taps, piece, scale):
