@@ -28,13 +28,13 @@ _LOUD = 3.0
 # peaks up to 10 s.
 _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
-# Models that are averaged: what is added to power before its logarithm (infinite: power itself is
-# read), whether bands are narrow, and the delay kernels.
-_MODELS = ((np.inf, False, _WIDE), (OFFSET, False, _NARROW), (OFFSET, True, _WIDE))
+# Models that are averaged: whether bands are narrow, the delay kernels, and what is added to power
+# before its logarithm (infinite: power itself is read).
+_MODELS = {(False, _WIDE): [np.inf], (False, _NARROW): [OFFSET], (True, _WIDE): [OFFSET]}
 
 # Those of long studies, of which powers of channels are read in all volumes; narrow bands, and
 # covariances of all volumes, are too many numbers.
-_LONG_MODELS = ((np.inf, False, _NARROW), (OFFSET, False, _NARROW))
+_LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
 
 # In studies of more volumes than the first number, covariances are read in at most so many parts of
 # so many volumes. Filters per reading; volumes on which branches are compared.
@@ -163,7 +163,7 @@ class TrainingData(NamedTuple):
         return fit_reml(blocks, y, self.elapsed, self.constants, self.prior, known, seen)
 
     def parts(self):
-        """Yield parts of the data of a long study, with pieces from all of it."""
+        """Yield parts of the data of a long study: numbers of pieces from all of it, and these."""
         stops = np.cumsum([len(piece.stops) for piece in self.pieces])
         starts = np.r_[0, stops[:-1]]
         if stops[-1] <= _MOST:
@@ -179,7 +179,7 @@ class TrainingData(NamedTuple):
             rows = np.concatenate([np.arange(starts[k], stops[k]) for k in chosen])
             elapsed, constants = self.elapsed[rows].copy(), self.constants[rows]
             elapsed[np.r_[True, np.diff(rows) > 1]] = np.inf
-            yield self._replace(
+            yield chosen, self._replace(
                 y=self.y[rows],
                 elapsed=elapsed,
                 constants=constants[:, constants.any(axis=0)],
@@ -236,7 +236,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     data = TrainingData(y, elapsed, constants, pieces, np.zeros_like(y), PRIOR, some)
     weight = np.zeros(y.shape[1])
     if known is not None:
-        bank = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
+        (bank,) = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
         others = _known_features(known, network.branches.power_limit, pieces, scale)
         predicted = others.sum(axis=2)
         weight = _weight_of_known(network, bank, data, predicted, scale)
@@ -274,21 +274,25 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, candidates, seen, parts = [], [], {}, [*data.parts()]
-    for offset, is_narrow, kernels in _LONG_MODELS if parts else _MODELS:
-        own = (narrow if is_narrow else bands).values()
-        bank = filter_bank(network, data.pieces, scale, sfreq, own, *kernels)
-        if parts and np.isinf(offset):
-            fit, found = _fit_powers(network, bank, data, scale)
-        else:
-            kinds = [k if np.isinf(offset) else f"log {k}" for k in ("covariance", "power")]
-            fit, filters = _find_filters(network, bank, data, seen, scale, kinds[len(parts) > 0 :])
-            for part in parts:
-                of_part = filter_bank(network, part.pieces, scale, sfreq, own, *kernels)
-                _, more = _find_filters(network, of_part, part, {}, scale, kinds[:1])
-                filters = [old + new for old, new in zip(filters, more, strict=True)]
-            found = _weigh(network, bank, offset, filters, data, scale, seen)
-        fits.append(fit)
-        candidates.append(found)
+    # Models with the same bands and delay kernels read the EEG together.
+    for (is_narrow, kernels), offsets in (_LONG_MODELS if parts else _MODELS).items():
+        own, chosen = (narrow if is_narrow else bands).values(), [pieces for pieces, _ in parts]
+        bank, *banks = filter_bank(network, data.pieces, scale, sfreq, own, *kernels, chosen)
+        kinds = [kind for offset in offsets for kind in _kinds(offset, parts)]
+        readings = read_bands(network, bank, data.pieces, scale, kinds)
+        for offset in offsets:
+            here = {kind: readings.pop(kind) for kind in _kinds(offset, parts)}
+            if parts and np.isinf(offset):
+                fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
+            else:
+                fit, filters = _find_filters(bank, here, data, seen)
+                for (_, part), of_part in zip(parts, banks, strict=True):
+                    here = read_bands(network, of_part, part.pieces, scale, ["log covariance"])
+                    _, more = _find_filters(of_part, here, part, {})
+                    filters = [old + new for old, new in zip(filters, more, strict=True)]
+                found = _weigh(network, bank, offset, filters, data, scale, seen)
+            fits.append(fit)
+            candidates.append(found)
     weights = softmax([fit.evidence for fit in fits], axis=0)
     averaged = [
         [
@@ -302,6 +306,12 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
     return fits[0], averaged
 
 
+def _kinds(offset, is_long):
+    """Name what a model reads of the EEG."""
+    kinds = ["power"] if is_long else ["covariance", "power"]
+    return kinds if np.isinf(offset) else [f"log {kind}" for kind in kinds]
+
+
 def _spread(items):
     """Order items so that the first few are far apart."""
     items = list(items)
@@ -309,10 +319,10 @@ def _spread(items):
     return [items[k] for k in order]
 
 
-def _find_filters(network, bank, data, seen, scale, kinds):
-    """Find filters of each region in two readings of the EEG, and the evidence for these."""
+def _find_filters(bank, readings, data, seen):
+    """Find filters of each region in readings of the EEG, and the evidence for these."""
     filters, evidence = [[] for _ in data.y.T], []
-    for blocks, units in read_bands(network, bank, data.pieces, scale, kinds).values():
+    for blocks, units in readings.values():
         fit = data.fit(blocks, seen=seen)
         evidence.append(fit.evidence)
         for roi, own in enumerate(_weights_of(fit, blocks)):
@@ -355,10 +365,10 @@ def _weigh(network, bank, offset, filters, data, scale, seen):
     return candidates
 
 
-def _fit_powers(network, bank, data, scale):
+def _fit_powers(network, bank, reading, data, scale, seen):
     """Fit powers of channels, and make candidates for branches."""
-    ((blocks, units),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
-    fit = data.fit(blocks)
+    blocks, units = reading
+    fit = data.fit(blocks, seen=seen)
     filters = [
         find_filters(bank, units, own, 2 * network.n_branches) for own in _weights_of(fit, blocks)
     ]

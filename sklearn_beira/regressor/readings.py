@@ -14,7 +14,7 @@ from torch import nn
 
 from ..features.covariance import principal_axes
 from ..features.hrf import response_basis
-from .nets.branches import fir_filter, segment_means
+from .nets.branches import fir_filters, segment_means
 
 # Covariances are those of the largest principal axes, their logarithms of fewer; with this weight
 # of the identity in their whitening.
@@ -62,8 +62,31 @@ class Filter(NamedTuple):
     weights: np.ndarray
 
 
-def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch):
-    """Make filters and delay kernels, and compute the mean covariance in each band."""
+def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
+    """Make filters and delay kernels, and compute the mean covariance in each band.
+
+    Parameters
+    ----------
+    network : CompactNetwork
+        For its sizes and the gain of loud segments.
+    pieces : list of Piece
+        Training EEG.
+    scale : float
+        The EEG is divided by this number.
+    sfreq : float or None
+        Sampling rate in Hz; None for a table of features.
+    bands : iterable of tuple of float
+        Edges in Hz.
+    shift, stretch : float
+        SD of shift (s) and log stretch of the responses that the delay kernels span.
+    parts : sequence of list of int
+        Numbers of the pieces of each part.
+
+    Returns
+    -------
+    banks : list of Bank
+        That of all pieces, then that of each part.
+    """
     branches, n_lags = network.branches, network.n_lags
     (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
     if n_taps == 1:  # nothing to filter with
@@ -75,14 +98,21 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch):
     else:
         ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
         basis = response_basis(ago / sfreq, shift=shift, stretch=stretch)
-    totals, n_times = np.zeros((len(taps), n_channels, n_channels)), 0
-    for piece in pieces:
+    every = [range(len(pieces)), *parts]
+    totals, n_times = np.zeros((len(every), len(taps), n_channels, n_channels)), [0] * len(every)
+    for k, piece in enumerate(pieces):
+        where = [i for i, part in enumerate(every) if k in part]
         for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
             x, gain = _segments(network, signal, total)
-            totals[b] += ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
-        n_times += len(x) * branches.segment
+            covariance = ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
+            for i in where:
+                totals[i, b] += covariance
+        for i in where:
+            n_times[i] += len(x) * branches.segment
     centers = [np.mean(band) if band else 0.0 for band in bands]
-    return Bank([*taps], basis, totals / n_times, centers)
+    return [
+        Bank([*taps], basis, total / n, centers) for total, n in zip(totals, n_times, strict=True)
+    ]
 
 
 def read_bands(network, bank, pieces, scale, kinds):
@@ -118,36 +148,40 @@ def read_bands(network, bank, pieces, scale, kinds):
         for kind in kinds
         if "covariance" in kind
     }
-    parts = {kind: [[] for _ in bank.taps] for kind in kinds}
+    # Filled piece by piece: small arrays that stay, between large ones that go, waste the memory.
+    n_volumes, first = sum(len(piece.stops) for piece in pieces), 0
+    every = {kind: [None] * len(bank.taps) for kind in kinds}
     for piece in pieces:
+        rows = slice(first, first + len(piece.stops))
+        first = rows.stop
         stops = network.segment_stops(torch.from_numpy(piece.stops)) - 2 * branches.margin
         for b, (signal, total) in enumerate(_filtered(network, bank.taps, piece, scale)):
             stops = stops.to(signal.device)
             gain = branches.gain(segment_means(total, stops, branches.segment))
+            if len(axes) < len(kinds):
+                means = segment_means(signal.square(), stops, branches.segment) * gain
+                means = means.flip(-1).cpu().numpy() / power[b][:, None, None]
             for kind in kinds:
                 if kind in axes:
                     z = axes[kind][b].T.astype(np.float32) @ signal.cpu().numpy()
-                    every = _covariances(z, stops, gain, branches.segment)
+                    covariances = _covariances(z, stops, gain, branches.segment)
                     project = _project_logs if "log" in kind else _project
-                    read = np.stack([project(c, bank.basis) for c in every])
+                    read = np.stack([project(c, bank.basis) for c in covariances])
                 else:
-                    means = segment_means(signal.square(), stops, branches.segment) * gain
-                    means = means.flip(-1).cpu().numpy() / power[b][:, None, None]
-                    means = np.log(means + OFFSET) if "log" in kind else means
-                    read = (means @ bank.basis).transpose(1, 0, 2)
-                parts[kind][b].append(read)
+                    read = np.log(means + OFFSET) if "log" in kind else means
+                    read = (read @ bank.basis).transpose(1, 0, 2)
+                if every[kind][b] is None:
+                    every[kind][b] = np.empty((n_volumes, read[0].size))
+                every[kind][b][rows] = read.reshape(len(read), -1)
     for kind in kinds:
-        blocks, units = [], []
-        for b, part in enumerate(parts[kind]):
-            block = np.concatenate(part).reshape(sum(map(len, part)), -1).astype(float)
-            part.clear()
+        blocks, units = every[kind], []
+        for b, block in enumerate(blocks):
             block -= block.mean(axis=0)
             size = np.sqrt(np.einsum("ij,ij->i", block, block).mean())
             if size > _RANK_TOLERANCE:
                 block /= size
             else:  # EEG that is silent, or the same all the time
                 block[:], size = 0.0, 1.0
-            blocks.append(block)
             units.append(axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size)
         found[kind] = blocks, units
     return found
@@ -299,8 +333,9 @@ def _filtered(network, taps, piece, scale):
     margin, eeg = network.branches.margin, piece.scaled_eeg(scale, network.kernel.device)
     stop = eeg.shape[1] - margin
     total = network.branches.total_power(eeg)
-    for h in torch.as_tensor(np.array(taps)).to(eeg):
-        yield fir_filter(eeg, h.expand(len(eeg), -1))[:, margin:stop], total
+    bands = torch.as_tensor(np.array(taps)).to(eeg)[:, None]
+    for signal in fir_filters(eeg, bands):
+        yield signal[:, margin:stop], total
 
 
 def _segments(network, signal, total):

@@ -230,12 +230,31 @@ def fir_filter(x, taps):
     y : tensor, shape (n_windows, n_filters, n_times)
         Filtered signals; zeros are assumed outside.
     """
-    n_times, n_taps = x.shape[-1], taps.shape[-1]
+    return next(fir_filters(x, [taps]))
+
+
+def fir_filters(x, several):
+    """Filter the same signals with one set of taps after another.
+
+    Parameters
+    ----------
+    x : tensor, shape (..., n_filters, n_times)
+        Signals.
+    several : sequence of tensor, shape (n_filters, n_taps) or (1, n_taps)
+        As in :func:`fir_filter`; all have the same length.
+
+    Yields
+    ------
+    y : tensor, shape (..., n_filters, n_times)
+        Filtered signals.
+    """
+    n_times, n_taps = x.shape[-1], several[0].shape[-1]
     # Even, as real FFTs of odd lengths are slow.
     n_fft = 2 * next_fast_len(-(-(n_times + n_taps - 1) // 2), real=True)
-    spectrum = torch.fft.rfft(x, n_fft) * torch.fft.rfft(taps.flip(-1), n_fft)
-    start = (n_taps - 1) // 2
-    return torch.fft.irfft(spectrum, n_fft)[..., start : start + n_times]
+    spectrum, start = torch.fft.rfft(x, n_fft), (n_taps - 1) // 2
+    for taps in several:
+        filtered = spectrum * torch.fft.rfft(taps.flip(-1), n_fft)
+        yield torch.fft.irfft(filtered, n_fft)[..., start : start + n_times]
 
 
 def make_parameter(*shape, fan_in):
