@@ -187,8 +187,8 @@ def make_models(args, eeg_filter, window, verbose) -> dict:
     ----------
     args : argparse.Namespace
         Parsed options.
-    eeg_filter : EEGFilter or "passthrough"
-        Filter of all models.
+    eeg_filter : EEGFilter or None
+        Filter of all models; None if the EEG is filtered.
     window : tuple of float
         Duration and delay of BEIRA's windows in s.
     verbose : bool
@@ -208,7 +208,8 @@ def make_models(args, eeg_filter, window, verbose) -> dict:
         "alpha": baselines.make_alpha_hrf(HISTORY).steps,
         "time": baselines.make_time_polynomial().steps,
     }
-    return {name: Pipeline([("filter", eeg_filter), *tail]) for name, tail in tails.items()}
+    first = [] if eeg_filter is None else [("filter", eeg_filter)]
+    return {name: Pipeline([*first, *tail]) for name, tail in tails.items()}
 
 
 def protocol(args, window) -> str:

@@ -17,6 +17,7 @@ from .._utils.hashing import digest, environment
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
+from ..datasets.bids import plain
 from ..datasets.derivatives import open_derivatives, write_table
 from ..datasets.study import Study, join_runs
 from ..eeg import EEGFilter
@@ -27,11 +28,15 @@ from .group_report import make_group_report, score_table
 from .job import HISTORY, collect, make_models, protocol, report_model
 from .quality import run_quality
 
-SFREQ = 100.0
+BAND, SFREQ = (1.0, 45.0), 100.0  # of the EEG, in Hz
 # Of the models of a group: of more volumes, every second, third ... is used; of more participants,
 # several are left out at a time. All of 40 people would take gigabytes and hours.
 _MOST_VOLUMES, _MOST_FOLDS = 8000, 10
 _DIGEST = "digest.txt"
+_PREPARED = (
+    f"Before all that is shown here, EEG is filtered from {BAND[0]:g} to {BAND[1]:g} Hz and "
+    f"resampled to {SFREQ:g} Hz, and BOLD is standardized in each run."
+)
 _UNCHECKED = (
     "Note: common causes of EEG and BOLD, such as movement, were not checked, as not every run has "
     "a table of confounds. A good prediction may be one of movement."
@@ -75,7 +80,7 @@ def run(args) -> int:
             say("regions are extracted")
             parts = study.align_runs(
                 tmin=-HISTORY,
-                eeg_filter=EEGFilter(1.0, 45.0, sfreq=SFREQ),
+                eeg_filter=EEGFilter(*BAND, sfreq=SFREQ),
                 picks=picks,
                 folder=out / "work/eeg",
                 nuisance=None if bare else "confounds",
@@ -120,7 +125,7 @@ class _Job:
     failed: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.models = make_models(self.args, "passthrough", (HISTORY, 0.0), verbose=False)
+        self.models = make_models(self.args, None, (HISTORY, 0.0), verbose=False)
         self.protocol = protocol(self.args, (HISTORY, 0.0))
         self.cv = BlockedKFold(self.args.folds)
         self.options = {
@@ -286,8 +291,14 @@ def _select(study, only):
     """Select the participants of this job."""
     if only is None:
         return study
-    only = [label.removeprefix("sub-") for label in only]
-    selected = study.select(subject=only)
+    known = {plain(label, "subject"): label for label in study.table["subject"]}
+    unknown = [label for label in only if plain(label, "subject") not in known]
+    if unknown:
+        raise ValueError(
+            f"--only {' '.join(unknown)}: there is no such participant; the study has "
+            f"{', '.join(known.values())}."
+        )
+    selected = study.select(subject=[known[plain(label, "subject")] for label in only])
     if not selected.usable:
         raise ValueError(
             f"--only {' '.join(only)}: these participants have no run that can be used."
@@ -335,4 +346,4 @@ def _status(study, failed):
 
 
 def _told(notes, X):
-    return "\n\n".join([*notes, *[_UNCHECKED] * (X.nuisance is None)])
+    return "\n\n".join([_PREPARED, *notes, *[_UNCHECKED] * (X.nuisance is None)])

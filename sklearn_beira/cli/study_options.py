@@ -42,8 +42,8 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         "--only",
         nargs="+",
         metavar="LABEL",
-        help="process these participants of the study, and no group: for jobs that run side by "
-        "side, before one with --level group",
+        help="process these participants of the study (01 or sub-01), and no group: for jobs that "
+        "run side by side, before one with --level group",
     )
     add(
         "--n-jobs",

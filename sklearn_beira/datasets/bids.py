@@ -98,7 +98,7 @@ def load_bids(
     if missing not in (None, "start", "end") and not isinstance(missing, int):
         raise ValueError(f"missing must be None, 'start', 'end' or a number, got {missing!r}.")
     pair = {
-        _plain(of_eeg, "task"): _plain(of_bold, "task") for of_eeg, of_bold in (pair or {}).items()
+        plain(of_eeg, "task"): plain(of_bold, "task") for of_eeg, of_bold in (pair or {}).items()
     }
     wanted = {"subject": subject, "session": session, "task": task, "run": run}
     wanted = {
@@ -252,13 +252,13 @@ def _index(paths, wanted):
     """Sort files by subject, session, task and run, and keep those that are wanted."""
     found = {}
     for path in sorted(paths):
-        labels = {entity: _plain(label) for entity, label in _entities(path).items()}
+        labels = {entity: plain(label) for entity, label in _entities(path).items()}
         if all(labels[entity] in kept for entity, kept in wanted.items()):
             found.setdefault(tuple(labels.values()), []).append(path)
     return found
 
 
-def _plain(label, entity=None):
+def plain(label, entity=None):
     """Strip the prefix of an entity, and the zeros in front of a number; "" for no label."""
     label = ("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-")
     return str(int(label)) if label.isdigit() else label
@@ -266,7 +266,7 @@ def _plain(label, entity=None):
 
 def _labels(labels, entity):
     labels = [labels] if isinstance(labels, str | int) else labels
-    return {_plain(label, entity) for label in labels}
+    return {plain(label, entity) for label in labels}
 
 
 def _choose(paths, formats):

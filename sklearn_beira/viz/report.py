@@ -341,8 +341,9 @@ def _add_preprocessing(report, X, model):
     report.add_html(body, title="Steps", section="Preprocessing")
 
     def draw():
-        ax = plot_spectrum(X, label="before")
-        for step in [step for step in steps if isinstance(step, EEGFilter)][:1]:
+        filters = [step for step in steps if isinstance(step, EEGFilter)][:1]
+        ax = plot_spectrum(X, label="before" if filters else None)
+        for step in filters:
             plot_spectrum(clone(step).fit_transform(X), label="filtered", ax=ax)
         return ax
 
