@@ -148,7 +148,10 @@ def test_shared_branches_are_named_with_the_number_of_people():
         region_names=["A", "B", "C"], regions=np.array([0, 0, 2]), n_people=9,
         people=[dict.fromkeys("xyz", 0), dict.fromkeys("xy", 1), dict.fromkeys("yz", 2)],
     )  # fmt: skip
-    assert _shared_in_words(shared) == "A (3, 2 of 9 participants); C (2 of 9 participants)"
+    assert _shared_in_words(shared) == (
+        "in 2 of 3 regions (participants with one): A\N{NO-BREAK SPACE}(3\N{NO-BREAK SPACE}of"
+        "\N{NO-BREAK SPACE}9), C\N{NO-BREAK SPACE}(2\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}9)"
+    )
     none = Bunch(region_names=["A"], regions=np.array([], dtype=int), n_people=9, people=[])
     assert _shared_in_words(none) == "none"
 

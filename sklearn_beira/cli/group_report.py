@@ -47,6 +47,7 @@ _PREDICTED = (
     "The region with the highest mean r. The tables above have r of every participant in every "
     "region."
 )
+_MOST = 6  # regions that a line of the summary names
 _FEW = 2  # participants, which give no interval of their mean
 _TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
@@ -172,7 +173,7 @@ def make_group_report(
         "Runs to look at": some(odd.index[odd]) or "none is marked",
         "Data": f"{len(X)} volumes, {len(X.ch_names)} EEG channels",
         **{
-            f"Mean r, {way}": ranked(rows.set_index("region")["r"])
+            f"Mean r, {way}": ranked(rows.set_index("region")["r"], _MOST)
             for way, rows in group.groupby("evaluation", sort=False)
         },
         f"Predicted, {ACROSS}": _predicted(across),
@@ -227,19 +228,20 @@ def make_group_report(
 def _predicted(across):
     first = first_model(across)
     found = first["p_max"] <= ALPHA
-    which = f": {ranked(first['r'][found])}" if found.any() else ""
+    which = f": {ranked(first['r'][found], _MOST)}" if found.any() else ""
     return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}, r over all volumes){which}"
 
 
 def _shared_in_words(shared):
     if shared is None:
         return "not known"
-    sizes = pd.Series([f"{len(people)}" for people in shared.people], shared.regions, dtype=str)
-    told = [
-        f"{shared.region_names[row]} ({', '.join(own)} of {shared.n_people} participants)"
-        for row, own in sizes.groupby(level=0)
-    ]
-    return "; ".join(told) or "none"
+    sizes = pd.Series([len(people) for people in shared.people], shared.regions, dtype=float)
+    most = sizes.groupby(level=0).max().sort_values(ascending=False, kind="stable")
+    told = [f"{shared.region_names[row]} ({n:.0f} of {shared.n_people})" for row, n in most.items()]
+    if not told:
+        return "none"
+    told = some([text.replace(" ", "\N{NO-BREAK SPACE}") for text in told], _MOST)
+    return f"in {len(most)} of {len(shared.region_names)} regions (participants with one): {told}"
 
 
 def _counts(runs):
@@ -271,7 +273,7 @@ def mean_tables(scores, n_within, floor):
 
 
 def _people_table(rows, regions, pages):
-    """Return r of every participant in every region, with links to their reports."""
+    """Return r of every participant in every region, with links; the more of them in rows."""
     stars = np.where(rows["p_max"] <= ALPHA, "*", "\N{NO-BREAK SPACE}")
     rows = rows.assign(text=[f"{r:z.2f}{star}" for r, star in zip(rows["r"], stars, strict=True)])
     table = rows.pivot(index="participant", columns="region", values="text")
@@ -281,7 +283,8 @@ def _people_table(rows, regions, pages):
         page = pages.get(name)
         return f'<a href="{quote(page)}">{escape(name)}</a>' if page else escape(name)
 
-    return table.rename(index=linked, columns=escape)
+    table = table.rename(index=linked, columns=escape)
+    return table.T if len(table) < table.shape[1] else table  # long tables are read, wide ones not
 
 
 def _add_branches(report, shared):
