@@ -6,7 +6,9 @@ One region of each run follows the EEG, the other does not.
 import contextlib
 import io
 import shutil
+import warnings
 
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -28,7 +30,8 @@ def write_run(root, eeg, bold, n_volumes, t_r, *, onsets=None, marker="Response,
               others=("ECG",), seed=0):  # fmt: skip
     """Write EEG and BOLD of a run; markers at ``onsets`` in s, of which the first is a volume's.
 
-    BOLD stands for moments ``shift`` s after the onsets of volumes.
+    BOLD stands for moments ``shift`` s after the onsets of volumes. The ending of ``eeg`` is its
+    format: BrainVision, EDF or EEGLAB.
     """
     start = 5.0 if onsets is None else onsets[0]
     onsets = start + t_r * np.arange(n_volumes) if onsets is None else np.asarray(onsets)
@@ -50,10 +53,16 @@ def write_run(root, eeg, bold, n_volumes, t_r, *, onsets=None, marker="Response,
     rng = np.random.default_rng(seed)
     signals = np.vstack([raw.get_data("eeg"), 1e-5 * rng.standard_normal((len(others), len(raw)))])
     names = [*EEG, *others]
+    marks = onsets if marker else []
+    {".vhdr": write_brainvision, ".edf": write_edf, ".set": write_eeglab}[path.suffix](
+        path, signals, names, marks, marker
+    )
+
+
+def write_brainvision(path, signals, names, onsets, marker):
     listed = "\n".join(f"Ch{i}={name},,0.1,µV" for i, name in enumerate(names, 1))
     text = VHDR.format(name=path.stem, n=len(names), channels=listed)
     text = text.replace("SamplingInterval=200", f"SamplingInterval={1e6 / SFREQ:g}")
-    path.write_text(text, encoding="utf-8")
     (signals.T / 1e-7).round().astype("<i2").tofile(path.with_suffix(".eeg"))
     if marker:
         lines = [f"Mk{i}={marker},{round(at * SFREQ) + 1},1,0" for i, at in enumerate(onsets, 1)]
@@ -61,7 +70,31 @@ def write_run(root, eeg, bold, n_volumes, t_r, *, onsets=None, marker="Response,
         path.with_suffix(".vmrk").write_text(head + "\n".join(lines), encoding="utf-8")
     else:  # no markers at all
         text = text.replace(f"MarkerFile={path.stem}.vmrk\n", "")
-        path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+
+
+def write_edf(path, signals, names, onsets, marker):
+    """Write EDF without markers, in records of 1 s."""
+    assert not marker
+    n, size = len(names), round(SFREQ)
+    fields = [(name, 16) for name in names] + [("", 80)] * n + [("uV", 8)] * n
+    for value in (-3276.8, 3276.7, -32768, 32767):
+        fields += [(value, 8)] * n
+    fields += [("", 80)] * n + [(size, 8)] * n + [("", 32)] * n
+    records = signals[:, : signals.shape[1] // size * size].reshape(n, -1, size).swapaxes(0, 1)
+    head = [(0, 8), ("", 80), ("", 80), ("01.01.20", 8), ("00.00.00", 8), (256 * (n + 1), 8)]
+    head += [("", 44), (len(records), 8), (1, 8), (n, 4)]
+    text = "".join(f"{value}".ljust(width) for value, width in head + fields)
+    path.write_bytes(text.encode() + (records / 1e-7).round().astype("<i2").tobytes())
+
+
+def write_eeglab(path, signals, names, onsets, marker):
+    raw = mne.io.RawArray(signals, mne.create_info(list(names), SFREQ, "eeg"), verbose="error")
+    name = marker.partition(",")[2]
+    raw.set_annotations(mne.Annotations(onsets, 0.0, name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of channels without positions
+        mne.export.export_raw(path, raw, fmt="eeglab", verbose="error")
 
 
 # -- data sets: what is laid beside the sidecars, options, and verdicts ---------------------------
@@ -90,14 +123,15 @@ def ds007216(root):
 
 
 def ds006040(root):
-    """Other task names of EEG and BOLD; fMRIPrep without a folder of its own, with confounds."""
+    """Other task names of EEG and BOLD; cleaned EEG and fMRIPrep without folders of their own."""
     func = "derivatives/sub-001/func/sub-001_task-GRAD_run-1_"
     n_volumes = len(load_table(root / f"{func}desc-confounds_timeseries.tsv"))
     image = f"{func}space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
-    eeg = "sub-001/eeg/sub-001_task-GRADON_run-1_eeg.vhdr"
+    eeg = "derivatives/sub-001/eeg/sub-001_task-GRADON_run-1_desc-anc0qrsrm_eeg.set"
     write_run(root, eeg, image, n_volumes, 2.0, shift=0.965)
     pattern = "derivatives/sub-*/func/*_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
-    return ["--task", "GRADON", "--pair", "GRADON=GRAD", "--bold", pattern], {"GRADON": "ok"}
+    options = ["--eeg", "derivatives/sub-*/eeg/*_desc-anc0qrsrm_eeg.set", "--bold", pattern]
+    return ["--task", "GRADON", "--pair", "GRADON=GRAD", *options], {"GRADON": "ok"}
 
 
 def ds002336(root):
@@ -151,7 +185,7 @@ def ds002725(root):
     events = pd.read_csv(root / f"sub-01/eeg/{stem}_events.tsv", sep="\t")
     onsets = events.loc[events["trial_type"] == 47, "onset"].to_numpy()
     write_run(
-        root, f"sub-01/eeg/{stem}_eeg.vhdr", f"sub-01/func/{stem}_bold.nii.gz", 371, 2.0,
+        root, f"sub-01/eeg/{stem}_eeg.edf", f"sub-01/func/{stem}_bold.nii.gz", 371, 2.0,
         onsets=onsets[1:], marker=None,
     )  # fmt: skip
     options = ["--task", "genMusic01", "--bold", "raw", "--trigger", "trial_type=47"]

@@ -53,6 +53,10 @@ COLUMNS = {
     "gradient": "Gradient artifact that is left at the rate of volumes in dB, median over "
     "channels; clean EEG has about 0",
 }
+_README = """\
+BOLD of regions that sklearn-beira predicted from EEG. Tables and images in sub-*/ hold predictions
+of volumes that did not train the model; their sidecars (JSON) describe them.
+"""
 _UNITS = {"zscore_sample": "standard deviations of the run", "psc": "percent"}
 # Files that BIDS has no names for.
 _IGNORED = (
@@ -97,7 +101,7 @@ def open_derivatives(folder: Path) -> Path:
     Returns
     -------
     folder : Path
-        The folder, with ``dataset_description.json``.
+        The folder, with ``README`` and ``dataset_description.json``.
     """
     folder = writable_folder(folder, "output")
     made_by = {
@@ -112,6 +116,8 @@ def open_derivatives(folder: Path) -> Path:
         "GeneratedBy": [made_by],
     }
     _write_json(facts, folder / "dataset_description.json")
+    with atomic_write(folder / "README") as file:
+        file.write(_README.encode())
     with atomic_write(folder / ".bidsignore") as file:
         file.write("\n".join(_IGNORED).encode())
     return folder
