@@ -219,7 +219,7 @@ def test_jobs_of_single_participants_make_what_the_group_needs(folder, tmp_path)
     table.to_csv(channels, sep="\t", index=False)
     options = [*atlas_of(folder), "--out", str(tmp_path / "out"), "--folds", "2", "--resume"]
     for person, status in {"01": 0, "02": 0, "04": 2}.items():
-        done = run(tmp_path, *options, "--only", person)
+        done = run(tmp_path, *options, "--only", f"sub-{person}" if person == "02" else person)
         assert done.status == status, done.out
         own = pd.read_csv(tmp_path / f"out/sub-{person}/study.tsv", sep="\t", dtype=str)
         assert own["subject"].tolist() == [person]
@@ -230,7 +230,8 @@ def test_jobs_of_single_participants_make_what_the_group_needs(folder, tmp_path)
     assert "is left out of the group" not in done.out
     assert len(pd.read_csv(tmp_path / "out/study.tsv", sep="\t")) == 4
     assert pd.read_csv(tmp_path / "out/quality.tsv", sep="\t")["subject"].tolist() == [1, 2]
-    assert "--only 09" in run(tmp_path, *options, "--only", "09").err
+    unknown = run(tmp_path, *options, "--only", "1", "09").err
+    assert "--only 09: there is no such participant; the study has 01, 02, 04, 05" in unknown
 
 
 @pytest.mark.slow

@@ -179,13 +179,14 @@ class TrainingData(NamedTuple):
             rows = np.concatenate([np.arange(starts[k], stops[k]) for k in chosen])
             elapsed, constants = self.elapsed[rows].copy(), self.constants[rows]
             elapsed[np.r_[True, np.diff(rows) > 1]] = np.inf
-            yield chosen, self._replace(
+            part = self._replace(
                 y=self.y[rows],
                 elapsed=elapsed,
                 constants=constants[:, constants.any(axis=0)],
                 pieces=[self.pieces[k] for k in chosen],
                 known=self.known[rows],
             )
+            yield chosen, part
 
 
 # Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
