@@ -30,8 +30,8 @@ from .quality import run_quality
 
 BAND, SFREQ = (1.0, 45.0), 100.0  # of the EEG, in Hz
 # Of the models of a group: of more volumes, every second, third ... is used; of more participants,
-# several are left out at a time. All of 40 people would take gigabytes and hours.
-_MOST_VOLUMES, _MOST_FOLDS = 8000, 10
+# a fold each leaves several out. All of 40 people would take gigabytes and hours.
+_MOST_VOLUMES, _MOST_PEOPLE, _FOLDS = 8000, 10, 5
 _DIGEST = "digest.txt"
 _PREPARED = (
     f"Before all that is shown here, EEG is filtered from {BAND[0]:g} to {BAND[1]:g} Hz and "
@@ -234,7 +234,7 @@ class _Job:
             X, y = join_runs([part for own in self.parts.values() for part in own])
             step = -(-len(y) // _MOST_VOLUMES)
             X, y = X[::step], y.iloc[::step]
-            cv = LeaveOneGroupOut() if len(self.parts) <= _MOST_FOLDS else GroupKFold(_MOST_FOLDS)
+            cv = LeaveOneGroupOut() if len(self.parts) <= _MOST_PEOPLE else GroupKFold(_FOLDS)
             across = compare(self.models, X, y, cv=cv, groups=X.subjects, **self.options)
         folder = writable_folder(self.out / "group", "out")
         across.to_folder(folder)
