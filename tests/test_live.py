@@ -108,6 +108,14 @@ def test_after_a_long_gap_predictions_go_on_when_the_window_is_full(live):
     np.testing.assert_allclose(times, [*range(4, 10), *range(17, 25)], atol=0.01)
 
 
+def test_a_clock_that_goes_back_is_followed_and_said(live):
+    play(live, 0, 10, offset=100.0)
+    live.eeg = np.roll(live.eeg, -round(10 * RATE), axis=1)
+    play(live, 0, 10, offset=105.0)
+    assert live.said == ["The clock of the EEG went back by 5.00 s; time stamps follow it."]
+    np.testing.assert_allclose(live.rows()[:, 0], [*range(104, 110), *range(105, 115)], atol=0.01)
+
+
 def test_nan_is_left_out_and_said(live):
     live.eeg = live.eeg.copy()
     live.eeg[2, 2000:2020] = np.nan

@@ -185,6 +185,14 @@ def test_a_saved_model_and_the_best_of_a_search_run(fitted, data, tmp_path):
     assert len(run(BoldTwin(search, RATE), eeg, [])[0]) == 12
 
 
+def test_pipelines_within_pipelines_run(fitted, data):
+    inner = make_pipeline("passthrough", make_band_power_ridge(20.0))
+    model = make_pipeline(EEGFilter(causal=True, notch=50.0), inner).fit(*data)
+    eeg = data[0].recordings[0][:, :8000]
+    one, other = (run(BoldTwin(m, RATE), eeg, [])[1] for m in (model, fitted("ridge")))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_models_of_scikit_learn_are_told_the_names(fitted):
     assert BoldTwin(fitted("ridge"), RATE).region_names == ["ROI 0", "ROI 1"]
     assert BoldTwin(fitted("ridge"), RATE, regions=["V1", "A1"]).region_names == ["V1", "A1"]

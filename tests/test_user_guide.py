@@ -144,6 +144,13 @@ def test_the_page_on_people_predicts_people(tmp_path, monkeypatch, make_study):
     plt.close("all")
 
 
+def test_the_page_on_live_predictions_predicts_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_page("realtime.rst", {})
+    assert names["time"] == 118.0
+    assert names["bold"].shape == (2,)
+
+
 def test_the_first_code_of_the_readme_runs():
     text = (PAGES.parents[1] / "README.md").read_text()
     code = re.search(r"^```python\n(.*?)^```", text, re.M | re.S)[1]

@@ -99,7 +99,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     Parameters
     ----------
     l_freq, h_freq : float or None
-        Edges of the pass band in Hz, of MNE's zero-phase FIR filter; None leaves that side open.
+        Edges of the pass band in Hz, of MNE's zero-phase FIR filter unless ``causal``; None leaves
+        that side open.
     sfreq : float or None
         Sampling rate after filtering, in Hz; None does not resample.
     notch : float or None
@@ -139,14 +140,14 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     band pass, resampling.
 
     Causal filters are a Butterworth high-pass of second order, a notch of 2 Hz width at half power,
-    and a Chebyshev low-pass of type II that loses 1 dB at ``h_freq`` (without it, at 40 % of the
-    new rate) and 40 dB from 25 % above, or from the first frequency that resampling folds into the
-    pass band. Resampling keeps every n-th sample; for other ratios than whole ones, each sample is
-    repeated before the low-pass, which loses another 0.5 dB at 45 of 250 Hz. The
-    mean group delay in the pass band, ``delay_``, is taken off: a filtered sample is the EEG of its
-    own time, and windows need no correction, but the sample comes out later by the delay. What is
-    withheld at the end of a recording is computed as if its last sample went on. Epochs are
-    filtered from their first sample on.
+    and a Chebyshev low-pass of type II. It loses 1 dB at ``h_freq`` (without it, at 40 % of the new
+    rate) and 40 dB from 25 % above on, or from the first frequency that resampling folds into the
+    pass band. Resampling keeps every n-th sample; for ratios that are not whole, each sample is
+    repeated before the low-pass, which loses another 0.5 dB at 45 of 250 Hz. ``delay_``, the mean
+    group delay in the pass band, is taken off: a filtered sample is the EEG of its own time, so
+    that windows need no correction, but it comes out later by the delay. What is withheld at the
+    end of a recording is computed as if its last sample went on. Epochs are filtered from their
+    first sample on.
 
     Examples
     --------

@@ -47,7 +47,7 @@ class Screen:
             ax.plot([], [], color=COLORS[k % 6], marker="o", ms=2.5, lw=1.2)[0] for k in range(n)
         ]
         ax.set_yticks(-_SPREAD * np.arange(n), self.regions, fontsize="medium" if n < 20 else 6)
-        ax.set(xlim=(-self.seconds, 0.0), ylim=(-_SPREAD * (n - 0.2), 0.8 * _SPREAD))
+        ax.set(xlim=(-self.seconds, 0.0), ylim=(-_SPREAD * n, _SPREAD))
         ax.tick_params(labelbottom=False)
         ax.grid(axis="y", color="0.92")
         ax.set_title("Predicted BOLD, in SD of what is shown", fontsize="medium", loc="left")

@@ -158,8 +158,11 @@ class _Session:
         late = stamps[0] - (self.start + self.seen())
         if late > _GAP:
             self._skip(round(late * twin.sfreq))
+        elif late < -_GAP:
+            self.say(f"The clock of the EEG went back by {-late:.2f} s; time stamps follow it.")
+            self.start += late
         else:
-            self.start += late * (_FOLLOW if abs(late) < _GAP else 1.0)
+            self.start += late * _FOLLOW
         self.facts.n_samples += eeg.shape[1]
         if not np.isfinite(eeg).all():
             self.say("The EEG holds NaN or infinite values; these samples are left out.")

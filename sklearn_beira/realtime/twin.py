@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import chosen, last_step
+from .._utils.estimators import chosen
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter, EEGWindows, SubjectAligner, Windower
 
@@ -84,6 +84,9 @@ class BoldTwin:
     window (:class:`BandPower` and the baselines) reflect EEG at its ends, where recordings go on.
     The alignment of people learns as it runs, from the past only.
 
+    A window is little work, which one thread does fastest: set ``OMP_NUM_THREADS=1`` before Python
+    starts, or push within ``threadpoolctl.threadpool_limits(1)``, as :func:`run_live` does.
+
     Examples
     --------
     >>> from sklearn.pipeline import Pipeline
@@ -135,7 +138,7 @@ class BoldTwin:
             self._block = max(round(self._aligner.window * self._rate), 1)
         n_rois = self._rehearse()
         if regions is None:
-            regions = getattr(last_step(model), "region_names_", None)
+            regions = getattr(self._tail[-1], "region_names_", None)
         self.region_names = [f"ROI {k}" for k in range(n_rois)] if regions is None else [*regions]
         if len(self.region_names) != n_rois:
             raise ValueError(
@@ -249,6 +252,10 @@ class BoldTwin:
         self.n_seen += eeg.shape[1]
         eeg, found = self._stream.transform(eeg), []
         while eeg.shape[1]:
+            if self._alignment is not None and self._pieces and not self._n % self._block:
+                # Aligned by the map so far, which is then renewed: after predictions, as it takes
+                # longer than they.
+                self._keep(self._alignment.transform(np.concatenate(self._pieces, axis=1)))
             # Stops are the same for pieces of any length, and so are all shapes from here on.
             start, stop = self._window_at(self._next * self.step)
             n_left = stop - self._n
@@ -262,9 +269,6 @@ class BoldTwin:
                 if start >= 0:
                     found.append((self._next * self.step, self._predict()))
                 self._next += 1
-            if self._alignment is not None and part.shape[1] and not self._n % self._block:
-                # Aligned by the map so far, which is then renewed.
-                self._keep(self._alignment.transform(np.concatenate(self._pieces, axis=1)))
         return found
 
     def _window_at(self, time):
@@ -321,9 +325,7 @@ class BoldTwin:
 
 def _split(model):
     """Filter, alignment, window and the steps from the window on, of a fitted model."""
-    steps = list(model.steps) if isinstance(model, Pipeline) else [("model", model)]
-    used = [k for k, (_, step) in enumerate(steps) if step not in (None, "passthrough")]
-    parts = [steps[k][1] for k in used]
+    parts = list(_steps(model))
     if not isinstance(parts[0], EEGFilter):
         raise ValueError(
             f"the first step of the model must be EEGFilter(..., causal=True), which says how the "
@@ -343,7 +345,7 @@ def _split(model):
             f"the windows end {-window.delay:g} s after the volume, so that the model needs later "
             f"EEG; fit it with a Windower whose delay is at least 0."
         )
-    tail = model[used[at] :]
+    tail = Pipeline([(f"step {k}", part) for k, part in enumerate(parts[at:])])
     for part in _parts(tail):
         if isinstance(part, EEGFilter | SubjectAligner):
             raise ValueError(
@@ -351,6 +353,16 @@ def _split(model):
                 f"front of the model, as the first step of a Pipeline, and fit again."
             )
     return parts[0], aligner, window, tail
+
+
+def _steps(model):
+    """Yield the steps of a Pipeline, and of those within it."""
+    if not isinstance(model, Pipeline):
+        yield model
+        return
+    for _, step in model.steps:
+        if step not in (None, "passthrough"):
+            yield from _steps(step)
 
 
 def _parts(model):
