@@ -108,7 +108,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "HTML report. Without files, a simulated 10-minute recording is analyzed (less than 3 "
         "minutes on two cores). The word run may stand in front of the options.",
         epilog="example: python -m sklearn_beira --eeg run1.vhdr --bold regions.csv --t-r 2.1 "
-        "--trigger Response/R128. For a whole BIDS folder: python -m sklearn_beira study --help",
+        "--trigger Response/R128. For a whole BIDS folder: python -m sklearn_beira study --help. "
+        "While EEG is recorded: python -m sklearn_beira live --help",
     )
     parser.add_argument("--version", action="version", version=f"sklearn-beira {__version__}")
     parser.add_argument("--folds", type=int, default=5, help="number of blocks (default: 5)")
