@@ -233,7 +233,9 @@ class _Job:
         with _noting(self.say) as notes:
             X, y = join_runs([part for own in self.parts.values() for part in own])
             step = -(-len(y) // _MOST_VOLUMES)
-            X, y = X[::step], y.iloc[::step]
+            # From the first volume of each run, so that runs of one length keep one length.
+            of_run = pd.Series(X.groups).groupby(X.groups).cumcount().to_numpy()
+            X, y = X[of_run % step == 0], y.iloc[of_run % step == 0]
             cv = LeaveOneGroupOut() if len(self.parts) <= _MOST_PEOPLE else GroupKFold(_FOLDS)
             across = compare(self.models, X, y, cv=cv, groups=X.subjects, **self.options)
         folder = writable_folder(self.out / "group", "out")
