@@ -870,7 +870,7 @@ def test_parts_of_a_long_study_are_few_volumes_from_all_over_it(monkeypatch):
         n = sum(lengths)
         elapsed, column = np.r_[np.inf, np.ones(n - 1)], np.arange(n)[:, None]
         data = TrainingData(column, elapsed, column**0, pieces, column, (-3.0, 0.2), column[:, 0])
-        return [(part.y[:, 0], part.elapsed, part.pieces) for part in data.parts()]
+        return [(part.y[:, 0], part.elapsed, part.pieces) for _, part in data.parts()]
 
     assert parts_of(100, 600) == []
     ((rows, _, pieces),) = parts_of(900)  # a short repetition time

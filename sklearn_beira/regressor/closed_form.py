@@ -44,10 +44,11 @@ _MOST, _PARTS, _PART, _PER_READING, _MAX_VOLUMES = 720, 3, 400, 8, 500
 _NO_SHARE = 1e-3
 
 # The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
-_LITTLE = (-5.0, 0.5)
+_LITTLE = (-5.5, 1.0)
 
-# With fewer volumes per branch, branches of the pretrained network come first, then the largest.
-_FEW = 4
+# With fewer volumes per branch the largest branches are kept, not those that together come nearest
+# to the prediction; among branches of a pretrained network, that choice needs more volumes.
+_FEW, _FEW_KNOWN = 4, 16
 
 # Ridge penalty on changes of the kernels that make up for branches that are left out.
 _FIRM = 1e-2
@@ -255,8 +256,8 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
                 parts[np.abs(np.subtract(centers, branch.center)).argmin()] += branch.part
         prediction = sum((branch.part for branch in found), np.zeros(len(some)))
         shares[roi] = np.var(parts, axis=1) / max(prediction.var(), _TINY)
-        if len(y) < _FEW * network.n_branches:
-            found.sort(key=lambda branch: (branch.center is not None, -branch.part.var()))
+        if len(y) < (_FEW if known is None else _FEW_KNOWN) * network.n_branches:
+            found.sort(key=lambda branch: -branch.part.var())
             chosen = found[: network.n_branches]
         else:
             chosen = _choose(found, prediction, network.n_branches)

@@ -253,7 +253,9 @@ def fir_filters(x, several):
     n_fft = 2 * next_fast_len(-(-(n_times + n_taps - 1) // 2), real=True)
     spectrum, start = torch.fft.rfft(x, n_fft), (n_taps - 1) // 2
     for taps in several:
-        filtered = spectrum * torch.fft.rfft(taps.flip(-1), n_fft)
+        # Two rows at least: the FFT of a single one depends on the number of threads.
+        rows = taps.flip(-1).expand(max(len(taps), 2), -1)
+        filtered = spectrum * torch.fft.rfft(rows, n_fft)[: len(taps)]
         yield torch.fft.irfft(filtered, n_fft)[..., start : start + n_times]
 
 
