@@ -234,6 +234,7 @@ def test_zero_phase_filters_do_not_stream(make_raw):
         (250.0, {"sfreq": 499.0}, "cannot be resampled to 499 Hz .*use sfreq=250"),
         (1000.0, {"h_freq": 49.9}, "h_freq=49.9 Hz is too close to 50 Hz.*use h_freq=49.5"),
         (250.0, {"h_freq": 130.0, "sfreq": None}, "h_freq=130 Hz is not below 125 Hz"),
+        (250.0, {"l_freq": 45.0, "h_freq": None}, "l_freq=45 Hz must lie below 40 Hz"),
         (90.0, {"notch": 50.0, "h_freq": 30.0, "sfreq": None}, "notch=50 Hz is less than 1 Hz"),
     ],
 )
@@ -241,6 +242,23 @@ def test_rates_that_do_not_fit_are_refused(make_raw, rate, params, message):
     X = windows(make_raw(sfreq=rate))
     with pytest.raises(ValueError, match=message):
         EEGFilter(causal=True, **params).fit(X)
+
+
+def test_parameters_that_change_after_the_fit_are_refused(make_raw):
+    X = windows(make_raw())
+    for one, other in (({}, {"causal": True}), ({"causal": True}, {"reference": None})):
+        eeg_filter = EEGFilter(**one).fit(X).set_params(**other)
+        with pytest.raises(ValueError, match="fitted with other parameters; fit it again"):
+            eeg_filter.stream(RATE)
+
+
+def test_a_stream_that_is_finished_has_as_many_samples_as_the_recording(make_raw):
+    eeg = make_raw().get_data()
+    for params in ({}, {"sfreq": 80.0, "h_freq": 30.0}, {"sfreq": None}):
+        stream = EEGFilter(causal=True, **params).fit(windows(make_raw())).stream(RATE)
+        assert stream.finish().shape == (len(eeg), 0)
+        n_times = stream.transform(eeg).shape[1] + stream.finish().shape[1]
+        assert n_times == round(eeg.shape[1] * stream.sfreq / RATE)
 
 
 def test_a_window_ends_with_the_eeg_of_its_own_time(make_raw):

@@ -67,7 +67,7 @@ class FilterStream:
         self.delay = self._ahead / fast
         self._rows, self._n_channels = rows, n_channels
         self._states = [None] * len(self._filters)
-        self._last, self._n_seen = None, 0
+        self._last, self._n_seen, self._n_in, self._n_out = None, 0, 0, 0
 
     def transform(self, eeg: ArrayLike) -> np.ndarray:
         """Filter the next piece.
@@ -97,12 +97,15 @@ class FilterStream:
         if not eeg.shape[1]:
             return eeg.astype(np.float32)
         self._last = eeg[:, -1:].copy()
+        self._n_in += eeg.shape[1]
         eeg = np.repeat(self._run(0, self._rereference(eeg)), self._up, axis=1)
         eeg = self._run(1, eeg)
         missing = self._ahead - self._n_seen
         first = missing if missing > 0 else missing % self._down
         self._n_seen += eeg.shape[1]
-        return self._run(2, eeg[:, first :: self._down]).astype(np.float32)
+        filtered = self._run(2, eeg[:, first :: self._down]).astype(np.float32)
+        self._n_out += filtered.shape[1]
+        return filtered
 
     def finish(self) -> np.ndarray:
         """Return the samples that the delay withholds, as if the last sample went on.
@@ -112,8 +115,11 @@ class FilterStream:
         filtered : ndarray of float32, shape (n_channels, n_new)
             The end of the recording.
         """
+        if self._last is None:
+            return np.zeros((self._n_channels, 0), np.float32)
+        n_new = max(round(self._n_in * self._up / self._down), 1) - self._n_out
         n_times = -(-(self._ahead + self._down) // self._up)
-        return self.transform(np.repeat(self._last, n_times, axis=1))
+        return self.transform(np.repeat(self._last, n_times, axis=1))[:, :n_new]
 
     def _rereference(self, eeg):
         if self._rows is None:
@@ -158,7 +164,7 @@ def filter_causally(eeg: np.ndarray, stream: FilterStream) -> np.ndarray:
         part = stream.transform(eeg[:, first : first + step])[:, : n_times - start]
         out[:, start : start + part.shape[1]] = part
         start += part.shape[1]
-    out[:, start:] = stream.finish()[:, : n_times - start]
+    out[:, start:] = stream.finish()
     return out
 
 
@@ -170,7 +176,7 @@ def resampling(sfreq, new):
     if ratio.numerator > _MOST or abs(float(ratio) * sfreq / new - 1) > 1e-9:
         raise ValueError(
             f"EEG recorded at {sfreq:g} Hz cannot be resampled to {new:g} Hz by a causal filter, "
-            f"which needs simpler ratios; use sfreq={sfreq / max(sfreq // new, 1):g}."
+            f"which needs simpler ratios; use sfreq={sfreq / max(sfreq // new, 1)!r}."
         )
     return ratio.numerator, ratio.denominator
 
@@ -192,6 +198,11 @@ def _design(l_freq, h_freq, notch, sfreq, fast, new):
             raise ValueError(
                 f"h_freq={top:g} Hz is too close to {least_rate / 2:g} Hz, the Nyquist frequency, "
                 f"for a causal filter; use h_freq={least_rate / (1 + _STEEPEST):.1f} or lower."
+            )
+        if l_freq is not None and l_freq >= top:
+            raise ValueError(
+                f"l_freq={l_freq:g} Hz must lie below {top:g} Hz, from which on a causal filter "
+                f"removes what resampling would fold; give h_freq."
             )
         low_pass = iirdesign(top, stop, _LOSS, _STOP, ftype="cheby2", fs=fast, output="sos")
     if l_freq is not None:

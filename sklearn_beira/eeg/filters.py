@@ -139,15 +139,16 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     Filtered recordings are float32; epoched arrays keep their type. The order is reference, notch,
     band pass, resampling.
 
-    Causal filters are a Butterworth high-pass of second order, a notch of 2 Hz width at half power,
-    and a Chebyshev low-pass of type II. It loses 1 dB at ``h_freq`` (without it, at 40 % of the new
-    rate) and 40 dB from 25 % above on, or from the first frequency that resampling folds into the
-    pass band. Resampling keeps every n-th sample; for ratios that are not whole, each sample is
-    repeated before the low-pass, which loses another 0.5 dB at 45 of 250 Hz. ``delay_``, the mean
-    group delay in the pass band, is taken off: a filtered sample is the EEG of its own time, so
-    that windows need no correction, but it comes out later by the delay. What is withheld at the
-    end of a recording is computed as if its last sample went on. Epochs are filtered from their
-    first sample on.
+    Causal filters are a notch of 2 Hz width at half power, a Chebyshev low-pass of type II, and,
+    after resampling, a Butterworth high-pass of second order. The low-pass loses 1 dB at ``h_freq``
+    (without it, at 40 % of the new rate) and 40 dB from 25 %, at least 2 Hz, above on, or from the
+    first frequency that resampling folds into the pass band. Resampling keeps every n-th sample;
+    for ratios that are not whole, each sample is repeated before the low-pass, which loses another
+    0.5 dB at 45 of 250 Hz. Filtered EEG comes out later by ``delay_``, the mean group delay in the
+    pass band, which is taken off, so that windows need no correction. Slow waves near ``l_freq``
+    are delayed more than the mean: 1 Hz by some .2 s, 8 Hz by .01 s. What is withheld at the end
+    of a recording is computed as if its last sample went on. Epochs are filtered from their first
+    sample on.
 
     Examples
     --------
@@ -199,7 +200,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         self.delay_, self._rows = 0.0, None
         if self.causal or self._is_instant():
             X = as_windows(X)
-            self._rows = _reference_rows(self.reference, X.info, X.ch_names, X.shape[1])
+            rows = _reference_rows(self.reference, X.info, X.ch_names, X.shape[1])
+            self._rows = self.reference, rows
         if self.causal and not self._is_instant():
             self.delay_ = self.stream(X.sfreq).delay
         return self
@@ -263,9 +265,11 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
                 "this EEGFilter is a zero-phase filter, which needs later EEG; fit the model with "
                 "EEGFilter(..., causal=True)."
             )
+        if getattr(self, "_rows", None) is None or self._rows[0] != self.reference:
+            raise ValueError("this EEGFilter was fitted with other parameters; fit it again.")
         _check_rates(self, sfreq)
         steps = {name: getattr(self, name) for name in _STEPS}
-        return FilterStream(steps, sfreq, self._rows, self.n_features_in_)
+        return FilterStream(steps, sfreq, self._rows[1], self.n_features_in_)
 
     def _is_instant(self):
         return self.l_freq is self.h_freq is self.sfreq is self.notch is None
