@@ -179,8 +179,9 @@ class BEIRARegressor(EEGRegressor):
             BOLD, one row per volume.
         pretrained : BEIRARegressor or None
             A model with the same regions, channels, window and sizes, fitted to other recordings.
-            "compact" weighs its prediction like a band, by the evidence in the data, and reads
-            what it does not explain; other architectures start training from its weights.
+            "compact" finds the weight of its prediction from the data and fits its models to what
+            is left, with a prior that expects little; the largest branches of both are kept. Other
+            architectures start training from its weights.
 
         Returns
         -------
