@@ -43,6 +43,19 @@ class FakeLSL:
         self.sent.append((timestamp, *row))
 
 
+class FakeInlet:
+    """An inlet of EEG with one channel more than the model has, first."""
+
+    def __init__(self, names, units):
+        self.sfreq, self.n_channels, self.chunks = RATE, 1 + len(names), []
+        self.get_sinfo = lambda: self
+        self.get_channel_names = lambda: ["misc", *names]
+        self.get_channel_units = lambda: units if units is None else ["none", *[units] * len(names)]
+
+    def pull_chunk(self, timeout, max_samples):
+        return self.chunks.pop() if self.chunks else (np.zeros((0, 1)), np.zeros(0))
+
+
 @pytest.fixture
 def live(data):
     """A session without a network: push EEG with time stamps, look at what was sent."""
@@ -112,8 +125,20 @@ def test_a_clock_that_goes_back_is_followed_and_said(live):
     play(live, 0, 10, offset=100.0)
     live.eeg = np.roll(live.eeg, -round(10 * RATE), axis=1)
     play(live, 0, 10, offset=105.0)
-    assert live.said == ["The clock of the EEG went back by 5.00 s; time stamps follow it."]
-    np.testing.assert_allclose(live.rows()[:, 0], [*range(104, 110), *range(105, 115)], atol=0.01)
+    assert live.said == [
+        "The clock of the EEG went back by 5.00 s; time stamps follow it, and predictions go on "
+        "when a window is full."
+    ]
+    rows = live.rows()
+    assert not live.facts.n_lost
+    np.testing.assert_allclose(rows[:6, 0], np.arange(104, 110), atol=0.01)
+    assert 109 <= rows[6, 0] < 110
+    np.testing.assert_allclose(np.diff(rows[6:, 0]), 1.0, atol=0.01)
+    # Nothing of the EEG before is in the windows.
+    other = BoldTwin(live.model, RATE, step=0.004)
+    times, bold = zip(*other.push(live.eeg[:, : round(10 * RATE)]), strict=True)
+    at = np.searchsorted(np.array(times) + 105, rows[6, 0] - 0.002)
+    np.testing.assert_allclose(rows[6, 1:3], bold[at], rtol=1e-6)
 
 
 def test_nan_is_left_out_and_said(live):
@@ -121,14 +146,73 @@ def test_nan_is_left_out_and_said(live):
     live.eeg[2, 2000:2020] = np.nan
     play(live, 0, 20)
     assert live.facts.n_lost == 50
-    assert live.said[0] == "The EEG holds NaN or infinite values; these samples are left out."
+    name = live.twin.ch_names[2]
+    assert live.said == [
+        f"The EEG of {name} holds NaN or infinite values; all channels are left out meanwhile."
+    ]
     assert len(live.rows()) == 16
     assert np.isfinite(live.rows()).all()
 
 
+@pytest.mark.parametrize("n", [25, 75])
+def test_nan_in_several_chunks_is_one_gap(live, n):
+    live.eeg = live.eeg.copy()
+    live.eeg[2, 2025:2100] = np.nan
+    play(live, 0, 18, n=n)
+    assert live.facts.n_lost == 75
+    assert len(live.said) == 1
+    assert live.twin.n_seen == round(18 * RATE)
+    np.testing.assert_allclose(live.rows()[:, 0], np.arange(4, 18), atol=1e-9)
+
+
+def test_an_electrode_that_stays_bad_is_said_once(live):
+    live.eeg = live.eeg.copy()
+    live.eeg[2, 2000:] = np.nan
+    play(live, 0, 20)
+    assert len(live.said) == 2
+    assert "s of EEG are missing; predictions go on in 4 s" in live.said[1]
+    assert live.facts.n_lost == 3000
+
+
+def test_gaps_within_a_chunk_are_noticed(live):
+    play(live, 0, 10)
+    k = np.r_[2500:2520, 2620:2650]
+    live.push(live.eeg[:, k], k / RATE)
+    assert live.facts.n_lost == 100
+    assert live.twin.n_seen == 2650
+    assert live.said == ["0.40 s of EEG are missing, and were bridged."]
+
+
+@pytest.mark.parametrize(
+    ("units", "scale"),
+    [
+        ("microvolts", 1e-6),
+        ("\u00b5V", 1e-6),
+        ("\u03bcV", 1e-6),
+        ("uV", 1e-6),
+        ("-6", 1e-6),
+        ("nanovolts", 1e-9),
+        ("mV", 1e-3),
+        ("Volts", 1.0),
+        (None, 1.0),
+    ],
+)
+def test_eeg_is_scaled_to_volts(live, units, scale):
+    take = session._Channels(FakeInlet(live.twin.ch_names, units))
+    take.pick(live.twin, "EEG")
+    np.testing.assert_array_equal(take(np.ones((5, 7))), np.full((6, 5), scale))
+    assert take.has_units == (units is not None)
+
+
+def test_units_that_are_not_known_are_refused(live):
+    take = session._Channels(FakeInlet(live.twin.ch_names, "counts"))
+    with pytest.raises(ValueError, match="the stream 'EEG' has EEG in counts; V, mV"):
+        take.pick(live.twin, "EEG")
+
+
 def test_the_feedback_is_a_z_score_of_what_was_before():
     out = session._Outputs(FakeLSL(), ["a", "b"], "twin", "b")
-    values = np.random.default_rng(0).standard_normal(50) + 7
+    values = np.random.default_rng(0).uniform(6.0, 8.0, 50)
     values[40] = 99.0
     for k, value in enumerate(values):
         out.send(k, np.array([0.0, value]), 0.0, 1.0)
@@ -137,6 +221,9 @@ def test_the_feedback_is_a_z_score_of_what_was_before():
     assert found[40] == 3.0
     before = values[:30]
     assert found[30] == pytest.approx((values[30] - before.mean()) / before.std())
+    # The artifact has counted as 3 SD.
+    before = np.append(values[:40], values[:40].mean() + 3 * values[:40].std())
+    assert found[41] == pytest.approx((values[41] - before.mean()) / before.std())
     alone = [row[1] for row in out.bold.sent if len(row) == 2]
     np.testing.assert_array_equal(alone, found)
     with pytest.raises(ValueError, match="there is no region 'c'; give one of a, b"):
@@ -155,6 +242,96 @@ def test_the_log_is_appended_and_never_replaced(tmp_path):
     assert table["quality"].tolist() == [0.9, 0.9]
     with pytest.raises(ValueError, match=r"log.tsv holds another table; give --log another file"):
         session._open_log(tmp_path / "log.tsv", [*columns, "b"])
+
+
+@pytest.mark.parametrize("torn", [b"", b"time_s\ta\teeg_age_s\tquality\tfeedback\n12.5\t0."])
+def test_the_log_of_a_killed_session_goes_on(tmp_path, torn):
+    path = tmp_path / "log.tsv"
+    path.write_bytes(torn)
+    out = session._Outputs(FakeLSL(), ["a"], "twin", None)
+    with session._open_log(path, out.columns) as out.log:
+        assert path.read_bytes().startswith(b"time_s\ta\t")  # also if it is killed now
+        out.send(20.0, np.array([1.5]), 0.01, 0.9)
+    lines = path.read_text().splitlines()
+    assert lines[-1].split("\t") == ["20.000000", "1.5", "0.01", "0.9", "0"]
+    assert len(lines) == (3 if torn else 2)
+
+
+# -- what is refused before there is a stream -----------------------------------------------------
+@pytest.fixture
+def no_stream(monkeypatch):
+    """A network without streams, on which Ctrl-C is pressed."""
+
+    def connect(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "import_extra", lambda *_: FakeLSL())
+    monkeypatch.setattr(session, "_connect", connect)
+
+
+def test_control_c_ends_a_session(data, no_stream):
+    facts = run_live(data[0], "EEG")
+    assert facts.n_samples == facts.n_predictions == 0
+    assert facts.compute.shape == (0,)
+
+
+def test_what_cannot_work_is_said_before_there_is_eeg(data, no_stream, tmp_path):
+    model, _, X, y = data
+    (tmp_path / "log.tsv").write_text("a\tb\n")
+    with pytest.raises(ValueError, match=r"log.tsv holds another table"):
+        run_live(model, "EEG", regions=["a", "b"], log=tmp_path / "log.tsv")
+    with pytest.raises(ValueError, match="there is no region 'c'; give one of a, b"):
+        run_live(model, "EEG", regions=["a", "b"], feedback="c")
+    for name in ("EEG", "EE"):
+        with pytest.raises(ValueError, match="must not both be called"):
+            run_live(model, name + " feedback" * (name == "EE"), name=name)
+    steps = [("filter", EEGFilter()), *make_band_power_ridge(4.0).steps]
+    with pytest.raises(ValueError, match="zero-phase filter"):
+        run_live(Pipeline(steps).fit(X, y), "EEG")
+
+
+class FakeStream:
+    def __init__(self, sfreq):
+        self.sfreq = sfreq
+
+
+class Network:
+    """Streams that answer to a search, one search after the other."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def resolve_streams(self, timeout, name, minimum):
+        return self.answers.pop(0)[:minimum]
+
+    def StreamInlet(self, found, **_):
+        inlet = FakeInlet(["a"], None)
+        inlet.found, inlet.open_stream = found, lambda timeout: None
+        return inlet
+
+
+def test_streams_of_the_same_name_are_refused_but_not_after_a_loss():
+    one, other, markers = FakeStream(250.0), FakeStream(250.0), FakeStream(0.0)
+    inlet = session._connect(Network([markers, one]), "EEG", print, np.inf)
+    assert inlet.found is one
+    with pytest.raises(ValueError, match="2 streams are called 'EEG'"):
+        session._connect(Network([one, other]), "EEG", print, np.inf)
+    inlet = session._connect(Network([one, other], [other]), "EEG", print, np.inf, again=True)
+    assert inlet.found is other
+
+
+def test_a_silent_stream_is_said_once_and_is_no_connection(live, monkeypatch):
+    monkeypatch.setattr(session, "_SILENCE", 0.01)
+    inlet = FakeInlet(live.twin.ch_names, "V")
+    take = session._Channels(inlet)
+    take.pick(live.twin, "EEG")
+    for _ in range(3):
+        assert live.listen(inlet, take, np.inf, 1.0) == np.inf  # minutes have not begun
+    assert live.said == ["No EEG for 0.01 s; looking for the stream again."]
+    assert not live.facts.n_connections
+    inlet.chunks = [(np.zeros((5, 7)), np.arange(5) / RATE)]
+    assert 50 < live.listen(inlet, take, np.inf, 1.0) - time.monotonic() < 61
+    assert live.facts.n_connections == 1
 
 
 # -- the command ----------------------------------------------------------------------------------

@@ -198,6 +198,10 @@ def test_models_of_scikit_learn_are_told_the_names(fitted):
     assert BoldTwin(fitted("ridge"), RATE, regions=["V1", "A1"]).region_names == ["V1", "A1"]
     with pytest.raises(ValueError, match="predicts 2 regions, but regions has 1 names"):
         BoldTwin(fitted("ridge"), RATE, regions=["V1"])
+    with pytest.raises(ValueError, match="regions must be a list of names, got 'V1'"):
+        BoldTwin(fitted("ridge"), RATE, regions="V1")
+    with pytest.raises(ValueError, match="names of regions must differ, got V1, V1"):
+        BoldTwin(fitted("ridge"), RATE, regions=["V1", "V1"])
 
 
 @pytest.mark.filterwarnings("ignore:align left out")
@@ -213,6 +217,8 @@ def test_each_person_has_a_model(data):
     own, other, new = (run(BoldTwin(model, RATE, subject=s), eeg, [])[1] for s in ("A", "B", None))
     assert not np.allclose(own, other)
     assert not np.allclose(own, new)
+    with pytest.raises(ValueError, match="does not know 'C'; it knows A, B"):
+        BoldTwin(model, RATE, subject="C")
 
 
 def test_memory_does_not_grow(fitted, data):
@@ -237,6 +243,7 @@ def test_a_short_gap_is_bridged_and_said(fitted, data):
     a, b = round(30 * RATE), round(30.4 * RATE)
     first = run(twin, eeg[:, :a], [])
     twin.skip(b - a)
+    assert twin.n_seen == b  # while it waits for what comes behind the gap, too
     second = run(twin, eeg[:, b:], [100])
     np.testing.assert_array_equal([*first[0], *second[0]], whole[0])
     inside = (second[0] > 30.4) & (second[0] < 50)
@@ -297,6 +304,28 @@ def test_loud_seconds_lower_the_quality(fitted, data):
     assert (quality[2:] < 0.95).all()
 
 
+def test_flat_eeg_lowers_the_quality(fitted, data):
+    eeg = data[0].recordings[0][:, : round(26 * RATE)].copy()
+    n = round(20 * RATE)
+
+    def quality(eeg):
+        return run(BoldTwin(fitted("beira"), RATE, step=4.0), eeg, [999])[2]
+
+    usual = quality(eeg)
+    assert (usual > 0.95).all()
+    assert not quality(np.zeros_like(eeg)).any()
+    assert not quality(np.ones_like(eeg)).any()
+    one = eeg.copy()
+    one[2] = 3e-6
+    np.testing.assert_allclose(quality(one), 5 / 6, atol=0.02)
+    off = eeg.copy()
+    off[:, n - round(9 * RATE) : n] = 0.0
+    assert quality(off)[0] < 0.6
+    faint = eeg.copy()
+    faint[:, n - round(9 * RATE) : n] *= 0.01
+    assert quality(faint)[0] < 0.7
+
+
 # -- what is refused ------------------------------------------------------------------------------
 REFUSED = {
     "a zero-phase filter": (
@@ -334,6 +363,17 @@ def test_models_that_cannot_run_live_are_refused(data, what):
     model = make().fit(X, y)
     with pytest.raises(ValueError, match=message):
         BoldTwin(model, RATE)
+
+
+def test_people_and_electrodes_that_the_model_cannot_take_are_refused(fitted, data):
+    with pytest.raises(ValueError, match="knows no people; leave subject='A' out"):
+        BoldTwin(fitted("beira"), RATE, subject="A")
+    steps = aligned()
+    bands = [(4.0, 8.0), (8.0, 12.0), (12.0, 30.0)]
+    channels = data[0].ch_names[:5]
+    steps[1] = ("people", SubjectAligner(bands, channels=channels))
+    with pytest.raises(ValueError, match=r"SubjectAligner\(channels=.*cannot run live"):
+        BoldTwin(Pipeline(steps).fit(*data), RATE)
 
 
 def test_a_filter_within_the_model_is_refused(fitted, data):

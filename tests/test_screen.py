@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sklearn_beira.cli import main
+from sklearn_beira.realtime.names import EXTRAS
 from sklearn_beira.realtime.screen import Screen
-from sklearn_beira.realtime.session import EXTRAS
 
 NAMES = ["V1", "A1", "M1"]
 

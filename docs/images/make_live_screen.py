@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sklearn_beira import BEIRARegressor, BoldTwin, EEGFilter, Windower, align, make_eeg_fmri
+from sklearn_beira.realtime.names import EXTRAS
 from sklearn_beira.realtime.screen import Screen
-from sklearn_beira.realtime.session import EXTRAS
 
 plt.switch_backend("Agg")
 study = make_eeg_fmri(n_runs=2, duration=300.0, random_state=0)

@@ -1,7 +1,9 @@
 """Predictions while EEG is recorded."""
 
-from .screen import show_live
-from .session import run_live
-from .twin import BoldTwin
+import lazy_loader
 
-__all__ = ["BoldTwin", "run_live", "show_live"]
+# BoldTwin needs no screen.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"screen": ["show_live"], "session": ["run_live"], "twin": ["BoldTwin"]},
+)

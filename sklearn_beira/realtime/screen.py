@@ -6,7 +6,7 @@ from matplotlib.animation import FuncAnimation
 
 from .._utils.extras import import_extra
 from ..viz.style import COLORS, clean
-from .session import EXTRAS
+from .names import EXTRAS
 
 _GOOD, _BAD = COLORS[2], COLORS[5]
 _LEAST = 0.8  # quality below which the EEG is to be looked at

@@ -4,7 +4,7 @@ import csv
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from os import PathLike
 from pathlib import Path
 
@@ -14,11 +14,18 @@ from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
 from .._utils.extras import import_extra
-from .twin import BoldTwin
+from .names import EXTRAS, NAME
+from .twin import BoldTwin, examine
 
-#: Columns of the stream and of the log besides the regions.
-EXTRAS = ("eeg_age_s", "quality", "feedback")
-
+# Units in V, without upper case.
+_UNITS = {
+    **dict.fromkeys(("v", "volt", "volts", "none"), 1.0),
+    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1e-3),
+    **dict.fromkeys(("uv", "\u03bcv", "microvolt", "microvolts"), 1e-6),
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-9),
+    # Powers of ten, as MNE-LSL writes them.
+    **{str(power): 10.0**power for power in (0, -3, -6, -9)},
+}
 _POLL = 0.002  # s
 _SILENCE = 2.0  # s without EEG after which the stream is looked for again
 _GAP = 0.2  # s by which samples are late if others before them were lost; clocks jitter less
@@ -31,7 +38,7 @@ def run_live(
     model: BaseEstimator,
     stream: str,
     *,
-    name: str = "BOLD twin",
+    name: str = NAME,
     step: float = 1.0,
     subject: str | None = None,
     regions: Sequence[str] | None = None,
@@ -42,15 +49,18 @@ def run_live(
 ) -> Bunch:
     """Predict BOLD from an EEG stream of the Lab Streaming Layer, and publish it as a stream.
 
-    The stream is waited for, also when it is lost during the session.
+    The stream is waited for, also when it is lost during the session. Lost samples are noticed by
+    the time stamps of the others, if they last 0.2 s or longer: up to 0.5 s is bridged, after more
+    a window has to fill anew. Shorter losses are taken for jitter of the clock, and are neither
+    counted nor bridged.
 
     Parameters
     ----------
     model : Pipeline or search
         Fitted model, as :class:`BoldTwin` takes it.
     stream : str
-        Name of the EEG stream. It needs the channels of the model, in any order, and says their
-        unit.
+        Name of the EEG stream. It needs the channels of the model, in any order, and their unit:
+        V, mV, µV or nV. V is assumed if it says none.
     name : str
         Name of the stream of predictions, of type "BOLD". Its samples are the regions, the age of
         the EEG in s, the quality of the window (as in :class:`BoldTwin`) and the feedback. Their
@@ -62,12 +72,14 @@ def run_live(
     feedback : str or None
         Region of the feedback, which also is a stream of its own, named ``name`` and " feedback",
         with one channel: the prediction as a z-score of those before it, from -3 to 3, and 0 for
-        the first ten. None takes the first region.
+        the first ten. Predictions after these count for later ones as if they were at most 3 SD
+        from the mean, so that an artifact does not last. None takes the first region.
     log : path-like or None
         Table (tsv) for the predictions, with a column ``time_s``; :func:`load_table` reads it.
         Sessions with the same columns are appended.
     minutes : float or None
-        Length of the session, from the first EEG on; None runs until Ctrl-C.
+        Length of the session, from the first EEG on; None runs until Ctrl-C, which ends any
+        session as its time does.
     say : callable
         Takes messages about the stream, such as gaps.
 
@@ -83,8 +95,8 @@ def run_live(
     ImportError
         If mne-lsl is not installed.
     ValueError
-        If the model cannot run live, if the stream lacks channels or a sampling rate, or if the log
-        holds another table.
+        If the model cannot run live, if the stream lacks channels or has another unit, if several
+        streams have its name, or if the log holds another table.
 
     See Also
     --------
@@ -92,33 +104,39 @@ def run_live(
     """
     lsl = import_extra("mne_lsl.lsl", "run_live", "realtime")
     facts = Bunch(n_samples=0, n_lost=0, n_predictions=0, n_connections=0, compute=[])
+    if stream in (name, _feedback_name(name)):
+        raise ValueError(f"the EEG and the predictions must not both be called {stream!r}.")
+    _, known = examine(model, subject, regions)
+    if known is not None:  # else only the stream tells, whose sampling rate is needed
+        _number(known, feedback)
+        if log is not None:
+            _check_log(Path(log), _columns(known))
     session, until = None, np.inf
     with ExitStack() as stack:
+        stack.enter_context(suppress(KeyboardInterrupt))
         # A window is little work: several threads would wait for each other.
         stack.enter_context(threadpool_limits(1))
         while time.monotonic() < until:
-            inlet = _connect(lsl, stream, say, until)
+            inlet = _connect(lsl, stream, say, until, again=facts.n_connections > 0)
             if inlet is None:
                 break
             try:
-                take = _Channels(inlet)
-                if session is None:
+                take, is_first = _Channels(inlet), session is None
+                if is_first:
                     twin = BoldTwin(model, take.sfreq, step=step, subject=subject, regions=regions)
                     out = _Outputs(lsl, twin.region_names, name, feedback)
                     if log is not None:
                         out.log = stack.enter_context(_open_log(log, out.columns))
                     session = _Session(lsl, twin, out, facts, say)
+                    wait = np.ceil(twin.reach / step) * step + twin.latency
                     say(
                         f"Predicting {len(twin.region_names)} regions every {step:g} s from "
-                        f"{stream!r}; first after {twin.reach:g} s of EEG."
+                        f"{stream!r}; first after {wait:.1f} s of EEG."
                     )
                 take.pick(session.twin, stream)
-                if not take.has_units:
+                if is_first and not take.has_units:
                     say(f"The stream {stream!r} does not say the unit of its EEG; V is assumed.")
-                facts.n_connections += 1
-                if minutes is not None and facts.n_connections == 1:
-                    until = time.monotonic() + 60 * minutes
-                session.listen(inlet, take, until)
+                until = session.listen(inlet, take, until, minutes)
             finally:
                 inlet.close_stream()
     facts.compute = np.array(facts.compute)
@@ -131,43 +149,65 @@ class _Session:
     def __init__(self, lsl, twin, out, facts, say):
         self.lsl, self.twin, self.out, self.facts, self.say = lsl, twin, out, facts, say
         self.start = None  # LSL time of the first sample
+        self.is_silent, self.is_bad = False, False
 
-    def listen(self, inlet, take, until):
-        """Predict until the stream is lost or silent, or the session over."""
-        heard = time.monotonic()
+    def listen(self, inlet, take, until, minutes):
+        """Predict until the stream is lost or silent, or the session over; return when it is."""
+        heard, is_new = time.monotonic(), True
         while (now := time.monotonic()) < until:
             try:
                 chunk, stamps = inlet.pull_chunk(timeout=0.0, max_samples=take.most)
             except RuntimeError:  # LostError of mne-lsl
                 self.say("The stream was lost; waiting for it.")
-                return
+                return until
             if len(stamps):
+                self.facts.n_connections += is_new
+                if minutes is not None and is_new and self.facts.n_connections == 1:
+                    until = now + 60 * minutes
                 self.push(take(chunk), stamps)
-                heard = now
+                heard, is_new, self.is_silent = now, False, False
             elif now - heard > _SILENCE:
-                self.say(f"No EEG for {_SILENCE:g} s; looking for the stream again.")
-                return
+                if not self.is_silent:
+                    self.say(f"No EEG for {_SILENCE:g} s; looking for the stream again.")
+                self.is_silent = True
+                return until
             else:
                 time.sleep(_POLL)
+        return until
 
     def push(self, eeg, stamps):
         """Predict from a chunk (n_channels, n_times) with time stamps (n_times,)."""
-        arrived, twin = self.lsl.local_clock(), self.twin
+        arrived = self.lsl.local_clock()
+        jumps = np.abs(np.diff(stamps) - 1 / self.twin.sfreq) > _GAP
+        cuts = np.flatnonzero(jumps) + 1
+        for part, start in zip(np.split(eeg, cuts, axis=1), stamps[[0, *cuts]], strict=True):
+            self._push(part, start, arrived)
+
+    def _push(self, eeg, stamp, arrived):
+        """Predict from EEG without jumps, whose first sample has a time stamp."""
+        twin = self.twin
         if self.start is None:
-            self.start = stamps[0]
-        late = stamps[0] - (self.start + self.seen())
+            self.start = stamp
+        late = stamp - (self.start + self.seen())
         if late > _GAP:
             self._skip(round(late * twin.sfreq))
         elif late < -_GAP:
-            self.say(f"The clock of the EEG went back by {-late:.2f} s; time stamps follow it.")
-            self.start += late
+            self._start_anew(stamp, -late)
         else:
             self.start += late * _FOLLOW
         self.facts.n_samples += eeg.shape[1]
-        if not np.isfinite(eeg).all():
-            self.say("The EEG holds NaN or infinite values; these samples are left out.")
+        bad = np.flatnonzero(~np.isfinite(eeg).all(axis=1))
+        if len(bad):
+            if not self.is_bad:  # else it goes on
+                names = [str(k) if twin.ch_names is None else twin.ch_names[k] for k in bad]
+                self.say(
+                    f"The EEG of {', '.join(names)} holds NaN or infinite values; all channels are "
+                    f"left out meanwhile."
+                )
+            self.is_bad = True
             self._skip(eeg.shape[1])
             return
+        self.is_bad = False
         found = twin.push(eeg)
         for (moment, bold), quality in zip(found, twin.quality, strict=True):
             age = self.lsl.local_clock() - (self.start + self.seen())
@@ -186,8 +226,19 @@ class _Session:
             self.twin.skip(n_times)
         for warning in caught:
             self.say(str(warning.message))
-        if not caught:
+        if not caught and not self.is_bad:
             self.say(f"{n_times / self.twin.sfreq:.2f} s of EEG are missing, and were bridged.")
+
+    def _start_anew(self, stamp, back):
+        """Go on with EEG that does not follow what was before."""
+        self.say(
+            f"The clock of the EEG went back by {back:.2f} s; time stamps follow it, and "
+            f"predictions go on when a window is full."
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing is lost
+            self.twin.skip(int(self.twin.bridge * self.twin.sfreq) + 1)
+        self.start = stamp - self.seen()
 
 
 class _Channels:
@@ -196,14 +247,8 @@ class _Channels:
     def __init__(self, inlet):
         sinfo = inlet.get_sinfo()
         self.sfreq, self.most = sinfo.sfreq, max(int(sinfo.sfreq), 1)
-        if not self.sfreq:
-            raise ValueError(f"the stream {sinfo.name!r} has no sampling rate; it holds no EEG.")
-        self.names, self.scale = sinfo.get_channel_names(), np.ones(sinfo.n_channels)
-        self.has_units = sinfo.get_channel_units() is not None
-        if self.names is not None:
-            channels = sinfo.get_channel_info()["chs"]
-            self.scale = 10.0 ** np.array([int(channel["unit_mul"]) for channel in channels])
-        self.picks = slice(None)
+        self.names, self.picks = sinfo.get_channel_names(), range(sinfo.n_channels)
+        self.units = sinfo.get_channel_units() or [None] * sinfo.n_channels
 
     def pick(self, twin, stream):
         """Find the channels of the twin."""
@@ -225,7 +270,15 @@ class _Channels:
                     f"was fitted with; it has {', '.join(self.names)}."
                 )
             self.picks = [self.names.index(name) for name in twin.ch_names]
-        self.scale = self.scale[self.picks]
+        units = [(self.units[k] or "none").strip() for k in self.picks]
+        self.has_units = "none" not in units
+        unknown = {unit for unit in units if unit.casefold() not in _UNITS}
+        if unknown:
+            raise ValueError(
+                f"the stream {stream!r} has EEG in {', '.join(sorted(unknown))}; V, mV, µV and nV "
+                f"are known."
+            )
+        self.scale = np.array([_UNITS[unit.casefold()] for unit in units])
 
     def __call__(self, chunk):
         return (chunk[:, self.picks] * self.scale).T.astype(np.float64)
@@ -235,13 +288,11 @@ class _Outputs:
     """Streams of predictions and of feedback, and the log."""
 
     def __init__(self, lsl, regions, name, feedback):
-        if feedback is not None and feedback not in regions:
-            raise ValueError(f"there is no region {feedback!r}; give one of {', '.join(regions)}.")
-        self.columns, self.log = ["time_s", *regions, *EXTRAS], None
-        self.region = 0 if feedback is None else regions.index(feedback)
+        self.columns, self.log = _columns(regions), None
+        self.region = _number(regions, feedback)
         self.n, self.mean, self.squares = 0, 0.0, 0.0
         self.bold = _outlet(lsl, name, "BOLD", self.columns[1:])
-        self.value = _outlet(lsl, f"{name} feedback", "feedback", ["feedback"])
+        self.value = _outlet(lsl, _feedback_name(name), "feedback", ["feedback"])
 
     def send(self, moment, bold, age, quality):
         """Publish a prediction for a moment of the LSL clock."""
@@ -256,12 +307,32 @@ class _Outputs:
     def _z_score(self, x):
         """Score relative to the values before, then count the value as well."""
         spread = np.sqrt(self.squares / self.n) if self.n else 0.0
-        z = (x - self.mean) / spread if self.n >= _FIRST and spread > 0 else 0.0
+        z = 0.0
+        if self.n >= _FIRST and spread > 0:
+            z = np.clip((x - self.mean) / spread, -_MOST, _MOST)
+            x = self.mean + z * spread  # or one artifact would flatten the rest of the session
         self.n += 1
         before = x - self.mean
         self.mean += before / self.n
         self.squares += before * (x - self.mean)
-        return float(np.clip(z, -_MOST, _MOST))
+        return float(z)
+
+
+def _columns(regions):
+    return ["time_s", *regions, *EXTRAS]
+
+
+def _feedback_name(name):
+    return f"{name} feedback"
+
+
+def _number(regions, feedback):
+    """Number of the region of the feedback."""
+    if feedback is None:
+        return 0
+    if feedback not in regions:
+        raise ValueError(f"there is no region {feedback!r}; give one of {', '.join(regions)}.")
+    return list(regions).index(feedback)
 
 
 def _outlet(lsl, name, kind, columns):
@@ -271,17 +342,19 @@ def _outlet(lsl, name, kind, columns):
     return lsl.StreamOutlet(info)
 
 
-def _connect(lsl, stream, say, until):
-    """Wait for a stream; None if the time is over."""
+def _connect(lsl, stream, say, until, again=False):
+    """Wait for a stream with a sampling rate; None if the time is over."""
     said = False
     while time.monotonic() < until:
-        found = lsl.resolve_streams(timeout=1.0, name=stream)
-        if len(found) > 1:
+        # With minimum=1 the search would end before a second stream answers.
+        found = lsl.resolve_streams(timeout=1.0, name=stream, minimum=2)
+        found = [one for one in found if one.sfreq > 0]
+        if len(found) > 1 and not again:
             raise ValueError(
                 f"{len(found)} streams are called {stream!r}; give the stream of the EEG another "
                 f"name."
             )
-        if found:
+        if len(found) == 1:  # of a stream that was lost, an old outlet may still be there
             # Reconnecting is done here, where channels are checked and gaps are counted.
             inlet = lsl.StreamInlet(found[0], recover=False, processing_flags=["clocksync"])
             try:
@@ -296,12 +369,21 @@ def _connect(lsl, stream, say, until):
 
 
 def _open_log(path, columns):
-    path, line = Path(path), "\t".join(columns)
-    if path.exists():
+    path = Path(path)
+    _check_log(path, columns)
+    text = path.read_bytes() if path.exists() else b""
+    file = path.open("a", encoding="utf-8", newline="")
+    if not text:
+        file.write("\t".join(columns) + "\n")
+    elif not text.endswith(b"\n"):  # a session was killed while it wrote
+        file.write("\n")
+    file.flush()
+    return file
+
+
+def _check_log(path, columns):
+    """Refuse a file that holds another table."""
+    if path.exists() and path.stat().st_size:
         with path.open(encoding="utf-8", newline="") as file:
             if next(csv.reader(file, delimiter="\t"), None) != columns:
                 raise ValueError(f"{path} holds another table; give --log another file.")
-        return path.open("a", encoding="utf-8", newline="")
-    file = path.open("w", encoding="utf-8", newline="")
-    file.write(f"{line}\n")
-    return file

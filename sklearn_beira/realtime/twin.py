@@ -15,8 +15,8 @@ from .._utils.estimators import chosen
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter, EEGWindows, SubjectAligner, Windower
 
-# Seconds of a channel with more than so many times its median SD within the window are loud.
-_LOUD = 4.0
+# Seconds of a channel whose SD differs from its median in the window by more are unusual.
+_UNUSUAL = 4.0
 
 
 class BoldTwin:
@@ -29,15 +29,16 @@ class BoldTwin:
     Parameters
     ----------
     model : Pipeline or search
-        Fitted: an :class:`EEGFilter` with ``causal=True``, possibly a :class:`SubjectAligner`, a
-        :class:`Windower` and any model. Of a search, the best estimator is used.
+        Fitted: an :class:`EEGFilter` with ``causal=True``, possibly a :class:`SubjectAligner`
+        without ``channels``, a :class:`Windower` and any model. Of a search, the best estimator is
+        used.
     sfreq : float
         Sampling rate of the EEG that will come, in Hz.
     step : float
         Time between predictions in s, such as the repetition time: they are for the moments 0,
         ``step``, ``2 * step``, … after the first sample, from the first full window on.
     subject : str, int or None
-        Person, for models that know several (:class:`SubjectRegressor`).
+        One of the people that the model knows (:class:`SubjectRegressor`); None is a new person.
     regions : list of str or None
         Names of the regions; None takes those that the model has seen in ``fit``, if it keeps them
         (models of scikit-learn do not), or "ROI 0", "ROI 1", ….
@@ -55,14 +56,16 @@ class BoldTwin:
     region_names : list of str
         Regions that are predicted.
     reach : float
-        Time in s before the moment of a prediction from which on it needs EEG.
+        How far back a prediction needs EEG, in s.
     latency : float
         Time in s from the moment that a prediction is for until it can be made: the delay of the
         filter minus that of the window. Negative for models that predict ahead.
     quality : list of float
-        For each prediction of the last :meth:`push`, the share of its window that is EEG as usual,
-        from 0 to 1: not bridged, and within a second not four times louder than the median of the
-        channel in the window.
+        For each prediction of the last :meth:`push`, the share of its window that is neither
+        bridged, nor flat, nor four times louder or fainter than usual, from 0 to 1. It goes by
+        whole seconds of single channels. A flat channel is one whose EEG, as pushed, does not
+        change at all. Usual is the median of the channel in the same window, so that EEG that is
+        too loud or too faint for the whole window is not seen.
     n_seen : int
         Samples that were pushed or skipped.
 
@@ -70,7 +73,8 @@ class BoldTwin:
     ------
     ValueError
         If the model needs later EEG, such as zero-phase filters or windows that end after the
-        volume, or if its steps are others than those above.
+        volume, if its steps are others than those above, if it does not know the person, or if
+        names of regions are missing or not unique.
 
     See Also
     --------
@@ -120,11 +124,10 @@ class BoldTwin:
                 raise ValueError(f"{name} must be a number above 0, got {value!r}.")
         if not (isinstance(bridge, Real) and 0 <= bridge < np.inf):
             raise ValueError(f"bridge must be a time in s of at least 0, got {bridge!r}.")
-        model = chosen(model)
-        check_is_fitted(model)
-        self._filter, self._aligner, self._windower, self._tail = _split(model)
+        parts, names = examine(model, subject, regions)
+        self._filter, self._aligner, self._windower, self._tail = parts
         self.sfreq, self.step, self._subject = float(sfreq), float(step), subject
-        self._bridge, self._half_life = float(bridge), float(half_life)
+        self.bridge, self._half_life = float(bridge), float(half_life)
         self.ch_names = self._filter.ch_names_in_
         stream = self._filter.stream(self.sfreq)
         self._rate, self.latency = stream.sfreq, stream.delay - self._windower.delay
@@ -137,9 +140,7 @@ class BoldTwin:
         if self._aligner is not None:
             self._block = max(round(self._aligner.window * self._rate), 1)
         n_rois = self._rehearse()
-        if regions is None:
-            regions = getattr(self._tail[-1], "region_names_", None)
-        self.region_names = [f"ROI {k}" for k in range(n_rois)] if regions is None else [*regions]
+        self.region_names = [f"ROI {k}" for k in range(n_rois)] if names is None else names
         if len(self.region_names) != n_rois:
             raise ValueError(
                 f"the model predicts {n_rois} regions, but regions has {len(self.region_names)} "
@@ -174,7 +175,7 @@ class BoldTwin:
             return found
         if self._n_missing:
             found += self._run(self._line_to(eeg[:, :1]))
-        self._last = eeg[:, -1:].copy()
+        self.n_seen += eeg.shape[1]
         return found + self._run(eeg)
 
     def skip(self, n_times: int) -> None:
@@ -193,14 +194,13 @@ class BoldTwin:
         """
         if n_times < 0 or n_times != int(n_times):
             raise ValueError(f"n_times must be a whole number of at least 0, got {n_times!r}.")
+        self.n_seen += int(n_times)
         if self._last is None:  # nothing to go on from
-            self.n_seen += int(n_times)
             self._start()
             return
         self._n_missing += int(n_times)
         lost = self._n_missing / self.sfreq
-        if lost > self._bridge:
-            self.n_seen += self._n_missing
+        if lost > self.bridge:
             self._start()
             warn_user(
                 f"{lost:.2f} s of EEG are missing; predictions go on in "
@@ -221,6 +221,7 @@ class BoldTwin:
         self._stream = self._filter.stream(self.sfreq)
         self._origin = self.n_seen / self.sfreq  # time of the first sample
         self._n, self._n_missing, self._last, self._bridged = 0, 0, None, []
+        self._n_pushed, self._moves = 0, {}  # second: whether each channel changes in it
         self._kept = np.zeros((self._filter.n_features_in_, 0), np.float32)
         self._pieces = []  # since the last window, or that are not aligned for good
 
@@ -242,14 +243,14 @@ class BoldTwin:
     def _line_to(self, first):
         """EEG in place of what is missing."""
         n = self._n_missing
-        start = (self.n_seen / self.sfreq - self._origin) * self._rate
+        start = self._n_pushed / self.sfreq * self._rate
         self._bridged.append((start, start + n / self.sfreq * self._rate))
         self._n_missing = 0
         return self._last + (first - self._last) * (np.arange(1, n + 1) / (n + 1))
 
     def _run(self, eeg):
         """Filter, and predict at the ends of windows."""
-        self.n_seen += eeg.shape[1]
+        self._watch(eeg)
         eeg, found = self._stream.transform(eeg), []
         while eeg.shape[1]:
             if self._alignment is not None and self._pieces and not self._n % self._block:
@@ -270,6 +271,17 @@ class BoldTwin:
                     found.append((self._next * self.step, self._predict()))
                 self._next += 1
         return found
+
+    def _watch(self, eeg):
+        """Note in which seconds the EEG of each channel changes."""
+        before = eeg[:, :1] if self._last is None else self._last
+        moves = np.diff(eeg, axis=1, prepend=before) != 0
+        seconds = ((self._n_pushed + np.arange(eeg.shape[1])) / self.sfreq).astype(int)
+        for second in range(seconds[0], seconds[-1] + 1):
+            moved = moves[:, seconds == second].any(axis=1)
+            self._moves[second] = self._moves.get(second, False) | moved
+        self._n_pushed += eeg.shape[1]
+        self._last = eeg[:, -1:].copy()
 
     def _window_at(self, time):
         """First sample and end of the window of a moment, rounded as EEGWindows does."""
@@ -294,7 +306,10 @@ class BoldTwin:
         self._bridged = [span for span in self._bridged if span[1] > self._n - self._n_times]
         first, n = self._n - self._n_times, self._n_times
         lost = sum(min(b, self._n) - max(a, first) for a, b in self._bridged if a < self._n)
-        self.quality.append(_usual(window, self._rate) * (1 - lost / n))
+        whole = range(-int(-first // self._rate), int(self._n // self._rate))  # seconds
+        self._moves = {k: moved for k, moved in self._moves.items() if k >= whole.start}
+        moves = np.mean([self._moves[k] for k in whole]) if whole else 1.0
+        self.quality.append(min(_usual(window, self._rate), float(moves)) * (1 - lost / n))
         return self._predict_window(window)
 
     def _predict_window(self, window):
@@ -323,6 +338,44 @@ class BoldTwin:
                 raise ValueError(f"the model cannot predict a single window: {error}") from error
 
 
+def examine(model, subject=None, regions=None):
+    """Refuse what cannot run live; return the parts of a model, and its regions if it knows them.
+
+    Parameters
+    ----------
+    model, subject, regions
+        As of :class:`BoldTwin`.
+
+    Returns
+    -------
+    parts : tuple
+        Filter, alignment or None, window, and the steps from the window on.
+    names : list of str or None
+        Names of the regions.
+    """
+    model = chosen(model)
+    check_is_fitted(model)
+    parts = _split(model)
+    last = parts[-1][-1]
+    people = getattr(last, "people_", None)
+    if subject is not None and people is None:
+        raise ValueError(f"{type(last).__name__} knows no people; leave subject={subject!r} out.")
+    if subject is not None and str(subject) not in people:
+        raise ValueError(
+            f"the model does not know {subject!r}; it knows {', '.join(people)}. Leave subject out "
+            f"for a new person."
+        )
+    if isinstance(regions, str):
+        raise ValueError(f"regions must be a list of names, got {regions!r}.")
+    names = getattr(last, "region_names_", None) if regions is None else regions
+    if names is None:
+        return parts, None
+    names = list(names)
+    if len({*names}) < len(names):
+        raise ValueError(f"names of regions must differ, got {', '.join(map(str, names))}.")
+    return parts, names
+
+
 def _split(model):
     """Filter, alignment, window and the steps from the window on, of a fitted model."""
     parts = list(_steps(model))
@@ -332,8 +385,18 @@ def _split(model):
             f"EEG of the stream is filtered, but it is {type(parts[0]).__name__}; put one in front "
             f"and fit again."
         )
+    if not (parts[0].causal or parts[0]._is_instant()):
+        raise ValueError(
+            "the model has a zero-phase filter, which needs later EEG; fit the model with "
+            "EEGFilter(..., causal=True)."
+        )
     at = 2 if len(parts) > 1 and isinstance(parts[1], SubjectAligner) else 1
     aligner = parts[1] if at == 2 else None
+    if aligner is not None and aligner.channels is not None:
+        raise ValueError(
+            "SubjectAligner(channels=[...]) maps from other electrodes than those of the model, "
+            "which cannot run live; fit with channels=None to EEG of the electrodes of the session."
+        )
     window = parts[at] if len(parts) > at else None
     if not isinstance(window, Windower) or window.duration is None:
         raise ValueError(
@@ -382,7 +445,8 @@ def _parts(model):
 
 
 def _usual(window, rate):
-    """Share of seconds of channels that are not much louder than the median of the channel."""
+    """Share of seconds of channels that are as loud as the median of the channel, about."""
     seconds = np.array_split(window, max(round(window.shape[1] / rate), 1), axis=1)
     sd = np.array([second.std(axis=1) for second in seconds])
-    return float(np.mean(sd <= _LOUD * np.median(sd, axis=0)))
+    usual = np.median(sd, axis=0)
+    return float(np.mean((sd > 0) & (sd <= _UNUSUAL * usual) & (sd >= usual / _UNUSUAL)))
