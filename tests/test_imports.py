@@ -15,6 +15,7 @@ HEAVY = {"torch", "skorch", "mne", "nilearn", "nibabel", "matplotlib", "pandas",
 STATEMENTS = {
     "import sklearn_beira": HEAVY,
     "from sklearn_beira import compare, EEGFilter, align": {"torch", "skorch", "nilearn"},
+    "from sklearn_beira import BoldTwin": {"matplotlib", "mne_lsl"},
     "from sklearn_beira.cli import main": HEAVY,  # what --help needs
 }
 

@@ -1,5 +1,6 @@
 """Sessions with the Lab Streaming Layer, on streams that this computer sends to itself."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -348,6 +349,20 @@ def test_wrong_options_are_refused(capsys, options, message):
     with pytest.raises(SystemExit):
         main(options)
     assert message in capsys.readouterr().err
+
+
+def test_each_session_has_a_log_of_its_own(capsys, monkeypatch):
+    pytest.importorskip("mne_lsl")
+    given, facts = {}, session.Bunch(n_predictions=3, n_samples=750, n_lost=0)
+    monkeypatch.setattr("sklearn_beira.cli.live.load_model", str)
+    monkeypatch.setattr(
+        "sklearn_beira.cli.live.run_live", lambda *_, **kw: given.update(kw) or facts
+    )
+    assert main(["live", "m", "--stream", "s"]) == 0
+    assert re.fullmatch(r"beira_live_\d{8}-\d{4}\.tsv", given["log"])
+    assert f"3 predictions in {given['log']}, from 750" in capsys.readouterr().out
+    assert main(["live", "m", "--stream", "s", "--log", "mine.tsv"]) == 0
+    assert given["log"] == "mine.tsv"
 
 
 def test_a_model_that_is_not_there_is_refused(capsys, tmp_path):

@@ -1,12 +1,14 @@
 """The screen says whether predictions come, and shows what came."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from sklearn_beira.cli import main
 from sklearn_beira.realtime.names import EXTRAS
-from sklearn_beira.realtime.screen import Screen
+from sklearn_beira.realtime.screen import Screen, _columns
 
 NAMES = ["V1", "A1", "M1"]
 
@@ -46,12 +48,33 @@ def test_only_the_last_minutes_are_kept(screen):
     assert len(screen.rows) == 1
 
 
+def test_after_the_clock_went_back_only_new_predictions_are_shown(screen):
+    screen.add(np.arange(100.0, 130.0), rows(30))
+    screen.add([95.0, 96.0], rows(2))
+    assert screen.rows[:, 0].tolist() == [95.0, 96.0]
+
+
+def test_two_screens_are_two_figures(screen):
+    other = Screen([*NAMES, *EXTRAS], minutes=1.0)
+    assert other.fig is not screen.fig
+
+
+def test_streams_of_something_else_are_refused():
+    def columns(stype, names):
+        return _columns(SimpleNamespace(name="some", stype=stype, get_channel_names=lambda: names))
+
+    assert columns("BOLD", [*NAMES, *EXTRAS]) == [*NAMES, *EXTRAS]
+    for stype, names in [("feedback", ["feedback"]), ("BOLD", None), ("EEG", [*NAMES, *EXTRAS])]:
+        with pytest.raises(ValueError, match="'some' is not one of predictions of run_live"):
+            columns(stype, names)
+
+
 def test_it_says_what_is_wrong(screen):
     assert "Waiting for the first" in screen.head.get_text()
     screen.draw(0.0)  # nothing to draw
     screen.add(np.arange(20.0), rows(20, quality=0.6))
     screen.draw(19.1)
-    assert screen.head.get_text() == "Poor EEG: 60% of the window is as usual"
+    assert screen.head.get_text() == "Poor EEG: 60% of the window is usable"
     assert len(screen.poor.get_xdata()) == 20
     screen.draw(33.0)
     assert screen.head.get_text() == "No prediction for 14 s"

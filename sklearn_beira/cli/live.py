@@ -1,5 +1,7 @@
 """Live predictions, and the screen that shows them."""
 
+from datetime import datetime
+
 import matplotlib as mpl
 from matplotlib.backends.registry import BackendFilter, backend_registry
 
@@ -21,7 +23,8 @@ def run(args) -> int:
     status : int
         0.
     """
-    check_extra()
+    check_extra("live")
+    log = args.log or f"beira_live_{datetime.now():%Y%m%d-%H%M}.tsv"
     facts = run_live(
         load_model(args.model),
         args.stream,
@@ -30,12 +33,12 @@ def run(args) -> int:
         subject=args.subject,
         regions=args.regions,
         feedback=args.feedback,
-        log=args.log,
+        log=log,
         minutes=args.minutes,
         say=lambda text: print(text, flush=True),
     )
     print(
-        f"{facts.n_predictions} predictions in {args.log}, from {facts.n_samples} samples of EEG; "
+        f"{facts.n_predictions} predictions in {log}, from {facts.n_samples} samples of EEG; "
         f"{facts.n_lost} were lost."
     )
     return 0
@@ -54,7 +57,7 @@ def show(args) -> int:
     status : int
         0.
     """
-    check_extra()
+    check_extra("screen")
     if args.web:
         mpl.use("WebAgg")
         mpl.rcParams.update({"webagg.port": args.port, "webagg.open_in_browser": False})
@@ -68,9 +71,20 @@ def show(args) -> int:
     return 0
 
 
-def check_extra() -> None:
-    """Refuse to start without mne-lsl, in a sentence."""
+def check_extra(command: str) -> None:
+    """Refuse to start without mne-lsl, in a sentence.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command.
+
+    Raises
+    ------
+    ValueError
+        If mne-lsl is not installed.
+    """
     try:
-        import_extra("mne_lsl.lsl", "python -m sklearn_beira live", "realtime")
+        import_extra("mne_lsl.lsl", f"python -m sklearn_beira {command}", "realtime")
     except ImportError as error:
         raise ValueError(str(error)) from error

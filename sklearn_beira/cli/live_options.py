@@ -2,7 +2,7 @@
 
 import argparse
 
-NAME = "BOLD twin"
+from ..realtime.names import NAME
 
 
 def parse_live(argv: list[str]) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse_live(argv: list[str]) -> argparse.Namespace:
         metavar="S",
         help="time between predictions in s (default: %(default)s)",
     )
-    add("--subject", metavar="LABEL", help="person, for models that know several")
+    add("--subject", metavar="LABEL", help="one of the people that the model knows")
     add(
         "--regions",
         nargs="+",
@@ -46,9 +46,9 @@ def parse_live(argv: list[str]) -> argparse.Namespace:
     add("--feedback", metavar="REGION", help="region of the feedback (default: the first)")
     add(
         "--log",
-        default="beira_live.tsv",
         metavar="FILE",
-        help="table of predictions; a later session is appended (default: %(default)s)",
+        help="table of predictions; a session is appended to a file of the same columns (default: "
+        "beira_live_DATE-TIME.tsv, one per session)",
     )
     add("--minutes", type=float, metavar="M", help="length of the session (default: until Ctrl-C)")
     args = parser.parse_args(argv)

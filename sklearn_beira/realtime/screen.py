@@ -6,13 +6,14 @@ from matplotlib.animation import FuncAnimation
 
 from .._utils.extras import import_extra
 from ..viz.style import COLORS, clean
-from .names import EXTRAS
+from .names import EXTRAS, NAME
 
 _GOOD, _BAD = COLORS[2], COLORS[5]
 _LEAST = 0.8  # quality below which the EEG is to be looked at
 _LATE = 3.0  # steps without a prediction after which the screen says so
 _INTERVAL = 250  # ms between drawings
 _SPREAD = 3.0  # SD between neighboring regions
+_MARGIN = 4.0  # SD above the first and below the last
 
 
 class Screen:
@@ -36,8 +37,9 @@ class Screen:
             height_ratios=[0.6, 8, 1],
             figsize=(10.0, min(2.0 + 0.45 * n, 9.0)),
             layout="constrained",
-            num="BOLD twin",
         )
+        if self.fig.canvas.manager is not None:
+            self.fig.canvas.manager.set_window_title(NAME)
         axes["head"].set_axis_off()
         self.head = axes["head"].text(
             0.0, 0.5, "Waiting for the first prediction.", fontsize="x-large", va="center"
@@ -47,7 +49,7 @@ class Screen:
             ax.plot([], [], color=COLORS[k % 6], marker="o", ms=2.5, lw=1.2)[0] for k in range(n)
         ]
         ax.set_yticks(-_SPREAD * np.arange(n), self.regions, fontsize="medium" if n < 20 else 6)
-        ax.set(xlim=(-self.seconds, 0.0), ylim=(-_SPREAD * n, _SPREAD))
+        ax.set(xlim=(-self.seconds, 0.0), ylim=(-_SPREAD * (n - 1) - _MARGIN, _MARGIN))
         ax.tick_params(labelbottom=False)
         ax.grid(axis="y", color="0.92")
         ax.set_title("Predicted BOLD, in SD of what is shown", fontsize="medium", loc="left")
@@ -68,7 +70,9 @@ class Screen:
         """Take predictions (n, n_columns) of moments (n,) of the LSL clock."""
         new = np.column_stack([stamps, rows])
         self.rows = np.concatenate([self.rows, new])
-        self.rows = self.rows[self.rows[:, 0] > self.rows[-1, 0] - self.seconds]
+        newest = self.rows[-1, 0]  # later ones are of a clock that went back
+        is_shown = (self.rows[:, 0] > newest - self.seconds) & (self.rows[:, 0] <= newest)
+        self.rows = self.rows[is_shown]
 
     def draw(self, now):
         """Draw all as of a moment of the LSL clock.
@@ -98,7 +102,7 @@ class Screen:
         if stopped:
             self._say(f"No prediction for {-ago[-1]:.0f} s", _BAD)
         elif quality < _LEAST:
-            self._say(f"Poor EEG: {quality:.0%} of the window is as usual", _BAD)
+            self._say(f"Poor EEG: {quality:.0%} of the window is usable", _BAD)
         else:
             self._say(
                 f"Running: EEG {1000 * max(age, 0.0):.0f} ms old, quality {quality:.0%}", _GOOD
@@ -108,7 +112,7 @@ class Screen:
         self.head.set(text=text, color=color)
 
 
-def show_live(name: str, *, minutes: float = 5.0) -> None:
+def show_live(name: str = NAME, *, minutes: float = 5.0) -> None:
     """Show the predictions of :func:`run_live` as they come, until the window is closed.
 
     Parameters
@@ -118,6 +122,13 @@ def show_live(name: str, *, minutes: float = 5.0) -> None:
         for, also when it is lost.
     minutes : float
         Time that is shown.
+
+    Raises
+    ------
+    ImportError
+        If mne-lsl is not installed.
+    ValueError
+        If the stream is not one of predictions.
 
     Notes
     -----
@@ -130,7 +141,7 @@ def show_live(name: str, *, minutes: float = 5.0) -> None:
         found = lsl.resolve_streams(timeout=5.0, name=name)
     inlet = lsl.StreamInlet(found[0], processing_flags=["clocksync"])
     inlet.open_stream(timeout=10.0)
-    screen = Screen(inlet.get_sinfo().get_channel_names(), minutes)
+    screen = Screen(_columns(inlet.get_sinfo()), minutes)
 
     def update(_):
         rows, stamps = inlet.pull_chunk(timeout=0.0, max_samples=64)
@@ -142,3 +153,11 @@ def show_live(name: str, *, minutes: float = 5.0) -> None:
     animation = FuncAnimation(screen.fig, update, interval=_INTERVAL, cache_frame_data=False)
     plt.show(block=True)
     del animation
+
+
+def _columns(sinfo):
+    """Columns of a stream of predictions."""
+    columns = sinfo.get_channel_names() or []
+    if sinfo.stype != "BOLD" or tuple(columns[-len(EXTRAS) :]) != EXTRAS:
+        raise ValueError(f"the stream {sinfo.name!r} is not one of predictions of run_live.")
+    return columns
