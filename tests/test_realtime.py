@@ -221,12 +221,28 @@ def test_each_person_has_a_model(data):
         BoldTwin(model, RATE, subject="C")
 
 
+def test_a_model_of_others_is_calibrated_behind_the_filter_and_the_window(fitted, data, tmp_path):
+    X, y = data
+    front = Pipeline([("filter", EEGFilter(causal=True)), ("window", Windower(20.0))])
+    others = Pipeline(ridge()[1:]).fit(front.fit(X).transform(X), y)
+    person = Pipeline([*front.steps, ("person", CalibratedRegressor(others, weights=(1, 0)))])
+    person.fit(X[X.subjects == "B"], y[X.subjects == "B"])
+    save_model(person, tmp_path / "model.safetensors")
+    eeg = X.recordings[1][:, :8000]
+    twin = BoldTwin(load_model(tmp_path / "model.safetensors"), RATE)
+    expected = run(BoldTwin(fitted("ridge"), RATE), eeg, [])[1]
+    found = run(twin, eeg, [])[1]
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(found.T, expected.T, strict=True)]
+    assert min(r) > 0.999
+
+
 def test_memory_does_not_grow(fitted, data):
     twin = BoldTwin(fitted("aligned"), RATE, step=STEP)
     eeg, sizes = data[0].recordings[0], []
     for _ in range(4):
         run(twin, eeg, range(100, eeg.shape[1], 100))
         held = [twin._kept, *twin._pieces]
+        assert len(twin._moves) < 30
         sizes.append(sum((one if one.base is None else one.base).nbytes for one in held))
     assert max(sizes) < 4 * 20.0 * 100 * 6 * 4
     assert len(twin._pieces) < 100

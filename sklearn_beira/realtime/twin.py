@@ -277,8 +277,10 @@ class BoldTwin:
         before = eeg[:, :1] if self._last is None else self._last
         moves = np.diff(eeg, axis=1, prepend=before) != 0
         seconds = ((self._n_pushed + np.arange(eeg.shape[1])) / self.sfreq).astype(int)
-        for second in range(seconds[0], seconds[-1] + 1):
-            moved = moves[:, seconds == second].any(axis=1)
+        seconds, starts = np.unique(seconds, return_index=True)
+        for second, moved in zip(
+            seconds, np.logical_or.reduceat(moves, starts, axis=1).T, strict=True
+        ):
             self._moves[second] = self._moves.get(second, False) | moved
         self._n_pushed += eeg.shape[1]
         self._last = eeg[:, -1:].copy()
