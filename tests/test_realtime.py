@@ -204,7 +204,6 @@ def test_models_of_scikit_learn_are_told_the_names(fitted):
         BoldTwin(fitted("ridge"), RATE, regions=["V1", "V1"])
 
 
-@pytest.mark.filterwarnings("ignore:align left out")
 def test_each_person_has_a_model(data):
     X, y = data
     steps = ridge()

@@ -70,12 +70,17 @@ class People:
 
     def take(self, rows):
         """X and y of some rows, y with the names of the regions, or without their axis if one."""
-        y = self.y[rows]
+        X, y = _safe_indexing(self.X, rows), self.y[rows]
         if self.names is not None:
-            y = pd.DataFrame(y, columns=self.names)
+            index = None
+            if getattr(X, "volumes", None) is not None:  # rows of y say which volumes they are
+                index = pd.MultiIndex.from_arrays(
+                    [X.groups, X.volumes], names=["recording", "volume"]
+                )
+            y = pd.DataFrame(y, index, self.names)
         elif y.shape[1] == 1:
             y = y[:, 0]
-        return _safe_indexing(self.X, rows), y
+        return X, y
 
     def fit_without(self, left_out):
         """Fit the estimator to all people but some."""
