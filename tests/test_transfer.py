@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -312,6 +313,27 @@ def test_the_models_inside_know_what_they_have_seen(make_study):
         with pytest.raises(ValueError, match="has learned from BOLD of subject A"):
             compare(FrozenEstimator(fitted), X[mine], y[mine], **options)
     compare(FrozenEstimator(chain), X[second], y[second], **options)
+
+
+def test_parts_of_a_model_know_what_they_have_seen():
+    X, y, subjects = make_people(0.5, n_people=3)
+    mine = subjects == "A"
+    options = {"cv": BlockedKFold(3, gap=0), "null": None, "verbose": False}
+    people = SubjectRegressor(BlockedRidgeCV(gap=0), weights=(1, 1), t_r=T_R)
+    people.fit(X, y, subjects=subjects)
+    people.people_ = {"A": people.people_["A"]}  # alone has seen A
+    for name in ("group_", "bold_digests_"):
+        delattr(people, name)
+    scaled = TransformedTargetRegressor(BlockedRidgeCV(gap=0), transformer=StandardScaler())
+    same, scaled = (
+        model.fit(X[mine], y[mine])
+        for model in (TransformedTargetRegressor(BlockedRidgeCV(gap=0)), scaled)
+    )
+    for model in (people, same, scaled):
+        with pytest.raises(ValueError, match="has learned from BOLD of recording"):
+            compare(FrozenEstimator(model), X[mine], y[mine], **options)
+    for model in (same, scaled):
+        compare(FrozenEstimator(model), X[subjects == "B"], y[subjects == "B"], **options)
 
 
 def test_bold_of_few_digits_is_not_taken_for_another():

@@ -20,8 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, get_tags
 from tqdm import tqdm
 
-from .._utils.estimators import is_search, seen_digests
-from .._utils.hashing import was_seen
+from .._utils.estimators import is_search, seen_rows
 from .._utils.interrupts import interrupts
 from .._utils.store import ResultStore
 from .._utils.warn import warn_user
@@ -66,9 +65,8 @@ def check_pretrained(models, study):
             fitted = part.estimator if is_frozen else getattr(part, "pretrained", None)
             if fitted is None:
                 continue
-            known = seen_digests(fitted)
-            seen = was_seen(study.y[study.tested], known)
-            if seen.any():
+            seen = seen_rows(fitted, study.y[study.tested])
+            if seen is not None and seen.any():
                 of = study.recordings if study.subjects is None else study.subjects
                 what = "recording" if study.subjects is None else "subject"
                 raise ValueError(
@@ -76,7 +74,7 @@ def check_pretrained(models, study):
                     f"{of[study.tested[seen.argmax()]]}, which is tested here; fit it to other "
                     f"people."
                 )
-            if not len(known):
+            if seen is None:
                 warn_user(
                     f"model {name!r} holds a fitted {type(fitted).__name__}, which is not fitted "
                     f"in the folds; use the estimator itself, unless it has never seen these "

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import chosen
+from .._utils.estimators import chosen, parts_of
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter, EEGWindows, SubjectAligner, Windower
 
@@ -411,7 +411,7 @@ def _split(model):
             f"EEG; fit it with a Windower whose delay is at least 0."
         )
     tail = Pipeline([(f"step {k}", part) for k, part in enumerate(parts[at:])])
-    for part in _parts(tail):
+    for part in parts_of(tail):
         if isinstance(part, EEGFilter | SubjectAligner):
             raise ValueError(
                 f"{type(part).__name__} within the model starts anew in each window; put it in "
@@ -428,22 +428,6 @@ def _steps(model):
     for _, step in model.steps:
         if step not in (None, "passthrough"):
             yield from _steps(step)
-
-
-def _parts(model):
-    """Yield the estimators that a model holds, at any depth."""
-    todo, done = [model], set()
-    while todo:
-        part = todo.pop()
-        if id(part) in done or not isinstance(part, BaseEstimator):
-            continue
-        done.add(id(part))
-        yield part
-        for value in vars(part).values():
-            if isinstance(value, dict):
-                value = list(value.values())
-            todo += value if isinstance(value, list | tuple) else [value]
-        todo += [step for _, step in getattr(part, "steps", ())]
 
 
 def _usual(window, rate):
