@@ -243,7 +243,7 @@ def test_channels_without_a_place_are_refused(mixed):
     with pytest.raises(ValueError, match="shorter than a window"):
         SubjectAligner(window=500.0).fit(X)
     stream = aligner.stream(SFREQ)
-    with pytest.raises(ValueError, match=r"eeg must be \(6 channels"):
+    with pytest.raises(ValueError, match=r"must have 6 channels, shape \(6, n_times"):
         stream.transform(np.zeros((2, 10)))
     with pytest.raises(ValueError, match="half_life must be a number above 0"):
         AlignmentStream(aligner, SFREQ, 0)

@@ -241,11 +241,10 @@ def test_memory_does_not_grow(fitted, data):
     for _ in range(4):
         run(twin, eeg, range(100, eeg.shape[1], 100))
         held = [twin._kept, *twin._pieces]
-        assert len(twin._moves) < 30
+        assert len(twin._quality._seconds) < 30
         sizes.append(sum((one if one.base is None else one.base).nbytes for one in held))
     assert max(sizes) < 4 * 20.0 * 100 * 6 * 4
     assert len(twin._pieces) < 100
-    assert not twin._bridged
 
 
 # -- gaps -----------------------------------------------------------------------------------------
@@ -298,7 +297,7 @@ def test_what_cannot_be_used_changes_nothing(fitted, data):
     twin.reset()
     first = twin.push(eeg[:, :5100])
     with pytest.raises(
-        ValueError, match=r"EEG of 6 channels, shape \(6, n_times\), got shape \(5,"
+        ValueError, match=r"must have 6 channels, shape \(6, n_times\), got shape \(5,"
     ):
         twin.push(eeg[:5])
     with pytest.raises(ValueError, match=r"NaN or infinite values, in channels .*skip"):
@@ -339,6 +338,19 @@ def test_flat_eeg_lowers_the_quality(fitted, data):
     faint = eeg.copy()
     faint[:, n - round(9 * RATE) : n] *= 0.01
     assert quality(faint)[0] < 0.7
+
+
+@pytest.mark.parametrize("name", ["beira", "ridge"])
+def test_eeg_that_is_not_as_loud_as_that_of_the_training_lowers_the_quality(fitted, data, name):
+    twin, eeg = BoldTwin(fitted(name), RATE), data[0].recordings[0][:, : round(24 * RATE)]
+    for factor in (0.5, 2.0):
+        assert (run(twin, factor * eeg, [])[2] > 0.95).all()
+        twin.reset()
+    for factor in (0.1, 10.0):
+        quality = run(twin, factor * eeg, [])[2]
+        # A ridge does not know the EEG of its training.
+        assert (quality > 0.95).all() if name == "ridge" else (quality < 0.05).all()
+        twin.reset()
 
 
 # -- what is refused ------------------------------------------------------------------------------

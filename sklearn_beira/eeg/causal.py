@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import butter, iirdesign, iirnotch, sosfilt, sosfilt_zi, sosfreqz, tf2sos
 
+from .checks import check_piece
+
 _ORDER = 2  # of the high-pass
 _LOSS, _STOP = 1.0, 40.0  # dB, of the low-pass at its edge and behind the transition
 _TRANSITION = 0.25  # of its edge, and at least 2 Hz, as of MNE's FIR filters
@@ -88,12 +90,7 @@ class FilterStream:
             If the number of channels changes, or if the EEG holds NaN or infinite values. The piece
             is then ignored.
         """
-        eeg = np.asarray(eeg, dtype=np.float64)
-        if eeg.ndim != 2 or len(eeg) != self._n_channels or not np.isfinite(eeg).all():
-            raise ValueError(
-                f"eeg must be ({self._n_channels} channels, n_times) without NaN or infinite "
-                f"values, got shape {eeg.shape}."
-            )
+        eeg = check_piece(eeg, self._n_channels)
         if not eeg.shape[1]:
             return eeg.astype(np.float32)
         self._last = eeg[:, -1:].copy()

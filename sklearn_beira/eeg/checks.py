@@ -92,6 +92,44 @@ def check_eeg(
     return EEGWindows._of_epochs(X)
 
 
+def check_piece(eeg: ArrayLike, n_channels: int, ch_names: list[str] | None = None) -> np.ndarray:
+    """Check a piece of EEG that is being recorded.
+
+    Parameters
+    ----------
+    eeg : array-like, shape (n_channels, n_times)
+        EEG in V.
+    n_channels : int
+        Number of channels that it must have.
+    ch_names : list of str or None
+        Their names, for the message.
+
+    Returns
+    -------
+    eeg : ndarray of float64, shape (n_channels, n_times)
+        The checked piece.
+
+    Raises
+    ------
+    ValueError
+        If the number of channels differs, or if the EEG holds NaN or infinite values.
+    """
+    eeg = np.asarray(eeg, dtype=np.float64)
+    if eeg.ndim != 2 or len(eeg) != n_channels:
+        raise ValueError(
+            f"the EEG must have {n_channels} channels, shape ({n_channels}, n_times), got shape "
+            f"{eeg.shape}; give the channels of the training, in their order."
+        )
+    bad = np.flatnonzero(~np.isfinite(eeg).all(axis=1))
+    if len(bad):
+        names = bad if ch_names is None else [ch_names[k] for k in bad]
+        raise ValueError(
+            f"the EEG holds NaN or infinite values, in channels {', '.join(map(str, names))}; "
+            f"leave the piece out (BoldTwin.skip says that it is missing)."
+        )
+    return eeg
+
+
 def check_rows(X: ArrayLike | mne.BaseEpochs, y: ArrayLike | None) -> None:
     """Refuse BOLD whose index or length shows that it is of other volumes than X.
 

@@ -23,7 +23,7 @@ from .base import EEGEstimator
 from .causal import FilterStream, filter_causally, resampling
 from .checks import channel_names, check_eeg
 from .recordings import find_recording, in_pieces, recording_path, write_recording
-from .windows import EEGWindows, as_windows
+from .windows import EEGWindows
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
@@ -49,7 +49,11 @@ class _EEGTransformer(TransformerMixin, EEGEstimator):
         self._validate_params()
         X = check_eeg(self, X, reset=True, y=y, reads=False)
         self._check_parameters(X)
+        self._fit(X)
         return self
+
+    def _fit(self, X):
+        """Learn more of EEGWindows than the channels."""
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Get the names of the channels, which do not change.
@@ -126,6 +130,8 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         Names of the channels; None if unknown.
     delay_ : float
         Delay of causal filters in s, at the sampling rate seen in ``fit``; else 0.
+    is_causal : bool
+        Whether no later EEG is needed: with ``causal``, or if nothing is filtered.
 
     See Also
     --------
@@ -181,30 +187,13 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
     folder: str | PathLike | None = None
     n_jobs: int | None = None
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check the parameters and remember the channels.
-
-        Parameters
-        ----------
-        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
-            EEG in V.
-        y : array-like, DataFrame or None
-            Ignored, but for the index of a DataFrame from :func:`align`, which must match X.
-
-        Returns
-        -------
-        self : EEGFilter
-            Fitted.
-        """
-        super().fit(X, y)
+    def _fit(self, X):
         self.delay_, self._rows = 0.0, None
-        if self.causal or self._is_instant():
-            X = as_windows(X)
+        if self.is_causal:
             rows = _reference_rows(self.reference, X.info, X.ch_names, X.shape[1])
             self._rows = self.reference, rows
-        if self.causal and not self._is_instant():
+        if self.causal and not self._filters_nothing():
             self.delay_ = self.stream(X.sfreq).delay
-        return self
 
     def transform(self, X: ArrayLike) -> EEGWindows:
         """Filter.
@@ -260,7 +249,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
             If the filter needs later EEG, or if edges or ratios do not fit the rate.
         """
         check_is_fitted(self)
-        if not (self.causal or self._is_instant()):
+        if not self.is_causal:
             raise ValueError(
                 "this EEGFilter is a zero-phase filter, which needs later EEG; fit the model with "
                 "EEGFilter(..., causal=True)."
@@ -271,7 +260,12 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
         steps = {name: getattr(self, name) for name in _STEPS}
         return FilterStream(steps, sfreq, self._rows[1], self.n_features_in_)
 
-    def _is_instant(self):
+    @property
+    def is_causal(self) -> bool:
+        """Whether no later EEG is needed: with ``causal``, or if nothing is filtered."""
+        return self.causal or self._filters_nothing()
+
+    def _filters_nothing(self):
         return self.l_freq is self.h_freq is self.sfreq is self.notch is None
 
     def _check_parameters(self, X):
@@ -296,7 +290,7 @@ class EEGFilter(_EEGTransformer, auto_wrap_output_keys=None):
                     f"the reference channels {unknown} are not among the channels "
                     f"{self.ch_names_in_}."
                 )
-        if self._is_instant():
+        if self._filters_nothing():
             return
         rate = X.sfreq
         _check_rates(self, rate)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.mne_log import quiet_mne
 from . import cache
 from .channels import locate
-from .checks import check_eeg
+from .checks import check_eeg, check_piece
 from .filters import _EEGTransformer
 from .recordings import fill, find_recording, in_pieces, recording_path, write_recording
 from .windows import EEGWindows, are_epochs, as_windows
@@ -389,12 +389,7 @@ class AlignmentStream:
         aligned : ndarray, shape (n_channels, n_times)
             Aligned EEG.
         """
-        eeg = np.asarray(eeg)
-        if eeg.ndim != 2 or len(eeg) != len(self.map_) or not np.isfinite(eeg).all():
-            raise ValueError(
-                f"eeg must be ({len(self.map_)} channels, n_times) without NaN or infinite values, "
-                f"got shape {eeg.shape}."
-            )
+        eeg = check_piece(eeg, len(self.map_))
         parts, start = [], 0
         while start < eeg.shape[1]:
             part = eeg[:, start : start + self._windows.n_missing]

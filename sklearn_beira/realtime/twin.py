@@ -14,9 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.estimators import chosen, parts_of
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter, EEGWindows, SubjectAligner, Windower
-
-# Seconds of a channel whose SD differs from its median in the window by more are unusual.
-_UNUSUAL = 4.0
+from ..eeg.checks import check_piece
+from .quality import Quality
 
 
 class BoldTwin:
@@ -64,8 +63,9 @@ class BoldTwin:
         For each prediction of the last :meth:`push`, the share of its window that is neither
         bridged, nor flat, nor four times louder or fainter than usual, from 0 to 1. It goes by
         whole seconds of single channels. A flat channel is one whose EEG, as pushed, does not
-        change at all. Usual is the median of the channel in the same window, so that EEG that is
-        too loud or too faint for the whole window is not seen.
+        change at all. Usual is the median of the channel in the same window and, over all
+        channels, the training EEG, if the model knows how loud it was (:class:`BEIRARegressor`
+        does). Else EEG that is too loud or too faint for the whole window is not seen.
     n_seen : int
         Samples that were pushed or skipped.
 
@@ -139,6 +139,8 @@ class BoldTwin:
             self._info = mne.create_info(list(self.ch_names), self._rate, "eeg")
         if self._aligner is not None:
             self._block = max(round(self._aligner.window * self._rate), 1)
+        scales = [p.eeg_scale_ for p in parts_of(self._tail) if hasattr(p, "eeg_scale_")]
+        self._scale = np.median(scales) if scales else None  # of several people, the middle
         n_rois = self._rehearse()
         self.region_names = [f"ROI {k}" for k in range(n_rois)] if names is None else names
         if len(self.region_names) != n_rois:
@@ -168,13 +170,12 @@ class BoldTwin:
             If the number of channels differs, or if the EEG holds NaN or infinite values. The piece
             is then ignored.
         """
-        eeg = np.asarray(eeg, dtype=np.float64)
-        self._check(eeg)
+        eeg = check_piece(eeg, self._filter.n_features_in_, self.ch_names)
         self.quality, found = [], []
         if not eeg.shape[1]:
             return found
         if self._n_missing:
-            found += self._run(self._line_to(eeg[:, :1]))
+            found += self._run(self._line_to(eeg[:, :1]), bridged=True)
         self.n_seen += eeg.shape[1]
         return found + self._run(eeg)
 
@@ -195,7 +196,7 @@ class BoldTwin:
         if n_times < 0 or n_times != int(n_times):
             raise ValueError(f"n_times must be a whole number of at least 0, got {n_times!r}.")
         self.n_seen += int(n_times)
-        if self._last is None:  # nothing to go on from
+        if self._quality.last is None:  # nothing to go on from
             self._start()
             return
         self._n_missing += int(n_times)
@@ -220,37 +221,20 @@ class BoldTwin:
         """Start the filter and the window anew."""
         self._stream = self._filter.stream(self.sfreq)
         self._origin = self.n_seen / self.sfreq  # time of the first sample
-        self._n, self._n_missing, self._last, self._bridged = 0, 0, None, []
-        self._n_pushed, self._moves = 0, {}  # second: whether each channel changes in it
+        self._n, self._n_missing = 0, 0
+        self._quality = Quality(self.sfreq, self._rate, self._scale)
         self._kept = np.zeros((self._filter.n_features_in_, 0), np.float32)
         self._pieces = []  # since the last window, or that are not aligned for good
 
-    def _check(self, eeg):
-        n_channels = self._filter.n_features_in_
-        if eeg.ndim != 2 or len(eeg) != n_channels:
-            raise ValueError(
-                f"the model needs EEG of {n_channels} channels, shape ({n_channels}, n_times), got "
-                f"shape {eeg.shape}; give the channels of the training, in their order."
-            )
-        if not np.isfinite(eeg).all():
-            bad = np.flatnonzero(~np.isfinite(eeg).all(axis=1))
-            names = bad if self.ch_names is None else [self.ch_names[k] for k in bad]
-            raise ValueError(
-                f"the EEG holds NaN or infinite values, in channels {', '.join(map(str, names))}; "
-                f"leave the piece out, and call skip with its length."
-            )
-
     def _line_to(self, first):
         """EEG in place of what is missing."""
-        n = self._n_missing
-        start = self._n_pushed / self.sfreq * self._rate
-        self._bridged.append((start, start + n / self.sfreq * self._rate))
+        n, last = self._n_missing, self._quality.last
         self._n_missing = 0
-        return self._last + (first - self._last) * (np.arange(1, n + 1) / (n + 1))
+        return last + (first - last) * (np.arange(1, n + 1) / (n + 1))
 
-    def _run(self, eeg):
+    def _run(self, eeg, bridged=False):
         """Filter, and predict at the ends of windows."""
-        self._watch(eeg)
+        self._quality.watch(eeg, bridged)
         eeg, found = self._stream.transform(eeg), []
         while eeg.shape[1]:
             if self._alignment is not None and self._pieces and not self._n % self._block:
@@ -272,19 +256,6 @@ class BoldTwin:
                 self._next += 1
         return found
 
-    def _watch(self, eeg):
-        """Note in which seconds the EEG of each channel changes."""
-        before = eeg[:, :1] if self._last is None else self._last
-        moves = np.diff(eeg, axis=1, prepend=before) != 0
-        seconds = ((self._n_pushed + np.arange(eeg.shape[1])) / self.sfreq).astype(int)
-        seconds, starts = np.unique(seconds, return_index=True)
-        for second, moved in zip(
-            seconds, np.logical_or.reduceat(moves, starts, axis=1).T, strict=True
-        ):
-            self._moves[second] = self._moves.get(second, False) | moved
-        self._n_pushed += eeg.shape[1]
-        self._last = eeg[:, -1:].copy()
-
     def _window_at(self, time):
         """First sample and end of the window of a moment, rounded as EEGWindows does."""
         start = round((time - self._origin + self._tmin) * self._rate)
@@ -305,13 +276,7 @@ class BoldTwin:
             if self._pieces:
                 parts.append(self._alignment.map_ @ np.concatenate(self._pieces, axis=1))
             window = np.concatenate(parts, axis=1, dtype=np.float32)[:, -self._n_times :]
-        self._bridged = [span for span in self._bridged if span[1] > self._n - self._n_times]
-        first, n = self._n - self._n_times, self._n_times
-        lost = sum(min(b, self._n) - max(a, first) for a, b in self._bridged if a < self._n)
-        whole = range(-int(-first // self._rate), int(self._n // self._rate))  # seconds
-        self._moves = {k: moved for k, moved in self._moves.items() if k >= whole.start}
-        moves = np.mean([self._moves[k] for k in whole]) if whole else 1.0
-        self.quality.append(min(_usual(window, self._rate), float(moves)) * (1 - lost / n))
+        self.quality.append(self._quality.of(window, self._n))
         return self._predict_window(window)
 
     def _predict_window(self, window):
@@ -387,7 +352,7 @@ def _split(model):
             f"EEG of the stream is filtered, but it is {type(parts[0]).__name__}; put one in front "
             f"and fit again."
         )
-    if not (parts[0].causal or parts[0]._is_instant()):
+    if not parts[0].is_causal:
         raise ValueError(
             "the model has a zero-phase filter, which needs later EEG; fit the model with "
             "EEGFilter(..., causal=True)."
@@ -428,11 +393,3 @@ def _steps(model):
     for _, step in model.steps:
         if step not in (None, "passthrough"):
             yield from _steps(step)
-
-
-def _usual(window, rate):
-    """Share of seconds of channels that are as loud as the median of the channel, about."""
-    seconds = np.array_split(window, max(round(window.shape[1] / rate), 1), axis=1)
-    sd = np.array([second.std(axis=1) for second in seconds])
-    usual = np.median(sd, axis=0)
-    return float(np.mean((sd > 0) & (sd <= _UNUSUAL * usual) & (sd >= usual / _UNUSUAL)))
