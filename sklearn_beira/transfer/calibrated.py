@@ -29,8 +29,18 @@ WEIGHTS = ((1.0, 0.0), (1.0, 0.25), (1.0, 0.5), (1.0, 1.0), (0.5, 0.5), (0.5, 1.
 _ERRORS, _GAP_ROWS = 2.0, 8
 
 
+class TransferRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+    """A regressor that holds regressors of EEG on BOLD of one or more regions."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
 @dataclass(repr=False, eq=False)
-class CalibratedRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+class CalibratedRegressor(TransferRegressor):
     r"""Combine a model of other people with a model of a person's own data.
 
     .. math:: \hat y = \bar y + a\,(p - \bar p) + b\,f_a
@@ -188,12 +198,6 @@ class CalibratedRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         gains = np.array(gains)
         error = gains.std(axis=0, ddof=1) / np.sqrt(len(gains))
         return WEIGHTS[int(np.argmax(gains.mean(axis=0) - _ERRORS * error))]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 def check_weights(weights) -> tuple[float, float]:

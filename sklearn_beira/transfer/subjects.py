@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
@@ -18,12 +18,18 @@ from .._utils.numbers import check_bold, region_names
 from ..eeg.checks import check_rows
 from ..eeg.windows import EEGWindows
 from ..evaluation.splitters import subjects_of
-from .calibrated import WEIGHTS, CalibratedRegressor, check_weights, predict_2d
+from .calibrated import (
+    WEIGHTS,
+    CalibratedRegressor,
+    TransferRegressor,
+    check_weights,
+    predict_2d,
+)
 from .people import People
 
 
 @dataclass(repr=False, eq=False)
-class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+class SubjectRegressor(TransferRegressor):
     """Predict people by a model of others, calibrated with their own data.
 
     A group model is fitted to all people, and people it has not met are predicted by it. A person
@@ -256,9 +262,3 @@ class SubjectRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
         """Best weights for the nearest length."""
         lengths, r = self._curve
         return WEIGHTS[int(r[np.abs(np.log(lengths / minutes)).argmin()].argmax())]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.input_tags.three_d_array = True
-        return tags
