@@ -1,6 +1,7 @@
 """Nuisance signals, and what EEG predicts beyond them."""
 
 import json
+import re
 
 import matplotlib.pyplot as plt
 import mne
@@ -34,6 +35,7 @@ from sklearn_beira import (
     read_branches,
 )
 from sklearn_beira.alignment.nuisance import read_nuisance
+from sklearn_beira.bold.confounds import read_confounds
 from sklearn_beira.bold.tables import MOTION
 
 MODEL = make_pipeline(EEGFilter(1, 45, sfreq=100), make_band_power_ridge(16.0))
@@ -292,8 +294,25 @@ def test_the_index_that_pandas_wrote_is_no_signal(moved, tmp_path, sep):
     )
     table.to_csv(tmp_path / "motion.csv", sep=sep)
     for nuisance in (tmp_path / "motion.csv", table.rename_axis("volume").reset_index()):
-        found = align(raw, bold, trigger="mri", nuisance=nuisance, verbose="error")[0].nuisance[0]
-        np.testing.assert_allclose(found, table)
+        with pytest.warns(UserWarning, match="left out of the table: (Unnamed: 0|volume); drop"):
+            X, _ = align(raw, bold, trigger="mri", nuisance=nuisance, verbose="error")
+        np.testing.assert_allclose(X.nuisance[0], table)
+
+
+@pytest.mark.parametrize("name", ["time", "Onset (ms)", "index", "volume"])
+def test_columns_are_signals_unless_their_numbers_rise(name):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({name: rng.standard_normal(50), "x": rng.standard_normal(50)})
+    bold = np.zeros((50, 1))
+    assert list(read_nuisance(table)) == [name, "x"]
+    assert read_confounds(table, None, False, len(bold))[0].shape == (50, 2)
+    table[name] = 2.0 + 0.5 * np.arange(50)
+    for read in (read_nuisance, lambda one: read_confounds(one, None, False, len(bold))[0]):
+        with pytest.warns(UserWarning, match=f"left out of the table: {re.escape(name)}; drop"):
+            found = read(table)
+        np.testing.assert_array_equal(found, table[["x"]])
+    asked = read_confounds(table, name, False, len(bold))[0]  # by name
+    np.testing.assert_array_equal(asked[:, 0], table[name])
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.5])

@@ -91,7 +91,8 @@ def align(
         the schedule (``*_events.tsv``, a signal for each ``trial_type``) of BIDS, or names of
         channels (:func:`channel_nuisance`). With several recordings, a list with one entry for
         each, or names of channels for all. If volumes were left out of the BOLD, tables may have
-        the rows of all of them. Columns that count volumes, such as an index, are left out.
+        the rows of all of them. Columns with a name such as "time", "volume" or "index" whose
+        numbers rise from row to row count or time the volumes, and are left out with a warning.
     reject_by_annotation : bool
         Whether to drop volumes whose window overlaps an annotation that starts with "bad".
         ``X.overlaps_bad()`` finds such volumes if they are kept.

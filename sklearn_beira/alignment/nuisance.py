@@ -50,6 +50,11 @@ def read_nuisance(
     table : DataFrame
         The signals. The name of the index is its clock: "time" in s from the start of the
         recording, "scan time" in s from the first volume, or "volume", numbers of rows.
+
+    Warns
+    -----
+    UserWarning
+        If columns of a table count or time the volumes, and are left out.
     """
     if isinstance(nuisance, str) and raw is not None and nuisance in raw.ch_names:
         return channel_nuisance(raw, nuisance)

@@ -46,11 +46,12 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
             f"The confounds have {len(table)} rows, but the image has {n_volumes} volumes; give "
             "the confounds of this run, one row per volume."
         )
-    used = list(without_counts(table))
     if columns is not None:
         used = [columns] if isinstance(columns, str) else list(columns)
-    elif {*MOTION, "framewise_displacement"} <= set(used):
+    elif {*MOTION, "framewise_displacement"} <= set(table):
         used = list(MOTION)
+    else:
+        used = list(without_counts(table))
     if global_signal and "global_signal" in table and "global_signal" not in used:
         used.append("global_signal")
     missing = [column for column in used if column not in table]

@@ -65,8 +65,10 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
     confounds : None, DataFrame, array of shape (n_volumes, n_confounds) or path, default=None
         Confounds of one run, read by `transform`. Files are ``rp_*.txt`` of SPM, csv and tsv, with
         or without a header. All columns are used, except in a table of fMRIPrep (which has
-        ``framewise_displacement``): there the six motion parameters are used. A missing value in
-        the first row, where derivatives have none, is replaced by the value of the second row.
+        ``framewise_displacement``): there the six motion parameters are used. Columns with a name
+        such as "time", "volume" or "index" whose numbers rise from row to row count or time the
+        volumes, and are left out with a warning. A missing value in the first row, where
+        derivatives have none, is replaced by the value of the second row.
     confound_columns : None or list of str, default=None
         Columns of the table to use instead.
     global_signal : bool, default=False

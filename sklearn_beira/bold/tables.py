@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .._utils.files import existing_file, reading, unreadable
+from .._utils.warn import warn_user
 
 # Motion parameters of a volume, as fMRIPrep names them.
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
@@ -153,19 +154,40 @@ def _leaves_out(values):
 
 
 def without_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the columns whose names say that they count or time rows, and no signal.
+    """Leave out the columns that count or time the rows, and say so.
+
+    These have a name of a clock or a counter ("time", "onset_ms", "volume", "index", or "Unnamed:
+    0", which pandas gives to the index that it wrote), and their numbers rise from row to row.
 
     Parameters
     ----------
     table : DataFrame
-        Table with one row per volume, perhaps with the index that pandas wrote.
+        Table with one row per volume.
 
     Returns
     -------
     table : DataFrame
         The other columns.
+
+    Warns
+    -----
+    UserWarning
+        If columns are left out.
     """
-    return table.loc[:, [not _counts_rows(name) for name in table]]
+    counts = [_counts_rows(name) and _rises(values) for name, values in table.items()]
+    if any(counts):
+        warn_user(
+            f"columns that count or time the volumes are no signals and are left out of the table: "
+            f"{', '.join(map(str, table.columns[counts]))}; drop them yourself, or give them "
+            f"another name if they are signals."
+        )
+    return table.loc[:, ~np.array(counts, dtype=bool)]
+
+
+def _rises(values):
+    if not pd.api.types.is_numeric_dtype(values):
+        return False
+    return bool((np.diff(values.to_numpy(dtype=float, na_value=np.nan)) > 0).all())
 
 
 def _counts_rows(name):
