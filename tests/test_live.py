@@ -1,10 +1,12 @@
 """Sessions with the Lab Streaming Layer, on streams that this computer sends to itself."""
 
+import os
 import re
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -235,14 +237,14 @@ def test_the_log_is_appended_and_never_replaced(tmp_path):
     columns = ["time_s", "a", *session.EXTRAS]
     for n in (1, 2):
         out = session._Outputs(FakeLSL(), ["a"], "twin", None)
-        with session._open_log(tmp_path / "log.tsv", columns) as out.log:
+        with session._open_log(tmp_path / "log.tsv", ["a"]) as out.log:
             out.send(10.0 * n, np.array([1.5]), 0.01, 0.9)
         assert load_table(tmp_path / "log.tsv")["time_s"].tolist() == [10.0, 20.0][:n]
     table = load_table(tmp_path / "log.tsv")
     assert list(table) == columns
     assert table["quality"].tolist() == [0.9, 0.9]
     with pytest.raises(ValueError, match=r"log.tsv holds another table; give --log another file"):
-        session._open_log(tmp_path / "log.tsv", [*columns, "b"])
+        session._open_log(tmp_path / "log.tsv", ["a", "b"])
 
 
 @pytest.mark.parametrize("torn", [b"", b"time_s\ta\teeg_age_s\tquality\tfeedback\n12.5\t0."])
@@ -250,7 +252,7 @@ def test_the_log_of_a_killed_session_goes_on(tmp_path, torn):
     path = tmp_path / "log.tsv"
     path.write_bytes(torn)
     out = session._Outputs(FakeLSL(), ["a"], "twin", None)
-    with session._open_log(path, out.columns) as out.log:
+    with session._open_log(path, ["a"]) as out.log:
         assert path.read_bytes().startswith(b"time_s\ta\t")  # also if it is killed now
         out.send(20.0, np.array([1.5]), 0.01, 0.9)
     lines = path.read_text().splitlines()
@@ -279,8 +281,11 @@ def test_control_c_ends_a_session(data, no_stream):
 def test_what_cannot_work_is_said_before_there_is_eeg(data, no_stream, tmp_path):
     model, _, X, y = data
     (tmp_path / "log.tsv").write_text("a\tb\n")
-    with pytest.raises(ValueError, match=r"log.tsv holds another table"):
-        run_live(model, "EEG", regions=["a", "b"], log=tmp_path / "log.tsv")
+    for regions in (["a", "b"], None):
+        with pytest.raises(ValueError, match=r"log.tsv holds another table"):
+            run_live(model, "EEG", regions=regions, log=tmp_path / "log.tsv")
+    (tmp_path / "log.tsv").write_text("\t".join(["time_s", "a", *session.EXTRAS]) + "\n")
+    assert not run_live(model, "EEG", log=tmp_path / "log.tsv").n_predictions
     with pytest.raises(ValueError, match="there is no region 'c'; give one of a, b"):
         run_live(model, "EEG", regions=["a", "b"], feedback="c")
     for name in ("EEG", "EE"):
@@ -496,3 +501,16 @@ def test_streams_that_lack_channels_are_refused(data, player, tmp_path):
     player("other EEG")
     with pytest.raises(ValueError, match=f"lacks the channels {data[1].ch_names[0]}, which"):
         run_live(model, "other EEG", name="other twin", minutes=0.2)
+
+
+@pytest.mark.slow
+def test_the_example_predicts_live_what_it_predicts_afterwards(tmp_path):
+    pytest.importorskip("mne_lsl")
+    example = Path(__file__).parents[1] / "examples" / "replay_live_session.py"
+    environment = {**os.environ, "MPLBACKEND": "Agg", "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, example], check=True, capture_output=True, text=True, env=environment
+    )
+    assert float(re.search(r"live and offline predictions: (\S+)", done.stdout)[1]) > 0.99
+    (log,) = tmp_path.glob("*/session.tsv")
+    assert len(load_table(log)) > 40

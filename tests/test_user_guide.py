@@ -7,10 +7,11 @@ from textwrap import dedent
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, save_model
+from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, pearson_r, save_model
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 
@@ -146,9 +147,21 @@ def test_the_page_on_people_predicts_people(tmp_path, monkeypatch, make_study):
 
 def test_the_page_on_live_predictions_predicts_piece_by_piece(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = run_page("realtime.rst", {})
+    # A log on another clock, and BOLD that is half of what was predicted.
+    clock, rng = 5000.0 + np.arange(20.0, 320.0, 0.5), np.random.default_rng(0)
+    log = pd.DataFrame({"time_s": clock, "A": np.sin(clock / 5), "B": np.cos(clock / 9)})
+    log.to_csv("session.tsv", sep="\t", index=False)
+    volumes = 5000.0 + np.arange(0.3, 330.0, 2.0)
+    truth = np.column_stack([np.sin(volumes / 5), np.cos(volumes / 9)]) / np.sqrt(0.5)
+    measured = pd.DataFrame(truth + rng.standard_normal(truth.shape), columns=["A", "B"])
+    names = run_page("realtime.rst", {"volumes": volumes, "measured": measured})
     assert names["time"] == 118.0
     assert names["bold"].shape == (2,)
+    assert names["inside"].sum() == 150
+    rows = names["inside"]
+    r = [np.corrcoef(truth[rows, k], measured[name][rows])[0, 1] for k, name in enumerate("AB")]
+    found = pearson_r(measured[rows], names["predicted"], multioutput="raw_values")
+    np.testing.assert_allclose(found, r, atol=1e-3)
 
 
 def test_the_first_code_of_the_readme_runs():

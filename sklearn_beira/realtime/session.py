@@ -109,8 +109,8 @@ def run_live(
     _, known = examine(model, subject, regions)
     if known is not None:  # else only the stream tells, whose sampling rate is needed
         _number(known, feedback)
-        if log is not None:
-            _check_log(Path(log), _columns(known))
+    if log is not None:
+        _check_log(Path(log), known)
     session, until = None, np.inf
     with ExitStack() as stack:
         stack.enter_context(suppress(KeyboardInterrupt))
@@ -126,7 +126,7 @@ def run_live(
                     twin = BoldTwin(model, take.sfreq, step=step, subject=subject, regions=regions)
                     out = _Outputs(lsl, twin.region_names, name, feedback)
                     if log is not None:
-                        out.log = stack.enter_context(_open_log(log, out.columns))
+                        out.log = stack.enter_context(_open_log(log, twin.region_names))
                     session = _Session(lsl, twin, out, facts, say)
                     wait = np.ceil(twin.reach / step) * step + twin.latency
                     say(
@@ -368,22 +368,25 @@ def _connect(lsl, stream, say, until, again=False):
     return None
 
 
-def _open_log(path, columns):
+def _open_log(path, regions):
     path = Path(path)
-    _check_log(path, columns)
+    _check_log(path, regions)
     text = path.read_bytes() if path.exists() else b""
     file = path.open("a", encoding="utf-8", newline="")
     if not text:
-        file.write("\t".join(columns) + "\n")
+        file.write("\t".join(_columns(regions)) + "\n")
     elif not text.endswith(b"\n"):  # a session was killed while it wrote
         file.write("\n")
     file.flush()
     return file
 
 
-def _check_log(path, columns):
-    """Refuse a file that holds another table."""
+def _check_log(path, regions):
+    """Refuse a file that holds another table, or, if no regions are given, none of a session."""
     if path.exists() and path.stat().st_size:
         with path.open(encoding="utf-8", newline="") as file:
-            if next(csv.reader(file, delimiter="\t"), None) != columns:
-                raise ValueError(f"{path} holds another table; give --log another file.")
+            found = next(csv.reader(file, delimiter="\t"), [])
+        if regions is None:
+            regions = found[1 : -len(EXTRAS)]
+        if found != _columns(regions):
+            raise ValueError(f"{path} holds another table; give --log another file.")
