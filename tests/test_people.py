@@ -16,7 +16,7 @@ from sklearn_beira import (
     make_band_power_ridge,
     save_model,
 )
-from sklearn_beira.eeg.people import find_map, geometric_median, interpolation_matrix
+from sklearn_beira.eeg.maps import find_map, geometric_median, interpolation_matrix
 
 SFREQ, N = 100.0, 6
 NAMES = ["Fz", "Cz", "Pz", "Oz", "C3", "C4"]

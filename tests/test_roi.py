@@ -958,6 +958,8 @@ def test_confounds_in_files_are_those_of_the_table(tmp_path, name, options):
         np.savetxt(tmp_path / name, motion, header="3dvolreg -prefix run1", fmt="%.18e")
     img = make_bold()
     expected = make_extractor(confounds=motion).fit_transform(img)
-    found = make_extractor(confounds=tmp_path / name).fit_transform(img)
+    is_said = pytest.warns(UserWarning, match="Unnamed: 0")
+    with is_said if "pandas" in name else contextlib.nullcontext():
+        found = make_extractor(confounds=tmp_path / name).fit_transform(img)
     pd.testing.assert_frame_equal(found, expected)
     assert not np.allclose(found, make_extractor().fit_transform(img))

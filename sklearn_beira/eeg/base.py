@@ -1,14 +1,15 @@
 """Base classes of estimators of EEG."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.extras import import_extra
-from .checks import check_eeg, check_target
+from .checks import channel_names, check_eeg, check_target
 from .windows import EEGWindows
 
 
@@ -18,6 +19,69 @@ class EEGEstimator(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        return tags
+
+
+class EEGTransformer(TransformerMixin, EEGEstimator):
+    """A transformer that returns EEG, never a table; `fit` remembers the channels only."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Check the parameters and remember the channels.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
+            EEG in V.
+        y : array-like, DataFrame or None
+            Ignored, but for the index of a DataFrame from :func:`align`, which must match X.
+
+        Returns
+        -------
+        self : estimator
+            Fitted.
+        """
+        self._validate_params()
+        X = check_eeg(self, X, reset=True, y=y, reads=False)
+        self._check_parameters(X)
+        self._fit(X)
+        return self
+
+    def _fit(self, X):
+        """Learn more of EEGWindows than the channels."""
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Get the names of the channels, which do not change.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None
+            Channel names; None uses those seen in ``fit``.
+
+        Returns
+        -------
+        names : ndarray of str
+            Channel names.
+        """
+        return channel_names(self, input_features)
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing, because EEG has three dimensions; so ``Pipeline.set_output`` works.
+
+        Parameters
+        ----------
+        transform : str or None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            The same.
+        """
+        return self
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 

@@ -15,26 +15,24 @@ from scipy.signal import butter, sosfilt
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.mne_log import quiet_mne
 from . import cache
+from .base import EEGTransformer
 from .channels import locate
 from .checks import check_eeg, check_piece
-from .filters import _EEGTransformer
+from .maps import electrode_positions, find_map, geometric_median, interpolation_matrix, search
 from .recordings import fill, find_recording, in_pieces, recording_path, write_recording
 from .windows import EEGWindows, are_epochs, as_windows
 
 _ORDER = 3  # of the Butterworth filters
 _MOST_WINDOWS = 300  # of a recording, spread over it
-_RANK = 1e-7  # smaller relative variances are directions without EEG, such as that of a reference
 _ROUNDS = 5  # in which reference and maps are found in turn
-_STEPS, _TOLERANCE = 300, 1e-5  # of the search for a rotation
 _STEPS_LIVE = 5  # in a stream, where each search goes on from the last
 _LOUDEST = 4.0  # power of a window in a stream, relative to that of the past, that counts fully
 _HALF_OCTAVES = [(2.0 * 2 ** (k / 2), 2.0 * 2 ** ((k + 1) / 2)) for k in range(9)]
 
 
 @dataclass(repr=False, eq=False)
-class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
+class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
     r"""Align people: map the channels of each person to those of the mean person, without BOLD.
 
     Electrodes sit elsewhere, heads and gains differ. The map :math:`M` of a person is computed from
@@ -157,13 +155,13 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
         """
         super().fit(X, y)
         X = as_windows(X)
-        self.positions_ = _positions(X.info)
+        self.positions_ = electrode_positions(X.info)
         if self.channels is not None:
             names = [str(name) for name in self.channels]
             info = mne.create_info(names, 100.0, "eeg")
             locate(info)
             self.n_features_in_, self.ch_names_in_ = len(names), names
-            self.positions_ = _positions(info)
+            self.positions_ = electrode_positions(info)
             if self.positions_ is None:
                 raise ValueError(
                     f"channels must be names of the 10-05 system, got {names}; use those of X "
@@ -322,7 +320,7 @@ class SubjectAligner(_EEGTransformer, auto_wrap_output_keys=None):
             return check_eeg(self, X, reset=False), None
         if set(names) <= set(X.ch_names):
             return X, np.eye(X.shape[1])[[X.ch_names.index(name) for name in names]]
-        there = _positions(X.info)
+        there = electrode_positions(X.info)
         if there is None or self.positions_ is None:
             raise ValueError(
                 f"X has other channels than SubjectAligner was fitted with, and their positions "
@@ -408,7 +406,7 @@ class AlignmentStream:
         self._n = self._keep * self._n + weight
         if self._n:
             known = aligner._with_prior(self._total / self._n, self._n)
-            self.map_, self._rotation = _search(
+            self.map_, self._rotation = search(
                 known, aligner.reference_, aligner.stay, self._rotation, _STEPS_LIVE
             )
 
@@ -454,129 +452,6 @@ class WindowCovariances:
                 done.append(self._total / self.length)
                 self._total, self.n_missing = 0.0, self.length
         return done
-
-
-def find_map(covariance, reference, stay):
-    """Find the map of channels that gives EEG the covariances of the reference.
-
-    Parameters
-    ----------
-    covariance, reference : ndarray, shape (1 + n_bands, n_channels, n_channels)
-        Covariances of a person and the reference, in all and in bands.
-    stay : float
-        Weight of staying near the channels.
-
-    Returns
-    -------
-    matrix : ndarray, shape (n_channels, n_channels)
-        The map; directions in which the reference has no EEG stay as they are, and all of them
-        without EEG.
-    """
-    return _search(covariance, reference, stay, None, _STEPS)[0]
-
-
-def _search(covariance, reference, stay, rotation, n_steps):
-    """Map and rotation, found from another rotation or, if it is None, from the nearest one."""
-    if not (np.trace(covariance[0]) > 0 and np.trace(reference[0]) > 0):
-        return np.eye(covariance.shape[-1]), rotation
-    values, axes = np.linalg.eigh(reference[0])
-    axes = axes[:, values > _RANK * values[-1]]
-    n = axes.shape[1]
-    own, other = (axes.T @ c @ axes for c in (covariance, reference))
-    back, near = _power(other[0], 0.5), _power(own[0], 0.5)
-    white = _power(own[0], -0.5)
-    displacement = back @ near
-    nearest = _nearest_rotation(displacement)
-    if rotation is None or len(own) == 1:
-        rotation = nearest
-    if len(own) > 1:
-        a = _relative(white @ own[1:] @ white)
-        whiten = _power(other[0], -0.5)
-        b = _relative(whiten @ other[1:] @ whiten)
-        size = np.sum((b - np.eye(n)) ** 2)
-        pull = stay * n / np.sum(displacement * nearest) * displacement
-        # The identity has no part in the choice, but makes steps small: as little as convexity
-        # asks for, with which each step can only raise the value.
-        a, b = _at_least_zero(a), _at_least_zero(b)
-        for _ in range(n_steps if size > 0 else 0):
-            last = rotation
-            rotation = _nearest_rotation(n / size * (b @ last @ a).sum(axis=0) + pull)
-            if np.abs(rotation - last).max() < _TOLERANCE:
-                break
-    matrix = axes @ (back @ rotation @ white) @ axes.T + np.eye(len(axes)) - axes @ axes.T
-    return matrix, rotation
-
-
-def geometric_median(matrices):
-    """Compute the geometric median (n, n) of matrices (n_matrices, ..., n, n), by Weiszfeld."""
-    median = np.median(matrices, axis=0)
-    axes = tuple(range(-matrices.ndim + 1, 0))
-    for _ in range(100):
-        distance = np.sqrt(((matrices - median) ** 2).sum(axis=axes, keepdims=True))
-        if not distance.any():
-            break
-        weight = 1 / np.maximum(distance, 1e-9 * distance.max())
-        last, median = median, (weight * matrices).sum(axis=0) / weight.sum()
-        if np.abs(median - last).max() <= 1e-6 * np.abs(median).max():
-            break
-    return median
-
-
-def interpolation_matrix(positions, targets):
-    """Compute the spherical splines of MNE from electrodes to others.
-
-    Parameters
-    ----------
-    positions, targets : ndarray, shape (n, 3)
-        Positions in m, in head coordinates.
-
-    Returns
-    -------
-    matrix : ndarray, shape (n_targets, n_channels)
-        Maps EEG at the positions to EEG at the targets.
-    """
-
-    def montage(places):
-        names = {f"E{k}": place for k, place in enumerate(places)}
-        return mne.channels.make_dig_montage(names, coord_frame="head")
-
-    info = mne.create_info(montage(positions).ch_names, 100.0, "eeg")
-    with quiet_mne():
-        one = mne.EvokedArray(np.eye(len(positions)), info.set_montage(montage(positions)))
-        return one.interpolate_to(montage(targets), method="spline").data
-
-
-def _positions(info):
-    """Positions of the channels (n_channels, 3) in m, or None if one has none."""
-    if info is None:
-        return None
-    info = info.copy()
-    locate(info)
-    places = np.array([channel["loc"][:3] for channel in info["chs"]])
-    return places if np.isfinite(places).all() and (places != 0).any(axis=1).all() else None
-
-
-def _power(covariance, exponent):
-    """Power of a symmetric matrix; directions without variance become 0."""
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > _RANK * max(values[-1], np.finfo(float).tiny)
-    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T
-
-
-def _nearest_rotation(matrix):
-    left, _, right = np.linalg.svd(matrix)
-    return left @ right
-
-
-def _relative(covariances):
-    """Scale covariances to a mean variance of 1."""
-    mean = np.trace(covariances, axis1=1, axis2=2) / covariances.shape[1]
-    return covariances / np.maximum(mean, np.finfo(float).tiny)[:, None, None]
-
-
-def _at_least_zero(covariances):
-    least = np.linalg.eigvalsh(covariances)[:, :1, None]
-    return covariances - least * np.eye(covariances.shape[1])
 
 
 def _apply(matrix, X, k, folder):
