@@ -18,7 +18,7 @@ from sklearn_beira import BlockedKFold, Comparison, EEGFilter, EEGWindows, align
 from sklearn_beira._utils import files, hashing
 from sklearn_beira._utils.files import temporary_file, writable_folder, write_checked
 from sklearn_beira.cli import job, main
-from sklearn_beira.eeg import filters
+from sklearn_beira.eeg import filtering
 
 
 @pytest.fixture
@@ -271,6 +271,6 @@ def test_keys_of_stored_results_change_with_the_source(tmp_path, monkeypatch):
 
 def test_a_filter_of_another_version_is_applied_again(windows, tmp_path, monkeypatch):
     EEGFilter(folder=tmp_path).fit_transform(windows)
-    monkeypatch.setattr(filters, "environment", lambda: ("another", ("mne", "0")))
+    monkeypatch.setattr(filtering, "environment", lambda: ("another", ("mne", "0")))
     EEGFilter(folder=tmp_path).fit_transform(windows)
     assert len(list(tmp_path.iterdir())) == 2

@@ -87,7 +87,7 @@ def test_leave_one_run_out_predicts_every_volume_once(study, model):
 def test_pipeline_memory_changes_nothing_but_the_work(study, model, tmp_path, monkeypatch):
     X, y = study
     plain = clone(model).fit(X, y).predict(X)
-    from sklearn_beira.eeg import cache, filters as preprocessing
+    from sklearn_beira.eeg import cache, filtering as preprocessing
 
     calls = []
     original = preprocessing._filter_raw

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_beira import EEGFilter, EEGWindows, Windower, align
-from sklearn_beira.eeg import cache, filters as preprocessing, set_cache_size
+from sklearn_beira.eeg import cache, filtering as preprocessing, set_cache_size
 from sklearn_beira.exceptions import GapWarning
 from sklearn_beira.features.band_power import BandPower
 
