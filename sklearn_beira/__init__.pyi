@@ -143,6 +143,7 @@ from .regressor import (
     EEGNet as EEGNet,
     Training as Training,
     WeightedLoss as WeightedLoss,
+    WholeBrainRegressor as WholeBrainRegressor,
     make_paper_beira as make_paper_beira,
     tail_split as tail_split,
 )

@@ -7,7 +7,14 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from small_networks import SIZES, make_beira
 
-from sklearn_beira import BEIRARegressor, EEGFilter, EEGWindows, SubjectAligner, Windower
+from sklearn_beira import (
+    BEIRARegressor,
+    EEGFilter,
+    EEGWindows,
+    SubjectAligner,
+    WholeBrainRegressor,
+    Windower,
+)
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV, FingerprintRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.ridge import BlockedRidgeCV
@@ -45,6 +52,7 @@ ESTIMATORS = [
     FingerprintRidgeCV(bands=None, duration=None),
     BandedRidgeCV(bands=None, duration=None, n_iter=2),
     BEIRARegressor(),
+    WholeBrainRegressor(),
     make_beira(**SMALL, segment=1),  # fine-tuned
     make_beira("autoencoder", **SMALL, validation_fraction=0.2),
     make_beira("autoencoder", **SMALL, mode="many_to_one"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import null_space
 from scipy.optimize import approx_fprime
+from scipy.signal import lfilter
 from scipy.stats import multivariate_normal
 
 from sklearn_beira.regressor import reml
@@ -67,13 +68,16 @@ def dense_weights(blocks, y, elapsed, constants, theta, mixture):
     return np.concatenate(weights)
 
 
+@pytest.mark.parametrize("searched", [24, 2], ids=["each searched", "two searched"])
 @pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
-def test_weights_are_the_posterior_mean_of_the_dense_model(sizes):
-    blocks, y, elapsed, constants = problem(sizes=sizes)
+def test_weights_are_the_posterior_mean_of_the_dense_model(monkeypatch, sizes, searched):
+    monkeypatch.setattr(reml, "_SEARCHED", searched)
+    blocks, y, elapsed, constants = problem(sizes=sizes, n_targets=5)
     fit = fit_reml(blocks, y, elapsed, constants)
-    assert fit.coef.shape == (sum(sizes), 2)
+    assert fit.coef.shape == (sum(sizes), 5)
     assert np.abs(fit.coef).max() > 0.1
-    for target in range(2):
+    assert len(np.unique(fit.log_variance, axis=1).T) == min(searched, 5)
+    for target in range(5):
         expected = dense_weights(
             blocks,
             y[:, target],
@@ -93,6 +97,42 @@ def test_a_target_goes_its_own_way_beside_others():
         alone = fit_reml(blocks, y[:, [target]], elapsed, constants)
         np.testing.assert_array_equal(alone.pass_band[:, 0], together.pass_band[:, target])
         np.testing.assert_allclose(alone.coef[:, 0], together.coef[:, target], rtol=1e-4, atol=1e-7)
+
+
+def test_each_of_many_targets_takes_the_variances_that_suit_it_best(monkeypatch):
+    rng = np.random.default_rng(5)
+    blocks, _, elapsed, constants = problem(n=120)
+    # Half of the targets follow each block, more or less, behind noise of its own.
+    size = np.repeat([0.0, 0.5, 3.0], 40)
+    y = np.concatenate(
+        [block @ (size * rng.standard_normal((block.shape[1], len(size)))) for block in blocks],
+        axis=1,
+    )
+    y += np.concatenate([ar_noise(rng, 120, rho, 120) for rho in (0.0, 0.9)], axis=1)
+    monkeypatch.setattr(reml, "_SEARCHED", 12)
+    shared = fit_reml(blocks, y, elapsed, constants)
+    assert len(np.unique(shared.log_variance, axis=1).T) == 12
+    monkeypatch.setattr(reml, "_SEARCHED", 240)
+    alone = fit_reml(blocks, y, elapsed, constants)
+    assert np.mean(alone.evidence - shared.evidence) < 1.5  # in nats
+    fitted = [np.concatenate(blocks, axis=1) @ fit.coef for fit in (shared, alone)]
+    coupled = np.tile(size == 3.0, 2)
+    r = [np.corrcoef(*pair)[0, 1] for pair in zip(*(p.T[coupled] for p in fitted), strict=True)]
+    assert np.mean(r) > 0.99
+
+
+def test_costs_of_many_targets_are_those_of_each():
+    rng = np.random.default_rng(2)
+    dense = [a @ a.T / 30 for a in rng.standard_normal((3, 30, 30))]
+    kernels = np.array(pack(dense))
+    y, rest = rng.standard_normal((30, 7)), rng.random(7)
+    model, at = Likelihood(kernels, 2, y, rest, 40), np.array([0.3, -1.0, 0.4])
+    each = [model.cost(at, target)[0] for target in range(7)]
+    np.testing.assert_allclose(model.costs(at), each)
+    costs, dual = model.of([5, 1]).solve(at)
+    np.testing.assert_allclose(costs, [each[5], each[1]])
+    full = np.exp(at[0]) * dense[0] + np.exp(at[1]) * dense[1] + dense[2]
+    np.testing.assert_allclose(full @ dual, y[:, [5, 1]], atol=1e-9)
 
 
 def test_the_memory_of_a_long_study_does_not_hold_its_features_again(monkeypatch):
@@ -116,7 +156,7 @@ def likelihood():
     basis = _contrasts(elapsed, constants, (0.0, 0.5))
     kernels = [basis.T @ block @ block.T @ basis for block in blocks]
     kernels += [basis.T @ r @ basis for r in _correlations(elapsed)]
-    return Likelihood(np.array(pack(kernels)), len(blocks), basis.T @ y[:, 0]), basis.T @ y[:, 0]
+    return Likelihood(np.array(pack(kernels)), len(blocks), basis.T @ y[:, [0]]), basis.T @ y[:, 0]
 
 
 @pytest.mark.parametrize("theta", [(-3.0, -3.0), (1.0, -8.0), (-0.5, 2.0)])
@@ -140,17 +180,15 @@ def test_the_cost_is_the_likelihood_of_error_contrasts_up_to_a_constant():
             expected = -multivariate_normal(np.zeros(dof), scale * covariance).logpdf(seen)
             at = np.r_[theta, np.log(np.maximum(mixture, 1e-9))]
             # What holds the variances near their start is no part of the likelihood.
-            held = 0.5 * model.hold @ np.square(at - model.center)
+            held = 0.5 * model.hold @ np.square(model._held(at))
             differences.append(model.cost(at)[0] - held - expected)
     np.testing.assert_allclose(differences, differences[0], atol=1e-5)
 
 
 def test_no_other_variances_nearby_are_more_likely():
     model, _ = likelihood()
-    variances, mixture, _ = model.maximize()
+    variances, mixture = model.maximize()
     found = np.log(np.r_[variances, mixture])
-    # The shares sum to 1, which their logs may exceed by a constant.
-    found[2:] += (model.center - found)[2:].mean()
     for step in np.random.default_rng(0).normal(scale=0.5, size=(50, 7)):
         other = np.clip(found + step, *_LIMITS)
         assert model.cost(other)[0] >= model.cost(found)[0] - 1e-3
@@ -172,8 +210,9 @@ def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch, band):
     monkeypatch.setattr(reml, "_BURIED", 0.0)
     blocks, y, elapsed, constants = problem()
     mixture = np.array([0.1, 0.2, 0.4, 0.2, 0.1])
-    data = blocks, y[:, 0], elapsed, constants
-    features, seen, rest, dof, log_det = _whitened(*data, mixture, band, {})
+    data = blocks, y[:, [0]], elapsed, constants
+    features, seen, (rest,), dof, log_det = _whitened(*data, mixture, band, {})
+    seen = seen[:, 0]
     axes = _contrasts(elapsed, constants, band) if band[0] else null_space(constants.T)
     root = np.linalg.cholesky(axes.T @ noise_correlation(elapsed, mixture) @ axes)
     expected, target = (np.linalg.solve(root, axes.T @ a) for a in (np.hstack(blocks), y[:, 0]))
@@ -205,6 +244,28 @@ def test_the_pass_band_of_filtered_targets_is_found_and_no_other():
         plain = ar_noise(rng, 200, rho, 20).T
         found = [find_pass_band(y - y.mean(), elapsed) == (0.0, 0.5) for y in plain]
         assert np.mean(found) >= 0.85
+
+
+def test_targets_that_were_filtered_together_have_one_pass_band(monkeypatch):
+    monkeypatch.setattr(reml, "_SEARCHED", 9)
+    rng = np.random.default_rng(0)
+    n, elapsed = 200, np.r_[np.inf, np.ones(199)]
+    y = low_passed(rng, n, 40, edge=0.2)
+    fit = fit_reml([rng.standard_normal((n, 3))], y, elapsed, np.ones((n, 1)))
+    low, high = np.unique(fit.pass_band, axis=1).ravel()
+    assert low == 0.0
+    assert 0.2 < high < 0.35
+
+
+def test_bold_that_follows_eeg_has_power_below_the_response():
+    # Flat up to 0.1 cycles per volume, then falling steeply: no filter was there.
+    rng = np.random.default_rng(0)
+    n, elapsed = 290, np.r_[np.inf, np.ones(289)]
+    response = np.exp(-0.5 * np.square((np.arange(12) - 3) / 1.3))
+    coupled = lfilter(response, 1.0, rng.standard_normal((n + 20, 100)), axis=0)[20:]
+    y = 0.8 * coupled / coupled.std(axis=0) + 0.6 * ar_noise(rng, n, 0.5, 100)
+    found = [find_pass_band(series - series.mean(), elapsed) for series in y.T]
+    assert np.mean([low > 0 for low, _ in found]) < 0.05
 
 
 def test_features_are_read_where_the_target_has_power():

@@ -17,7 +17,8 @@ _CLASSES_BY_MODULE = {
         "BandCovariance BandPower BandTangentSpace HRFBandPower TimePolynomial"
     ),
     "sklearn_beira.regressor": (
-        "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training"
+        "Autoencoder BEIRARegressor BrainWaveLinker Compact CustomNetwork EEGNet Training "
+        "WholeBrainRegressor"
     ),
     "sklearn_beira.transfer": "CalibratedRegressor SubjectRegressor",
     "pyriemann.tangentspace": "TangentSpace",

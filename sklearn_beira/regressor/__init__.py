@@ -4,6 +4,7 @@ from .architectures import Autoencoder, BrainWaveLinker, Compact, CustomNetwork,
 from .estimator import BEIRARegressor, make_paper_beira
 from .nets.losses import LOSSES, WeightedLoss
 from .training import Training, tail_split
+from .whole_brain import WholeBrainRegressor
 
 __all__ = [
     "LOSSES",
@@ -15,6 +16,7 @@ __all__ = [
     "EEGNet",
     "Training",
     "WeightedLoss",
+    "WholeBrainRegressor",
     "make_paper_beira",
     "tail_split",
 ]

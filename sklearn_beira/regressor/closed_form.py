@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
 from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
-from .reml import PRIOR, fit_reml
+from .reml import PRIOR, fit_groups, fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
@@ -30,18 +30,18 @@ _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
 # Models that are averaged: whether bands are narrow, the delay kernels, and what is added to power
 # before its logarithm (infinite: power itself is read).
-_MODELS = {(False, _WIDE): [np.inf], (False, _NARROW): [OFFSET], (True, _WIDE): [OFFSET]}
+MODELS = {(False, _WIDE): [np.inf], (False, _NARROW): [OFFSET], (True, _WIDE): [OFFSET]}
 
 # Those of long studies, of which powers of channels are read in all volumes; narrow bands, and
 # covariances of all volumes, are too many numbers.
-_LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
+LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
 
 # In studies of more volumes than the first number, covariances are read in at most so many parts of
 # so many volumes. Filters per reading; volumes on which branches are compared.
 _MOST, _PARTS, _PART, _PER_READING, _MAX_VOLUMES = 720, 3, 400, 8, 500
 
 # Smaller shares of a prediction are nothing.
-_NO_SHARE = 1e-3
+NO_SHARE = 1e-3
 
 # The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
 _LITTLE = (-5.5, 1.0)
@@ -163,11 +163,21 @@ class TrainingData(NamedTuple):
         y, known = self.y[:, rois], self.known[:, rois]
         return fit_reml(blocks, y, self.elapsed, self.constants, self.prior, known, seen)
 
+    def groups(self, blocks, seen=None):
+        """Fit blocks of features to all regions, in groups of the same variances."""
+        data = self.y, self.elapsed, self.constants, self.prior
+        return fit_groups(blocks, *data, seen=seen)
+
+    @property
+    def is_long(self):
+        """Whether there are too many volumes to read covariances in all of them."""
+        return len(self.y) > _MOST
+
     def parts(self):
         """Yield parts of the data of a long study: numbers of pieces from all of it, and these."""
         stops = np.cumsum([len(piece.stops) for piece in self.pieces])
         starts = np.r_[0, stops[:-1]]
-        if stops[-1] <= _MOST:
+        if not self.is_long:
             return
         n_parts = min(_PARTS, len(self.pieces), -(-stops[-1] // _PART))
         for first in range(n_parts):
@@ -188,6 +198,44 @@ class TrainingData(NamedTuple):
                 known=self.known[rows],
             )
             yield chosen, part
+
+
+def bands_of(network, sfreq, bands):
+    """Name the bands that models of power and of its logarithm read, with their edges in Hz."""
+    if network.branches.bandpass.shape[1] == 1:
+        return {"all": None}, {"all": None}
+    return (bands_within(bands, sfreq, default) for default in (BRANCH_BANDS, NARROW_BANDS))
+
+
+def training_data(network, X, y, scale):
+    """Collect what models are fitted to, and set the power of segments that the network limits.
+
+    Parameters
+    ----------
+    network : CompactNetwork
+        Its power limit is changed in place.
+    X : EEGWindows
+        Training EEG in V.
+    y : ndarray, shape (n_volumes, n_rois)
+        Standardized BOLD.
+    scale : float
+        The EEG is divided by this number.
+
+    Returns
+    -------
+    data : TrainingData
+        Data.
+    t_r : float
+        Repetition time in s.
+    """
+    pieces = cut_pieces(X)
+    rows = np.concatenate([piece.rows for piece in pieces])
+    elapsed, constants, t_r = time_of_volumes(X, rows)
+    network.branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
+    n = len(rows) if len(rows) <= _MOST else _MAX_VOLUMES
+    some = np.unique(np.linspace(0, len(rows) - 1, n).astype(int))
+    zeros = np.broadcast_to(0.0, y.shape)
+    return TrainingData(y[rows], elapsed, constants, pieces, zeros, PRIOR, some), t_r
 
 
 # Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
@@ -221,21 +269,9 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         branches with that by all bands and channels.
     """
     sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
-    if network.branches.bandpass.shape[1] == 1:
-        bands = narrow = {"all": None}
-    else:
-        narrow = bands_within(bands, sfreq, NARROW_BANDS)
-        bands = bands_within(bands, sfreq, BRANCH_BANDS)
-    pieces = cut_pieces(X)
-    rows = np.concatenate([piece.rows for piece in pieces])
-    y = y[rows]
-    elapsed, constants, t_r = time_of_volumes(X, rows)
-    branches = network.branches
-    branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
-    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MAX_VOLUMES)).astype(int))
-    if known is None and len(y) <= _MOST:
-        some = np.arange(len(y))
-    data = TrainingData(y, elapsed, constants, pieces, np.zeros_like(y), PRIOR, some)
+    bands, narrow = bands_of(network, sfreq, bands)
+    data, t_r = training_data(network, X, y, scale)
+    y, pieces, some = data.y, data.pieces, data.some
     weight = np.zeros(y.shape[1])
     if known is not None:
         (bank,) = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
@@ -277,13 +313,13 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, candidates, seen, parts = [], [], {}, [*data.parts()]
     # Models with the same bands and delay kernels read the EEG together.
-    for (is_narrow, kernels), offsets in (_LONG_MODELS if parts else _MODELS).items():
+    for (is_narrow, kernels), offsets in (LONG_MODELS if parts else MODELS).items():
         own, chosen = (narrow if is_narrow else bands).values(), [pieces for pieces, _ in parts]
         bank, *banks = filter_bank(network, data.pieces, scale, sfreq, own, *kernels, chosen)
-        kinds = [kind for offset in offsets for kind in _kinds(offset, parts)]
+        kinds = [kind for offset in offsets for kind in kinds_of(offset, parts)]
         readings = read_bands(network, bank, data.pieces, scale, kinds)
         for offset in offsets:
-            here = {kind: readings.pop(kind) for kind in _kinds(offset, parts)}
+            here = {kind: readings.pop(kind) for kind in kinds_of(offset, parts)}
             if parts and np.isinf(offset):
                 fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
             else:
@@ -301,14 +337,14 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
             branch._replace(weights=weight * branch.weights)
             for weight, model in zip(weights[:, roi], candidates, strict=True)
             for branch in model[roi]
-            if weight > _NO_SHARE
+            if weight > NO_SHARE
         ]
         for roi in range(data.y.shape[1])
     ]
     return fits[0], averaged
 
 
-def _kinds(offset, is_long):
+def kinds_of(offset, is_long):
     """Name what a model reads of the EEG."""
     kinds = ["power"] if is_long else ["covariance", "power"]
     return kinds if np.isinf(offset) else [f"log {kind}" for kind in kinds]
@@ -324,7 +360,7 @@ def _spread(items):
 def _find_filters(bank, readings, data, seen):
     """Find filters of each region in readings of the EEG, and the evidence for these."""
     filters, evidence = [[] for _ in data.y.T], []
-    for blocks, units in readings.values():
+    for blocks, units, _ in readings.values():
         fit = data.fit(blocks, seen=seen)
         evidence.append(fit.evidence)
         for roi, own in enumerate(_weights_of(fit, blocks)):
@@ -369,7 +405,7 @@ def _weigh(network, bank, offset, filters, data, scale, seen):
 
 def _fit_powers(network, bank, reading, data, scale, seen):
     """Fit powers of channels, and make candidates for branches."""
-    blocks, units = reading
+    blocks, units, _ = reading
     fit = data.fit(blocks, seen=seen)
     filters = [
         find_filters(bank, units, own, 2 * network.n_branches) for own in _weights_of(fit, blocks)
@@ -391,7 +427,7 @@ def _fit_powers(network, bank, reading, data, scale, seen):
 
 def _weight_of_known(network, bank, data, predicted, scale):
     """Weigh the prediction of a known network in each region, beside powers of channels."""
-    ((blocks, _),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
+    ((blocks, *_),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
     # The expected weight is 1.
     data, weights = data._replace(known=predicted, prior=_LITTLE), []
     for roi in range(predicted.shape[1]):
@@ -460,7 +496,7 @@ def _choose(candidates, prediction, n_branches):
         u, size, _ = np.linalg.svd(features, full_matrices=False)
         spans.append(u * (size > 1e-3 * size.max(initial=0.0)))
     left, chosen = prediction - prediction.mean(), []
-    least = _NO_SHARE**2 * (left @ left)
+    least = NO_SHARE**2 * (left @ left)
     axes = np.zeros((len(left), 0))
     while len(chosen) < min(n_branches, len(candidates)) and left @ left > least:
         gains = [

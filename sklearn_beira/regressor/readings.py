@@ -62,6 +62,26 @@ class Filter(NamedTuple):
     weights: np.ndarray
 
 
+class Reading(NamedTuple):
+    """EEG as a model reads it.
+
+    Attributes
+    ----------
+    blocks : list of ndarray, shape (n_volumes, n_features * n_kernels)
+        Features of each band.
+    units : list of ndarray
+        What turns the features of each band into EEG again: for powers the diagonal of a quadratic
+        form (n_channels,) for each channel, for covariances axes (n_channels, n_axes).
+    scales : list of tuple
+        Mean of the features of each band before they were centered (n_features * n_kernels,), and
+        the number by which they were divided.
+    """
+
+    blocks: list
+    units: list
+    scales: list
+
+
 def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     """Make filters and delay kernels, and compute the mean covariance in each band.
 
@@ -115,7 +135,7 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     ]
 
 
-def read_bands(network, bank, pieces, scale, kinds):
+def read_bands(network, bank, pieces, scale, kinds, scales=None):
     """Read the EEG in each band behind the delay kernels.
 
     Parameters
@@ -130,13 +150,14 @@ def read_bands(network, bank, pieces, scale, kinds):
         The EEG is divided by this number.
     kinds : sequence of str
         "power" or "log power" of channels, "covariance" or "log covariance" of principal axes.
+    scales : dict or None
+        By kind, the ``scales`` of a reading of the training EEG, for new EEG. With None, features
+        are centered and scaled to about unit summed variance.
 
     Returns
     -------
-    readings : dict
-        For each kind, the blocks of all bands (n_volumes, n_features * n_kernels), centered and
-        scaled, and what turns their features into EEG again: for powers the diagonal of
-        a quadratic form (n_channels,) for each channel, for covariances axes (n_channels, n_axes).
+    readings : dict of str to Reading
+        By kind.
     """
     branches, found = network.branches, {}
     power = np.diagonal(bank.covariances, axis1=1, axis2=2)
@@ -174,17 +195,31 @@ def read_bands(network, bank, pieces, scale, kinds):
                     every[kind][b] = np.empty((n_volumes, read[0].size))
                 every[kind][b][rows] = read.reshape(len(read), -1)
     for kind in kinds:
-        blocks, units = every[kind], []
-        for b, block in enumerate(blocks):
-            block -= block.mean(axis=0)
-            size = np.sqrt(np.einsum("ij,ij->i", block, block).mean())
-            if size > _RANK_TOLERANCE:
+        if scales is None:
+            own = [_center(block) for block in every[kind]]
+        else:
+            own = scales[kind]
+            for block, (mean, size) in zip(every[kind], own, strict=True):
+                block -= mean
                 block /= size
-            else:  # EEG that is silent, or the same all the time
-                block[:], size = 0.0, 1.0
-            units.append(axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size)
-        found[kind] = blocks, units
+        units = [
+            axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size
+            for b, (_, size) in enumerate(own)
+        ]
+        found[kind] = Reading(every[kind], units, own)
     return found
+
+
+def _center(block):
+    """Center features and scale them to unit summed variance, in place."""
+    mean = block.mean(axis=0)
+    block -= mean
+    size = np.sqrt(np.einsum("ij,ij->i", block, block).mean())
+    if size > _RANK_TOLERANCE:
+        block /= size
+    else:  # EEG that is silent, or the same all the time
+        block[:], size = 0.0, 1.0
+    return mean, float(size)
 
 
 def _whitener(covariance, n_axes):

@@ -1,9 +1,11 @@
 """Restricted maximum likelihood of linear models whose noise has a spectrum and a pass band."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import linalg, optimize
 from scipy.fft import dct
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, gen_batches
 
 # Autocorrelations from volume to volume of the processes that the noise is a mixture of. Mixtures
 # hold white noise, a first-order autoregressive process with white noise, and nearly 1/f noise.
@@ -18,6 +20,13 @@ PRIOR, _LIMITS = (-3.0, 0.2), (-12.0, 5.0)
 
 # Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
 _STEPS, _PRECISION = 40, 1e-4
+
+# Variances are searched for so many targets, those that differ most. Each other target takes those
+# variances, of the ones found, at which its posterior is highest.
+_SEARCHED = 24
+
+# Targets that are handled at a time.
+_MOST_TARGETS = 4096
 
 # Smaller numbers, relative to the target, are rounding errors.
 _ROUNDING = 1e-12
@@ -86,8 +95,7 @@ def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None)
     .. [1] Harville (1977), Maximum likelihood approaches to variance component estimation and to
        related problems, JASA 72.
     """
-    n, n_targets = y.shape
-    widths = [block.shape[1] for block in blocks]
+    n_targets, widths = y.shape[1], [block.shape[1] for block in blocks]
     fit = Bunch(
         coef=np.zeros((sum(widths), n_targets)),
         log_variance=np.full((len(blocks), n_targets), _LIMITS[0]),
@@ -95,45 +103,133 @@ def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None)
         pass_band=np.tile([[0.0], [0.5]], n_targets),
         evidence=np.zeros(n_targets),
     )
-    seen = {} if seen is None else seen
+    for group in fit_groups(blocks, y, elapsed, constants, prior, offset, seen):
+        own = group.targets
+        fit.coef[:, own] = group.coef(blocks)
+        fit.log_variance[:, own] = np.log(group.variances)[:, None]
+        fit.mixture[:, own] = group.mixture[:, None]
+        fit.pass_band[:, own] = np.array(group.pass_band)[:, None]
+        fit.evidence[own] = group.evidence
+    fit.autocorrelation = _AUTOCORRELATIONS @ fit.mixture
+    return fit
+
+
+class Group(NamedTuple):
+    """Targets with the same variances.
+
+    Attributes
+    ----------
+    targets : ndarray of int, shape (n_targets,)
+        Their columns.
+    variances : ndarray, shape (n_blocks,)
+        Variance of each block, relative to the noise.
+    mixture : ndarray, shape (n_autocorrelations,)
+        Shares of the noise processes.
+    pass_band : tuple of float
+        Frequencies in which the targets have power, in cycles per sample.
+    evidence : ndarray, shape (n_targets,)
+        Log posterior of the variances.
+    dual : ndarray, shape (n_rows, n_targets)
+        Weights of the samples, or of the rows of ``directions``.
+    directions : ndarray, shape (n_rows, n_features), or None
+        Of the whitened features, in a long study.
+    """
+
+    targets: np.ndarray
+    variances: np.ndarray
+    mixture: np.ndarray
+    pass_band: tuple
+    evidence: np.ndarray
+    dual: np.ndarray
+    directions: np.ndarray | None
+
+    def coef(self, blocks):
+        """Compute the weights of the features (n_features, n_targets)."""
+        if self.directions is None:
+            coef = np.concatenate([block.T @ self.dual for block in blocks])
+        else:
+            coef = self.directions.T @ self.dual
+        return np.repeat(self.variances, [block.shape[1] for block in blocks])[:, None] * coef
+
+
+def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None):
+    """Fit targets as :func:`fit_reml` does.
+
+    Of many targets, variances are searched for those that differ most. The others take, of the
+    variances found, those at which their posterior is highest.
+
+    Parameters
+    ----------
+    blocks, y, elapsed, constants, prior, offset, seen : object
+        As in :func:`fit_reml`.
+
+    Yields
+    ------
+    group : Group
+        Targets with the same variances. Constant targets are in none.
+    """
+    n, seen = len(y), {} if seen is None else seen
     centered = y - constants @ np.linalg.lstsq(constants, y, rcond=None)[0]
     # A constant target has nothing to explain.
     active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
-    active &= n >= constants.shape[1] + 2
-    explained = y if offset is None else y - offset
+    active = np.flatnonzero(active & (n >= constants.shape[1] + 2))
     first, correlations = slice(0, _ROWS), seen.setdefault("correlations", {})
-    for target in np.flatnonzero(active):
-        fit.pass_band[:, target] = find_pass_band(centered[first, target], elapsed[first])
-    for band in np.unique(fit.pass_band[:, active], axis=1).T:
-        if tuple(band) not in seen:
+    for band, targets in _by_pass_band(centered[first], elapsed[first], active):
+        if band not in seen:
             basis = _contrasts(elapsed[first], constants[first], band)
             processes = _known_correlations(correlations, 0, elapsed)
-            seen[tuple(band)] = basis, pack(basis.T @ r @ basis for r in processes)
-        basis, noise = seen[tuple(band)]
+            seen[band] = basis, pack(basis.T @ r @ basis for r in processes)
+        basis, noise = seen[band]
         kernels = [*pack(_kernel(basis.T @ block[first]) for block in blocks), *noise]
-        kernels = np.array(kernels)
-        for target in np.flatnonzero(active & (fit.pass_band == band[:, None]).all(axis=0)):
-            left = basis.T @ explained[first, target]
-            model = Likelihood(kernels, len(blocks), left, prior=prior)
-            variances, mixture, fit.evidence[target] = model.maximize()
+        explained = y[:, targets] if offset is None else y[:, targets] - offset[:, targets]
+        left = basis.T @ explained[first]
+        model = Likelihood(np.array(kernels), len(blocks), left, prior=prior)
+        for variances, mixture, own in _search(model, seen):
             if n > _ROWS:
-                data = blocks, explained[:, target], elapsed, constants
-                features, *rest, log_det = _whitened(*data, mixture, band, correlations)
-                cuts = np.split(features, np.cumsum(widths)[:-1], axis=1)
-                white = np.array(pack([*map(_kernel, cuts), np.eye(len(features))]))
-                model = Likelihood(white, len(blocks), *rest, prior=prior)
-                variances, _, evidence = model.maximize(np.log(variances))
-                fit.evidence[target] = evidence - log_det
-                dual = model.cost(np.r_[np.log(variances), 0.0])[2]
-                coef = features.T @ dual
+                data = blocks, explained[:, own], elapsed, constants
+                directions, *rest, log_det = _whitened(*data, mixture, band, correlations)
+                cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
+                white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
+                long = Likelihood(white, len(blocks), *rest, prior=prior)
+                variances, shares = long.maximize(start=np.log(variances))
+                cost, dual = long.solve(np.log(np.r_[variances, shares]))
+                cost += log_det
             else:
-                dual = basis @ model.cost(np.r_[np.log(variances), np.log(mixture)])[2]
-                coef = np.concatenate([block.T @ dual for block in blocks])
-            fit.coef[:, target] = np.repeat(variances, widths) * coef
-            fit.log_variance[:, target] = np.log(variances)
-            fit.mixture[:, target] = mixture
-    fit.autocorrelation = _AUTOCORRELATIONS @ fit.mixture
-    return fit
+                directions, short = None, model.of(own)
+                cost, dual = short.solve(np.log(np.r_[variances, mixture]))
+                dual = basis @ dual
+            yield Group(targets[own], variances, mixture, band, -cost, dual, directions)
+
+
+def _by_pass_band(centered, elapsed, targets):
+    """Yield pass bands of centered targets, and the targets that have them."""
+    some = np.unique(np.linspace(0, len(targets) - 1, _SEARCHED).astype(int))
+    tried = targets if len(targets) <= _SEARCHED else targets[some]
+    bands = [find_pass_band(centered[:, k], elapsed) for k in tried]
+    if len(targets) > _SEARCHED:  # of one image, which was filtered as a whole
+        yield tuple(np.median(bands, axis=0)), targets
+        return
+    for band in sorted(set(bands)):
+        yield band, targets[[other == band for other in bands]]
+
+
+def _search(model, seen):
+    """Yield variances, shares of noise, and the targets that take them, a searched one first."""
+    n_targets = model.y.shape[1]
+    if n_targets <= _SEARCHED:
+        for k in range(n_targets):
+            yield *model.maximize(k), np.array([k])
+        return
+    if "searched" not in seen:
+        seen["searched"] = model.most_different(_SEARCHED)
+    searched = seen["searched"]
+    found = [model.maximize(k) for k in searched]
+    costs = [model.costs(np.log(np.concatenate(one))) for one in found]
+    choice = np.argmin(costs, axis=0)
+    choice[searched] = np.arange(len(searched))
+    for i, one in enumerate(found):
+        own = np.flatnonzero(choice == i)
+        yield *one, np.r_[searched[i], own[own != searched[i]]]
 
 
 class Likelihood:
@@ -146,10 +242,10 @@ class Likelihood:
         noise.
     n_blocks : int
         How many are of blocks.
-    y : ndarray, shape (n_rows,)
-        Target.
-    rest : float
-        Squares of the target along directions without features, divided by those of the noise.
+    y : ndarray, shape (n_rows, n_targets)
+        Targets.
+    rest : ndarray, shape (n_targets,), or float
+        Squares of the targets along directions without features, divided by those of the noise.
     dof : int or None
         Degrees of freedom; None: one per row.
     prior : tuple of float
@@ -157,57 +253,75 @@ class Likelihood:
     """
 
     def __init__(self, kernels, n_blocks, y, rest=0.0, dof=None, prior=PRIOR):
-        self.kernels, self.n_blocks, self.y, self.rest = kernels, n_blocks, y, rest
+        self.kernels, self.n_blocks, self.y, self.prior = kernels, n_blocks, y, prior
+        self.rest = np.broadcast_to(rest, y.shape[1])
         self.dof = len(y) if dof is None else dof
         places = np.arange(kernels.shape[1], dtype=float)
         self.diagonal = linalg.lapack.dtfttr(len(y), places, uplo="L")[0].diagonal().astype(int)
         # Keeps the ratio of the degrees of freedom to the least sum of squares finite.
-        self.least = max(_ROUNDING**2 * (y @ y + rest), 1e-250)
+        squares = np.einsum("ij,ij->j", y, y) + self.rest
+        self.least = np.maximum(_ROUNDING**2 * squares, 1e-250)
         mixture = _MIXTURE[: len(kernels) - n_blocks]
         self.center = np.r_[np.full(n_blocks, prior[0]), mixture]
         self.hold = np.r_[np.full(n_blocks, prior[1]), np.full(len(mixture), PRIOR[1])]
 
-    def cost(self, at):
-        """Return minus the log posterior of log variances, its gradient, and the dual weights."""
-        y, n, blocks = self.y, len(self.y), self.n_blocks
-        shares = np.exp(at[blocks:] - at[blocks:].max())
-        shares /= shares.sum()
-        scale = np.r_[np.exp(at[:blocks]), shares]
-        # In the packed format of LAPACK, whose routines take half the memory and less time.
-        matrix, slope = scale @ self.kernels, np.zeros(len(scale))
-        half_log, dual = 0.0, y
+    def of(self, targets):
+        """Return the likelihood of some of the targets."""
+        rest = self.y[:, targets], self.rest[targets], self.dof, self.prior
+        return Likelihood(self.kernels, self.n_blocks, *rest)
+
+    def cost(self, at, target=0):
+        """Return minus the log posterior of log variances for a target, and its gradient."""
+        n, blocks, dof, dual = len(self.y), self.n_blocks, self.dof, self.y[:, target]
+        scale, matrix, cost = self._factorize(at)
+        slope = np.zeros(len(scale))
         if n:
-            matrix, failed = linalg.lapack.dpftrf(n, matrix, uplo="L", overwrite_a=1)
-            if failed:
-                raise np.linalg.LinAlgError("the covariance of a target is not positive definite")
-            half_log = np.log(matrix[self.diagonal]).sum()
-            dual = linalg.lapack.dpftrs(n, matrix, y, uplo="L")[0]
+            dual = linalg.lapack.dpftrs(n, matrix, dual, uplo="L")[0]
         # A target that the features explain exactly has no noise.
-        squares = max(y @ dual + self.rest, self.least)
-        held = at - self.center
-        cost = half_log + 0.5 * self.dof * np.log(squares) + 0.5 * held @ (self.hold * held)
+        squares = self.y[:, target] @ dual + self.rest[target]
+        squares = max(squares, self.least[target])
+        cost += 0.5 * dof * np.log(squares)
         if n:
             inverse = linalg.lapack.dpftri(n, matrix, uplo="L", overwrite_a=1)[0]
-            ratio, column = self.dof / squares, dual[:, None]
+            ratio, column = dof / squares, dual[:, None]
             inverse = linalg.lapack.dsfrk(n, 1, -ratio, column, 1.0, inverse, uplo="L")
             inverse[self.diagonal] /= 2  # the other elements stand for two
             slope = self.kernels @ inverse
         gradient = scale * slope
-        gradient[blocks:] -= shares * gradient[blocks:].sum()
-        return cost, gradient + self.hold * held, dual
+        gradient[blocks:] -= scale[blocks:] * gradient[blocks:].sum()
+        return cost, gradient + self.hold * self._held(at)
 
-    def maximize(self, start=None):
-        """Return variances of blocks and shares of noise of highest posterior, and its log."""
+    def costs(self, at):
+        """Return minus the log posterior of log variances for each target."""
+        _, matrix, cost = self._factorize(at)
+        squares = np.array(self.rest)
+        for some in gen_batches(len(squares), _MOST_TARGETS):
+            white = self.y[:, some]
+            if len(white):
+                white = linalg.lapack.dtfsm(1.0, matrix, white, uplo="L")
+            squares[some] += np.einsum("ij,ij->j", white, white)
+        return cost + 0.5 * self.dof * np.log(np.maximum(squares, self.least))
+
+    def solve(self, at):
+        """Return what :meth:`costs` does, and the dual weights (n_rows, n_targets)."""
+        _, matrix, cost = self._factorize(at)
+        dual = np.array(self.y)
+        if len(dual):
+            dual = linalg.lapack.dpftrs(len(dual), matrix, dual, uplo="L")[0]
+        squares = np.einsum("ij,ij->j", self.y, dual) + self.rest
+        return cost + 0.5 * self.dof * np.log(np.maximum(squares, self.least)), dual
+
+    def maximize(self, target=0, start=None):
+        """Return variances of blocks and shares of noise of highest posterior for a target."""
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
-        costs = []
+        first, _ = self.cost(at, target)
 
         def gain(at):
-            cost, gradient, _ = self.cost(at)
-            costs.append(cost)
+            cost, gradient = self.cost(at, target)
             # The unit of the target must not decide when to stop.
-            return cost - costs[0], gradient
+            return cost - first, gradient
 
         found = optimize.minimize(
             gain,
@@ -217,8 +331,50 @@ class Likelihood:
             bounds=[_LIMITS] * len(at),
             options={"maxiter": _STEPS, "ftol": _PRECISION},
         )
-        shares = np.exp(found.x[self.n_blocks :])
-        return np.exp(found.x[: self.n_blocks]), shares / shares.sum(), -found.fun - costs[0]
+        scale = self._scale(found.x)
+        return scale[: self.n_blocks], scale[self.n_blocks :]
+
+    def most_different(self, n_targets):
+        """Choose targets that differ most in what each kernel contributes where a search starts."""
+        _, dual = self.solve(self.center)
+        parts = np.empty((len(self.kernels), dual.shape[1]))
+        for k, kernel in enumerate(self.kernels):
+            full = linalg.lapack.dtfttr(len(dual), kernel, uplo="L")[0]
+            full += np.tril(full, -1).T
+            parts[k] = np.einsum("ij,ij->j", dual, full @ dual)
+        parts = np.log(np.maximum(parts, _ROUNDING * parts.max(axis=0)))
+        parts -= np.log(np.einsum("ij,ij->j", self.y, dual) + self.rest)
+        away = np.square(parts - parts.mean(axis=1, keepdims=True)).sum(axis=0)
+        chosen = [int(away.argmin())]
+        while len(chosen) < n_targets:  # the farthest from those that are chosen
+            away = np.minimum(away, np.square(parts - parts[:, [chosen[-1]]]).sum(axis=0))
+            if len(chosen) == 1:
+                away = np.square(parts - parts[:, chosen]).sum(axis=0)
+            chosen.append(int(away.argmax()))
+        return np.array(chosen)
+
+    def _scale(self, at):
+        shares = np.exp(at[self.n_blocks :] - at[self.n_blocks :].max())
+        return np.r_[np.exp(at[: self.n_blocks]), shares / shares.sum()]
+
+    def _held(self, at):
+        """Distances from what is expected. Shares are the same wherever their logs begin."""
+        held = at - self.center
+        held[self.n_blocks :] -= held[self.n_blocks :].mean()
+        return held
+
+    def _factorize(self, at):
+        """Return variances, a factor of the covariance, and the part of the cost from both."""
+        # In the packed format of LAPACK, whose routines take half the memory and less time.
+        scale = self._scale(at)
+        matrix, n, held = scale @ self.kernels, len(self.y), self._held(at)
+        cost = 0.5 * held @ (self.hold * held)
+        if n:
+            matrix, failed = linalg.lapack.dpftrf(n, matrix, uplo="L", overwrite_a=1)
+            if failed:
+                raise np.linalg.LinAlgError("the covariance of a target is not positive definite")
+            cost += np.log(matrix[self.diagonal]).sum()
+        return scale, matrix, cost
 
 
 def find_pass_band(y, elapsed):
@@ -255,7 +411,8 @@ def find_pass_band(y, elapsed):
     evidence = evidence.max(axis=0)
     scale = np.take_along_axis(scale, best[None], axis=0)[0]
     allowed = high - low >= _FEWEST
-    below = powers[low], scale * shapes[best, low], low, _BELOW
+    # Below, at least as much as at the edge: coupled BOLD may be flat where noise would rise.
+    below = powers[low], scale * shape[best, low] * low, low, _BELOW
     expected = scale * (shapes[best, n] - shapes[best, high])
     above = powers[n] - powers[high], expected, n - high, _ABOVE
     for found, expected, count, fewest in (below, above):
@@ -336,35 +493,41 @@ def pack(matrices):
 def _whitened(blocks, y, elapsed, constants, mixture, band, correlations):
     """Whiten a long study.
 
-    Returns features and target along the directions of the features, the rest of the target,
-    degrees of freedom, and half the log determinant of what the whitening took.
+    Returns features and targets along the directions of the features, the squares of the rest of
+    the targets, degrees of freedom, and half the log determinant of what the whitening took.
     """
     parts = [slice(first, first + _ROWS) for first in range(0, len(y), _ROWS)]
     # A constant may have no component in the band.
     inside = [_components(constants[rows], elapsed[rows], band) for rows in parts]
     size, vectors = np.linalg.svd(np.concatenate(inside), full_matrices=False)[1:]
     constants = constants @ vectors[size > _NO_COMPONENT].T
-    n_constants = constants.shape[1]
-    total, log_det, dof = 0.0, 0.0, -n_constants
+    n_constants, n_targets = constants.shape[1], y.shape[1]
+    total, targets, squares, log_det, dof = 0.0, 0.0, 0.0, 0.0, -n_constants
     for rows in parts:
         processes = _known_correlations(correlations, rows.start, elapsed)
         noise = np.tensordot(mixture, processes, axes=1)
         noise = _components(_components(noise, elapsed[rows], band).T, elapsed[rows], band)
-        every = np.concatenate([constants[rows], *(b[rows] for b in blocks), y[rows, None]], axis=1)
+        every = np.concatenate([constants[rows], *(b[rows] for b in blocks), y[rows]], axis=1)
         every = _components(every, elapsed[rows], band)
         factor = np.linalg.cholesky(noise)
         log_det += np.log(np.diag(factor)).sum()
         white = linalg.solve_triangular(factor, every, lower=True)
-        total, dof = total + white.T @ white, dof + len(white)
-    fixed = total[:n_constants]
+        white, target = white[:, :-n_targets], white[:, -n_targets:]
+        total, targets, dof = total + white.T @ white, targets + white.T @ target, dof + len(white)
+        squares = squares + np.einsum("ij,ij->j", target, target)
+    fixed, of_targets = total[:n_constants], targets[:n_constants]
     log_det += 0.5 * np.linalg.slogdet(fixed[:, :n_constants])[1]
-    solved = np.linalg.solve(fixed[:, :n_constants], fixed[:, n_constants:])
+    solved = np.linalg.solve(fixed[:, :n_constants], np.c_[fixed[:, n_constants:], of_targets])
+    solved, of_constants = solved[:, :-n_targets], solved[:, -n_targets:]
     left = total[n_constants:, n_constants:] - fixed[:, n_constants:].T @ solved
+    targets = targets[n_constants:] - fixed[:, n_constants:].T @ of_constants
+    squares -= np.einsum("ij,ij->j", of_targets, of_constants)
     # A pivoted Cholesky factor; eigenvectors would take ten times as long. At least one direction.
-    least = min(_BURIED, max(np.diag(left)[:-1].max(), np.finfo(float).tiny) / 2)
-    factor, order, rank, _ = linalg.lapack.dpstrf(left[:-1, :-1], tol=least, lower=1)
+    least = min(_BURIED, max(np.diag(left).max(), np.finfo(float).tiny) / 2)
+    factor, order, rank, _ = linalg.lapack.dpstrf(left, tol=least, lower=1)
     factor, order = np.triu(factor.T[:rank]), order - 1
     features = np.empty((rank, len(order)))
     features[:, order] = factor
-    y = linalg.solve_triangular(factor[:, :rank], left[order[:rank], -1], trans="T")
-    return features, y, max(left[-1, -1] - y @ y, 0.0), dof, log_det
+    y = linalg.solve_triangular(factor[:, :rank], targets[order[:rank]], trans="T")
+    rest = np.maximum(squares - np.einsum("ij,ij->j", y, y), 0.0)
+    return features, y, rest, dof, log_det

@@ -1,0 +1,230 @@
+"""WholeBrainRegressor: what the closed form reads of the EEG, for thousands of targets."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import StrOptions
+from threadpoolctl import threadpool_limits
+
+from ..eeg.base import EEGRegressor
+from .architectures import Compact
+from .batches import cut_pieces, eeg_scale
+from .closed_form import LONG_MODELS, MODELS, NO_SHARE, bands_of, kinds_of, training_data
+from .nets.compact import CompactNetwork
+from .readings import Bank, filter_bank, read_bands
+
+# Targets whose parts by band are computed at a time.
+_MOST_TARGETS = 2048
+
+
+@dataclass(repr=False, eq=False)
+class WholeBrainRegressor(EEGRegressor):
+    """Predict the BOLD of hundreds of parcels, or of all voxels.
+
+    It reads the EEG as :class:`BEIRARegressor` does (powers and covariances in bands, and their
+    logarithms, behind delay kernels) and averages the models of these readings by their evidence,
+    but rewrites none as branches. Time and memory grow with the number of targets so slowly that
+    the voxels of a brain can be fitted together.
+
+    Parameters
+    ----------
+    bands : dict of str to tuple of float, or "default"
+        As of :class:`Compact`.
+    n_taps, segment : int
+        As of :class:`Compact`. The defaults are for EEG sampled at 100 Hz.
+
+    Attributes
+    ----------
+    bands_ : list of str
+        Names of the bands.
+    band_shares_ : ndarray of float32, shape (n_rois, n_bands)
+        Share of each band in the variance of the prediction for the training volumes.
+    best_band_ : ndarray of str, shape (n_rois,)
+        The band with the largest share; empty if a target is constant.
+    best_delay_ : ndarray, shape (n_rois,)
+        Delay in s, from EEG to BOLD, that weighs most in this band; NaN if a target is constant.
+    eeg_scale_ : float
+        Standard deviation of the training EEG in V.
+    target_mean_, target_scale_ : ndarray, shape (n_rois,)
+        Mean and standard deviation of the training BOLD.
+    region_names_ : list of str or None
+        Names of the regions, if y was a DataFrame.
+    readings_ : list of dict
+        What ``predict`` needs: filters, features of the training volumes, and their weights.
+    n_features_in_ : int
+        Number of channels.
+    ch_names_in_ : list of str or None
+        Names of the channels, if X has names.
+
+    See Also
+    --------
+    BEIRARegressor : Has branches that can be read, for up to dozens of regions.
+    sklearn_beira.map_brain : Where in the brain EEG predicts BOLD.
+
+    Notes
+    -----
+    Variances of bands and noise are searched for the 24 targets that differ most. Every other
+    target takes those variances, of the ones found, that make its BOLD most likely; one pass band
+    is found for all. Up to 24 targets are therefore fitted each on its own. Above 720 volumes,
+    powers of channels are read, and no covariances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_beira import EEGWindows, WholeBrainRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = EEGWindows.from_array(rng.standard_normal((40, 4, 400)), sfreq=100.0)
+    >>> model = WholeBrainRegressor().fit(X, rng.standard_normal((40, 500)))
+    >>> model.predict(X).shape
+    (40, 500)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "bands": [dict, StrOptions({"default"})],
+        "n_taps": Compact._parameter_constraints["n_taps"],
+        "segment": Compact._parameter_constraints["segment"],
+    }
+
+    bands: dict | str = "default"
+    _: KW_ONLY
+    n_taps: int = 101
+    segment: int = 50
+
+    # Thousands of small matrix products, which a second thread of BLAS or torch would slow down.
+    @threadpool_limits.wrap(limits=1)
+    def _fit(self, X, y):
+        sizes = Compact(bands=self.bands, n_taps=self.n_taps, segment=self.segment)
+        sizes._check()
+        sizes._check_windows(X)
+        self._n_times, self._window = X.shape[2], X._describe_window()
+        self.eeg_scale_ = eeg_scale(X)
+        self.target_mean_, self.target_scale_ = y.mean(axis=0), y.std(axis=0)
+        self.target_scale_[self.target_scale_ == 0] = 1.0
+        y = (y - self.target_mean_) / self.target_scale_
+        network = self._make_reader()
+        sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
+        bands, narrow = bands_of(network, sfreq, self.bands)
+        data, _ = training_data(network, X, y, self.eeg_scale_)
+        self._power_limit = float(network.branches.power_limit)
+
+        self.readings_, evidence, seen = [], [], {}
+        for (is_narrow, kernels), offsets in (LONG_MODELS if data.is_long else MODELS).items():
+            own = (narrow if is_narrow else bands).values()
+            (bank,) = filter_bank(network, data.pieces, self.eeg_scale_, sfreq, own, *kernels)
+            kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
+            readings = read_bands(network, bank, data.pieces, self.eeg_scale_, kinds)
+            for kind in kinds:
+                blocks, _, scales = readings.pop(kind)
+                model, found = _weigh(blocks, data, seen)
+                evidence.append(found)
+                self.readings_.append({"kind": kind, "scales": scales, **bank._asdict(), **model})
+        weights = softmax(evidence, axis=0)
+        weights[weights < NO_SHARE] = 0.0
+        for reading, weight in zip(self.readings_, weights, strict=True):
+            reading["weights"] *= weight.astype(np.float32)
+        self.readings_ = [reading for reading in self.readings_ if reading["weights"].any()]
+        self._describe(bands, y.any(axis=0), sfreq, X.tmax)
+
+    def _predict(self, X):
+        expected, found = self._window, X._describe_window()
+        # A model that was fitted without knowing the rate reads windows of any.
+        if expected not in (found, f"windows of {X.shape[2]} samples"):
+            raise ValueError(f"X has {found}, but WholeBrainRegressor was fitted with {expected}.")
+        network, pieces = self._make_reader(), cut_pieces(X)
+        network.branches.power_limit.fill_(self._power_limit)
+        y = np.zeros((len(X), len(self.target_mean_)), dtype=np.float32)
+        for reading in self.readings_:
+            kind, bank = reading["kind"], Bank(*(reading[name] for name in Bank._fields))
+            scales = {kind: reading["scales"]}
+            read = read_bands(network, bank, pieces, self.eeg_scale_, [kind], scales)[kind]
+            for b, block in enumerate(read.blocks):
+                y += _part(reading, b, block.astype(np.float32))
+        rows = np.concatenate([piece.rows for piece in pieces])
+        return y[np.argsort(rows)] * self.target_scale_ + self.target_mean_
+
+    def _make_reader(self):
+        sizes = {"n_branches": 1, "n_taps": self.n_taps, "segment": self.segment}
+        with torch.random.fork_rng(devices=[]):
+            return CompactNetwork(self.n_features_in_, 1, self._n_times, **sizes)
+
+    def _describe(self, bands, varies, sfreq, tmax):
+        """Find the shares of the bands, and the best band and delay of each target."""
+        n_targets, n = len(varies), len(self.readings_[0]["features"][0]) if self.readings_ else 0
+        centers = np.array([np.mean(edges) if edges else 0.0 for edges in bands.values()])
+        self.bands_ = [*bands]
+        self.band_shares_ = np.zeros((n_targets, len(bands)), dtype=np.float32)
+        self.best_delay_ = np.full(n_targets, np.nan)
+        for some in gen_batches(n_targets, _MOST_TARGETS):
+            size = some.stop - some.start
+            parts, most = np.zeros((len(bands), n, size), dtype=np.float32), np.zeros(size)
+            for reading in self.readings_:
+                own = []
+                for b, block in enumerate(reading["features"]):
+                    part = _part(reading, b, block, some)
+                    own.append(part.var(axis=0))
+                    parts[np.abs(centers - reading["centers"][b]).argmin()] += part
+                # The delay is that of the largest band of the model with most of the prediction.
+                total, best = np.sum(own, axis=0), np.argmax(own, axis=0)
+                for b in np.unique(best[total > most]):
+                    which = some.start + np.flatnonzero((total > most) & (best == b))
+                    peaks = np.abs(reading["basis"] @ _kernels(reading, b, which)).argmax(axis=0)
+                    ago = self.n_taps // 2 + (peaks + 0.5) * self.segment
+                    self.best_delay_[which] = ago / (sfreq or np.nan) - tmax
+                most = np.maximum(most, total)
+            if n:
+                whole = np.maximum(parts.sum(axis=0).var(axis=0), np.finfo(np.float32).tiny)
+                self.band_shares_[some] = (parts.var(axis=1) / whole).T
+        best = np.array(self.bands_)[self.band_shares_.argmax(axis=1)]
+        self.best_band_ = np.where(varies, best, "")
+
+
+def _weigh(blocks, data, seen):
+    """Fit a reading; return features and weights, and the evidence of each target.
+
+    The weights are those of the training volumes in the inner products of features: of each band,
+    the prediction is ``new features @ features.T @ (weights * variances of the band)``. In a long
+    study, features are fewer than volumes, and the weights are those of features.
+    """
+    n, n_targets = data.y.shape
+    widths = [block.shape[1] for block in blocks]
+    n_rows = sum(widths) if data.is_long else n
+    weights = np.zeros((n_rows, n_targets), dtype=np.float32)
+    variances = np.zeros((len(blocks), n_targets), dtype=np.float32)
+    evidence = np.zeros(n_targets)
+    for group in data.groups(blocks, seen):
+        own = group.targets
+        weights[:, own] = group.coef(blocks) if data.is_long else group.dual
+        variances[:, own] = group.variances[:, None]
+        evidence[own] = group.evidence
+    features = [block.astype(np.float32) for block in blocks]
+    model = {"features": features, "weights": weights, "variances": variances}
+    return {**model, "is_dual": not data.is_long}, evidence
+
+
+def _part(reading, b, block, targets=slice(None)):
+    """What a band adds to the prediction of targets, from its features (n_volumes, n_features)."""
+    weights = reading["weights"]
+    if reading["is_dual"]:
+        similar = block @ reading["features"][b].T
+        return similar @ (weights[:, targets] * reading["variances"][b, targets])
+    return block @ weights[_rows(reading, b), targets]
+
+
+def _kernels(reading, b, targets):
+    """Weights of the delay kernels (n_kernels, n_targets) that most of a band's prediction has."""
+    n_kernels = reading["basis"].shape[1]
+    if reading["is_dual"]:
+        coef = reading["features"][b].T @ reading["weights"][:, targets]
+    else:
+        coef = reading["weights"][_rows(reading, b)][:, targets]
+    coef = coef.reshape(-1, n_kernels, len(targets))
+    return np.linalg.eigh(np.einsum("fkt,flt->tkl", coef, coef))[1][:, :, -1].T
+
+
+def _rows(reading, b):
+    ends = np.cumsum([block.shape[1] for block in reading["features"]])
+    return slice(ends[b] - reading["features"][b].shape[1], ends[b])
