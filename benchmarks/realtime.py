@@ -143,7 +143,8 @@ def replay(args):
     model, X = make_model()
     with tempfile.TemporaryDirectory() as folder:
         path, log = Path(folder) / "replay_raw.fif", Path(folder) / "log.tsv"
-        make_eeg(X, args.sfreq, 60.0).save(path, verbose="error")
+        # Played eight times: after ten, a file of 1 kHz may end with a chunk.
+        make_eeg(X, args.sfreq, max(60.0, 7.5 * args.minutes)).save(path, verbose="error")
         command = [sys.executable, "-c", PLAYER, str(path), str(CHUNK)]
         player = subprocess.Popen(command)
         before = resident()

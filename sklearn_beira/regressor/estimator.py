@@ -93,6 +93,7 @@ class BEIRARegressor(EEGRegressor):
 
     See Also
     --------
+    WholeBrainRegressor : For hundreds of regions, or voxels.
     sklearn_beira.Windower : Sets window and delay.
     sklearn_beira.EEGFilter : Prepares the recordings.
     Training : Settings of the training by gradients.
@@ -123,7 +124,8 @@ class BEIRARegressor(EEGRegressor):
     model finds filters in the channels and in the covariances of principal axes, and weighs the
     envelopes of these filters anew. The models are averaged by their evidence, and the 16 branches
     that together come nearest to the average are kept. A branch whose
-    ``network_.branches.log_offset`` is finite reads a logarithm.
+    ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 24 regions, variances
+    are searched for 24 and shared by the others (:class:`WholeBrainRegressor`).
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

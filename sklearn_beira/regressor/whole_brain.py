@@ -136,13 +136,14 @@ class WholeBrainRegressor(EEGRegressor):
             raise ValueError(f"X has {found}, but WholeBrainRegressor was fitted with {expected}.")
         network, pieces = self._make_reader(), cut_pieces(X)
         network.branches.power_limit.fill_(self._power_limit)
-        y = np.zeros((len(X), len(self.target_mean_)), dtype=np.float32)
+        y = np.zeros((len(X), len(self.target_mean_)))
         for reading in self.readings_:
             kind, bank = reading["kind"], Bank(*(reading[name] for name in Bank._fields))
             scales = {kind: reading["scales"]}
             read = read_bands(network, bank, pieces, self.eeg_scale_, [kind], scales)[kind]
             for b, block in enumerate(read.blocks):
-                y += _part(reading, b, block.astype(np.float32))
+                for some in gen_batches(y.shape[1], _MOST_TARGETS):
+                    y[:, some] += _part(reading, b, block, some)
         rows = np.concatenate([piece.rows for piece in pieces])
         return y[np.argsort(rows)] * self.target_scale_ + self.target_mean_
 
@@ -205,13 +206,14 @@ def _weigh(blocks, data, seen):
     return {**model, "is_dual": not data.is_long}, evidence
 
 
-def _part(reading, b, block, targets=slice(None)):
+def _part(reading, b, block, targets):
     """What a band adds to the prediction of targets, from its features (n_volumes, n_features)."""
-    weights = reading["weights"]
     if reading["is_dual"]:
-        similar = block @ reading["features"][b].T
-        return similar @ (weights[:, targets] * reading["variances"][b, targets])
-    return block @ weights[_rows(reading, b), targets]
+        block = block @ reading["features"][b].T
+        weights = reading["weights"][:, targets] * reading["variances"][b, targets]
+    else:
+        weights = reading["weights"][_rows(reading, b), targets]
+    return block @ weights.astype(block.dtype)
 
 
 def _kernels(reading, b, targets):
