@@ -38,9 +38,9 @@ _NO_COMPONENT = 1e-8
 # relative to white noise of variance 1. The rest explains less than the noise does.
 _BURIED = 0.02
 
-# Samples whose noise is known jointly. Of longer studies, the first ones tell the noise, and
+# Samples whose noise is known jointly. Of longer studies, the first few tell the noise, and
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
-_ROWS, _KEPT = 720, 2
+_ROWS, _FIRST, _KEPT = 720, 400, 2
 
 # BOLD has no power at frequencies where a spectrum that fits the other frequencies expects ten
 # times as much. The evidence for an edge has to exceed this (in nats); a pass band has at least
@@ -173,11 +173,12 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
     # A constant target has nothing to explain.
     active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
     active = np.flatnonzero(active & (n >= constants.shape[1] + 2))
-    first, correlations = slice(0, _ROWS), seen.setdefault("correlations", {})
+    first = slice(0, n if n <= _ROWS else min(_FIRST, _ROWS))
+    correlations = seen.setdefault("correlations", {})
     for band, targets in _by_pass_band(centered[first], elapsed[first], active):
         if band not in seen:
             basis = _contrasts(elapsed[first], constants[first], band)
-            processes = _known_correlations(correlations, 0, elapsed)
+            processes = [r[first, first] for r in _known_correlations(correlations, 0, elapsed)]
             seen[band] = basis, pack(basis.T @ r @ basis for r in processes)
         basis, noise = seen[band]
         kernels = [*pack(_kernel(basis.T @ block[first]) for block in blocks), *noise]
