@@ -1,6 +1,7 @@
 """Nulls of whole procedures: planted truth is found, a null stays null, and no draw cheats."""
 
 import itertools
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
@@ -45,7 +46,7 @@ from sklearn_beira.evaluation.assumptions import kpss
 from sklearn_beira.evaluation.cross_validation import has_independent_targets, may_select
 from sklearn_beira.evaluation.leakage import blocks_of_test, longest_window
 from sklearn_beira.evaluation.metrics import pearson_r
-from sklearn_beira.evaluation.null import choose_null, draw_surrogates
+from sklearn_beira.evaluation.null import draw_surrogates, score_draws
 from sklearn_beira.evaluation.smoothness import carried_over, fit_smoothness, scatter_of_r
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.evaluation.study import make_study
@@ -839,7 +840,7 @@ def test_volumes_that_are_not_tested_are_not_counted():
     bold = draw_surrogates(study, "phase", 60, None, 0).bold(7)[150:]
     y_pred = clone(RIDGE).fit(X[:150], y[:150]).predict(X[150:])
     r = pearson_r(bold, y_pred, multioutput="raw_values")
-    np.testing.assert_allclose(result.draws[7], r)
+    np.testing.assert_allclose(result.draws[7], r, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:.*leave no gap:sklearn_beira.exceptions.GapWarning")
@@ -866,7 +867,43 @@ def test_draws_are_widened_where_bold_is_learned_from_and_tested_against(slope):
     options = {"blocks": study.blocks, "multioutput": "raw_values"}
     z = np.arctanh([pearson_r(draws.bold(k), y_pred, **options) for k in range(60)])
     expected = z.mean(axis=0) + np.sqrt(2) * (z - z.mean(axis=0))
-    np.testing.assert_allclose(np.arctanh(result.draws), expected)
+    np.testing.assert_allclose(np.arctanh(result.draws), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("keep_trend", [True, False])
+@pytest.mark.parametrize("null", [*NULLS, "others"])
+def test_surrogates_are_scored_for_some_regions_at_a_time_as_one_by_one(null, keep_trend):
+    rng = np.random.default_rng(0)
+    n_rois, groups = 300, np.repeat(np.arange(6), [50, 50, 53, 50, 60, 50])
+    y = 1e4 + 20.0 * smooth(len(groups), n_rois) + groups[:, None]
+    y[:, 3] = 7.0  # does not vary
+    y_pred = smooth(len(y), n_rois, seed=1)
+    y_pred[:, 4] = 0.1
+    # A fold without test volumes of recording 0, and recordings whose rows are not in order.
+    order = rng.permutation(len(y))
+    y[order, 5] = 1e4 + 50.0 * pd.Series(groups[order]).groupby(groups[order]).cumcount()  # a line
+    study = make_study(y_pred[order, :2], y[order], LeaveOneGroupOut(), groups[order])
+    study.folds = study.folds[1:]
+    study.__post_init__()
+    y_pred = np.where(study.blocks[:, None] >= 0, y_pred[order], np.nan)
+    others = [20.0 * smooth(80, n_rois, seed=k) for k in range(7)] if null == "others" else None
+    null = "swap" if null == "others" else null
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        draws = draw_surrogates(study, null, 30, others, 0, keep_trend)
+    r, null_r = score_draws(study, y_pred, draws)
+    rows = draws.rows[study.blocks[draws.rows] >= 0]
+    use = np.isin(draws.rows, rows)
+    options = {"blocks": study.blocks[rows], "multioutput": "raw_values"}
+    np.testing.assert_allclose(r, pearson_r(study.y[rows], y_pred[rows], **options), atol=1e-12)
+    one_by_one = [
+        pearson_r(draws.bold(k)[use], y_pred[rows], **options) for k in range(draws.n_surrogates)
+    ]
+    z = np.arctanh(one_by_one)
+    expected = np.tanh(z.mean(axis=0) + np.sqrt(2) * (z - z.mean(axis=0)))
+    np.testing.assert_allclose(null_r, expected, atol=2e-6)
+    p = draws.p_value(r, null_r)
+    assert p[4] == 1 and (not keep_trend or (p[[3, 5]] == 1).all())
 
 
 def test_bursts_in_bold_are_warned_of_and_only_they():

@@ -220,10 +220,10 @@ def check_gaussian(study, trend):
     found[varies] = kurtosis(study.y[:, varies], axis=0)
     if found.max() < _MOST_KURTOSIS:
         return
-    rng = check_random_state(0)
-    draws = NULLS["phase"](study.y - trend, study.runs, _FEW_DRAWS, rng).on(trend)
-    tails = np.argsort(-found)[:100]
-    highest = [kurtosis(draws.bold(k)[:, tails], axis=0).max() for k in range(draws.n_surrogates)]
+    rng, tails = check_random_state(0), np.argsort(-found)[:100]
+    trend = trend[:, tails]
+    draws = NULLS["phase"](study.y[:, tails] - trend, study.runs, _FEW_DRAWS, rng).on(trend)
+    highest = [kurtosis(draws.bold(k), axis=0).max() for k in range(draws.n_surrogates)]
     if (1 + np.sum(highest >= found.max())) / (1 + len(highest)) <= _RARE:
         warn_user(
             f"null='phase' assumes Gaussian BOLD, but that of {study.region_names[tails[0]]} has "

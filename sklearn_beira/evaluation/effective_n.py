@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
+from .._utils.columns import by_columns, columns_at_a_time, joined
+
 
 def independent_volumes(x, y, codes, r=None):
     """Estimate the number of independent volumes that would give r the variance it has.
@@ -22,6 +24,14 @@ def independent_volumes(x, y, codes, r=None):
     n_eff : ndarray of shape (n_rois,)
         As described in :func:`sklearn_beira.effective_n`.
     """
+
+    def work(some):
+        return _independent_volumes(x[:, some], y[:, some], codes, None if r is None else r[some])
+
+    return joined(by_columns(work, x.shape[1], columns_at_a_time(len(x))))
+
+
+def _independent_volumes(x, y, codes, r):
     lengths = np.bincount(codes)
     if lengths.max() == 1:
         return np.ones(x.shape[1])  # centered, single volumes are 0
@@ -158,21 +168,32 @@ def strongest_burst(x, y, codes):
         Without it.
     """
     length = np.ceil(len(x) / independent_volumes(x, y, codes)).astype(int)
-    rest = [r_without(*one) for one in zip(x.T, y.T, length, strict=True)]
-    return np.array([r.argmin() for r in rest]), length, np.array([r.min() for r in rest])
+
+    def work(some):
+        start, lowest = np.empty(len(length[some]), dtype=int), np.empty(len(length[some]))
+        for n in np.unique(length[some]):
+            same = length[some] == n
+            r = r_without(x[:, some][:, same], y[:, some][:, same], n)
+            start[same], lowest[same] = r.argmin(axis=0), r.min(axis=0)
+        return start, lowest
+
+    found = by_columns(work, x.shape[1], columns_at_a_time(len(x)))
+    start, lowest = map(joined, zip(*found, strict=True))
+    return start, length, lowest
 
 
 def r_without(x, y, length):
-    """Compute r without each stretch of volumes: (n_volumes - length + 1,).
+    """Compute r without each stretch of volumes: (n_volumes - length + 1, ...).
 
     Parameters
     ----------
-    x, y : ndarray, shape (n_volumes,)
+    x, y : ndarray, shape (n_volumes, ...)
         Centered series.
     length : int
         Volumes of a stretch.
     """
-    sums = np.cumsum(np.pad([x * y, x * x, y * y], [(0, 0), (1, 0)]), axis=1)
-    xy, xx, yy = sums[:, -1:] - (sums[:, length:] - sums[:, :-length])
+    products = np.stack([x * y, x * x, y * y], axis=1)
+    sums = np.cumsum(np.concatenate([np.zeros_like(products[:1]), products]), axis=0)
+    xy, xx, yy = np.moveaxis(sums[-1] - (sums[length:] - sums[:-length]), 1, 0)
     varies = np.minimum(xx, yy) > 1e-12
     return np.where(varies, xy / np.sqrt(np.where(varies, xx * yy, 1.0)), 0.0)

@@ -516,7 +516,7 @@ def unit_pair(y_true, y_pred, blocks=None):
     if (np.diff(codes) < 0).any():
         order = np.argsort(codes, kind="stable")
         codes, y_true, y_pred = codes[order], y_true[order], y_pred[order]
-    return _unit(y_true, codes), _unit(y_pred, codes), codes
+    return unit(y_true, codes), unit(y_pred, codes), codes
 
 
 def correlate(x, y):
@@ -524,11 +524,21 @@ def correlate(x, y):
     return np.clip(np.einsum("ij,ij->j", x, y), -1, 1)
 
 
-def _unit(y, codes):
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    lengths = np.diff(starts, append=len(codes))
+def block_starts(codes):
+    """Return the first row and the length of each block of sorted rows."""
+    starts = np.flatnonzero(np.diff(codes, prepend=codes[0] - 1))
+    return starts, np.diff(starts, append=len(codes))
+
+
+def center(y, starts, lengths):
+    """Center series (n_volumes, n_rois), sorted by block, within each block."""
     means = np.add.reduceat(y, starts, axis=0) / lengths[:, np.newaxis]
-    centered = y - np.repeat(means, lengths, axis=0)
+    return y - np.repeat(means, lengths, axis=0)
+
+
+def unit(y, codes):
+    """Center series, sorted by block, in each block, and scale them to norm 1, as unit_pair does."""
+    centered = center(y, *block_starts(codes))
     norm = np.linalg.norm(centered, axis=0)
     constant = norm <= 1e-10 * np.sqrt(len(y)) * np.abs(y).max(axis=0)
     return np.where(constant, 0.0, centered / np.where(constant, 1.0, norm))

@@ -1,5 +1,6 @@
 """Null distributions of r for EEG and BOLD that are unrelated, over whole procedures."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -9,6 +10,7 @@ from joblib import delayed
 from sklearn.base import clone
 from sklearn.utils import check_random_state, gen_batches
 
+from .._utils.columns import by_columns, columns_at_a_time, joined
 from .._utils.numbers import fisher_z
 from .._utils.warn import warn_user
 from .assumptions import (
@@ -27,7 +29,15 @@ from .cross_validation import (
     predict_all,
 )
 from .leakage import check_folds
-from .metrics import ALPHA, block_correlation, check_confidence_level
+from .metrics import (
+    ALPHA,
+    block_correlation,
+    block_starts,
+    center,
+    check_confidence_level,
+    correlate,
+    unit,
+)
 from .study import make_study
 from .surrogates import NULLS, slow_trend
 
@@ -38,6 +48,8 @@ _ENOUGH_TO_SWAP = 6
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
 # Surrogates are fitted side by side, up to this many columns of BOLD.
 _MOST_TARGETS = 2000
+# Share of the variance within blocks that may be rounding of float32.
+_CONSTANT = 1e-6
 
 
 @dataclass
@@ -324,8 +336,19 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
         rest[:, np.ptp(rest, axis=0) <= 1e-9 * np.abs(study.y).max(axis=0)] = 0.0
         scatter = check_alike(rest, study.runs, other_bold, study.region_names)
         options = {"scale": keep_trend}
+    once_more = deepcopy(rng)
     draws = NULLS[null](rest, study.runs, n_surrogates, rng, other_bold, **options).on(trend)
     draws.null, draws.keep_trend, draws.scatter = null, keep_trend, scatter
+
+    def some_columns(some):
+        y, others = np.empty(rest[:, some].shape, np.float32), other_bold
+        for run in study.runs:
+            y[run] = rest[run, some] - rest[run, some].mean(axis=0)
+        if others is not None:
+            others = [(o[:, some] - o[:, some].mean(axis=0)).astype(np.float32) for o in others]
+        return NULLS[null](y, study.runs, n_surrogates, deepcopy(once_more), others, **options)
+
+    draws.some_columns = some_columns
     if draws.n_surrogates < n_surrogates and draws.lowest_p > ALPHA:
         warn_user(
             f"null={null!r} has only {draws.n_surrogates} draws here, so p cannot fall below "
@@ -414,19 +437,40 @@ def score_draws(study, y_pred, draws):
     null_r : ndarray, shape (n_surrogates, n_rois)
         With the surrogates, widened if models were trained on BOLD that others are tested on.
     """
-    use = study.blocks[draws.rows] >= 0
-    rows = draws.rows[use]
-    y_pred, blocks = y_pred[rows], study.blocks[rows]
-    null_r = np.empty((draws.n_surrogates, study.y.shape[1]))
-    for some in gen_batches(draws.n_surrogates, _draws_side_by_side(study.y.shape[1])):
-        bold = _side_by_side(draws, some)[use]
-        beside = np.tile(y_pred, some.stop - some.start)
-        null_r[some] = block_correlation(bold, beside, blocks).reshape(-1, study.y.shape[1])
-    if study.is_cross_validated(study.tested):
-        z = fisher_z(null_r)
-        # Around their mean, which a trend that stays in place may have moved away from 0.
-        null_r = np.tanh(z.mean(axis=0) + _CHANCE_COUNTS_TWICE * (z - z.mean(axis=0)))
-    return block_correlation(study.y[rows], y_pred, blocks), null_r
+    place = np.flatnonzero(study.blocks[draws.rows] >= 0)
+    place = place[np.argsort(study.blocks[draws.rows[place]], kind="stable")]
+    rows, blocks = draws.rows[place], study.blocks[draws.rows[place]]
+    in_order = np.array_equal(place, np.arange(len(draws.rows)))
+    starts, lengths = block_starts(blocks)
+    widen = study.is_cross_validated(study.tested)
+
+    def score(some):
+        pred = unit(y_pred[rows, some], blocks)
+        r = correlate(unit(study.y[rows, some], blocks), pred)
+        pred = pred.astype(np.float32)
+        trend = center(draws.trend[rows, some], starts, lengths).astype(np.float32)
+        surrogates = draws.some_columns(some)
+        least = len(rows) * (1e-10 * np.abs(study.y[:, some]).max(axis=0)) ** 2  # as in unit
+        null_r = np.empty((draws.n_surrogates, len(r)), dtype=np.float32)
+        for k in range(draws.n_surrogates):
+            bold = surrogates.bold(k)
+            bold = bold if in_order else bold[place]
+            bold += trend
+            total = np.einsum("ij,ij->j", bold, bold)
+            sums = np.add.reduceat(bold, starts, axis=0)
+            within = total - np.einsum("ij,ij,i->j", sums, sums, 1 / lengths)
+            varies = within > np.maximum(_CONSTANT * total, least)
+            product = np.einsum("ij,ij->j", pred, bold)
+            null_r[k] = np.where(varies, product / np.sqrt(np.where(varies, within, 1.0)), 0.0)
+        if widen:
+            # Around their mean, which a trend that stays in place may have moved away from 0.
+            z = fisher_z(null_r)
+            null_r[:] = np.tanh(z.mean(axis=0) + _CHANCE_COUNTS_TWICE * (z - z.mean(axis=0)))
+        return r, null_r
+
+    size = columns_at_a_time(len(draws.rows), itemsize=4)
+    r, null_r = zip(*by_columns(score, study.y.shape[1], size), strict=True)
+    return joined(r), joined(null_r)
 
 
 def refit_draws(model, study, y_pred, draws, runner):
@@ -493,7 +537,8 @@ _CORRECTED = (
 
 def _summarize(study, r, null_r, draws, n, refit, confidence_level, n_models):
     edges = (1 - confidence_level) / 2, (1 + confidence_level) / 2
-    low, high = np.quantile(null_r, edges, axis=0)
+    ends = by_columns(lambda some: np.quantile(null_r[:, some], edges, axis=0), len(r), 1000)
+    low, high = joined(ends)
     table = pd.DataFrame(
         {
             "r": r,

@@ -5,6 +5,8 @@ from collections import Counter
 import numpy as np
 from scipy.signal import detrend
 
+from .._utils.columns import by_columns, columns_at_a_time
+
 # Lags that the autocorrelation is fitted to, and training volumes on each side of a test block.
 _N_LAGS, _N_NEIGHBORS = 8, 10
 
@@ -28,6 +30,12 @@ def fit_smoothness(y, runs):
     smoothness : ndarray of shape (2, n_rois, 2)
         :math:`\varphi` and :math:`a`; 0 where a region does not vary.
     """
+    size = columns_at_a_time(len(y), 2**20)
+    found = by_columns(lambda some: _fit_smoothness(y[:, some], runs), y.shape[1], size)
+    return np.concatenate(found, axis=1)
+
+
+def _fit_smoothness(y, runs):
     if max(map(len, runs)) < 2:
         return np.zeros((2, y.shape[1], 2))
     largest, y = np.abs(y).max(axis=0), y.copy()
@@ -99,13 +107,17 @@ def carried_over(smoothness, blocks, step):
     """
     in_volumes = Counter((n, *np.divide(apart, step).round(3).tolist()) for n, *apart in blocks)
     r, n_errors = np.zeros(smoothness.shape[:2]), np.zeros(smoothness.shape[:2])
-    for rho, share in np.unique(smoothness[smoothness.all(axis=2)], axis=0):
+    kinds, kind_of = np.unique(smoothness.reshape(-1, 2), axis=0, return_inverse=True)
+    kind_of = kind_of.reshape(r.shape)
+    for kind, (rho, share) in enumerate(kinds):
+        if not rho * share:
+            continue
         told, variance, squares = sum(
             count * _told_by_neighbors(rho, share, n, apart)
             for (n, *apart), count in in_volumes.items()
         )
         if variance > 0:
-            same = (smoothness == (rho, share)).all(axis=2)
+            same = kind_of == kind
             r[same] = np.sqrt(told / variance)
             n_errors[same] = r[same] * variance / np.sqrt(squares)
     worst, region = n_errors.argmax(axis=0), np.arange(r.shape[1])

@@ -1,7 +1,8 @@
 """Nulls: BOLD that is unrelated to the EEG, made from measured BOLD.
 
 A new null is one function here, with one line above it: ``@null("...")`` registers the function
-under its name, with the sentences that say what a surrogate is and what the null assumes.
+under its name, with the sentences that say what a surrogate is and what the null assumes. Its
+random numbers may not depend on the regions: surrogates of many are made for some at a time.
 """
 
 import itertools
@@ -9,11 +10,12 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.fft import irfft, rfft
 
 from .._utils.numbers import standardize
 
-# A surrogate that equals the measured r must not lose to it by rounding.
-_ROUNDING = 1e-9
+# A surrogate that equals the measured r must not lose to it by rounding, that of float32 included.
+_ROUNDING = 1e-6
 # Slower periods, in s, are drift, as is usual in fMRI analysis.
 _DRIFT_PERIOD = 128.0
 
@@ -44,6 +46,11 @@ class Surrogates:
     scatter : ndarray of shape (n_rois,) or float
         Variance of r of unrelated BOLD over that of surrogates from other recordings; NaN for
         other nulls.
+    trend : ndarray of shape (n_volumes, n_rois) or None
+        What stays in place.
+    some_columns : callable or None
+        Takes a slice of regions, returns the surrogates of these regions, without the trend and in
+        float32.
     """
 
     rows: np.ndarray
@@ -55,6 +62,8 @@ class Surrogates:
     keep_trend: bool = True
     pull: float = 0.0
     scatter: object = np.nan
+    trend: np.ndarray | None = None
+    some_columns: object = None
 
     def __post_init__(self):
         self.p_value = self.p_value or permutation_p
@@ -84,7 +93,7 @@ class Surrogates:
 
     def on(self, trend):
         """Add a trend (n_volumes, n_rois) that stays in place to every surrogate."""
-        return replace(self, bold=lambda k: trend[self.rows] + self.bold(k))
+        return replace(self, bold=lambda k: trend[self.rows] + self.bold(k), trend=trend)
 
 
 def permutation_p(observed, draws):
@@ -225,12 +234,16 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
         if (order != places).all():
             orders[order] = None
     orders = list(orders)
+    pieces = y[runs]
+    drawn = np.array([standardize(piece) for piece in pieces]) if scale else pieces
+    mean, sd = pieces.mean(axis=1, keepdims=True), pieces.std(axis=1, keepdims=True)
 
     def bold(k):
-        drawn = [y[runs[source]] for source in orders[k]]
+        found = drawn[list(orders[k])]
         if scale:
-            drawn = [_at_scale(d, y[run]) for d, run in zip(drawn, runs, strict=True)]
-        return np.concatenate(drawn)
+            found *= sd
+            found += mean
+        return found.reshape(-1, y.shape[1])
 
     return Surrogates(runs.ravel(), len(orders), bold, n_distinct, pull=1 / len(runs))
 
@@ -327,23 +340,26 @@ def phase(y, runs, n_surrogates, rng, others=None):
     """
     rows = np.concatenate(runs)
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_surrogates)
+    spectra = [rfft(y[run], axis=0) for run in runs]
 
     def bold(k):
         local = np.random.RandomState(seeds[k])
-        return np.concatenate([_random_phases(y[run], local) for run in runs])
+        drawn = [
+            _random_phases(spectrum, len(run), local)
+            for spectrum, run in zip(spectra, runs, strict=True)
+        ]
+        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
     return Surrogates(rows, n_surrogates, bold)
 
 
-def _random_phases(series, rng):
-    n = len(series)
-    mean = series.mean(axis=0)
-    spectrum = np.fft.rfft(series - mean, axis=0)
+def _random_phases(spectrum, n, rng):
     angles = rng.uniform(0, 2 * np.pi, size=len(spectrum))
-    angles[0] = 0.0
+    angles[0] = 0.0  # the mean stays
     if n % 2 == 0:
         angles[-1] = rng.choice([0.0, np.pi])  # the Nyquist frequency stays real
-    return mean + np.fft.irfft(spectrum * np.exp(1j * angles)[:, None], n, axis=0)
+    turned = spectrum * np.exp(1j * angles).astype(spectrum.dtype)[:, None]
+    return irfft(turned, n, axis=0, overwrite_x=True)
 
 
 def _from_others(y, runs, n_surrogates, rng, others, scale):
