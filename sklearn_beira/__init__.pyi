@@ -73,6 +73,7 @@ from .eeg import (
 )
 from .evaluation import (
     BlockedKFold as BlockedKFold,
+    BrainMap as BrainMap,
     Comparison as Comparison,
     LeaveOneSubjectOut as LeaveOneSubjectOut,
     NullTest as NullTest,
@@ -81,6 +82,7 @@ from .evaluation import (
     effective_n as effective_n,
     group_scores as group_scores,
     kpss as kpss,
+    map_brain as map_brain,
     null_test as null_test,
     paired_test as paired_test,
     paper_protocol as paper_protocol,
@@ -156,6 +158,7 @@ from .viz import (
     make_report as make_report,
     plot_alignment as plot_alignment,
     plot_band_importance as plot_band_importance,
+    plot_brain_map as plot_brain_map,
     plot_branch as plot_branch,
     plot_branches as plot_branches,
     plot_channel_importance as plot_channel_importance,

@@ -72,6 +72,7 @@ SHOWN_ELSEWHERE = {
     "sklearn_beira.exceptions.ModelFileError": "docs/user_guide/saving.rst",
     "sklearn_beira.persistence.ModelFileError": "docs/user_guide/saving.rst",
     "sklearn_beira.persistence.export_network": "docs/user_guide/saving.rst, whose code is tested",
+    "sklearn_beira.evaluation.BrainMap": "what map_brain returns, which the example of it shows",
     "sklearn_beira.evaluation.NullTest": "what null_test returns, which the example of it shows",
 }
 

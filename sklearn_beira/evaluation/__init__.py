@@ -1,6 +1,7 @@
 """Honest evaluation: folds, scores, comparisons of models, null distributions."""
 
 from .assumptions import kpss
+from .brain_map import BrainMap, map_brain
 from .comparison import Comparison, compare, delay_curve, paired_test
 from .metrics import (
     effective_n,
@@ -19,6 +20,7 @@ from .splitters import BlockedKFold, LeaveOneSubjectOut
 
 __all__ = [
     "BlockedKFold",
+    "BrainMap",
     "Comparison",
     "LeaveOneSubjectOut",
     "NullTest",
@@ -27,6 +29,7 @@ __all__ = [
     "effective_n",
     "group_scores",
     "kpss",
+    "map_brain",
     "null_test",
     "paired_test",
     "paper_protocol",

@@ -537,7 +537,7 @@ def center(y, starts, lengths):
 
 
 def unit(y, codes):
-    """Center series, sorted by block, in each block, and scale them to norm 1, as unit_pair does."""
+    """Center series, sorted by block, within each block, and scale them to norm 1."""
     centered = center(y, *block_starts(codes))
     norm = np.linalg.norm(centered, axis=0)
     constant = norm <= 1e-10 * np.sqrt(len(y)) * np.abs(y).max(axis=0)

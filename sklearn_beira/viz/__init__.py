@@ -1,6 +1,7 @@
 """Figures, drawn on the axes or the figure that is given and returned, and the HTML report."""
 
 from .brain import plot_rois
+from .brain_map import plot_brain_map
 from .branches import plot_branch, plot_branches
 from .cleaning import plot_residual_artifacts
 from .delays import plot_delay_curve
@@ -17,6 +18,7 @@ __all__ = [
     "make_report",
     "plot_alignment",
     "plot_band_importance",
+    "plot_brain_map",
     "plot_branch",
     "plot_branches",
     "plot_channel_importance",

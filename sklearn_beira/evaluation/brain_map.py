@@ -1,0 +1,699 @@
+"""Maps of the brain: where EEG predicts BOLD, voxel by voxel."""
+
+import gzip
+import html
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .._utils.estimators import chosen, last_step
+from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
+from .._utils.warn import noting, warn_user
+from ..alignment.align import align
+from ..baselines.makers import make_band_power_ridge
+from ..datasets.derivatives import write_table
+from ..eeg.filters import EEGFilter
+from .comparison import compare, format_p
+from .metrics import ALPHA
+
+# Columns of the table of voxels, and what they mean.
+COLUMNS = {
+    "i": "First index of the voxel",
+    "j": "Second index of the voxel",
+    "k": "Third index of the voxel",
+    "x": "Position of its center in mm, to the right",
+    "y": "Position in mm, to the front",
+    "z": "Position in mm, upwards",
+    "r": "Pearson's r of measured BOLD and out-of-fold predictions",
+    "ci_low": "Lower end of the confidence interval of r",
+    "ci_high": "Upper end of the confidence interval of r",
+    "n_eff": "Effective number of volumes",
+    "p_parametric": "One-sided p of r from the effective number of volumes",
+    "p": "p of r in the null distribution of the voxel",
+    "p_max": "p corrected over all voxels by the maximum statistic",
+    "influence": "Variance of r from single volumes; above 1.5, a few volumes may drive r",
+    "r_without_burst": "r without the stretch of volumes that carries most of it",
+    "r_beyond": "r beyond the nuisance signals",
+    "p_max_beyond": "p_max beyond the nuisance signals",
+    "band": "Frequency band that most of the folds predict the voxel from",
+    "delay": "Delay from EEG to BOLD in s that weighs most in this band, median over folds",
+}
+_OF_TABLE = ["r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "influence"]
+# What voxels outside of the brain have in images; 0 where it is not said.
+_OUTSIDE = {"p": 1.0, "p_max": 1.0, "p_parametric": 1.0, "p_max_beyond": 1.0, "delay": np.nan}
+_IMAGES = {"r": "stat-r", "p": "stat-p", "p_max": "stat-pmax", "n_eff": "stat-neff"}
+_FACTS = ("volumes", "n_volumes", "t_r", "settings", "versions", "warnings")
+
+
+@dataclass(repr=False)
+class BrainMap:
+    """Result of :func:`map_brain`.
+
+    Parameters
+    ----------
+    voxels : DataFrame, one row per voxel of the mask
+        Indices ``i``, ``j``, ``k`` and position ``x``, ``y``, ``z`` in mm; ``r``, ``ci_low``,
+        ``ci_high``, ``n_eff``, ``p_parametric``, ``p``, ``p_max`` (corrected over all voxels),
+        ``influence`` and ``r_without_burst`` of out-of-fold predictions, as in
+        :class:`~sklearn_beira.Comparison`; with nuisance signals ``r_beyond`` and
+        ``p_max_beyond``; and, if the model tells them, ``band`` and ``delay`` in s.
+    mask_img : Nifti1Image (nx, ny, nz)
+        Voxels that have results: those of the brain mask that vary in every run.
+    mean_img : Nifti1Image (nx, ny, nz)
+        Mean of the BOLD images, a background for figures.
+    predictions : list of ndarray of float32, shape (n_predicted, n_voxels)
+        Out-of-fold predictions of each run, in the unit of the images, without mean and trend.
+    volumes : list of list of int
+        Number of the volume of each row, by run.
+    n_volumes : list of int
+        Volumes of the image of each run.
+    t_r : float
+        Repetition time in s.
+    settings : dict
+        Those of :class:`~sklearn_beira.Comparison`, ``model``, and how voxels were prepared.
+    versions : dict
+        Versions of the packages that the numbers depend on.
+    warnings : list of str
+        Warnings on data, folds and null.
+    """
+
+    voxels: pd.DataFrame
+    mask_img: object
+    mean_img: object
+    predictions: list
+    volumes: list
+    n_volumes: list
+    t_r: float
+    settings: dict
+    versions: dict
+    warnings: list = field(default_factory=list)
+
+    def __repr__(self):
+        return "\n\n".join([self.headline(), self.summary().to_string(), self.settings["question"]])
+
+    def _repr_html_(self):
+        lines = [self.settings["question"], *(f"Warning: {w}" for w in self.warnings)]
+        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in lines if text)
+        table = self.summary().to_html(border=0)
+        return f"<p><b>{html.escape(self.headline())}</b></p>{table}{paragraphs}"
+
+    def found(self, alpha=ALPHA) -> np.ndarray:
+        """Tell which voxels are predicted: ndarray of bool, shape (n_voxels,).
+
+        Parameters
+        ----------
+        alpha : float
+            Level of ``p_max``.
+
+        Returns
+        -------
+        found : ndarray of bool, shape (n_voxels,)
+            Whether ``p_max`` is at most ``alpha``; False without a null distribution.
+        """
+        return (self.voxels["p_max"] <= alpha).to_numpy()
+
+    def headline(self, alpha=ALPHA) -> str:
+        """Say in a sentence how many voxels are predicted.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of ``p_max``.
+
+        Returns
+        -------
+        text : str
+            The sentence.
+        """
+        best = self.voxels.iloc[int(self.voxels["r"].argmax())]
+        n, name = len(self.voxels), self.settings["model"]
+        what = f"{name} predicts {self.found(alpha).sum():,} of {n:,} voxels (p_max ≤ {alpha:g})"
+        if self.settings["null"] is None:
+            what = f"{name} was evaluated in {n:,} voxels, without a null distribution"
+        place = ", ".join(f"{best[axis]:.0f}" for axis in "xyz")
+        return f"{what}; the largest r is {best['r']:z.2f}, at ({place}) mm."
+
+    def summary(self, *, alpha=ALPHA) -> pd.DataFrame:
+        """Return the clusters of predicted voxels and their peaks, the highest first.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of ``p_max`` of a voxel.
+
+        Returns
+        -------
+        clusters : DataFrame, indexed by cluster
+            Peaks of :func:`nilearn.reporting.get_clusters_table`, at least 8 mm apart ("1a" is a
+            second peak of cluster 1): position in mm, ``r``, ``p_max``, and if known ``band`` and
+            ``delay`` of the peak, and ``size_mm3`` of the cluster.
+        """
+        from nilearn.reporting import get_clusters_table
+
+        shown = [name for name in ("r", "p_max", "band", "delay") if name in self.voxels]
+        found = self.found(alpha) & (self.voxels["r"] > 0).to_numpy()
+        if not found.any():
+            return pd.DataFrame(
+                columns=["x", "y", "z", *shown, "size_mm3"], index=pd.Index([], name="cluster")
+            )
+        img = self._to_img(np.where(found, self.voxels["r"], 0.0))
+        lowest = self.voxels["r"][found].min() / 2
+        table = get_clusters_table(img, stat_threshold=lowest)
+        inverse = np.linalg.inv(self.mask_img.affine)
+        at = table[["X", "Y", "Z"]].to_numpy(dtype=float)
+        index = np.round(at @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+        number = np.full(self.mask_img.shape, -1)
+        number[self._mask] = np.arange(len(self.voxels))
+        peaks = self.voxels.iloc[number[tuple(index.T)]]
+        clusters = peaks[["x", "y", "z", *shown]].set_index(pd.Index(table["Cluster ID"].map(str)))
+        clusters["size_mm3"] = table["Cluster Size (mm3)"].to_numpy()
+        clusters["p_max"] = [format_p(p, self.settings["p_floor"]) for p in clusters["p_max"]]
+        return clusters.rename_axis("cluster").round({"r": 3, "delay": 1})
+
+    # -- images -------------------------------------------------------------------------------
+    @property
+    def _mask(self):
+        return np.asarray(self.mask_img.dataobj) != 0
+
+    def _to_img(self, values, outside=0.0, dtype=np.float32):
+        """Write values (n_voxels,) or (n_volumes, n_voxels) into an image."""
+        import nibabel as nib
+
+        values = np.asarray(values)
+        data = np.full((*self.mask_img.shape, *values.shape[:-1]), outside, dtype=dtype, order="F")
+        data[self._mask] = values.T
+        img = nib.Nifti1Image(data, self.mask_img.affine, self.mask_img.header)
+        img.set_data_dtype(dtype)
+        if values.ndim == 2:
+            img.header.set_xyzt_units("mm", "sec")
+            img.header.set_zooms((*img.header.get_zooms()[:3], self.t_r))
+        return img
+
+    def img(self, column):
+        """Make an image of a column of ``voxels``.
+
+        Parameters
+        ----------
+        column : str
+            Name of a column of numbers.
+
+        Returns
+        -------
+        img : Nifti1Image (nx, ny, nz)
+            Numbers in float32. Outside of the mask they are 0, of p 1, and of the delay NaN.
+        """
+        if column not in self.voxels or self.voxels[column].dtype.kind not in "iuf":
+            known = [name for name, of in self.voxels.items() if of.dtype.kind in "iuf"]
+            raise ValueError(f"there is no map of {column!r}; give one of {', '.join(known)}.")
+        return self._to_img(self.voxels[column], _OUTSIDE.get(column, 0.0))
+
+    def r_img(self, *, alpha=None):
+        """Make an image of r.
+
+        Parameters
+        ----------
+        alpha : float or None
+            Level of ``p_max``, above which voxels are 0; None shows all.
+
+        Returns
+        -------
+        img : Nifti1Image (nx, ny, nz)
+            0 outside of the mask.
+        """
+        shown = np.ones(len(self.voxels), dtype=bool) if alpha is None else self.found(alpha)
+        return self._to_img(np.where(shown, self.voxels["r"], 0.0))
+
+    def p_img(self):
+        """Make an image of p, uncorrected; 1 outside of the mask."""
+        return self.img("p")
+
+    def p_max_img(self):
+        """Make an image of p, corrected over all voxels; 1 outside of the mask."""
+        return self.img("p_max")
+
+    def n_eff_img(self):
+        """Make an image of the effective number of volumes; 0 outside of the mask."""
+        return self.img("n_eff")
+
+    def band_img(self, *, alpha=ALPHA):
+        """Make a label image of the best band.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of ``p_max``, above which voxels are 0: the best band of a voxel that is not
+            predicted means nothing. 1 shows all.
+
+        Returns
+        -------
+        img : Nifti1Image (nx, ny, nz)
+            The number of the band, or 0.
+        names : dict of int to str
+            Bands by number, from low to high frequencies as far as the model orders them.
+        """
+        self._check_told("band")
+        names = {number: name for number, name in enumerate(self.settings["bands"], start=1)}
+        numbers = self.voxels["band"].map({name: k for k, name in names.items()}).fillna(0)
+        return self._to_img(np.where(self.found(alpha), numbers, 0), dtype=np.int16), names
+
+    def delay_img(self, *, alpha=ALPHA):
+        """Make an image of the best delay in s.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of ``p_max``, above which voxels are NaN. 1 shows all.
+
+        Returns
+        -------
+        img : Nifti1Image (nx, ny, nz)
+            NaN outside of the mask.
+        """
+        self._check_told("delay")
+        return self._to_img(np.where(self.found(alpha), self.voxels["delay"], np.nan), np.nan)
+
+    def _check_told(self, column):
+        if column not in self.voxels:
+            raise ValueError(
+                f"the model {self.settings['model']} does not tell the best {column} of a voxel; "
+                f"use one that has best_{column}_ after its fit."
+            )
+
+    def predicted_img(self, run=0):
+        """Make an image of the predicted BOLD of a run.
+
+        Parameters
+        ----------
+        run : int
+            Number of the run.
+
+        Returns
+        -------
+        img : Nifti1Image (nx, ny, nz, n_volumes)
+            Out-of-fold predictions, without mean and trend. Volumes that were not predicted, such
+            as the first ones, which lack their EEG, are 0.
+        """
+        if not 0 <= run < len(self.predictions):
+            raise ValueError(
+                f"there is no run {run!r}; give a number from 0 to {len(self.predictions) - 1}."
+            )
+        values = np.zeros((self.n_volumes[run], len(self.voxels)), dtype=np.float32)
+        values[self.volumes[run]] = self.predictions[run]
+        return self._to_img(values)
+
+    # -- out ----------------------------------------------------------------------------------
+    def plot(self, **options):
+        """Plot r of the predicted voxels on a glass brain.
+
+        Parameters
+        ----------
+        **options
+            As in :func:`~sklearn_beira.viz.plot_brain_map`.
+
+        Returns
+        -------
+        fig : matplotlib.figure.Figure
+            The figure.
+        """
+        from .. import plot_brain_map
+
+        return plot_brain_map(self, **options)
+
+    def to_html(self, path) -> None:
+        """Write one page: what was found, figures, an interactive view, and how to repeat it.
+
+        Parameters
+        ----------
+        path : path-like
+            File, which is replaced if it exists. It needs no other files.
+        """
+        from ..viz.brain_map import write_page
+
+        write_page(self, expanded(path))
+
+    def to_folder(self, path) -> None:
+        """Write everything to a folder: maps and predictions as NIfTI, tables as TSV, settings.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder, which is made if it does not exist; a map in it is replaced.
+
+        See Also
+        --------
+        BrainMap.from_folder : Read it again.
+        """
+        folder = writable_folder(path, "map")
+        _write_img(self.mask_img, folder / "desc-brain_mask.nii.gz")
+        _write_img(self.mean_img, folder / "desc-mean_boldref.nii.gz")
+        for column, name in _IMAGES.items():
+            _write_img(self.img(column), folder / f"{name}_statmap.nii.gz")
+        if "band" in self.voxels:
+            img, names = self.band_img()
+            _write_img(img, folder / "desc-band_dseg.nii.gz")
+            labels = pd.DataFrame({"index": list(names), "name": list(names.values())})
+            columns = {
+                "index": {"Description": "Number of the band in the image"},
+                "name": {"Description": "Frequency band"},
+            }
+            write_table(labels, folder / "desc-band_dseg.tsv", columns)
+        if "delay" in self.voxels:
+            _write_img(self.delay_img(), folder / "desc-delay_map.nii.gz")
+        for run in range(len(self.predictions)):
+            name = f"run-{run + 1}_desc-predicted_bold.nii.gz"
+            _write_img(self.predicted_img(run), folder / name)
+        columns = {name: {"Description": COLUMNS[name]} for name in self.voxels}
+        write_table(self.voxels, folder / "voxels.tsv", columns)
+        facts = {name: getattr(self, name) for name in _FACTS}
+        with atomic_write(folder / "map.json") as file:
+            file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode())
+
+    @classmethod
+    def from_folder(cls, path) -> "BrainMap":
+        """Read what :meth:`to_folder` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder.
+
+        Returns
+        -------
+        brain_map : BrainMap
+            The same numbers.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds anything but what :meth:`to_folder` writes.
+        """
+        folder = expanded(path)
+        facts_file = existing_file(folder / "map.json", "map")
+        try:
+            return cls._read(folder, json.loads(facts_file.read_text(encoding="utf-8")))
+        except Exception as error:  # whatever the files may do to the readers
+            raise ValueError(
+                f"{folder} holds no map ({one_line(error)[:200]}); give a folder that "
+                f"BrainMap.to_folder wrote."
+            ) from error
+
+    @classmethod
+    def _read(cls, folder, facts):
+        import nibabel as nib
+
+        # As text, from which numbers are made to the last bit.
+        options = {"dtype": str, "na_values": ["n/a"], "keep_default_na": False}
+        voxels = pd.read_csv(folder / "voxels.tsv", sep="\t", **options).astype(object)
+        for name in voxels.columns.drop("band", errors="ignore"):
+            voxels[name] = voxels[name].astype(int if name in "ijk" else float)
+        if "band" in voxels:
+            voxels["band"] = voxels["band"].fillna("")
+        mask_img, mean_img = (
+            nib.load(folder / f"desc-{name}.nii.gz") for name in ("brain_mask", "mean_boldref")
+        )
+        mask = np.asarray(mask_img.dataobj) != 0
+        if mask.sum() != len(voxels):
+            raise ValueError("mask and table differ")
+        predictions = []
+        for run, volumes in enumerate(facts["volumes"], start=1):
+            img = nib.load(folder / f"run-{run}_desc-predicted_bold.nii.gz")
+            predictions.append(np.asarray(img.dataobj, dtype=np.float32)[mask].T[volumes])
+        return cls(
+            voxels, mask_img, mean_img, predictions, **{name: facts[name] for name in _FACTS}
+        )
+
+
+def _write_img(img, path):
+    with atomic_write(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as out:
+        img.to_stream(out)
+
+
+def map_brain(
+    eeg,
+    bold,
+    *,
+    model=None,
+    mask_img=None,
+    smoothing_fwhm=None,
+    detrend=True,
+    confounds=None,
+    confound_columns=None,
+    trigger=None,
+    t_r=None,
+    volume_times=None,
+    missing=None,
+    slice_time_ref=0.0,
+    tmin=-20.0,
+    tmax=0.0,
+    nuisance=None,
+    subjects=None,
+    **options,
+) -> BrainMap:
+    """Map where in the brain EEG predicts BOLD, from NIfTI images and EEG recordings.
+
+    Every voxel is predicted out of fold and tested as a region of :func:`~sklearn_beira.compare`
+    is. ``p_max`` is corrected over all voxels by the maximum statistic: if EEG predicts no voxel,
+    any voxel at all has a ``p_max`` of at most .05 in 5 % of studies.
+
+    Parameters
+    ----------
+    eeg : mne.io.Raw or list of mne.io.Raw
+        Continuous EEG, one object per run.
+    bold : path or image (nx, ny, nz, n_volumes), or list of them
+        BOLD of each run, all on one grid.
+    model : estimator or None
+        Regressor for many targets, for example a Pipeline; None stands for an
+        :class:`~sklearn_beira.EEGFilter` and :func:`~sklearn_beira.make_band_power_ridge` on the
+        window from ``tmin`` to ``tmax``. If it has ``best_band_`` and ``best_delay_`` (n_voxels,)
+        after its fit, they are mapped as well.
+    mask_img : path, image or None
+        Voxels to map, such as those of gray matter: fewer voxels, less correction. None finds the
+        brain in the mean image (nilearn's ``compute_epi_mask``).
+    smoothing_fwhm : float or None
+        Width of the Gaussian in mm; None for images that are smoothed already.
+    detrend : bool
+        Remove the linear trend of each voxel in each run.
+    confounds : table, path, list of them (one per run), or None
+        Confounds that are regressed out of each run, as in
+        :class:`~sklearn_beira.ROIExtractor`.
+    confound_columns : None or list of str
+        Columns of the tables to use, as in :class:`~sklearn_beira.ROIExtractor`.
+    trigger, t_r, volume_times, missing, slice_time_ref : object
+        Onsets of the volumes, as in :func:`~sklearn_beira.align`.
+    tmin, tmax : float
+        Window of EEG around each volume onset in s, as in :func:`~sklearn_beira.align`.
+    nuisance : object
+        Signals that may change both EEG and BOLD, as in :func:`~sklearn_beira.align`; the map then
+        also has ``r_beyond`` and ``p_max_beyond``.
+    subjects : list of str or None
+        Subject of each run. Images of several have to be in one space.
+    **options
+        Options of :func:`~sklearn_beira.compare`: ``cv``, ``null``, ``n_surrogates``,
+        ``random_state``, ``n_jobs``, ``cache``, ``verbose`` and others.
+
+    Returns
+    -------
+    brain_map : BrainMap
+        Table of voxels, maps as images, predicted BOLD; ``to_folder`` and ``to_html`` write them.
+
+    Raises
+    ------
+    ValueError
+        If images are on different grids, no voxel is left, or as in
+        :func:`~sklearn_beira.align` and :func:`~sklearn_beira.compare`.
+
+    See Also
+    --------
+    compare : The same for regions, with several models.
+
+    Examples
+    --------
+    >>> from sklearn_beira import make_eeg_fmri, map_brain
+    >>> study = make_eeg_fmri(
+    ...     duration=300.0, n_channels=4, n_rois=2, return_img=True, random_state=0
+    ... )
+    >>> brain_map = map_brain(
+    ...     study.raws, study.bold_imgs, mask_img=study.atlas_img, trigger="mri",
+    ...     n_surrogates=99, verbose=False,
+    ... )
+    >>> brain_map.r_img().shape == study.atlas_img.shape
+    True
+    """
+    bolds = list(bold) if isinstance(bold, list | tuple) else [bold]
+    several = isinstance(eeg, list | tuple)
+    n_raws = len(eeg) if several else 1
+    if n_raws != len(bolds):
+        raise ValueError(
+            f"there are {n_raws} recordings of EEG, but {len(bolds)} BOLD images; give one image "
+            f"per recording."
+        )
+    if not isinstance(confounds, list | tuple):
+        confounds = [confounds]
+    if confounds[0] is None and len(confounds) == 1:
+        confounds = [None] * len(bolds)
+    if len(confounds) != len(bolds):
+        raise ValueError(
+            f"{len(bolds)} BOLD images need a list of as many confounds, got {len(confounds)}."
+        )
+    if "return_estimator" in options or "oracle" in options:
+        raise TypeError("map_brain has no options return_estimator and oracle; use compare.")
+    said = []
+    with noting(said):
+        mask_img, mean_img, series = read_voxels(
+            bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_columns
+        )
+        X, y = align(
+            eeg, series if several else series[0], t_r=t_r, volume_times=volume_times,
+            trigger=trigger, missing=missing, slice_time_ref=slice_time_ref, tmin=tmin, tmax=tmax,
+            nuisance=nuisance, subjects=subjects, verbose="error",
+        )  # fmt: skip
+    n_volumes = [len(one) for one in series]
+    del series
+    name = "band power ridge" if model is None else type(last_step(model)).__name__
+    if model is None:
+        model = make_band_power_ridge(tmax - tmin)
+        model.set_params(window__delay=-tmax)
+        model.steps.insert(0, ("filter", EEGFilter()))
+    index = np.argwhere(np.asarray(mask_img.dataobj) != 0)
+    y = pd.DataFrame(y, columns=[f"voxel {i} {j} {k}" for i, j, k in index.tolist()], copy=False)
+    # The models of the folds are kept for what they say of bands and delays.
+    comparison = compare({name: model}, X, y, return_estimator=True, **options)
+    settings = comparison.settings | {
+        "model": name,
+        "smoothing_fwhm": smoothing_fwhm,
+        "detrend": detrend,
+        "confounds": [None if one is None else type(one).__name__ for one in confounds],
+        "window": [float(tmin), float(tmax)],
+    }
+    voxels, bands = _tabulate(comparison, name, mask_img, index)
+    settings["bands"] = bands
+    predicted = comparison.predictions[name].to_numpy()
+    runs = np.asarray(X.groups)
+    rows = [
+        np.flatnonzero((runs == run) & np.isfinite(predicted[:, 0])) for run in range(len(bolds))
+    ]
+    return BrainMap(
+        voxels,
+        mask_img,
+        mean_img,
+        [predicted[of_run].astype(np.float32) for of_run in rows],
+        [X.volumes[of_run].tolist() for of_run in rows],
+        n_volumes,
+        float(t_r or _repetition_time(X)),
+        settings,
+        comparison.versions,
+        [*said, *comparison.warnings],
+    )
+
+
+def _repetition_time(X):
+    """Time between volumes that follow each other, in s."""
+    follows = (np.diff(X.volumes) == 1) & (np.diff(X.groups) == 0)
+    return np.median(np.diff(X.times)[follows]) if follows.any() else np.nan
+
+
+def _tabulate(comparison, name, mask_img, index):
+    """Make the table of voxels, and list the bands of the model."""
+    table = comparison.table
+    pooled = table[(table["scope"] == "pooled") & (table["model"] == name)]
+    at = index @ mask_img.affine[:3, :3].T + mask_img.affine[:3, 3]
+    voxels = pd.DataFrame(index, columns=list("ijk"))
+    voxels[list("xyz")] = at
+    for column in [*_OF_TABLE, "r_without_burst"]:
+        voxels[column] = pooled[column].to_numpy(dtype=float)
+    if comparison.beyond is not None:
+        rest = comparison.beyond.table
+        rest = rest[(rest["scope"] == "pooled") & (rest["model"] == name)]
+        for column in ("r", "p_max"):
+            voxels[f"{column}_beyond"] = rest[column].to_numpy(dtype=float)
+    told = [last_step(chosen(one)) for one in comparison.estimators[name] if one is not None]
+    if told and all(hasattr(one, "best_band_") for one in told):
+        of_folds = np.array([one.best_band_ for one in told])
+        names = [str(band) for band in getattr(told[0], "bands_", np.unique(of_folds))]
+        votes = np.array([(of_folds == band).sum(axis=0) for band in names])
+        voxels["band"] = np.where(votes.any(axis=0), np.array(names)[votes.argmax(axis=0)], "")
+        voxels["band"] = voxels["band"].astype(object)
+    else:
+        names = []
+    if told and all(hasattr(one, "best_delay_") for one in told):
+        voxels["delay"] = np.median([one.best_delay_ for one in told], axis=0)
+    return voxels, names
+
+
+def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_columns):
+    """Read the series of all voxels of the mask that vary in every run.
+
+    Parameters
+    ----------
+    bolds : list of path or image (nx, ny, nz, n_volumes)
+        BOLD of each run.
+    mask_img, smoothing_fwhm, detrend, confound_columns : object
+        As in :func:`map_brain`.
+    confounds : list
+        Confounds of each run.
+
+    Returns
+    -------
+    mask_img : Nifti1Image (nx, ny, nz)
+        The voxels.
+    mean_img : Nifti1Image (nx, ny, nz)
+        Mean of all volumes.
+    series : list of ndarray of shape (n_volumes, n_voxels)
+        Of each run.
+    """
+    import nibabel as nib
+    from nilearn.maskers import NiftiMasker
+    from nilearn.signal import clean
+
+    from ..bold.confounds import find_brain, read_confounds
+    from ..bold.images import open_bold, read_pieces, same_affine
+
+    imgs = [open_bold(one, None) for one in bolds]
+    shape, affine = imgs[0].shape[:3], imgs[0].affine
+    for k, img in enumerate(imgs):
+        if img.shape[:3] != shape or not same_affine(img.affine, affine):
+            raise ValueError(
+                f"image {k} has grid {img.shape[:3]} with another origin, orientation or voxel "
+                f"size than the grid {shape} of the first; resample the images to one grid."
+            )
+    total, varies = np.zeros(shape), np.ones(shape, dtype=bool)
+    for img in imgs:
+        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        for data in read_pieces(img):
+            total += data.sum(axis=-1, dtype=float)
+            np.minimum(low, data.min(axis=-1), out=low)
+            np.maximum(high, data.max(axis=-1), out=high)
+        varies &= high > low
+    mean = total / sum(img.shape[-1] for img in imgs)
+    mean_img = nib.Nifti1Image(mean.astype(np.float32), affine)
+    mask = find_brain(nib.Nifti1Image(mean, affine), mask_img)
+    if not (mask & varies).any():
+        raise ValueError("no voxel of the brain mask varies in every run; check mask and images.")
+    n_constant = np.count_nonzero(mask & ~varies)
+    if n_constant > np.count_nonzero(mask) / 2:
+        warn_user(
+            f"{n_constant:,} of {np.count_nonzero(mask):,} voxels of the mask do not vary in every "
+            f"run, and are left out; check that mask and images are in one space."
+        )
+    mask_img = nib.Nifti1Image((mask & varies).astype(np.uint8), affine)
+    mask_img.header.set_xyzt_units("mm", "sec")
+    if isinstance(imgs[0], nib.Nifti1Pair):  # which says what space it is in
+        mask_img.set_sform(affine, int(imgs[0].header["sform_code"]))
+        mask_img.set_qform(affine, int(imgs[0].header["qform_code"]))
+    masker = NiftiMasker(mask_img, smoothing_fwhm=smoothing_fwhm or None, standardize=None).fit()
+    series = []
+    for img, of_run in zip(imgs, confounds, strict=True):
+        values, _ = read_confounds(of_run, confound_columns, False, img.shape[-1])
+        n_regressors = values.shape[1] + 1 + bool(detrend)
+        if img.shape[-1] <= n_regressors:
+            raise ValueError(
+                f"{img.shape[-1]} volumes cannot be cleaned of {n_regressors} regressors (mean, "
+                f"trend and confounds); use fewer confounds or a longer run."
+            )
+        pieces = (nib.Nifti1Image(data, affine) for data in read_pieces(img))
+        found = np.concatenate([masker.transform(piece).astype(float) for piece in pieces])
+        options = {"detrend": detrend, "confounds": values if values.size else None}
+        series.append(clean(found, standardize=None, **options))
+    return mask_img, mean_img, series
