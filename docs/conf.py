@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
             "plot_4_leakage_trap.py",
             "plot_9_runs_and_subjects.py",
             "plot_10_nifti_to_nifti.py",
+            "plot_12_brain_map.py",
             "plot_11_your_own_network.py",
             "plot_3_semireal.py",
             "plot_7_ds003574.py",

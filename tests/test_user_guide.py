@@ -11,7 +11,16 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_beira import BEIRARegressor, EEGFilter, Windower, align, compare, pearson_r, save_model
+from sklearn_beira import (
+    BEIRARegressor,
+    BrainMap,
+    EEGFilter,
+    Windower,
+    align,
+    compare,
+    pearson_r,
+    save_model,
+)
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.datasets import make_eeg_fmri
 
@@ -162,6 +171,21 @@ def test_the_page_on_live_predictions_predicts_piece_by_piece(tmp_path, monkeypa
     r = [np.corrcoef(truth[rows, k], measured[name][rows])[0, 1] for k, name in enumerate("AB")]
     found = pearson_r(measured[rows], names["predicted"], multioutput="raw_values")
     np.testing.assert_allclose(found, r, atol=1e-3)
+
+
+def test_the_page_on_maps_makes_a_map(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = make_eeg_fmri(
+        duration=200.0, n_channels=4, n_rois=1, sfreq=100.0, return_img=True, random_state=0
+    )
+    study.raws[0].save("run-1_raw.fif", verbose="error")
+    study.bold_imgs[0].to_filename("run-1_bold.nii.gz")
+    with mne.use_log_level("error"):
+        names = run_page("maps.rst", {})
+    assert (tmp_path / "map.html").stat().st_size > 100_000
+    found = BrainMap.from_folder(tmp_path / "map")
+    assert len(found.voxels) == len(names["brain_map"].voxels)
+    plt.close("all")
 
 
 def test_the_first_code_of_the_readme_runs():

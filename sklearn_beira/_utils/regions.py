@@ -1,6 +1,14 @@
 """Regions by name or number."""
 
+from collections.abc import Iterable
 from numbers import Integral
+
+
+def some(names: Iterable[str], most: int = 8) -> str:
+    """List names once, and count those that are too many to read."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} others" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def region_row(branches, region: str | int) -> int:
@@ -23,7 +31,7 @@ def region_row(branches, region: str | int) -> int:
         return names.index(region)
     if not isinstance(region, Integral) or not 0 <= region < len(names):
         raise ValueError(
-            f"there is no region {region!r}; give one of {', '.join(names)}, or a number from 0 to "
+            f"there is no region {region!r}; give one of {some(names, 40)}, or a number from 0 to "
             f"{len(names) - 1}."
         )
     return int(region)

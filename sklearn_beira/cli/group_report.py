@@ -7,6 +7,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from .._utils.regions import some
 from ..evaluation import group_scores
 from ..evaluation.comparison import format_p
 from ..evaluation.metrics import ALPHA
@@ -25,7 +26,6 @@ from ..viz.report import (
     paragraphs,
     ranked,
     scores_html,
-    some,
     start_report,
 )
 from .group_figures import plot_group_predictions, plot_participants, plot_region

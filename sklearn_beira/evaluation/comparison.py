@@ -39,6 +39,8 @@ _COLUMNS = [
     "neighbor_r", "null_scatter", "r2", "mse", "n_train", "fit_time", "params",
 ]  # fmt: skip
 
+_MOST_ROWS = 200  # of the table that is shown; voxels are thousands
+
 
 @dataclass(repr=False)
 class Comparison:
@@ -126,12 +128,14 @@ class Comparison:
     estimators: dict = field(default_factory=dict)
 
     def __repr__(self):
-        return "\n\n".join(filter(None, [self.summary().to_string(), self.settings["question"]]))
+        return "\n\n".join(
+            filter(None, [self.summary().to_string(max_rows=_MOST_ROWS), self.settings["question"]])
+        )
 
     def _repr_html_(self):
         lines = [self.settings["question"], *(f"Warning: {w}" for w in self.warnings)]
         paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in lines if text)
-        return self.summary().to_html(border=0) + paragraphs
+        return self.summary().to_html(border=0, max_rows=_MOST_ROWS) + paragraphs
 
     def summary(self, *, model=None, ceiling=None, alpha=0.05) -> pd.DataFrame:
         """Return the pooled scores as a formatted table: one model in full, r of the others.

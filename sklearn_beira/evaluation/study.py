@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from .._utils.numbers import check_bold, check_kind, varying
+from .._utils.regions import some
 from .._utils.warn import warn_user
 from ..eeg.checks import check_rows
 from ..eeg.rows import recordings_and_times, rows_in_time
@@ -197,7 +198,7 @@ class Study:
         cut anew, so that they stay equally long.
         """
 
-        def some(values):
+        def cut(values):
             return None if values is None else np.asarray(values)[rows]
 
         return replace(
@@ -207,8 +208,8 @@ class Study:
             index=self.index[rows],
             recordings=self.recordings[rows],
             times=self.times[rows],
-            subjects=some(self.subjects),
-            groups=some(self.groups),
+            subjects=cut(self.subjects),
+            groups=cut(self.groups),
             folds=None if isinstance(self.cv, BlockedKFold) else self._folds_at(rows),
         )
 
@@ -307,7 +308,7 @@ def _check_y(X, y):
     if not finite.all():
         bad = [name for name, good in zip(names, finite.all(axis=0), strict=True) if not good]
         raise ValueError(
-            f"Input y contains NaN or infinity in {', '.join(bad)}, first in row "
+            f"Input y contains NaN or infinity in {some(bad)}, first in row "
             f"{int(np.argmin(finite.all(axis=1)))}; leave these volumes out of X and y."
         )
     return y, names

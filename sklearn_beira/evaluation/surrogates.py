@@ -88,6 +88,8 @@ class Surrogates:
         draws : ndarray, shape (n_surrogates, n_rois)
             Closer to the measured r by the share ``pull``, and as much wider.
         """
+        if not self.pull:
+            return draws
         mean = draws.mean(axis=0)
         return mean + self.pull * (observed - mean) + (draws - mean) / np.sqrt(1 - self.pull)
 

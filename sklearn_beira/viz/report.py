@@ -17,6 +17,7 @@ from sklearn.utils import estimator_html_repr
 
 from .._utils.estimators import chosen, last_step
 from .._utils.files import atomic_write, one_line, printable
+from .._utils.regions import some
 from .._version import __version__
 from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
@@ -271,13 +272,6 @@ def _source(X, files):
     recordings = f"{n} recording{'s' * (n > 1)}"
     facts["Data"] = f"{kept} volumes, {recordings}, {len(X.ch_names)} EEG channels"
     return facts
-
-
-def some(names, most=8):
-    """List names once, and count those that are too many to read."""
-    names = list(dict.fromkeys(names))
-    more = f" and {len(names) - most} others" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _eeg_files(X):
