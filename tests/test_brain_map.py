@@ -195,6 +195,18 @@ def test_bands_and_delays_are_those_of_the_folds(brain_map):
     assert np.isfinite(brain_map.delay_img(alpha=1).get_fdata()).sum() == BRAIN.sum()
 
 
+def test_the_default_finds_patch_band_and_delay(study, img):
+    some = PATCH.copy()
+    some[6, 2:7, 2:7] = True
+    some = nib.Nifti1Image(some.astype(np.uint8), AFFINE)
+    found = map_brain(study.raws[0], img, mask_img=some, cv=3, **OPTIONS)
+    planted = PATCH[np.asarray(some.dataobj) != 0]
+    np.testing.assert_array_equal(found.found(), planted)
+    assert (found.voxels["band"][planted] == "alpha").all()
+    assert found.voxels["delay"][planted].between(4, 7).all()  # the response peaks after 5 s
+    assert found.settings["model"] == "WholeBrainRegressor"
+
+
 def test_a_folder_holds_everything(brain_map, tmp_path):
     brain_map.to_folder(tmp_path / "map")
     again = BrainMap.from_folder(tmp_path / "map")

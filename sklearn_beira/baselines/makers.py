@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..eeg.filters import Windower
+from ..eeg.filters import EEGFilter, Windower
 from ..features.band_power import BandPower, Bands
 from ..features.covariance import BandTangentSpace
 from ..features.hrf import HRFBandPower
@@ -615,6 +615,26 @@ def make_eegnet(duration: float = 20.0, **params: Any) -> Pipeline:
     from ..regressor.architectures import EEGNet
 
     return _make_net(duration, EEGNet(), params)
+
+
+def whole_brain_model(tmin: float, tmax: float) -> Pipeline:
+    """Make the model of maps: :class:`~sklearn_beira.WholeBrainRegressor` behind a filter.
+
+    Parameters
+    ----------
+    tmin, tmax : float
+        Window in s, relative to the volume onset.
+
+    Returns
+    -------
+    model : Pipeline
+        ``filter``, ``window`` and ``regressor``.
+    """
+    from ..regressor.whole_brain import WholeBrainRegressor
+
+    window = Windower(tmax - tmin, delay=-tmax)
+    steps = {"filter": EEGFilter(), "window": window, "regressor": WholeBrainRegressor()}
+    return Pipeline(list(steps.items()))
 
 
 def _make_net(duration, architecture, params):

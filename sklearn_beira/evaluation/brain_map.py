@@ -12,9 +12,8 @@ from .._utils.estimators import chosen, last_step
 from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
 from .._utils.warn import noting, warn_user
 from ..alignment.align import align
-from ..baselines.makers import make_band_power_ridge
+from ..baselines.makers import whole_brain_model
 from ..datasets.derivatives import write_table
-from ..eeg.filters import EEGFilter
 from .comparison import compare, format_p
 from .metrics import ALPHA
 
@@ -465,9 +464,9 @@ def map_brain(
         BOLD of each run, all on one grid.
     model : estimator or None
         Regressor for many targets, for example a Pipeline; None stands for an
-        :class:`~sklearn_beira.EEGFilter` and :func:`~sklearn_beira.make_band_power_ridge` on the
-        window from ``tmin`` to ``tmax``. If it has ``best_band_`` and ``best_delay_`` (n_voxels,)
-        after its fit, they are mapped as well.
+        :class:`~sklearn_beira.EEGFilter` and a :class:`~sklearn_beira.WholeBrainRegressor` on the
+        window from ``tmin`` to ``tmax``. What it has as ``best_band_`` and ``best_delay_``
+        (n_voxels,) after its fit is mapped as well.
     mask_img : path, image or None
         Voxels to map, such as those of gray matter: fewer voxels, less correction. None finds the
         brain in the mean image (nilearn's ``compute_epi_mask``).
@@ -512,7 +511,7 @@ def map_brain(
     --------
     >>> from sklearn_beira import make_eeg_fmri, map_brain
     >>> study = make_eeg_fmri(
-    ...     duration=300.0, n_channels=4, n_rois=2, return_img=True, random_state=0
+    ...     duration=200.0, n_channels=4, n_rois=2, return_img=True, random_state=0
     ... )
     >>> brain_map = map_brain(
     ...     study.raws, study.bold_imgs, mask_img=study.atlas_img, trigger="mri",
@@ -551,11 +550,8 @@ def map_brain(
         )  # fmt: skip
     n_volumes = [len(one) for one in series]
     del series
-    name = "band power ridge" if model is None else type(last_step(model)).__name__
-    if model is None:
-        model = make_band_power_ridge(tmax - tmin)
-        model.set_params(window__delay=-tmax)
-        model.steps.insert(0, ("filter", EEGFilter()))
+    model = whole_brain_model(tmin, tmax) if model is None else model
+    name = type(last_step(model)).__name__
     index = np.argwhere(np.asarray(mask_img.dataobj) != 0)
     y = pd.DataFrame(y, columns=[f"voxel {i} {j} {k}" for i, j, k in index.tolist()], copy=False)
     # The models of the folds are kept for what they say of bands and delays.

@@ -28,6 +28,7 @@ from .style import COLORS
 
 _VIEWS = {"r": ("glass", "slices", "surface"), "band": ("slices",), "delay": ("slices",)}
 _LABELS = {"r": "Pearson's r", "band": "Best band", "delay": "Delay of BOLD in s"}
+_BANDS = [*COLORS[:-1], "#F0E442"]  # yellow, as black is the color of the air around the head
 _MOST_CLUSTERS = 20  # in a page
 
 
@@ -102,7 +103,7 @@ def _layer(brain_map, what, alpha, vmax):
     if what == "band":
         img, names = brain_map.band_img(alpha=alpha)
         n = max(len(names), 1)
-        cmap = ListedColormap([COLORS[k % len(COLORS)] for k in range(n)])
+        cmap = ListedColormap([_BANDS[k % len(_BANDS)] for k in range(n)])
         colors = ScalarMappable(BoundaryNorm(np.arange(n + 1) + 0.5, n), cmap)
         return img, colors, list(names.values())
     img = brain_map.delay_img(alpha=alpha)
