@@ -1,6 +1,7 @@
 """Maps of voxels: planted patches are found, nothing else is, and voxels score as regions do."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import nibabel as nib
@@ -228,11 +229,11 @@ def test_a_folder_holds_everything(brain_map, tmp_path):
 
 
 def test_figures_and_page(brain_map, tmp_path):
-    for what, view in (("r", "glass"), ("r", "slices"), ("r", "surface"), ("band", None)):
-        fig = brain_map.plot(what=what, view=view)
-        assert "no voxel" not in fig.get_suptitle()
-        plt.close(fig)
-    plt.close(plot_brain_map(brain_map, alpha=None, view="slices"))
+    fig = plt.figure()
+    assert brain_map.plot(fig=fig) is fig
+    assert "no voxel" not in fig.get_suptitle()
+    plt.close(fig)
+    plt.close(plot_brain_map(brain_map, alpha=None, view="slices", vmax=0.9))
     with pytest.raises(ValueError, match="view must be one of slices for what='band'"):
         brain_map.plot(what="band", view="glass")
     brain_map.to_html(tmp_path / "map.html")
@@ -240,6 +241,11 @@ def test_figures_and_page(brain_map, tmp_path):
     assert "could not be drawn" not in page
     for said in (brain_map.headline(), "r, interactive", "<iframe", "Best band", "Peaks"):
         assert said in page
+    silent = replace(brain_map, voxels=brain_map.voxels.assign(p_max=1.0))
+    silent.to_html(tmp_path / "silent.html")
+    page = (tmp_path / "silent.html").read_text(encoding="utf-8")
+    assert "No voxel is predicted" in page
+    assert "could not be drawn" not in page
 
 
 def test_runs_nuisance_and_no_null():

@@ -75,7 +75,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
 
 
 def find_brain(mean, mask_img):
-    """Find the voxels of the brain, shape (nx, ny, nz), for the global signal."""
+    """Find the voxels of the brain, shape (nx, ny, nz)."""
     if mask_img is not None:
         return mask_on_grid(mask_img, mean.shape, mean.affine)
     with warnings.catch_warnings():
@@ -83,7 +83,7 @@ def find_brain(mean, mask_img):
         mask = np.asarray(compute_epi_mask(mean).dataobj) != 0
     if not mask.any():
         raise ValueError(
-            "No brain was found for the global signal, because the mean image has no bright "
-            "part; give a brain mask as mask_img."
+            "No brain was found, because the mean image has no bright part; give a brain mask as "
+            "mask_img."
         )
     return mask
