@@ -63,6 +63,19 @@ def run(models, X, y, **options):
     return compare(models, X, y, **{"cv": CV, "n_surrogates": 99, "verbose": False, **options})
 
 
+def weights_of(model):
+    return model.coef_
+
+
+def test_a_function_keeps_a_part_of_each_fitted_model():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)), rng.standard_normal((60, 3))
+    options = {"cv": CV, "null": None, "verbose": False}
+    whole = compare(Ridge(), X, y, return_estimator=True, **options).estimators["Ridge"]
+    part = compare(Ridge(), X, y, return_estimator=weights_of, **options).estimators["Ridge"]
+    np.testing.assert_array_equal(part, [model.coef_ for model in whole])
+
+
 class CountingRidge(Ridge):
     """A ridge that counts its fits, and may fail at one of them."""
 

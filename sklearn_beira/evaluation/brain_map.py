@@ -490,7 +490,8 @@ def map_brain(
         Subject of each run. Images of several have to be in one space.
     **options
         Options of :func:`~sklearn_beira.compare`: ``cv``, ``null``, ``n_surrogates``,
-        ``random_state``, ``n_jobs``, ``cache``, ``verbose`` and others.
+        ``random_state``, ``n_jobs``, ``cache`` (which keeps no bands and delays), ``verbose`` and
+        others.
 
     Returns
     -------
@@ -554,8 +555,7 @@ def map_brain(
     name = type(last_step(model)).__name__
     index = np.argwhere(np.asarray(mask_img.dataobj) != 0)
     y = pd.DataFrame(y, columns=[f"voxel {i} {j} {k}" for i, j, k in index.tolist()], copy=False)
-    # The models of the folds are kept for what they say of bands and delays.
-    comparison = compare({name: model}, X, y, return_estimator=True, **options)
+    comparison = compare({name: model}, X, y, return_estimator=_told_by, **options)
     settings = comparison.settings | {
         "model": name,
         "smoothing_fwhm": smoothing_fwhm,
@@ -590,6 +590,13 @@ def _repetition_time(X):
     return np.median(np.diff(X.times)[follows]) if follows.any() else np.nan
 
 
+def _told_by(model):
+    """Return what a fitted model says of bands and delays; the model itself is large."""
+    regressor = last_step(chosen(model))
+    names = ("bands_", "best_band_", "best_delay_")
+    return {name: getattr(regressor, name) for name in names if hasattr(regressor, name)}
+
+
 def _tabulate(comparison, name, mask_img, index):
     """Make the table of voxels, and list the bands of the model."""
     table = comparison.table
@@ -604,17 +611,17 @@ def _tabulate(comparison, name, mask_img, index):
         rest = rest[(rest["scope"] == "pooled") & (rest["model"] == name)]
         for column in ("r", "p_max"):
             voxels[f"{column}_beyond"] = rest[column].to_numpy(dtype=float)
-    told = [last_step(chosen(one)) for one in comparison.estimators[name] if one is not None]
-    if told and all(hasattr(one, "best_band_") for one in told):
-        of_folds = np.array([one.best_band_ for one in told])
-        names = [str(band) for band in getattr(told[0], "bands_", np.unique(of_folds))]
+    told = [one for one in comparison.estimators[name] if one is not None]
+    if told and all("best_band_" in one for one in told):
+        of_folds = np.array([one["best_band_"] for one in told])
+        names = [str(band) for band in told[0].get("bands_", np.unique(of_folds))]
         votes = np.array([(of_folds == band).sum(axis=0) for band in names])
         voxels["band"] = np.where(votes.any(axis=0), np.array(names)[votes.argmax(axis=0)], "")
         voxels["band"] = voxels["band"].astype(object)
     else:
         names = []
-    if told and all(hasattr(one, "best_delay_") for one in told):
-        voxels["delay"] = np.median([one.best_delay_ for one in told], axis=0)
+    if told and all("best_delay_" in one for one in told):
+        voxels["delay"] = np.median([one["best_delay_"] for one in told], axis=0)
     return voxels, names
 
 

@@ -445,8 +445,9 @@ def compare(
         Correct ``p_max`` over the regions of each model, or over regions and models.
     confidence_level : float
         Level of the confidence intervals.
-    return_estimator : bool
-        Keep the fitted model of each fold, as ``comparison.estimators``.
+    return_estimator : bool or callable
+        Keep the fitted model of each fold, as ``comparison.estimators``. A function keeps what it
+        returns for the model instead.
     cache : path-like or None
         Folder for finished fits, from which the same call continues after it was killed. Fits are
         repeated if data, models, folds, versions or the code of your own classes change.

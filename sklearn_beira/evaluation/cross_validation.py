@@ -98,8 +98,8 @@ def fit_predict(model, study, y, fold, rows=None, keep=False):
         Number of the fold.
     rows : ndarray of int or None
         Rows to predict instead.
-    keep : bool
-        Return the fitted model as well.
+    keep : bool or callable
+        Return the fitted model as well, or what a function of it returns.
 
     Returns
     -------
@@ -125,7 +125,9 @@ def fit_predict(model, study, y, fold, rows=None, keep=False):
     chosen = getattr(fitted, "best_params_", {})
     params = json.dumps(chosen, default=str, sort_keys=True) if chosen else ""
     facts = {"fit_time": seconds, "params": params}
-    return y_pred.reshape(len(test), -1), facts | ({"estimator": fitted} if keep else {})
+    if keep:
+        facts["estimator"] = keep(fitted) if callable(keep) else fitted
+    return y_pred.reshape(len(test), -1), facts
 
 
 def _subjects_for(model, study, train, test):
@@ -150,8 +152,8 @@ def predict_all(models, study, runner, keep=False, targets=None):
         Samples and folds.
     runner : Runner
         Runs the folds.
-    keep : bool
-        Keep the fitted models of folds that are not read.
+    keep : bool or callable
+        Keep the fitted models of folds that are not read, or what a function of them returns.
     targets : list of ndarray of shape (n_volumes, n_rois) or None
         BOLD to fit in each fold; None takes that of the study.
 
