@@ -30,6 +30,7 @@ from sklearn_beira import (
     save_model,
 )
 from sklearn_beira._utils.hashing import sketch, was_seen
+from sklearn_beira.transfer.people import choose_weights
 
 T_R, N, N_FEATURES = 2.0, 300, 40
 
@@ -119,8 +120,24 @@ def test_a_new_person_is_calibrated_with_the_weights_of_that_length():
     rows = np.flatnonzero(~old)
     for n, minutes in ((30, 1), (120, 4)):
         person = model.calibrate(X[rows[:n]], y[rows[:n]])
-        assert person.weights_ == model.curve_.loc[minutes].idxmax()
+        r = model.curve_.loc[minutes]
+        pairs = list(r.index)  # from the others alone to the own data alone
+        assert pairs.index(person.weights_) <= pairs.index(r.idxmax())
+        assert r.max() - r[person.weights_] < 0.05
         assert person.pretrained is model.group_
+
+
+def test_weights_that_trust_the_others_are_kept_unless_people_agree_on_better_ones():
+    gain = np.array([0.0, 0.01, 0.02, 0.03, 0.02, 0.0, -0.1])
+    agreed = 0.3 + np.tile(gain, (3, 1)) + 0.2 * np.arange(3)[:, None]  # some are easy to predict
+    assert choose_weights(agreed) == 3
+    # The gains of three people are (1 - c), 1 and (1 + c) times as large: a quarter of their
+    # standard error is c / sqrt(48) of the mean.
+    mixed, doubtful = (agreed + c * np.outer([-1, 0, 1], gain) for c in (6.8, 7.0))
+    assert choose_weights(mixed) == 3
+    assert choose_weights(doubtful) == 0
+    assert choose_weights(np.tile(doubtful, (9, 1))) == 3  # many people
+    assert choose_weights(doubtful[2:]) == 3  # a single one
 
 
 def test_calibration_by_blocks_takes_the_own_data_if_the_others_are_wrong():

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 from .._utils.numbers import check_bold, region_names
 from ..eeg.checks import check_rows
 from ..eeg.windows import EEGWindows
-from .people import People
+from .calibrated import WEIGHTS
+from .people import People, choose_weights
 
 # Rows of the table and their weights; None stands for those that are learned.
 CURVES = {"others": (1.0, 0.0), "own": (0.0, 1.0), "calibrated": None}
@@ -113,9 +114,9 @@ def _curve_of(people, subject, minutes, n_splits, names):
     others = rest.fit_without(())
     learned = rest.learn_weights(rest.fit_others(list(rest.rows), n_splits), minutes)
     tables = []
-    for m in minutes:
+    for m, r in zip(minutes, learned, strict=True):
         own, _ = people.split(subject, m, most=1.0)
-        curves = {name: w or learned.loc[m].idxmax() for name, w in CURVES.items()}
+        curves = {name: w or WEIGHTS[choose_weights(r)] for name, w in CURVES.items()}
         r = people.score(others, own, test, set(curves.values()))
         for name, weights in curves.items():
             tables.append(

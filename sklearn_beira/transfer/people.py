@@ -13,6 +13,10 @@ from ..evaluation.metrics import pearson_r
 from ..evaluation.splitters import subjects_of
 from .calibrated import WEIGHTS, CalibratedRegressor, combine, fit_own, predict_2d
 
+# Pairs of weights are about as good as the best if r is at most so many standard errors lower. With
+# one standard error, simulated people who share nothing lose by trusting others.
+_ERRORS = 0.25
+
 
 class People:
     """Data of several people, whose BOLD is standardized.
@@ -124,17 +128,17 @@ class People:
 
         Returns
         -------
-        curve : DataFrame, indexed by length
-            Mean r over subjects and regions, by weights.
+        r : ndarray, shape (n_lengths, n_subjects, n_weights)
+            Mean r over regions.
         """
-        calls = [(k, m) for k in others for m in lengths]
+        calls = [(k, m) for m in lengths for k in others]
         splits = [self.split(*call) for call in calls]
-        r = self.run(
+        found = self.run(
             delayed(self.score)(others[k], *split, WEIGHTS)
             for (k, _), split in zip(calls, splits, strict=True)
         )
-        table = pd.DataFrame([[one[w].mean() for w in WEIGHTS] for one in r], columns=WEIGHTS)
-        return table.groupby(np.array([m for _, m in calls])).mean().rename_axis("minutes")
+        r = np.array([[one[w].mean() for w in WEIGHTS] for one in found])
+        return r.reshape(len(lengths), len(others), len(WEIGHTS))
 
     def score(self, others, own, test, weights):
         """R in each region (n_rois,) for pairs of weights, on rows of a subject."""
@@ -151,3 +155,22 @@ class People:
             w: pearson_r(self.y[test], combine(w, p, f), blocks=blocks, multioutput="raw_values")
             for w in weights
         }
+
+
+def choose_weights(r):
+    """Choose weights with care: those that trust others most, of all that are about the best.
+
+    Parameters
+    ----------
+    r : ndarray, shape (n_subjects, n_weights)
+        Mean r over regions.
+
+    Returns
+    -------
+    number : int
+        Of the pair in ``WEIGHTS``, the first whose mean r over subjects is at most a quarter of a
+        standard error of the difference below the highest.
+    """
+    behind = r[:, [r.mean(axis=0).argmax()]] - r
+    error = behind.std(axis=0, ddof=min(len(r) - 1, 1)) / np.sqrt(len(r))
+    return int(np.argmax(behind.mean(axis=0) <= _ERRORS * error))

@@ -25,7 +25,7 @@ from .calibrated import (
     check_weights,
     predict_2d,
 )
-from .people import People
+from .people import People, choose_weights
 
 
 @dataclass(repr=False, eq=False)
@@ -36,7 +36,8 @@ class SubjectRegressor(TransferRegressor):
     with own data in the training is predicted by a :class:`CalibratedRegressor`, whose model of
     others has not seen that person. How much to trust the others, and how much the own data, is
     learned from the people in the training: each is predicted by models of others and of its first
-    minutes, and the weights with the highest mean r over people are taken.
+    minutes. Of the weights whose mean r over people is within a quarter of a standard error of the
+    highest, those that trust the others most are taken.
 
     Parameters
     ----------
@@ -178,8 +179,10 @@ class SubjectRegressor(TransferRegressor):
             teachers = [k for k in known if k not in wanted]
             enough = len(teachers) >= 2
             teachers = people.fit_others(teachers, self.n_splits) if enough else others
-            curve = people.learn_weights(teachers, sorted(lengths))
-            self._curve = curve.index.to_numpy(), curve.to_numpy()
+            lengths = sorted(lengths)
+            r = people.learn_weights(teachers, lengths)
+            chosen = np.array([choose_weights(one) for one in r])
+            self._curve = np.array(lengths), r.mean(axis=1), chosen
         weights = [given or self._weights(people.minutes(k)) for k in wanted]
         models = people.run(
             delayed(people.calibrate)(k, others[k], w) for k, w in zip(wanted, weights, strict=True)
@@ -255,10 +258,10 @@ class SubjectRegressor(TransferRegressor):
         """Mean r by minutes and weights."""
         check_is_fitted(self)
         columns = pd.MultiIndex.from_tuples(WEIGHTS, names=["others", "own"])
-        lengths, r = ([], None) if self._curve is None else self._curve
+        lengths, r, _ = ([], None, None) if self._curve is None else self._curve
         return pd.DataFrame(r, pd.Index(lengths, name="minutes"), columns)
 
     def _weights(self, minutes):
-        """Best weights for the nearest length."""
-        lengths, r = self._curve
-        return WEIGHTS[int(r[np.abs(np.log(lengths / minutes)).argmin()].argmax())]
+        """Weights for the nearest length."""
+        lengths, _, chosen = self._curve
+        return WEIGHTS[chosen[np.abs(np.log(lengths / minutes)).argmin()]]
