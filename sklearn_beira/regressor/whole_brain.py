@@ -127,7 +127,7 @@ class WholeBrainRegressor(EEGRegressor):
         for reading, weight in zip(self.readings_, weights, strict=True):
             reading["weights"] *= weight.astype(np.float32)
         self.readings_ = [reading for reading in self.readings_ if reading["weights"].any()]
-        self._describe(bands, y.any(axis=0), sfreq, X.tmax)
+        self._describe(bands, sfreq, X.tmax)
 
     def _predict(self, X):
         expected, found = self._window, X._describe_window()
@@ -152,9 +152,10 @@ class WholeBrainRegressor(EEGRegressor):
         with torch.random.fork_rng(devices=[]):
             return CompactNetwork(self.n_features_in_, 1, self._n_times, **sizes)
 
-    def _describe(self, bands, varies, sfreq, tmax):
+    def _describe(self, bands, sfreq, tmax):
         """Find the shares of the bands, and the best band and delay of each target."""
-        n_targets, n = len(varies), len(self.readings_[0]["features"][0]) if self.readings_ else 0
+        n_targets = len(self.target_mean_)
+        n = len(self.readings_[0]["features"][0]) if self.readings_ else 0
         centers = np.array([np.mean(edges) if edges else 0.0 for edges in bands.values()])
         self.bands_ = [*bands]
         self.band_shares_ = np.zeros((n_targets, len(bands)), dtype=np.float32)
@@ -180,7 +181,7 @@ class WholeBrainRegressor(EEGRegressor):
                 whole = np.maximum(parts.sum(axis=0).var(axis=0), np.finfo(np.float32).tiny)
                 self.band_shares_[some] = (parts.var(axis=1) / whole).T
         best = np.array(self.bands_)[self.band_shares_.argmax(axis=1)]
-        self.best_band_ = np.where(varies, best, "")
+        self.best_band_ = np.where(self.band_shares_.any(axis=1), best, "")
 
 
 def _weigh(blocks, data, seen):
@@ -217,7 +218,7 @@ def _part(reading, b, block, targets):
 
 
 def _kernels(reading, b, targets):
-    """Weights of the delay kernels (n_kernels, n_targets) that most of a band's prediction has."""
+    """Delay kernels (n_kernels, n_targets) that carry most of a band's prediction, as weights."""
     n_kernels = reading["basis"].shape[1]
     if reading["is_dual"]:
         coef = reading["features"][b].T @ reading["weights"][:, targets]
