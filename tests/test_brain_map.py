@@ -193,7 +193,31 @@ def test_bands_and_delays_are_those_of_the_folds(brain_map):
     assert told == brain_map.voxels["band"][brain_map.found()].tolist()
     delay = brain_map.delay_img().get_fdata()
     np.testing.assert_array_equal(np.isfinite(delay[BRAIN]), brain_map.found())
-    assert np.isfinite(brain_map.delay_img(alpha=1).get_fdata()).sum() == BRAIN.sum()
+    assert np.isfinite(brain_map.delay_img(alpha=None).get_fdata()).sum() == BRAIN.sum()
+
+
+def test_without_a_null_bands_and_delays_of_all_voxels_can_be_shown(study, img, tmp_path):
+    patch = nib.Nifti1Image(PATCH.astype(np.uint8), AFFINE)
+    options = {"mask_img": patch, "trigger": "mri", "null": None, "verbose": False}
+    one = map_brain(study.raws[0], img, model=model(BandRidge(1e3)), **options)
+    band, names = one.band_img(alpha=None)
+    assert [names[k] for k in band.get_fdata()[PATCH]] == one.voxels["band"].tolist()
+    np.testing.assert_allclose(
+        one.delay_img(alpha=None).get_fdata()[PATCH], one.voxels["delay"], rtol=1e-6
+    )
+    assert not one.band_img()[0].get_fdata().any()
+    one.to_folder(tmp_path)
+    written = nib.load(tmp_path / "desc-band_dseg.nii.gz").get_fdata()
+    np.testing.assert_array_equal(written, band.get_fdata())
+
+
+def test_a_repetition_time_in_the_header_that_is_not_that_of_the_markers_is_told(study, img):
+    slower = nib.Nifti1Image(np.asarray(img.dataobj), AFFINE, img.header.copy())
+    slower.header.set_zooms((8.0, 8.0, 8.0, 2.5))
+    patch = {**OPTIONS, "mask_img": nib.Nifti1Image(PATCH.astype(np.uint8), AFFINE)}
+    with pytest.warns(UserWarning, match="a repetition time of 2.5 s in its header"):
+        one = map_brain(study.raws[0], slower, model=model(), **patch)
+    assert any("repetition time of 2.5 s" in said for said in one.warnings)
 
 
 def test_the_default_finds_patch_band_and_delay(study, img):

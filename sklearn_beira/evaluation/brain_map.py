@@ -63,7 +63,8 @@ class BrainMap:
     mean_img : Nifti1Image (nx, ny, nz)
         Mean of the BOLD images, a background for figures.
     predictions : list of ndarray of float32, shape (n_predicted, n_voxels)
-        Out-of-fold predictions of each run, in the unit of the images, without mean and trend.
+        Out-of-fold predictions of each run, in the unit of the images, without mean and trend
+        unless ``detrend`` was False.
     volumes : list of list of int
         Number of the volume of each row, by run.
     n_volumes : list of int
@@ -221,8 +222,10 @@ class BrainMap:
         img : Nifti1Image (nx, ny, nz)
             0 outside of the mask.
         """
-        shown = np.ones(len(self.voxels), dtype=bool) if alpha is None else self.found(alpha)
-        return self._to_img(np.where(shown, self.voxels["r"], 0.0))
+        return self._to_img(np.where(self._shown(alpha), self.voxels["r"], 0.0))
+
+    def _shown(self, alpha):
+        return np.ones(len(self.voxels), dtype=bool) if alpha is None else self.found(alpha)
 
     def p_img(self):
         """Make an image of p, uncorrected; 1 outside of the mask."""
@@ -241,9 +244,9 @@ class BrainMap:
 
         Parameters
         ----------
-        alpha : float
+        alpha : float or None
             Level of ``p_max``, above which voxels are 0: the best band of a voxel that is not
-            predicted means nothing. 1 shows all.
+            predicted means nothing. None shows all.
 
         Returns
         -------
@@ -255,15 +258,15 @@ class BrainMap:
         self._check_told("band")
         names = {number: name for number, name in enumerate(self.settings["bands"], start=1)}
         numbers = self.voxels["band"].map({name: k for k, name in names.items()}).fillna(0)
-        return self._to_img(np.where(self.found(alpha), numbers, 0), dtype=np.int16), names
+        return self._to_img(np.where(self._shown(alpha), numbers, 0), dtype=np.int16), names
 
     def delay_img(self, *, alpha=ALPHA):
         """Make an image of the best delay in s.
 
         Parameters
         ----------
-        alpha : float
-            Level of ``p_max``, above which voxels are NaN. 1 shows all.
+        alpha : float or None
+            Level of ``p_max``, above which voxels are NaN. None shows all.
 
         Returns
         -------
@@ -271,7 +274,7 @@ class BrainMap:
             NaN outside of the mask.
         """
         self._check_told("delay")
-        return self._to_img(np.where(self.found(alpha), self.voxels["delay"], np.nan), np.nan)
+        return self._to_img(np.where(self._shown(alpha), self.voxels["delay"], np.nan), np.nan)
 
     def _check_told(self, column):
         if column not in self.voxels:
@@ -291,8 +294,8 @@ class BrainMap:
         Returns
         -------
         img : Nifti1Image (nx, ny, nz, n_volumes)
-            Out-of-fold predictions, without mean and trend. Volumes that were not predicted, such
-            as the first ones, which lack their EEG, are 0.
+            Out-of-fold predictions, as in ``predictions``. Volumes that were not predicted, such as
+            the first ones, which lack their EEG, are 0.
         """
         if not 0 <= run < len(self.predictions):
             raise ValueError(
@@ -349,8 +352,9 @@ class BrainMap:
         _write_img(self.mean_img, folder / "desc-mean_boldref.nii.gz")
         for column, name in _IMAGES.items():
             _write_img(self.img(column), folder / f"{name}_statmap.nii.gz")
+        alpha = None if self.settings["null"] is None else ALPHA
         if "band" in self.voxels:
-            img, names = self.band_img()
+            img, names = self.band_img(alpha=alpha)
             _write_img(img, folder / "desc-band_dseg.nii.gz")
             labels = pd.DataFrame({"index": list(names), "name": list(names.values())})
             columns = {
@@ -359,7 +363,7 @@ class BrainMap:
             }
             write_table(labels, folder / "desc-band_dseg.tsv", columns)
         if "delay" in self.voxels:
-            _write_img(self.delay_img(), folder / "desc-delay_map.nii.gz")
+            _write_img(self.delay_img(alpha=alpha), folder / "desc-delay_map.nii.gz")
         for run in range(len(self.predictions)):
             name = f"run-{run + 1}_desc-predicted_bold.nii.gz"
             _write_img(self.predicted_img(run), folder / name)
@@ -468,12 +472,13 @@ def map_brain(
         window from ``tmin`` to ``tmax``. What it has as ``best_band_`` and ``best_delay_``
         (n_voxels,) after its fit is mapped as well.
     mask_img : path, image or None
-        Voxels to map, such as those of gray matter: fewer voxels, less correction. None finds the
-        brain in the mean image (nilearn's ``compute_epi_mask``).
+        Voxels to map, all that are not 0, such as those of gray matter: fewer voxels, less
+        correction. ``p_max`` holds for a mask that was made without r of the same data. None finds
+        the brain in the mean image (nilearn's ``compute_epi_mask``).
     smoothing_fwhm : float or None
         Width of the Gaussian in mm; None for images that are smoothed already.
     detrend : bool
-        Remove the linear trend of each voxel in each run.
+        Remove the mean and the linear trend of each voxel in each run.
     confounds : table, path, list of them (one per run), or None
         Confounds that are regressed out of each run, as in
         :class:`~sklearn_beira.ROIExtractor`.
@@ -554,7 +559,6 @@ def map_brain(
     model = whole_brain_model(tmin, tmax) if model is None else model
     name = type(last_step(model)).__name__
     index = np.argwhere(np.asarray(mask_img.dataobj) != 0)
-    y = pd.DataFrame(y, columns=[f"voxel {i} {j} {k}" for i, j, k in index.tolist()], copy=False)
     comparison = compare({name: model}, X, y, return_estimator=_told_by, **options)
     settings = comparison.settings | {
         "model": name,
@@ -643,15 +647,15 @@ def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_co
         The voxels.
     mean_img : Nifti1Image (nx, ny, nz)
         Mean of all volumes.
-    series : list of ndarray of shape (n_volumes, n_voxels)
-        Of each run.
+    series : list of DataFrame of shape (n_volumes, n_voxels)
+        Of each run, with the repetition time of its image in ``attrs``, which :func:`align` checks.
     """
     import nibabel as nib
     from nilearn.maskers import NiftiMasker
     from nilearn.signal import clean
 
     from ..bold.confounds import find_brain, read_confounds
-    from ..bold.images import open_bold, read_pieces, same_affine
+    from ..bold.images import open_bold, read_pieces, repetition_time, same_affine
 
     imgs = [open_bold(one, None) for one in bolds]
     shape, affine = imgs[0].shape[:3], imgs[0].affine
@@ -686,7 +690,8 @@ def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_co
         mask_img.set_sform(affine, int(imgs[0].header["sform_code"]))
         mask_img.set_qform(affine, int(imgs[0].header["qform_code"]))
     masker = NiftiMasker(mask_img, smoothing_fwhm=smoothing_fwhm or None, standardize=None).fit()
-    series = []
+    index = np.argwhere(mask & varies)
+    names, series = [f"voxel {i} {j} {k}" for i, j, k in index.tolist()], []
     for img, of_run in zip(imgs, confounds, strict=True):
         values, _ = read_confounds(of_run, confound_columns, False, img.shape[-1])
         n_regressors = values.shape[1] + 1 + bool(detrend)
@@ -698,5 +703,6 @@ def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_co
         pieces = (nib.Nifti1Image(data, affine) for data in read_pieces(img))
         found = np.concatenate([masker.transform(piece).astype(float) for piece in pieces])
         options = {"detrend": detrend, "confounds": values if values.size else None}
-        series.append(clean(found, standardize=None, **options))
+        series.append(pd.DataFrame(clean(found, standardize=None, **options), columns=names))
+        series[-1].attrs["t_r"] = repetition_time(img)
     return mask_img, mean_img, series

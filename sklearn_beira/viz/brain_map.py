@@ -99,7 +99,6 @@ def _layer(brain_map, what, alpha, vmax):
             shown = shown.where(brain_map.found(alpha), 0.0)
         img, most = brain_map._to_img(shown), vmax or float(shown.max()) or 1.0
         return img, ScalarMappable(Normalize(0.0, most), "plasma"), []
-    alpha = 1.0 if alpha is None else alpha
     if what == "band":
         img, names = brain_map.band_img(alpha=alpha)
         n = max(len(names), 1)
