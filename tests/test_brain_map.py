@@ -211,6 +211,16 @@ def test_without_a_null_bands_and_delays_of_all_voxels_can_be_shown(study, img, 
     np.testing.assert_array_equal(written, band.get_fdata())
 
 
+def test_bands_of_some_of_the_folds_are_not_taken_for_those_of_all(study, img, tmp_path):
+    patch = nib.Nifti1Image(PATCH.astype(np.uint8), AFFINE)
+    options = {"mask_img": patch, "trigger": "mri", "null": None, "verbose": False}
+    first = map_brain(study.raws[0], img, model=model(BandRidge(1e3)), cache=tmp_path, **options)
+    assert {"band", "delay"} <= set(first.voxels)
+    next(path for path in sorted(tmp_path.rglob("*")) if path.is_file()).unlink()
+    again = map_brain(study.raws[0], img, model=model(BandRidge(1e3)), cache=tmp_path, **options)
+    pd.testing.assert_frame_equal(again.voxels, first.voxels.drop(columns=["band", "delay"]))
+
+
 def test_a_repetition_time_in_the_header_that_is_not_that_of_the_markers_is_told(study, img):
     slower = nib.Nifti1Image(np.asarray(img.dataobj), AFFINE, img.header.copy())
     slower.header.set_zooms((8.0, 8.0, 8.0, 2.5))

@@ -495,8 +495,8 @@ def map_brain(
         Subject of each run. Images of several have to be in one space.
     **options
         Options of :func:`~sklearn_beira.compare`: ``cv``, ``null``, ``n_surrogates``,
-        ``random_state``, ``n_jobs``, ``cache`` (which keeps no bands and delays), ``verbose`` and
-        others.
+        ``random_state``, ``n_jobs``, ``cache``, ``verbose`` and others. Bands and delays are mapped
+        only if no fold is read from ``cache``, which does not hold them.
 
     Returns
     -------
@@ -615,8 +615,8 @@ def _tabulate(comparison, name, mask_img, index):
         rest = rest[(rest["scope"] == "pooled") & (rest["model"] == name)]
         for column in ("r", "p_max"):
             voxels[f"{column}_beyond"] = rest[column].to_numpy(dtype=float)
-    told = [one for one in comparison.estimators[name] if one is not None]
-    if told and all("best_band_" in one for one in told):
+    told = [one or {} for one in comparison.estimators[name]]  # nothing of a fold from the cache
+    if all("best_band_" in one for one in told):
         of_folds = np.array([one["best_band_"] for one in told])
         names = [str(band) for band in told[0].get("bands_", np.unique(of_folds))]
         votes = np.array([(of_folds == band).sum(axis=0) for band in names])
@@ -624,7 +624,7 @@ def _tabulate(comparison, name, mask_img, index):
         voxels["band"] = voxels["band"].astype(object)
     else:
         names = []
-    if told and all("best_delay_" in one for one in told):
+    if all("best_delay_" in one for one in told):
         voxels["delay"] = np.median([one["best_delay_"] for one in told], axis=0)
     return voxels, names
 
