@@ -209,6 +209,10 @@ def test_without_a_null_bands_and_delays_of_all_voxels_can_be_shown(study, img, 
     one.to_folder(tmp_path)
     written = nib.load(tmp_path / "desc-band_dseg.nii.gz").get_fdata()
     np.testing.assert_array_equal(written, band.get_fdata())
+    plain = map_brain(study.raws[0], img, model=model(), **options)
+    plain.to_folder(tmp_path)  # has no bands and delays
+    assert not [*tmp_path.glob("desc-band*"), *tmp_path.glob("desc-delay*")]
+    assert BrainMap.from_folder(tmp_path).voxels.shape == plain.voxels.shape
 
 
 def test_bands_of_some_of_the_folds_are_not_taken_for_those_of_all(study, img, tmp_path):
@@ -298,7 +302,7 @@ def test_runs_nuisance_and_no_null():
     with pytest.raises(ValueError, match="there is no map of 'z_score'"):
         plain.img("z_score")
     fig = plain.plot(view="slices")
-    assert "no voxel is predicted" in fig.get_suptitle()
+    assert "alpha=None shows all voxels" in fig.get_suptitle()
     plt.close(fig)
     moved = [pd.DataFrame({"drift": np.arange(len(one)) % 7.0}) for one in series]
     patch = nib.Nifti1Image(PATCH.astype(np.uint8), AFFINE)
@@ -348,6 +352,10 @@ def test_what_cannot_be_mapped_is_refused(study, img):
     still = nib.Nifti1Image(np.ones(img.shape, np.float32), AFFINE)
     with pytest.raises(ValueError, match="no voxel of the brain mask varies"):
         map_brain(raw, still, **rest)
+    with pytest.raises(TypeError, match="bold must be images or their paths, got ndarray"):
+        map_brain(raw, np.asarray(img.dataobj), **rest)
+    with pytest.raises(ValueError, match="smoothing_fwhm must be a width in mm or None, got -3"):
+        map_brain(raw, img, smoothing_fwhm=-3, **rest)
     with pytest.raises(ValueError, match="need a list of as many confounds"):
         map_brain(raw, img, confounds=[None, None], **rest)
     with pytest.raises(TypeError, match="no options return_estimator"):

@@ -4,6 +4,7 @@ import gzip
 import html
 import json
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,8 @@ _OF_TABLE = ["r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "i
 # What voxels outside of the brain have in images; 0 where it is not said.
 _OUTSIDE = {"p": 1.0, "p_max": 1.0, "p_parametric": 1.0, "p_max_beyond": 1.0, "delay": np.nan}
 _IMAGES = {"r": "stat-r", "p": "stat-p", "p_max": "stat-pmax", "n_eff": "stat-neff"}
+# Images that a map may lack, so that those of a map before are removed.
+_NOT_ALWAYS = ("desc-band_dseg.*", "desc-delay_map.nii.gz", "run-*_desc-predicted_bold.nii.gz")
 _FACTS = ("volumes", "n_volumes", "t_r", "settings", "versions", "warnings")
 
 
@@ -348,6 +351,8 @@ class BrainMap:
         BrainMap.from_folder : Read it again.
         """
         folder = writable_folder(path, "map")
+        for old in [file for pattern in _NOT_ALWAYS for file in folder.glob(pattern)]:
+            old.unlink()
         _write_img(self.mask_img, folder / "desc-brain_mask.nii.gz")
         _write_img(self.mean_img, folder / "desc-mean_boldref.nii.gz")
         for column, name in _IMAGES.items():
@@ -655,8 +660,15 @@ def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_co
     from nilearn.signal import clean
 
     from ..bold.confounds import find_brain, read_confounds
-    from ..bold.images import open_bold, read_pieces, repetition_time, same_affine
+    from ..bold.images import is_array, open_bold, read_pieces, repetition_time, same_affine
 
+    for one in filter(is_array, bolds):
+        raise TypeError(
+            f"bold must be images or their paths, got {type(one).__name__}; make an image of an "
+            f"array with nibabel.Nifti1Image(data, affine)."
+        )
+    if not (smoothing_fwhm is None or (isinstance(smoothing_fwhm, Real) and smoothing_fwhm >= 0)):
+        raise ValueError(f"smoothing_fwhm must be a width in mm or None, got {smoothing_fwhm!r}.")
     imgs = [open_bold(one, None) for one in bolds]
     shape, affine = imgs[0].shape[:3], imgs[0].affine
     for k, img in enumerate(imgs):

@@ -60,7 +60,7 @@ def plot_brain_map(
     Returns
     -------
     fig : matplotlib.figure.Figure
-        The figure. If no voxel is predicted, it shows the brain alone.
+        The figure. If no voxel is predicted, or none was tested, it shows the brain alone.
     """
     if what not in _VIEWS:
         raise ValueError(f"what must be one of {', '.join(_VIEWS)}, got {what!r}.")
@@ -72,7 +72,8 @@ def plot_brain_map(
     img, colors, labels = _layer(brain_map, what, alpha, vmax)
     title = _LABELS[what]
     if not np.nan_to_num(np.asarray(img.dataobj)).any():
-        title += ": no voxel is predicted"
+        tested = brain_map.settings["null"] is not None
+        title += ": no voxel is predicted" if tested else ": no p; alpha=None shows all voxels"
     if view == "surface":
         fig = _on_surface(img, colors)
     elif view == "glass":
