@@ -463,7 +463,7 @@ def map_brain(
 
     Every voxel is predicted out of fold and tested as a region of :func:`~sklearn_beira.compare`
     is. ``p_max`` is corrected over all voxels by the maximum statistic: if EEG predicts no voxel,
-    any voxel at all has a ``p_max`` of at most .05 in 5 % of studies.
+    any voxel at all has a ``p_max`` of at most .05 in at most 5 % of studies.
 
     Parameters
     ----------
@@ -474,8 +474,8 @@ def map_brain(
     model : estimator or None
         Regressor for many targets, for example a Pipeline; None stands for an
         :class:`~sklearn_beira.EEGFilter` and a :class:`~sklearn_beira.WholeBrainRegressor` on the
-        window from ``tmin`` to ``tmax``. What it has as ``best_band_`` and ``best_delay_``
-        (n_voxels,) after its fit is mapped as well.
+        window from ``tmin`` to ``tmax``. If the fitted regressor has ``best_band_`` or
+        ``best_delay_`` (n_voxels,), these are mapped as well.
     mask_img : path, image or None
         Voxels to map, all that are not 0, such as those of gray matter: fewer voxels, less
         correction. ``p_max`` holds for a mask that was made without r of the same data. None finds
