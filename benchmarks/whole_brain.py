@@ -2,6 +2,10 @@
 
 Parts:
 
+fit     Fit of :class:`WholeBrainRegressor` to 400, 1,000 and 30,000 targets: wall time, processor
+        time and peak memory so far. 10 minutes, 30 channels; the EEG is already filtered.
+alike   r in a second run of 400 targets that are fitted together, and 20 at a time, which are
+        fitted one by one. Targets are mixtures of what EEG drives, half of them noise alone.
 null    :func:`null_test` with fixed predictions on AR(1) series of many voxels: wall time of the
         whole call and of the surrogates alone, and peak memory. BOLD and EEG are noise.
 map     :func:`map_brain` on a simulated brain of the given voxel size: wall time of reading, model,
@@ -10,7 +14,7 @@ errors  Simulated brains, noise that is smooth in space and time: share of studi
         in which any voxel has p_max of at most .05, and of the voxels of two planted patches the
         share that is found.
 
-python benchmarks/whole_brain.py null map errors --threads 2
+python benchmarks/whole_brain.py fit alike null map errors --threads 2
 python benchmarks/whole_brain.py null --voxels 3000 --surrogates 100
 OMP_NUM_THREADS=1 python benchmarks/whole_brain.py errors --studies 40 --size 10
 
@@ -32,7 +36,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sklearn_beira import BandPower, BlockedKFold, EEGFilter, Windower, make_eeg_fmri, map_brain
+from sklearn_beira import (
+    BandPower,
+    BlockedKFold,
+    EEGFilter,
+    WholeBrainRegressor,
+    Windower,
+    align,
+    make_eeg_fmri,
+    map_brain,
+)
 from sklearn_beira.evaluation.cross_validation import Runner, predict_all
 from sklearn_beira.evaluation.null import null_distributions, prepare
 from sklearn_beira.evaluation.study import make_study
@@ -43,7 +56,7 @@ T_R, CENTERS, RADIUS = 2.0, ((-20, -80, 5), (40, 10, 30)), 16.0
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=["null", "map", "errors"])
+    parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--voxels", type=int, default=30000, help="of part null")
     parser.add_argument("--volumes", type=int, default=300, help="of part null")
     parser.add_argument("--surrogates", type=int, default=1000)
@@ -57,7 +70,63 @@ def main():
     args = parser.parse_args()
     for part in args.parts:
         with threadpool_limits(args.threads):
-            {"null": measure_null, "map": measure_map, "errors": count_errors}[part](args)
+            PARTS[part](args)
+
+
+def make_targets(n_targets, n_runs=1):
+    """Make filtered EEG, and targets that follow EEG more or less, half of them not at all."""
+    study = make_eeg_fmri(n_runs, duration=600.0, t_r=T_R, n_channels=30, random_state=0)
+    X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-20.0, verbose="error")
+    X = make_pipeline(EEGFilter(), Windower(20.0)).fit_transform(X)
+    coupled = np.concatenate(study.truth.coupled)
+    coupled = coupled[len(study.bolds[0]) * X.groups + X.volumes]
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((8, n_targets)) * (rng.random((8, n_targets)) < 0.3)
+    signal = coupled / coupled.std(axis=0) @ weights
+    signal /= np.maximum(signal.std(axis=0), 1e-9)
+    noise = np.array([
+        lfilter([1], [1, -rho], rng.standard_normal(len(X) + 50))[50:]
+        for rho in rng.uniform(0.4, 0.9, n_targets)
+    ]).T  # fmt: skip
+    r = np.where(rng.random(n_targets) < 0.5, rng.uniform(0.3, 0.8, n_targets), 0.0)
+    r *= weights.any(axis=0)
+    return X, r * signal + np.sqrt(1 - r**2) * noise / noise.std(axis=0), r > 0
+
+
+def measure_fit(args):
+    """Time fits of many targets."""
+    for n_targets in (400, 1000, 30000):
+        X, y, _ = make_targets(n_targets)
+        start = time.perf_counter(), time.process_time()
+        WholeBrainRegressor().fit(X, y)
+        wall, used = time.perf_counter() - start[0], time.process_time() - start[1]
+        print(
+            f"fit: {n_targets} targets, {len(y)} volumes: {wall:.1f} s by the clock, {used:.1f} s "
+            f"of processor time; peak memory so far {peak() / 1e9:.2f} GB",
+            flush=True,
+        )
+
+
+def compare_fits(args):
+    """Compare r of targets that are fitted together with r of few at a time."""
+    X, y, coupled = make_targets(400, n_runs=2)
+    train = X.groups == 0
+    together = WholeBrainRegressor().fit(X[train], y[train]).predict(X[~train])
+    alone = np.concatenate(
+        [
+            WholeBrainRegressor().fit(X[train], some[train]).predict(X[~train])
+            for some in np.split(y, 20, axis=1)
+        ],
+        axis=1,
+    )
+    r = [np.array([np.corrcoef(*p)[0, 1] for p in zip(y[~train].T, q.T, strict=True)])
+         for q in (together, alone)]  # fmt: skip
+    more = (r[0] - r[1])[coupled]
+    print(
+        f"alike: mean r of {coupled.sum()} coupled targets {r[0][coupled].mean():.4f} together, "
+        f"{r[1][coupled].mean():.4f} one by one; SD of the difference {more.std():.4f}; the others "
+        f"{r[0][~coupled].mean():.4f}, {r[1][~coupled].mean():.4f}"
+    )
 
 
 def measure_null(args):
@@ -174,6 +243,11 @@ def peak():
     """Return the largest resident memory so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT
 
+
+PARTS = {
+    "fit": measure_fit, "alike": compare_fits, "null": measure_null, "map": measure_map,
+    "errors": count_errors,
+}  # fmt: skip
 
 if __name__ == "__main__":
     main()
