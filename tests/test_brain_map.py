@@ -25,7 +25,7 @@ from sklearn_beira import (
     map_brain,
     plot_brain_map,
 )
-from sklearn_beira.evaluation.brain_map import read_voxels
+from sklearn_beira.bold.voxels import read_voxels
 
 AFFINE = np.array([[-8.0, 0, 0, 32], [0, 8, 0, -60], [0, 0, 8, -20], [0, 0, 0, 1]])
 SHAPE, T_R = (9, 9, 9), 2.0

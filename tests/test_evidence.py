@@ -10,6 +10,7 @@ from scipy.signal import lfilter
 from scipy.stats import multivariate_normal
 
 from sklearn_beira.regressor import reml
+from sklearn_beira.regressor.pass_band import find_pass_band
 from sklearn_beira.regressor.reml import (
     _AUTOCORRELATIONS,
     _LIMITS,
@@ -17,7 +18,6 @@ from sklearn_beira.regressor.reml import (
     _contrasts,
     _correlations,
     _whitened,
-    find_pass_band,
     fit_reml,
     pack,
 )

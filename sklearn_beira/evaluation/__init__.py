@@ -1,8 +1,9 @@
 """Honest evaluation: folds, scores, comparisons of models, null distributions."""
 
 from .assumptions import kpss
-from .brain_map import BrainMap, map_brain
+from .brain_map import BrainMap
 from .comparison import Comparison, compare, delay_curve, paired_test
+from .mapping import map_brain
 from .metrics import (
     effective_n,
     group_scores,

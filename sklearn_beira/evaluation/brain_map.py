@@ -4,18 +4,13 @@ import gzip
 import html
 import json
 from dataclasses import dataclass, field
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 
-from .._utils.estimators import chosen, last_step
 from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
-from .._utils.warn import noting, warn_user
-from ..alignment.align import align
-from ..baselines.makers import whole_brain_model
 from ..datasets.derivatives import write_table
-from .comparison import compare, format_p
+from .comparison import format_p
 from .metrics import ALPHA
 
 # Columns of the table of voxels, and what they mean.
@@ -40,7 +35,6 @@ COLUMNS = {
     "band": "Frequency band that most of the folds predict the voxel from",
     "delay": "Delay from EEG to BOLD in s that weighs most in this band, median over folds",
 }
-_OF_TABLE = ["r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "influence"]
 # What voxels outside of the brain have in images; 0 where it is not said.
 _OUTSIDE = {"p": 1.0, "p_max": 1.0, "p_parametric": 1.0, "p_max_beyond": 1.0, "delay": np.nan}
 _IMAGES = {"r": "stat-r", "p": "stat-p", "p_max": "stat-pmax", "n_eff": "stat-neff"}
@@ -118,7 +112,7 @@ class BrainMap:
         return (self.voxels["p_max"] <= alpha).to_numpy()
 
     def headline(self, alpha=ALPHA) -> str:
-        """Say in a sentence how many voxels are predicted.
+        """Say how many voxels are predicted, and from how many volumes.
 
         Parameters
         ----------
@@ -128,7 +122,7 @@ class BrainMap:
         Returns
         -------
         text : str
-            The sentence.
+            Two sentences.
         """
         best = self.voxels.iloc[int(self.voxels["r"].argmax())]
         n, name = len(self.voxels), self.settings["model"]
@@ -136,7 +130,11 @@ class BrainMap:
         if self.settings["null"] is None:
             what = f"{name} was evaluated in {n:,} voxels, without a null distribution"
         place = ", ".join(f"{best[axis]:.0f}" for axis in "xyz")
-        return f"{what}; the largest r is {best['r']:z.2f}, at ({place}) mm."
+        n_predicted = sum(map(len, self.predictions))
+        return (
+            f"{what}; the largest r is {best['r']:z.2f}, at ({place}) mm. {n_predicted:,} of "
+            f"{sum(self.n_volumes):,} volumes were predicted."
+        )
 
     def summary(self, *, alpha=ALPHA) -> pd.DataFrame:
         """Return the clusters of predicted voxels and their peaks, the highest first.
@@ -436,285 +434,3 @@ class BrainMap:
 def _write_img(img, path):
     with atomic_write(path) as file, gzip.GzipFile("", "wb", 1, file, mtime=0) as out:
         img.to_stream(out)
-
-
-def map_brain(
-    eeg,
-    bold,
-    *,
-    model=None,
-    mask_img=None,
-    smoothing_fwhm=None,
-    detrend=True,
-    confounds=None,
-    confound_columns=None,
-    trigger=None,
-    t_r=None,
-    volume_times=None,
-    missing=None,
-    slice_time_ref=0.0,
-    tmin=-20.0,
-    tmax=0.0,
-    nuisance=None,
-    subjects=None,
-    **options,
-) -> BrainMap:
-    """Map where in the brain EEG predicts BOLD, from NIfTI images and EEG recordings.
-
-    Every voxel is predicted out of fold and tested as a region of :func:`~sklearn_beira.compare`
-    is. ``p_max`` is corrected over all voxels by the maximum statistic: if EEG predicts no voxel,
-    any voxel at all has a ``p_max`` of at most .05 in at most 5 % of studies.
-
-    Parameters
-    ----------
-    eeg : mne.io.Raw or list of mne.io.Raw
-        Continuous EEG, one object per run.
-    bold : path or image (nx, ny, nz, n_volumes), or list of them
-        BOLD of each run, all on one grid.
-    model : estimator or None
-        Regressor for many targets, for example a Pipeline; None stands for an
-        :class:`~sklearn_beira.EEGFilter` and a :class:`~sklearn_beira.WholeBrainRegressor` on the
-        window from ``tmin`` to ``tmax``. If the fitted regressor has ``best_band_`` or
-        ``best_delay_`` (n_voxels,), these are mapped as well.
-    mask_img : path, image or None
-        Voxels to map, all that are not 0, such as those of gray matter: fewer voxels, less
-        correction. ``p_max`` holds for a mask that was made without r of the same data. None finds
-        the brain in the mean image (nilearn's ``compute_epi_mask``).
-    smoothing_fwhm : float or None
-        Width of the Gaussian in mm; None for images that are smoothed already.
-    detrend : bool
-        Remove the mean and the linear trend of each voxel in each run.
-    confounds : table, path, list of them (one per run), or None
-        Confounds that are regressed out of each run, as in
-        :class:`~sklearn_beira.ROIExtractor`.
-    confound_columns : None or list of str
-        Columns of the tables to use, as in :class:`~sklearn_beira.ROIExtractor`.
-    trigger, t_r, volume_times, missing, slice_time_ref : object
-        Onsets of the volumes, as in :func:`~sklearn_beira.align`.
-    tmin, tmax : float
-        Window of EEG around each volume onset in s, as in :func:`~sklearn_beira.align`.
-    nuisance : object
-        Signals that may change both EEG and BOLD, as in :func:`~sklearn_beira.align`; the map then
-        also has ``r_beyond`` and ``p_max_beyond``.
-    subjects : list of str or None
-        Subject of each run. Images of several have to be in one space.
-    **options
-        Options of :func:`~sklearn_beira.compare`: ``cv``, ``null``, ``n_surrogates``,
-        ``random_state``, ``n_jobs``, ``cache``, ``verbose`` and others. Bands and delays are mapped
-        only if no fold is read from ``cache``, which does not hold them.
-
-    Returns
-    -------
-    brain_map : BrainMap
-        Table of voxels, maps as images, predicted BOLD; ``to_folder`` and ``to_html`` write them.
-
-    Raises
-    ------
-    ValueError
-        If images are on different grids, no voxel is left, or as in
-        :func:`~sklearn_beira.align` and :func:`~sklearn_beira.compare`.
-
-    See Also
-    --------
-    compare : The same for regions, with several models.
-
-    Examples
-    --------
-    >>> from sklearn_beira import make_eeg_fmri, map_brain
-    >>> study = make_eeg_fmri(
-    ...     duration=200.0, n_channels=4, n_rois=2, return_img=True, random_state=0
-    ... )
-    >>> brain_map = map_brain(
-    ...     study.raws, study.bold_imgs, mask_img=study.atlas_img, trigger="mri",
-    ...     n_surrogates=99, verbose=False,
-    ... )
-    >>> brain_map.r_img().shape == study.atlas_img.shape
-    True
-    """
-    bolds = list(bold) if isinstance(bold, list | tuple) else [bold]
-    several = isinstance(eeg, list | tuple)
-    n_raws = len(eeg) if several else 1
-    if n_raws != len(bolds):
-        raise ValueError(
-            f"there are {n_raws} recordings of EEG, but {len(bolds)} BOLD images; give one image "
-            f"per recording."
-        )
-    if not isinstance(confounds, list | tuple):
-        confounds = [confounds]
-    if confounds[0] is None and len(confounds) == 1:
-        confounds = [None] * len(bolds)
-    if len(confounds) != len(bolds):
-        raise ValueError(
-            f"{len(bolds)} BOLD images need a list of as many confounds, got {len(confounds)}."
-        )
-    if "return_estimator" in options or "oracle" in options:
-        raise TypeError("map_brain has no options return_estimator and oracle; use compare.")
-    said = []
-    with noting(said):
-        mask_img, mean_img, series = read_voxels(
-            bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_columns
-        )
-        X, y = align(
-            eeg, series if several else series[0], t_r=t_r, volume_times=volume_times,
-            trigger=trigger, missing=missing, slice_time_ref=slice_time_ref, tmin=tmin, tmax=tmax,
-            nuisance=nuisance, subjects=subjects, verbose="error",
-        )  # fmt: skip
-    n_volumes = [len(one) for one in series]
-    del series
-    model = whole_brain_model(tmin, tmax) if model is None else model
-    name = type(last_step(model)).__name__
-    index = np.argwhere(np.asarray(mask_img.dataobj) != 0)
-    comparison = compare({name: model}, X, y, return_estimator=_told_by, **options)
-    settings = comparison.settings | {
-        "model": name,
-        "smoothing_fwhm": smoothing_fwhm,
-        "detrend": detrend,
-        "confounds": [None if one is None else type(one).__name__ for one in confounds],
-        "window": [float(tmin), float(tmax)],
-    }
-    voxels, bands = _tabulate(comparison, name, mask_img, index)
-    settings["bands"] = bands
-    predicted = comparison.predictions[name].to_numpy()
-    runs = np.asarray(X.groups)
-    rows = [
-        np.flatnonzero((runs == run) & np.isfinite(predicted[:, 0])) for run in range(len(bolds))
-    ]
-    return BrainMap(
-        voxels,
-        mask_img,
-        mean_img,
-        [predicted[of_run].astype(np.float32) for of_run in rows],
-        [X.volumes[of_run].tolist() for of_run in rows],
-        n_volumes,
-        float(t_r or _repetition_time(X)),
-        settings,
-        comparison.versions,
-        [*said, *comparison.warnings],
-    )
-
-
-def _repetition_time(X):
-    """Time between volumes that follow each other, in s."""
-    follows = (np.diff(X.volumes) == 1) & (np.diff(X.groups) == 0)
-    return np.median(np.diff(X.times)[follows]) if follows.any() else np.nan
-
-
-def _told_by(model):
-    """Return what a fitted model says of bands and delays; the model itself is large."""
-    regressor = last_step(chosen(model))
-    names = ("bands_", "best_band_", "best_delay_")
-    return {name: getattr(regressor, name) for name in names if hasattr(regressor, name)}
-
-
-def _tabulate(comparison, name, mask_img, index):
-    """Make the table of voxels, and list the bands of the model."""
-    table = comparison.table
-    pooled = table[(table["scope"] == "pooled") & (table["model"] == name)]
-    at = index @ mask_img.affine[:3, :3].T + mask_img.affine[:3, 3]
-    voxels = pd.DataFrame(index, columns=list("ijk"))
-    voxels[list("xyz")] = at
-    for column in [*_OF_TABLE, "r_without_burst"]:
-        voxels[column] = pooled[column].to_numpy(dtype=float)
-    if comparison.beyond is not None:
-        rest = comparison.beyond.table
-        rest = rest[(rest["scope"] == "pooled") & (rest["model"] == name)]
-        for column in ("r", "p_max"):
-            voxels[f"{column}_beyond"] = rest[column].to_numpy(dtype=float)
-    told = [one or {} for one in comparison.estimators[name]]  # nothing of a fold from the cache
-    if all("best_band_" in one for one in told):
-        of_folds = np.array([one["best_band_"] for one in told])
-        names = [str(band) for band in told[0].get("bands_", np.unique(of_folds))]
-        votes = np.array([(of_folds == band).sum(axis=0) for band in names])
-        voxels["band"] = np.where(votes.any(axis=0), np.array(names)[votes.argmax(axis=0)], "")
-        voxels["band"] = voxels["band"].astype(object)
-    else:
-        names = []
-    if all("best_delay_" in one for one in told):
-        voxels["delay"] = np.median([one["best_delay_"] for one in told], axis=0)
-    return voxels, names
-
-
-def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_columns):
-    """Read the series of all voxels of the mask that vary in every run.
-
-    Parameters
-    ----------
-    bolds : list of path or image (nx, ny, nz, n_volumes)
-        BOLD of each run.
-    mask_img, smoothing_fwhm, detrend, confound_columns : object
-        As in :func:`map_brain`.
-    confounds : list
-        Confounds of each run.
-
-    Returns
-    -------
-    mask_img : Nifti1Image (nx, ny, nz)
-        The voxels.
-    mean_img : Nifti1Image (nx, ny, nz)
-        Mean of all volumes.
-    series : list of DataFrame of shape (n_volumes, n_voxels)
-        Of each run, with the repetition time of its image in ``attrs``, which :func:`align` checks.
-    """
-    import nibabel as nib
-    from nilearn.maskers import NiftiMasker
-    from nilearn.signal import clean
-
-    from ..bold.confounds import find_brain, read_confounds
-    from ..bold.images import is_array, open_bold, read_pieces, repetition_time, same_affine
-
-    for one in filter(is_array, bolds):
-        raise TypeError(
-            f"bold must be images or their paths, got {type(one).__name__}; make an image of an "
-            f"array with nibabel.Nifti1Image(data, affine)."
-        )
-    if not (smoothing_fwhm is None or (isinstance(smoothing_fwhm, Real) and smoothing_fwhm >= 0)):
-        raise ValueError(f"smoothing_fwhm must be a width in mm or None, got {smoothing_fwhm!r}.")
-    imgs = [open_bold(one, None) for one in bolds]
-    shape, affine = imgs[0].shape[:3], imgs[0].affine
-    for k, img in enumerate(imgs):
-        if img.shape[:3] != shape or not same_affine(img.affine, affine):
-            raise ValueError(
-                f"image {k} has grid {img.shape[:3]} with another origin, orientation or voxel "
-                f"size than the grid {shape} of the first; resample the images to one grid."
-            )
-    total, varies = np.zeros(shape), np.ones(shape, dtype=bool)
-    for img in imgs:
-        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-        for data in read_pieces(img):
-            total += data.sum(axis=-1, dtype=float)
-            np.minimum(low, data.min(axis=-1), out=low)
-            np.maximum(high, data.max(axis=-1), out=high)
-        varies &= high > low
-    mean = total / sum(img.shape[-1] for img in imgs)
-    mean_img = nib.Nifti1Image(mean.astype(np.float32), affine)
-    mask = find_brain(nib.Nifti1Image(mean, affine), mask_img)
-    if not (mask & varies).any():
-        raise ValueError("no voxel of the brain mask varies in every run; check mask and images.")
-    n_constant = np.count_nonzero(mask & ~varies)
-    if n_constant > np.count_nonzero(mask) / 2:
-        warn_user(
-            f"{n_constant:,} of {np.count_nonzero(mask):,} voxels of the mask do not vary in every "
-            f"run, and are left out; check that mask and images are in one space."
-        )
-    mask_img = nib.Nifti1Image((mask & varies).astype(np.uint8), affine)
-    mask_img.header.set_xyzt_units("mm", "sec")
-    if isinstance(imgs[0], nib.Nifti1Pair):  # which says what space it is in
-        mask_img.set_sform(affine, int(imgs[0].header["sform_code"]))
-        mask_img.set_qform(affine, int(imgs[0].header["qform_code"]))
-    masker = NiftiMasker(mask_img, smoothing_fwhm=smoothing_fwhm or None, standardize=None).fit()
-    index = np.argwhere(mask & varies)
-    names, series = [f"voxel {i} {j} {k}" for i, j, k in index.tolist()], []
-    for img, of_run in zip(imgs, confounds, strict=True):
-        values, _ = read_confounds(of_run, confound_columns, False, img.shape[-1])
-        n_regressors = values.shape[1] + 1 + bool(detrend)
-        if img.shape[-1] <= n_regressors:
-            raise ValueError(
-                f"{img.shape[-1]} volumes cannot be cleaned of {n_regressors} regressors (mean, "
-                f"trend and confounds); use fewer confounds or a longer run."
-            )
-        pieces = (nib.Nifti1Image(data, affine) for data in read_pieces(img))
-        found = np.concatenate([masker.transform(piece).astype(float) for piece in pieces])
-        options = {"detrend": detrend, "confounds": values if values.size else None}
-        series.append(pd.DataFrame(clean(found, standardize=None, **options), columns=names))
-        series[-1].attrs["t_r"] = repetition_time(img)
-    return mask_img, mean_img, series

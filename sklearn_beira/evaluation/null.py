@@ -140,8 +140,9 @@ def null_test(
         False uses fixed predictions and replaces BOLD in scoring only, which needs no fit. As BOLD
         of each fold is also learned from, r scatters up to 1.4 times as much in cross-validation
         (:func:`~sklearn_beira.region_scores`), and the null distribution is widened by the root of
-        2 in Fisher's z. p is then an upper bound for models linear in BOLD. Folds that leak are
-        refused, and models that may select features using BOLD are warned of in 10 folds or more.
+        2 in Fisher's z. p is then an upper bound for models linear in BOLD; for others, such as
+        BEIRA, that is measured and not proven. Folds that leak are refused, and models that may
+        select features using BOLD are warned of in 10 folds or more.
     keep_trend : bool
         Surrogates keep the slow trend of BOLD in place, as drifts of EEG and BOLD agree by chance.
         The trend is a line and the cosines with periods above 128 s (2 s per volume if times are
@@ -526,7 +527,8 @@ _REPEATED = (
     "Surrogates replace BOLD in training and test, and selection and fit are repeated.",
     "Surrogates replace BOLD in scoring only; the predictions stay as they are. In "
     "cross-validation BOLD is also learned from, so the null distribution is widened by the "
-    "square root of 2 in Fisher's z, the maximum for models linear in BOLD.",
+    "square root of 2 in Fisher's z: the maximum for models linear in BOLD, and enough for the "
+    "others that were measured.",
 )
 _TREND = "The slow trend of each recording stays in place, so the null need not be centered on 0."
 _CORRECTED = (

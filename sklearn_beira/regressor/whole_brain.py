@@ -128,6 +128,9 @@ class WholeBrainRegressor(EEGRegressor):
             reading["weights"] *= weight.astype(np.float32)
         self.readings_ = [reading for reading in self.readings_ if reading["weights"].any()]
         self._describe(bands, sfreq, X.tmax)
+        for reading in self.readings_:
+            if not reading["is_dual"]:
+                del reading["features"]
 
     def _predict(self, X):
         expected, found = self._window, X._describe_window()
@@ -203,7 +206,8 @@ def _weigh(blocks, data, seen):
         variances[:, own] = group.variances[:, None]
         evidence[own] = group.evidence
     features = [block.astype(np.float32) for block in blocks]
-    model = {"features": features, "weights": weights, "variances": variances}
+    stops = np.cumsum(widths).tolist()
+    model = {"features": features, "weights": weights, "variances": variances, "stops": stops}
     return {**model, "is_dual": not data.is_long}, evidence
 
 
@@ -229,5 +233,4 @@ def _kernels(reading, b, targets):
 
 
 def _rows(reading, b):
-    ends = np.cumsum([block.shape[1] for block in reading["features"]])
-    return slice(ends[b] - reading["features"][b].shape[1], ends[b])
+    return slice(*[0, *reading["stops"]][b : b + 2])
