@@ -233,7 +233,8 @@ def _interactive(brain_map, alpha):
             img, bg_img=brain_map.mean_img, threshold=1e-6, cmap="plasma", symmetric_cmap=False,
             vmin=0.0, resampling_interpolation="nearest", black_bg=False, title="Pearson's r",
         )  # fmt: skip
-    return f"<p>Click to move the slices.</p>{view.get_iframe(width=900, height=480)}"
+    frame = view.get_iframe(width=900, height=480)
+    return f'<p>Click to move the slices.</p><div style="overflow-x: auto">{frame}</div>'
 
 
 def _add_clusters(report, brain_map):
