@@ -24,7 +24,7 @@ _STEPS, _PRECISION = 40, 1e-4
 
 # Variances are searched for so many targets, those that differ most. Each other target takes those
 # variances, of the ones found, at which its posterior is highest.
-_SEARCHED = 24
+_SEARCHED = 32
 
 # Targets that are handled at a time.
 _MOST_TARGETS = 4096

@@ -67,9 +67,9 @@ class WholeBrainRegressor(EEGRegressor):
 
     Notes
     -----
-    Variances of bands and noise are searched for the 24 targets that differ most. Every other
+    Variances of bands and noise are searched for the 32 targets that differ most. Every other
     target takes those variances, of the ones found, that make its BOLD most likely; one pass band
-    is found for all. Up to 24 targets are therefore fitted each on its own. Above 720 volumes,
+    is found for all. Up to 32 targets are therefore fitted each on its own. Above 720 volumes,
     powers of channels are read, and no covariances.
 
     Examples
