@@ -20,7 +20,7 @@ from .batches import eeg_scale
 from .checkpoint import Checkpoint
 from .closed_form import fit_closed_form
 from .nets.devices import resolve_device, use_own_threads
-from .prediction import estimate_bold
+from .prediction import check_window, estimate_bold
 from .random_numbers import PrivateRandomNumbers
 from .skorch_net import train_network
 from .training import Training, check_training, split_off_validation
@@ -269,7 +269,7 @@ class BEIRARegressor(EEGRegressor):
 
     def _predict(self, X):
         use_own_threads()
-        self._check_window(X)
+        check_window(self, X)
         self._check_scale(X)
         y = estimate_bold(
             self.network_, X, self.eeg_scale_, self.architecture_, device=self.device_
@@ -290,13 +290,6 @@ class BEIRARegressor(EEGRegressor):
         return check_architecture(self.architecture).default_training()
 
     # -- checks ---------------------------------------------------------------------------------
-    def _check_window(self, X):
-        expected, found = self._window, X._describe_window()
-        # A model that was fitted without knowing the rate reads windows of any.
-        if expected not in (found, f"windows of {X.shape[2]} samples"):
-            hint = "" if X.has_sfreq else "; pass EEGWindows.from_array(X, sfreq=...)"
-            raise ValueError(f"X has {found}, but BEIRARegressor was fitted with {expected}{hint}.")
-
     def _check_scale(self, X):
         """Notice EEG in another unit than that of the training; the first windows tell."""
         if X.shape[2] == 1:  # a table of features, which have no unit

@@ -10,6 +10,24 @@ from .nets import AtVolumes
 _BATCH = 32
 
 
+def check_window(model, X):
+    """Refuse windows of another length or sampling rate than those that a model was fitted to.
+
+    Parameters
+    ----------
+    model : estimator
+        Its ``_window`` describes the windows of the training.
+    X : EEGWindows
+        EEG.
+    """
+    expected, found = model._window, X._describe_window()
+    # A model that was fitted without knowing the rate reads windows of any.
+    if expected not in (found, f"windows of {X.shape[2]} samples"):
+        name = type(model).__name__
+        hint = "" if X.has_sfreq else "; pass EEGWindows.from_array(X, sfreq=...)"
+        raise ValueError(f"X has {found}, but {name} was fitted with {expected}{hint}.")
+
+
 @torch.no_grad()
 def estimate_bold(network, X, scale, architecture, device):
     """Estimate standardized BOLD from EEG.

@@ -341,12 +341,10 @@ class Likelihood:
             parts[k] = np.einsum("ij,ij->j", dual, full @ dual)
         parts = np.log(np.maximum(parts, _ROUNDING * parts.max(axis=0)))
         parts -= np.log(np.einsum("ij,ij->j", self.y, dual) + self.rest)
-        away = np.square(parts - parts.mean(axis=1, keepdims=True)).sum(axis=0)
-        chosen = [int(away.argmin())]
+        typical = np.square(parts - parts.mean(axis=1, keepdims=True)).sum(axis=0).argmin()
+        chosen, away = [int(typical)], np.inf
         while len(chosen) < n_targets:  # the farthest from those that are chosen
             away = np.minimum(away, np.square(parts - parts[:, [chosen[-1]]]).sum(axis=0))
-            if len(chosen) == 1:
-                away = np.square(parts - parts[:, chosen]).sum(axis=0)
             chosen.append(int(away.argmax()))
         return np.array(chosen)
 

@@ -1,6 +1,8 @@
 """WholeBrainRegressor: what the closed form reads of the EEG, for thousands of targets."""
 
 from dataclasses import KW_ONLY, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +17,7 @@ from .architectures import Compact
 from .batches import cut_pieces, eeg_scale
 from .closed_form import LONG_MODELS, MODELS, NO_SHARE, bands_of, kinds_of, training_data
 from .nets.compact import CompactNetwork
+from .prediction import check_window
 from .readings import Bank, filter_bank, read_bands
 
 # Targets whose parts by band are computed at a time.
@@ -112,16 +115,18 @@ class WholeBrainRegressor(EEGRegressor):
         self._power_limit = float(network.branches.power_limit)
 
         self.readings_, evidence, seen = [], [], {}
-        for (is_narrow, kernels), offsets in (LONG_MODELS if data.is_long else MODELS).items():
+        models = LONG_MODELS if data.is_long else MODELS
+        for number, ((is_narrow, kernels), offsets) in enumerate(models.items()):
             own = (narrow if is_narrow else bands).values()
             (bank,) = filter_bank(network, data.pieces, self.eeg_scale_, sfreq, own, *kernels)
             kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
             readings = read_bands(network, bank, data.pieces, self.eeg_scale_, kinds)
             for kind in kinds:
                 blocks, _, scales = readings.pop(kind)
-                model, found = _weigh(blocks, data, seen)
+                weighed, found = _weigh(blocks, data, seen)
                 evidence.append(found)
-                self.readings_.append({"kind": kind, "scales": scales, **bank._asdict(), **model})
+                what = {"model": number, "kind": kind, "scales": scales}
+                self.readings_.append(what | bank._asdict() | weighed)
         weights = softmax(evidence, axis=0)
         weights[weights < NO_SHARE] = 0.0
         for reading, weight in zip(self.readings_, weights, strict=True):
@@ -133,20 +138,20 @@ class WholeBrainRegressor(EEGRegressor):
                 del reading["features"]
 
     def _predict(self, X):
-        expected, found = self._window, X._describe_window()
-        # A model that was fitted without knowing the rate reads windows of any.
-        if expected not in (found, f"windows of {X.shape[2]} samples"):
-            raise ValueError(f"X has {found}, but WholeBrainRegressor was fitted with {expected}.")
+        check_window(self, X)
         network, pieces = self._make_reader(), cut_pieces(X)
         network.branches.power_limit.fill_(self._power_limit)
         y = np.zeros((len(X), len(self.target_mean_)))
-        for reading in self.readings_:
-            kind, bank = reading["kind"], Bank(*(reading[name] for name in Bank._fields))
-            scales = {kind: reading["scales"]}
-            read = read_bands(network, bank, pieces, self.eeg_scale_, [kind], scales)[kind]
-            for b, block in enumerate(read.blocks):
-                for some in gen_batches(y.shape[1], _MOST_TARGETS):
-                    y[:, some] += _part(reading, b, block, some)
+        # Readings of the same bands and delay kernels read the EEG together.
+        for _, group in groupby(self.readings_, key=itemgetter("model")):
+            own = list(group)
+            bank = Bank(*(own[0][name] for name in Bank._fields))
+            scales = {reading["kind"]: reading["scales"] for reading in own}
+            read = read_bands(network, bank, pieces, self.eeg_scale_, [*scales], scales)
+            for reading in own:
+                for b, block in enumerate(read[reading["kind"]].blocks):
+                    for some in gen_batches(y.shape[1], _MOST_TARGETS):
+                        y[:, some] += _part(reading, b, block, some)
         rows = np.concatenate([piece.rows for piece in pieces])
         return y[np.argsort(rows)] * self.target_scale_ + self.target_mean_
 
