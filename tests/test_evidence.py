@@ -194,6 +194,26 @@ def test_no_other_variances_nearby_are_more_likely():
         assert model.cost(other)[0] >= model.cost(found)[0] - 1e-3
 
 
+def test_targets_of_a_long_study_share_the_noise_only_if_theirs_is_alike(monkeypatch):
+    rng = np.random.default_rng(3)
+    blocks, y, elapsed, constants = problem(n=900, sizes=(5, 8), n_targets=1)
+    y = y + ar_noise(rng, 900, 0.95, 1)
+    # Each target three times, with noise of its own that changes little.
+    y = np.repeat(np.c_[y, rng.standard_normal(900)], 3, axis=1)
+    y += 0.01 * rng.standard_normal(y.shape)
+    seen, whiten = [], reml._whitened
+    monkeypatch.setattr(reml, "_whitened", lambda *args: seen.append(args) or whiten(*args))
+    together = fit_reml(blocks, y, elapsed, constants)
+    assert len(seen) == 2
+    for k, target in enumerate(y.T):
+        alone = fit_reml(blocks, target[:, None], elapsed, constants)
+        np.testing.assert_allclose(together.coef[:, k], alone.coef[:, 0], atol=0.02)
+        np.testing.assert_allclose(together.evidence[k], alone.evidence[0], atol=3.0)
+    np.testing.assert_array_less(
+        together.autocorrelation[3:] + 0.2, together.autocorrelation[:3].min()
+    )
+
+
 @pytest.mark.parametrize("sizes", [(5, 8), (50, 70)], ids=["few features", "many features"])
 @pytest.mark.parametrize("rows", [31, 45])
 def test_a_long_study_is_whitened_in_parts_with_nearly_the_same_weights(monkeypatch, sizes, rows):

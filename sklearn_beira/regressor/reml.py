@@ -37,11 +37,14 @@ _NO_COMPONENT = 1e-8
 
 # Features are represented by some of them, until no other has a larger squared length beyond these,
 # relative to white noise of variance 1. The rest explains less than the noise does.
-_BURIED = 0.02
+_BURIED = 0.05
 
 # Samples whose noise is known jointly. Of longer studies, the first few tell the noise, and
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
 _ROWS, _FIRST, _KEPT = 720, 400, 2
+
+# In long studies targets share the noise of another one that costs them no more (in nats).
+_ALIKE = 0.5
 
 
 def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None):
@@ -181,21 +184,41 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
         explained = y[:, targets] if offset is None else y[:, targets] - offset[:, targets]
         left = basis.T @ explained[first]
         model = Likelihood(np.array(kernels), len(blocks), left, prior=prior)
-        for variances, mixture, own in _search(model, seen):
-            if n > _ROWS:
-                data = blocks, explained[:, own], elapsed, constants
-                directions, *rest, log_det = _whitened(*data, mixture, band, correlations)
-                cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
-                white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
-                long = Likelihood(white, len(blocks), *rest, prior=prior)
-                variances, shares = long.maximize(start=np.log(variances))
-                cost, dual = long.solve(np.log(np.r_[variances, shares]))
+        found = [*_search(model, seen)]
+        if n <= _ROWS:
+            for variances, mixture, own in found:
+                cost, dual = model.of(own).solve(np.log(np.r_[variances, mixture]))
+                yield Group(targets[own], variances, mixture, band, -cost, basis @ dual, None)
+            continue
+        for mixture, alike in _by_noise(model, found):
+            every = np.concatenate([own for _, own in alike])
+            data = blocks, explained[:, every], elapsed, constants
+            directions, *rest, log_det = _whitened(*data, mixture, band, correlations)
+            cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
+            white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
+            long, done = Likelihood(white, len(blocks), *rest, prior=prior), 0
+            for start, own in alike:
+                variances, shares = long.maximize(done, start=np.log(start))
+                here = long.of(np.arange(done, done + len(own)))
+                done += len(own)
+                cost, dual = here.solve(np.log(np.r_[variances, shares]))
                 cost += log_det
-            else:
-                directions, short = None, model.of(own)
-                cost, dual = short.solve(np.log(np.r_[variances, mixture]))
-                dual = basis @ dual
-            yield Group(targets[own], variances, mixture, band, -cost, dual, directions)
+                yield Group(targets[own], variances, mixture, band, -cost, dual, directions)
+
+
+def _by_noise(model, found):
+    """Pair shares of noise with the variances and targets that take them, few for many."""
+    shared, takers = [], []
+    for variances, mixture, own in found:
+        at = [np.log(np.r_[variances, shares]) for shares in (*shared, mixture)]
+        costs = [model.cost(one, own[0])[0] for one in at]
+        costs[-1] += _ALIKE
+        nearest = int(np.argmin(costs))
+        if nearest == len(shared):
+            shared.append(mixture)
+            takers.append([])
+        takers[nearest].append((variances, own))
+    return zip(shared, takers, strict=True)
 
 
 def _by_pass_band(centered, elapsed, targets):
