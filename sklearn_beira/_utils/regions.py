@@ -7,6 +7,8 @@ from numbers import Integral
 def some(names: Iterable[str], most: int = 8) -> str:
     """List names once, and count those that are too many to read."""
     names = list(dict.fromkeys(names))
+    if len(names) == most + 1:  # naming the last one is no longer than counting it
+        most += 1
     more = f" and {len(names) - most} others" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
