@@ -3,9 +3,9 @@
 Writes a simulated study in BIDS and runs ``python -m sklearn_beira study`` on it. Each person has
 two runs of EEG (64 channels at 250 Hz) and BOLD (3 mm, every 2 s, 17 regions of blocks). EEG and
 BOLD of every run are new, so that no fit is found in a cache. Printed are wall time, processor
-time, the real-time factor (duration of the EEG by wall time), and the largest sum over all
-processes of the command of their proportional memory (PSS), seen four times a second; the log of
-the command tells when a stage ends.
+time, the real-time factor (duration of the EEG by wall time), and the largest memory of all
+processes of the command together, seen four times a second: their own, and with the pages of mapped
+files, which the system drops when it needs memory. The log of the command tells when a stage ends.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/study_scale.py --people 4 --minutes 20 --n-jobs 2
 """
@@ -104,10 +104,11 @@ def measure(folder, args):
     command += ["--atlas", folder / "atlas.nii.gz", "--labels", folder / "labels.csv"]
     command += ["--out", out, "--n-jobs", args.n_jobs]
     command += ["--participants", *(f"{person:02}" for person in range(1, args.people + 1))]
-    start, peak = time.monotonic(), 0
+    start, own, mapped = time.monotonic(), 0.0, 0.0
     with subprocess.Popen(list(map(str, command))) as process:
         while process.poll() is None:
-            peak = max(peak, memory(process.pid))
+            seen = memory(process.pid)
+            own, mapped = max(own, seen[0]), max(mapped, sum(seen))
             time.sleep(0.25)
     wall = time.monotonic() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,23 +120,25 @@ def measure(folder, args):
     print(f"wall time         {wall:8.0f} s, {wall / args.people:.0f} s per person")
     print(f"processor time    {cpu:8.0f} s, {cpu / args.people:.0f} s per person")
     print(f"real-time factor  {eeg / wall:8.1f}; {2 * eeg / cpu:.1f} if two cores were free")
-    print(f"peak memory       {peak / 1e9:8.2f} GB")
+    print(f"peak memory       {own:8.2f} GB, with mapped files {mapped:.2f} GB")
     print(f"output            {size / 1e9:8.2f} GB")
 
 
 def memory(pid):
-    """Sum the proportional memory of a process and its children, in bytes."""
-    total = 0
+    """Sum the memory of a process and its children in GB: their own, and mapped files."""
+    found = np.zeros(2)
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.Error:
-        return 0
+        return found
     for process in family:
         try:
-            total += process.memory_full_info().pss
-        except psutil.Error:  # it has ended
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+        except OSError:  # it has ended
             continue
-    return total
+        size = {line.split(":")[0]: float(line.split()[1]) / 1e6 for line in lines}
+        found += [size["Pss"] - size["Pss_File"], size["Pss_File"]] if size else 0.0
+    return found
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def test_costs_of_many_targets_are_those_of_each():
 
 
 def test_the_memory_of_a_long_study_does_not_hold_its_features_again(monkeypatch):
-    monkeypatch.setattr(reml, "_ROWS", 200)
+    monkeypatch.setattr(reml, "ROWS", 200)
     rng = np.random.default_rng(9)
     n = 40_000
     blocks = [rng.standard_normal((n, 40)) for _ in range(3)]
@@ -219,14 +219,14 @@ def test_targets_of_a_long_study_share_the_noise_only_if_theirs_is_alike(monkeyp
 def test_a_long_study_is_whitened_in_parts_with_nearly_the_same_weights(monkeypatch, sizes, rows):
     data = problem(n=180, sizes=sizes)
     whole = fit_reml(*data)
-    monkeypatch.setattr(reml, "_ROWS", rows)
+    monkeypatch.setattr(reml, "ROWS", rows)
     parts = fit_reml(*data)
     assert np.corrcoef(whole.coef.ravel(), parts.coef.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("band", [(0.0, 0.5), (0.1, 0.5)], ids=["all", "without constants"])
 def test_features_of_a_long_study_are_whitened_without_loss(monkeypatch, band):
-    monkeypatch.setattr(reml, "_ROWS", N // 2)  # the parts are the recordings
+    monkeypatch.setattr(reml, "ROWS", N // 2)  # the parts are the recordings
     monkeypatch.setattr(reml, "_BURIED", 0.0)
     blocks, y, elapsed, constants = problem()
     mixture = np.array([0.1, 0.2, 0.4, 0.2, 0.1])

@@ -305,13 +305,13 @@ def test_columns_are_signals_unless_their_numbers_rise(name):
     table = pd.DataFrame({name: rng.standard_normal(50), "x": rng.standard_normal(50)})
     bold = np.zeros((50, 1))
     assert list(read_nuisance(table)) == [name, "x"]
-    assert read_confounds(table, None, False, len(bold))[0].shape == (50, 2)
+    assert read_confounds(table, None, False, len(bold), False)[0].shape == (50, 2)
     table[name] = 2.0 + 0.5 * np.arange(50)
-    for read in (read_nuisance, lambda one: read_confounds(one, None, False, len(bold))[0]):
+    for read in (read_nuisance, lambda one: read_confounds(one, None, False, len(bold), False)[0]):
         with pytest.warns(UserWarning, match=f"left out of the table: {re.escape(name)}; drop"):
             found = read(table)
         np.testing.assert_array_equal(found, table[["x"]])
-    asked = read_confounds(table, name, False, len(bold))[0]  # by name
+    asked = read_confounds(table, name, False, len(bold), False)[0]  # by name
     np.testing.assert_array_equal(asked[:, 0], table[name])
 
 

@@ -93,11 +93,23 @@ def test_predictions_are_features_times_weights(two_runs):
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:the EEG of recording 0 has an SD")
+def test_eeg_in_another_unit_than_in_the_training_is_noticed(two_runs):
+    X, y, _ = two_runs
+    model = WholeBrainRegressor().fit(X[:60], y[:60, :2])
+    louder = EEGWindows(
+        [1e3 * recording for recording in X.recordings[:1]], X.groups[:20], X.times[:20], X.info,
+        tmin=X.tmin, tmax=X.tmax,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="the training EEG had"):
+        model.predict(louder)
+
+
 def test_a_long_study_reads_powers(two_runs, monkeypatch):
     X, y, coupled = two_runs
     train, test = X.groups == 0, X.groups == 1
-    monkeypatch.setattr(closed_form, "_MOST", 100)
-    monkeypatch.setattr(reml, "_ROWS", 100)
+    monkeypatch.setattr(closed_form, "ROWS", 100)
+    monkeypatch.setattr(reml, "ROWS", 100)
     model = WholeBrainRegressor().fit(X[train], y[train])
     assert {reading["kind"] for reading in model.readings_} <= {"power", "log power"}
     assert pearson(y[test], model.predict(X[test]))[coupled].mean() > 0.4

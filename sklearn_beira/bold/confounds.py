@@ -11,8 +11,8 @@ from .images import mask_on_grid
 from .tables import MOTION, load_table, without_counts
 
 
-def read_confounds(confounds, columns, global_signal, n_volumes):
-    """Read the confounds of one run.
+def read_confounds(confounds, columns, global_signal, n_volumes, detrend):
+    """Read the confounds of one run, and refuse more of them than volumes.
 
     Parameters
     ----------
@@ -20,6 +20,8 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
         Parameters of :class:`~sklearn_beira.ROIExtractor`.
     n_volumes : int
         Volumes of the run.
+    detrend : bool
+        Whether a trend is removed as well.
 
     Returns
     -------
@@ -28,8 +30,20 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
     has_global_signal : bool
         True if the global signal was asked for and is one of them.
     """
-    if confounds is None:
-        return np.empty((n_volumes, 0)), False
+    values, used = np.empty((n_volumes, 0)), []
+    if confounds is not None:
+        values, used = _read(confounds, columns, global_signal, n_volumes)
+    has_global = global_signal and "global_signal" in used
+    n_regressors = values.shape[1] + (global_signal and not has_global) + 1 + bool(detrend)
+    if n_volumes <= n_regressors:
+        raise ValueError(
+            f"{n_volumes} volumes cannot be cleaned of {n_regressors} regressors (mean, trend "
+            "and confounds); use fewer confounds or a longer run."
+        )
+    return values, has_global
+
+
+def _read(confounds, columns, global_signal, n_volumes):
     if isinstance(confounds, (str, Path)):
         table = load_table(confounds)
     elif isinstance(confounds, pd.DataFrame):
@@ -71,7 +85,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes):
             f"The confounds {bad} have NaN or infinite values after the first row; fill them in or "
             "choose other columns with confound_columns."
         )
-    return values, global_signal and "global_signal" in used
+    return values, used
 
 
 def find_brain(mean, mask_img):

@@ -273,15 +273,9 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
                 "fit_transform on each image, or resample the images to one grid."
             )
         confounds, has_global = read_confounds(
-            self.confounds, self.confound_columns, self.global_signal, n_volumes
+            self.confounds, self.confound_columns, self.global_signal, n_volumes, self.detrend
         )
         compute_global = self.global_signal and not has_global
-        n_regressors = confounds.shape[1] + compute_global + 1 + bool(self.detrend)
-        if n_volumes <= n_regressors:
-            raise ValueError(
-                f"{n_volumes} volumes cannot be cleaned of {n_regressors} regressors (mean, trend "
-                "and confounds); use fewer confounds or a longer run."
-            )
         signals, total = [], np.zeros(shape)
         low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
         for data in read_pieces(bold, first):

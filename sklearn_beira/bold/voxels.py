@@ -79,13 +79,7 @@ def read_voxels(bolds, mask_img, smoothing_fwhm, detrend, confounds, confound_co
     index = np.argwhere(mask & varies)
     names, series = [f"voxel {i} {j} {k}" for i, j, k in index.tolist()], []
     for img, of_run in zip(imgs, confounds, strict=True):
-        values, _ = read_confounds(of_run, confound_columns, False, img.shape[-1])
-        n_regressors = values.shape[1] + 1 + bool(detrend)
-        if img.shape[-1] <= n_regressors:
-            raise ValueError(
-                f"{img.shape[-1]} volumes cannot be cleaned of {n_regressors} regressors (mean, "
-                f"trend and confounds); use fewer confounds or a longer run."
-            )
+        values, _ = read_confounds(of_run, confound_columns, False, img.shape[-1], detrend)
         pieces = (nib.Nifti1Image(data, affine) for data in read_pieces(img))
         found = np.concatenate([masker.transform(piece).astype(float) for piece in pieces])
         options = {"detrend": detrend, "confounds": values if values.size else None}

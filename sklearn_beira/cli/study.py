@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
@@ -142,7 +144,10 @@ class _Job:
             job = replace(self, args=Namespace(**{**vars(self.args), "n_jobs": 1}))
             n_jobs = self.args.n_jobs
         numbered = enumerate(self.parts, 1)
-        done = Parallel(n_jobs=n_jobs)(delayed(job.try_participant)(*each) for each in numbered)
+        with warnings.catch_warnings():
+            # joblib replaces processes that have grown; no job is lost.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+            done = Parallel(n_jobs=n_jobs)(delayed(job.try_participant)(*each) for each in numbered)
         self.failed += [
             person for person, is_done in zip(self.parts, done, strict=True) if not is_done
         ]
@@ -232,6 +237,8 @@ class _Job:
         self.say(f"group: {len(self.parts)} participants are predicted by models of others")
         with _noting(self.say) as notes:
             X, y = join_runs([part for own in self.parts.values() for part in own])
+            # Processes that have fitted participants keep a gigabyte or two.
+            get_reusable_executor().shutdown()
             step = -(-len(y) // _MOST_VOLUMES)
             # From the first volume of each run, so that runs of one length keep one length.
             of_run = pd.Series(X.groups).groupby(X.groups).cumcount().to_numpy()

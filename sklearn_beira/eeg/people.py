@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from os import PathLike
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import joblib
 import mne
@@ -21,7 +21,7 @@ from .channels import locate
 from .checks import check_eeg, check_piece
 from .maps import electrode_positions, find_map, geometric_median, interpolation_matrix, search
 from .recordings import fill, find_recording, in_pieces, recording_path, write_recording
-from .windows import EEGWindows, are_epochs, as_windows
+from .windows import EEGWindows, are_epochs
 
 _ORDER = 3  # of the Butterworth filters
 _MOST_WINDOWS = 300  # of a recording, spread over it
@@ -138,23 +138,8 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
     folder: str | PathLike | None = None
     n_jobs: int | None = None
 
-    def fit(self, X: EEGWindows | ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Find the mean person.
-
-        Parameters
-        ----------
-        X : EEGWindows, mne.Epochs or array-like, shape (n_samples, n_channels, n_times)
-            EEG in V, one or more recordings.
-        y : array-like, DataFrame or None
-            Ignored, but for the index of a DataFrame from :func:`align`, which must match X.
-
-        Returns
-        -------
-        self : estimator
-            Fitted.
-        """
-        super().fit(X, y)
-        X = as_windows(X)
+    def _fit(self, X):
+        """Find the mean person."""
         self.positions_ = electrode_positions(X.info)
         if self.channels is not None:
             names = [str(name) for name in self.channels]
@@ -179,7 +164,6 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
             self.reference_ = np.mean(
                 [m @ c @ m.T for m, c in zip(maps, covariances, strict=True)], axis=0
             )
-        return self
 
     def transform(self, X: EEGWindows | ArrayLike) -> EEGWindows:
         """Align the people in X, each by their own EEG.

@@ -13,7 +13,7 @@ from ..eeg.windows import EEGWindows
 from ..regressor.batches import cut_pieces
 from ..regressor.estimator import BEIRARegressor
 from ..regressor.nets import estimates_own_volume_only
-from ..regressor.prediction import check_window
+from ..regressor.prediction import check_new_eeg
 
 # Windows that are decoded or differentiated at a time, and bytes of envelopes that are kept.
 _BATCH, _KEPT = 16, 2**28
@@ -43,7 +43,7 @@ def at_regressor(model: BaseEstimator, X) -> tuple[BEIRARegressor, EEGWindows]:
     if hasattr(model, "steps") and len(model) > 1:
         X = model[:-1].transform(X)
     X = check_eeg(regressor, X, reset=False)
-    check_window(regressor, X)
+    check_new_eeg(regressor, X)
     return regressor, X
 
 

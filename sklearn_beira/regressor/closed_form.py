@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
 from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
-from .reml import PRIOR, fit_groups, fit_reml
+from .reml import PRIOR, ROWS, fit_groups, fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
@@ -29,16 +29,14 @@ _LOUD = 3.0
 _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
 # Models that are averaged: whether bands are narrow, the delay kernels, and what is added to power
-# before its logarithm (infinite: power itself is read).
-MODELS = {(False, _WIDE): [np.inf], (False, _NARROW): [OFFSET], (True, _WIDE): [OFFSET]}
-
-# Those of long studies, of which powers of channels are read in all volumes; narrow bands, and
-# covariances of all volumes, are too many numbers.
+# before its logarithm (infinite: power itself is read). Of long studies, powers of channels are read
+# in all volumes; narrow bands, and covariances of all volumes, are too many numbers.
 LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
+MODELS = {**LONG_MODELS, (False, _WIDE): [np.inf], (True, _WIDE): [OFFSET]}
 
-# In studies of more volumes than the first number, covariances are read in at most so many parts of
-# so many volumes. Filters per reading; volumes on which branches are compared.
-_MOST, _PARTS, _PART, _PER_READING, _MAX_VOLUMES = 720, 3, 400, 8, 500
+# In long studies covariances are read in at most so many parts of so many volumes, and branches are
+# compared on so many volumes. Filters per reading.
+_PARTS, _PART, _MAX_VOLUMES, _PER_READING = 3, 400, 500, 8
 
 # Smaller shares of a prediction are nothing.
 NO_SHARE = 1e-3
@@ -171,7 +169,7 @@ class TrainingData(NamedTuple):
     @property
     def is_long(self):
         """Whether there are too many volumes to read covariances in all of them."""
-        return len(self.y) > _MOST
+        return len(self.y) > ROWS
 
     def parts(self):
         """Yield parts of the data of a long study: numbers of pieces from all of it, and these."""
@@ -232,7 +230,7 @@ def training_data(network, X, y, scale):
     rows = np.concatenate([piece.rows for piece in pieces])
     elapsed, constants, t_r = time_of_volumes(X, rows)
     network.branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
-    n = len(rows) if len(rows) <= _MOST else _MAX_VOLUMES
+    n = len(rows) if len(rows) <= ROWS else _MAX_VOLUMES
     some = np.unique(np.linspace(0, len(rows) - 1, n).astype(int))
     zeros = np.broadcast_to(0.0, y.shape)
     return TrainingData(y[rows], elapsed, constants, pieces, zeros, PRIOR, some), t_r

@@ -11,7 +11,6 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import seen_digests
-from .._utils.warn import warn_user
 from ..eeg.base import EEGRegressor
 from ..eeg.checks import check_eeg, check_target
 from ..eeg.windows import EEGWindows
@@ -20,7 +19,7 @@ from .batches import eeg_scale
 from .checkpoint import Checkpoint
 from .closed_form import fit_closed_form
 from .nets.devices import resolve_device, use_own_threads
-from .prediction import check_window, estimate_bold
+from .prediction import check_new_eeg, estimate_bold
 from .random_numbers import PrivateRandomNumbers
 from .skorch_net import train_network
 from .training import Training, check_training, split_off_validation
@@ -119,11 +118,11 @@ class BEIRARegressor(EEGRegressor):
     of the EEG in the band, are spatial filters with uncorrelated outputs, and the filters that
     carry most of the prediction become the branches.
 
-    Up to 720 volumes, three models are fitted: of power, of its logarithm, and, in narrower bands,
-    of its logarithm again. The delay kernels of the first and the last have peaks up to 10 s. Each
-    model finds filters in the channels and in the covariances of principal axes, and weighs the
-    envelopes of these filters anew. The models are averaged by their evidence, and the 16 branches
-    that together come nearest to the average are kept. A branch whose
+    Up to 720 volumes, four models are fitted: of power and of its logarithm, and two whose delay
+    kernels have peaks up to 10 s, of power and, in narrower bands, of its logarithm. Each model
+    finds filters in the channels and in the covariances of principal axes, and weighs the envelopes
+    of these filters anew. The models are averaged by their evidence, and the 16 branches that
+    together come nearest to the average are kept. A branch whose
     ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
     are searched for 32 and shared by the others (:class:`WholeBrainRegressor`).
 
@@ -269,8 +268,7 @@ class BEIRARegressor(EEGRegressor):
 
     def _predict(self, X):
         use_own_threads()
-        check_window(self, X)
-        self._check_scale(X)
+        check_new_eeg(self, X)
         y = estimate_bold(
             self.network_, X, self.eeg_scale_, self.architecture_, device=self.device_
         )
@@ -290,17 +288,6 @@ class BEIRARegressor(EEGRegressor):
         return check_architecture(self.architecture).default_training()
 
     # -- checks ---------------------------------------------------------------------------------
-    def _check_scale(self, X):
-        """Notice EEG in another unit than that of the training; the first windows tell."""
-        if X.shape[2] == 1:  # a table of features, which have no unit
-            return
-        found = eeg_scale(X[:16])
-        if found != 1.0 and not 1e-2 < found / self.eeg_scale_ < 1e2:  # 1 if all EEG is zero
-            warn_user(
-                f"X has an SD of {found:.3g}, but the training EEG had {self.eeg_scale_:.3g}; "
-                f"check that X has the same unit and was cleaned like the training EEG."
-            )
-
     def _check_pretrained(self, pretrained, n_rois):
         if not isinstance(pretrained, BEIRARegressor):
             raise TypeError(

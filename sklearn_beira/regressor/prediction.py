@@ -3,20 +3,21 @@
 import numpy as np
 import torch
 
-from .batches import cut_pieces, make_batches, place_eeg
+from .._utils.warn import warn_user
+from .batches import cut_pieces, eeg_scale, make_batches, place_eeg
 from .nets import AtVolumes
 
 # Windows that go through a network at a time.
 _BATCH = 32
 
 
-def check_window(model, X):
-    """Refuse windows of another length or sampling rate than those that a model was fitted to.
+def check_new_eeg(model, X):
+    """Refuse windows unlike those of the training, and notice EEG in another unit.
 
     Parameters
     ----------
     model : estimator
-        Its ``_window`` describes the windows of the training.
+        Its ``_window`` describes the windows of the training, and ``eeg_scale_`` their size.
     X : EEGWindows
         EEG.
     """
@@ -26,6 +27,14 @@ def check_window(model, X):
         name = type(model).__name__
         hint = "" if X.has_sfreq else "; pass EEGWindows.from_array(X, sfreq=...)"
         raise ValueError(f"X has {found}, but {name} was fitted with {expected}{hint}.")
+    if X.shape[2] == 1:  # a table of features, which have no unit
+        return
+    scale = eeg_scale(X[:16])  # the first windows tell
+    if scale != 1.0 and not 1e-2 < scale / model.eeg_scale_ < 1e2:  # 1 if all EEG is zero
+        warn_user(
+            f"X has an SD of {scale:.3g}, but the training EEG had {model.eeg_scale_:.3g}; "
+            f"check that X has the same unit and was cleaned like the training EEG."
+        )
 
 
 @torch.no_grad()

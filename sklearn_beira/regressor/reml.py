@@ -41,7 +41,7 @@ _BURIED = 0.05
 
 # Samples whose noise is known jointly. Of longer studies, the first few tell the noise, and
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
-_ROWS, _FIRST, _KEPT = 720, 400, 2
+ROWS, _FIRST, _KEPT = 720, 400, 2
 
 # In long studies targets share the noise of another one that costs them no more (in nats).
 _ALIKE = 0.5
@@ -172,7 +172,7 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
     # A constant target has nothing to explain.
     active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
     active = np.flatnonzero(active & (n >= constants.shape[1] + 2))
-    first = slice(0, n if n <= _ROWS else min(_FIRST, _ROWS))
+    first = slice(0, n if n <= ROWS else min(_FIRST, ROWS))
     correlations = seen.setdefault("correlations", {})
     for band, targets in _by_pass_band(centered[first], elapsed[first], active):
         if band not in seen:
@@ -185,7 +185,7 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
         left = basis.T @ explained[first]
         model = Likelihood(np.array(kernels), len(blocks), left, prior=prior)
         found = [*_search(model, seen)]
-        if n <= _ROWS:
+        if n <= ROWS:
             for variances, mixture, own in found:
                 cost, dual = model.of(own).solve(np.log(np.r_[variances, mixture]))
                 yield Group(targets[own], variances, mixture, band, -cost, basis @ dual, None)
@@ -418,7 +418,7 @@ def _contrasts(elapsed, constants, band):
 
 def _known_correlations(known, first, elapsed):
     """Correlations of the noise processes in the samples from ``first``, the first few kept."""
-    times = elapsed[first : first + _ROWS]
+    times = elapsed[first : first + ROWS]
     if first not in known and len(known) < _KEPT:
         known[first] = np.array([*_correlations(times)])
     return known[first] if first in known else [*_correlations(times)]
@@ -439,7 +439,7 @@ def _whitened(blocks, y, elapsed, constants, mixture, band, correlations):
     Returns features and targets along the directions of the features, the squares of the rest of
     the targets, degrees of freedom, and half the log determinant of what the whitening took.
     """
-    parts = [slice(first, first + _ROWS) for first in range(0, len(y), _ROWS)]
+    parts = [slice(first, first + ROWS) for first in range(0, len(y), ROWS)]
     # A constant may have no component in the band.
     inside = [components(constants[rows], elapsed[rows], band) for rows in parts]
     size, vectors = np.linalg.svd(np.concatenate(inside), full_matrices=False)[1:]

@@ -17,7 +17,7 @@ from .architectures import Compact
 from .batches import cut_pieces, eeg_scale
 from .closed_form import LONG_MODELS, MODELS, NO_SHARE, bands_of, kinds_of, training_data
 from .nets.compact import CompactNetwork
-from .prediction import check_window
+from .prediction import check_new_eeg
 from .readings import Bank, filter_bank, read_bands
 
 # Targets whose parts by band are computed at a time.
@@ -138,7 +138,7 @@ class WholeBrainRegressor(EEGRegressor):
                 del reading["features"]
 
     def _predict(self, X):
-        check_window(self, X)
+        check_new_eeg(self, X)
         network, pieces = self._make_reader(), cut_pieces(X)
         network.branches.power_limit.fill_(self._power_limit)
         y = np.zeros((len(X), len(self.target_mean_)))
