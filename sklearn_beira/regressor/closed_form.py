@@ -29,8 +29,8 @@ _LOUD = 3.0
 _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 
 # Models that are averaged: whether bands are narrow, the delay kernels, and what is added to power
-# before its logarithm (infinite: power itself is read). Of long studies, powers of channels are read
-# in all volumes; narrow bands, and covariances of all volumes, are too many numbers.
+# before its logarithm (infinite: power itself is read). Narrow bands, and covariances of all
+# volumes, are too many numbers in long studies.
 LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
 MODELS = {**LONG_MODELS, (False, _WIDE): [np.inf], (True, _WIDE): [OFFSET]}
 
