@@ -13,6 +13,7 @@ from sklearn.utils import Bunch
 from sklearn_beira import BlockedKFold, EEGFilter, align, compare, group_scores
 from sklearn_beira.baselines import make_alpha_hrf, make_time_polynomial
 from sklearn_beira.cleaning import residual_artifacts
+from sklearn_beira.cli.group_figures import plot_group_predictions
 from sklearn_beira.cli.group_report import (
     _shared_in_words,
     make_group_report,
@@ -157,6 +158,32 @@ def test_shared_branches_are_named_with_the_number_of_people():
     assert _shared_in_words(none) == "none"
 
 
+def test_predictions_within_are_drawn_at_the_volumes_that_the_group_uses(group):
+    count = pd.Series(group.X.groups).groupby(group.X.groups).cumcount()
+    rows = np.flatnonzero(count % 2 == 0)
+    X, people = group.X[rows].with_nuisance(None), group.X.subjects[rows]
+    models = {"BEIRA": make_alpha_hrf(12.0)}
+    across = compare(
+        models,
+        X,
+        group.y.iloc[rows],
+        cv=LeaveOneGroupOut(),
+        groups=people,
+        null=None,
+        verbose=False,
+    )
+    region = group.y.columns[0]
+    fig = plot_group_predictions(across, group.within, people, region)
+    for ax, person in zip(fig.axes, dict.fromkeys(PEOPLE), strict=False):
+        own, measured = group.within[person], across.bold[region].to_numpy()[people == person]
+        lines = [line for line in ax.lines if line.get_label() == "predicted, within"]
+        drawn = np.concatenate([line.get_ydata() for line in lines])
+        every = own.predictions["BEIRA"][region].to_numpy()
+        every = every[np.isfinite(every) & np.isin(own.times, X.times[people == person])]
+        every = (every - measured.mean()) / measured.std()
+        np.testing.assert_allclose(np.sort(drawn[np.isfinite(drawn)]), np.sort(every))
+
+
 def test_page_of_a_group(group, tmp_path):
     runs = pd.DataFrame({
         "subject": ["01", "<i>x", "<i>x", "03", "04"], "session": None, "task": "rest",
@@ -183,3 +210,8 @@ def test_page_of_a_group(group, tmp_path):
         r = group.scores.query("scope == 'group' and model == 'BEIRA' and evaluation == @way")
         assert f"{way} {r['r'].mean():z.2f}" in page
     assert re.search(r"p_people.*found in.*p_max", page, flags=re.DOTALL)
+    left_out = group.scores.query(
+        "scope == 'group' and model == 'BEIRA' and evaluation == 'left-out participants'"
+    )
+    n = (2 * left_out["p_parametric"] <= 0.05).sum()
+    assert f"{n} of 2 regions (p_people × 2 ≤ 0.05)" in page

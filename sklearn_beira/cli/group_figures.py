@@ -125,11 +125,13 @@ def plot_group_predictions(across, within, people, region):
     for ax, name in zip(axes.ravel(), names, strict=False):
         rows = np.flatnonzero(people == name)
         predicted = {"left out": across.predictions[model][region].to_numpy()[rows]}
-        own = within.get(name)
-        if own is not None and len(own.bold) == len(rows):
-            predicted = {"within": own.predictions[model][region].to_numpy(), **predicted}
-        measured = across.bold[region].to_numpy()[rows]
         times, recordings = across.times[rows], across.recordings[rows]
+        if name in within:  # which may hold more volumes
+            own = within[name]
+            series = own.predictions[model][region].set_axis(_volumes(own.recordings, own.times))
+            series = series.reindex(_volumes(recordings, times)).to_numpy()
+            predicted = {"within": series, **predicted}
+        measured = across.bold[region].to_numpy()[rows]
         end = 0.0
         for recording in pd.unique(recordings):
             here = np.flatnonzero(recordings == recording)
@@ -153,3 +155,8 @@ def plot_group_predictions(across, within, people, region):
     fig.suptitle(region, fontsize="medium", fontweight="bold")
     legend_below(fig, list(lines.values()), width=4)
     return fig
+
+
+def _volumes(recordings, times):
+    """Name the volumes of a participant by recording, counted from 0, and time."""
+    return pd.MultiIndex.from_arrays([pd.factorize(recordings, sort=True)[0], times])

@@ -177,6 +177,7 @@ def make_group_report(
             for way, rows in group.groupby("evaluation", sort=False)
         },
         f"Predicted, {ACROSS}": _predicted(across),
+        **_in_people(group[group["evaluation"] == ACROSS]),
         **beyond_nuisance(across),
         "Best model": f"{best_model(across)}, {ACROSS}",
         "Shared branches": _shared_in_words(shared),
@@ -230,6 +231,17 @@ def _predicted(across):
     found = first["p_max"] <= ALPHA
     which = f": {ranked(first['r'][found], _MOST)}" if found.any() else ""
     return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}, r over all volumes){which}"
+
+
+def _in_people(rows):
+    """Tell whether people like these are predicted, with p corrected over regions."""
+    rows = rows.set_index("region")
+    if rows["p_parametric"].isna().all():
+        return {}
+    found = rows["p_parametric"] * len(rows) <= ALPHA
+    which = f": {ranked(rows['r'][found], _MOST)}" if found.any() else ""
+    told = f"{found.sum()} of {len(found)} regions (p_people × {len(found)} ≤ {ALPHA:.2f}){which}"
+    return {"Predicted, people like these": told}
 
 
 def _shared_in_words(shared):
