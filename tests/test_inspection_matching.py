@@ -206,7 +206,7 @@ def make_people(branches, n_people, supported, noise=0.1):
         for branch, those in supported.items():
             at = np.flatnonzero(order == branch)
             own.supported[branch // 6, at] = k in those
-            own.held_out[branch // 6, at] = 0.1 * k
+            own.held_out[branch // 6, at] = 0.1 * (k + 1)
         people[f"sub-{k}"], orders[f"sub-{k}"] = own, order
     return people, orders
 
@@ -221,9 +221,22 @@ def test_branches_that_people_share_are_found_with_those_who_have_them(branches)
         assert {orders[person][number] for person, number in found.people[k].items()} == {branch}
         assert cosine(found.patterns[k], branches.patterns[branch]) > 0.99
         assert found.stability[k, k] > 0.9
-        assert found.held_out[k, k] == pytest.approx(0.1 * np.mean(list(supported[branch])))
+        assert found.held_out[k, k] == pytest.approx(0.1 + 0.1 * np.mean(list(supported[branch])))
     assert found.supported.tolist() == [[True, False], [False, True]]
     assert found.p_people == pytest.approx(stats.binom.sf([4, 3], 6, 0.05))
+
+
+def test_a_strong_branch_joins_a_group_before_a_weak_one_that_is_more_alike(branches):
+    people, orders = make_people(branches, 4, {2: range(4), 3: [3]})
+    weak, strong = (np.flatnonzero(orders["sub-3"] == branch)[0] for branch in (2, 3))
+    own = people["sub-3"]
+    for values in (own.patterns, own.frequency_patterns, own.delay_kernels[0]):
+        values[strong] = values[weak]
+    noise = np.random.default_rng(0).standard_normal(own.patterns.shape[1])
+    own.patterns[strong] += 0.3 * np.abs(own.patterns[weak]).mean() * noise
+    own.held_out[0, [weak, strong]] = 0.04, 0.6
+    found = group_branches(people)
+    assert found.people[0]["sub-3"] == strong
 
 
 def test_saved_branches_make_the_same_group_and_figure(branches, tmp_path):
@@ -246,7 +259,7 @@ def test_branches_of_too_few_people_or_of_opposite_effect_are_not_those_of_the_g
     people, _ = make_people(branches, 6, {2: range(6)})
     for k in range(3):
         people[f"sub-{k}"].delay_kernels *= -1
-    assert [list(one) for one in group_branches(people).people] == [
+    assert sorted(list(one) for one in group_branches(people).people) == [
         ["sub-0", "sub-1", "sub-2"],
         ["sub-3", "sub-4", "sub-5"],
     ]

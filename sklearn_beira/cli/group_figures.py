@@ -28,7 +28,7 @@ def plot_participants(scores):
     at = pd.Series(np.arange(len(regions)), regions)
     fig, axes = _two_ways(scores, 1.5 + 0.45 * len(regions), at)
     by_way = scores.groupby("evaluation", sort=False)
-    for ax, color, (_, rows) in zip(axes, COLORS, by_way, strict=False):
+    for ax, (_, rows) in zip(axes, by_way, strict=True):
         group = rows[rows["scope"] == "group"].set_index(["model", "region"])
         mean = group.loc[models[0]].loc[regions]
         width = mean["null_high"] - mean["null_low"]
@@ -38,9 +38,10 @@ def plot_participants(scores):
         spread = np.linspace(-0.3, 0.3, n) if n > 1 else np.zeros(1)
         y = at[people["region"]].to_numpy()
         y = y + spread[people.groupby("region", sort=False).cumcount()]
-        ax.plot(people["r"], y, "o", color=color, alpha=0.6, ms=4, mew=0)
         ax.hlines(at, mean["ci_low"], mean["ci_high"], color="k", lw=2)
         handles = [null, *ax.plot(mean["r"], at, **_MEAN, label=f"{models[0]}, mean")]
+        label = f"{models[0]}, one participant"
+        handles += ax.plot(people["r"], y, "o", color=COLORS[0], ms=4, mew=0, label=label)
         for model, marker, shade in zip(models[1:], MARKERS[1:], COLORS[1:], strict=False):
             r = group.loc[model].loc[regions, "r"]
             style = {"ls": "", "marker": marker, "ms": 5, "mec": shade, "mfc": "none"}

@@ -37,7 +37,8 @@ _READING = (
     "A dot is r of one participant, the black bar their mean with its 95% interval. Within: the "
     "model is trained on other blocks of the same participant. Left out: it is trained on the "
     "other participants only. Gray: range of r under the null, of one participant (within, median) "
-    "and of all volumes (left out)."
+    "and of all volumes (left out); it need not be centered on 0, as BOLD of different runs may be "
+    "alike."
 )
 _REGION = (
     "The region with the highest mean r. Lines are 95% intervals: of a participant from the "
@@ -47,7 +48,9 @@ _PREDICTED = (
     "The region with the highest mean r. The tables above have r of every participant in every "
     "region."
 )
+_STARS, _NO_STARS = " (* p_max ≤ .05)", " (not tested one by one)"
 _MOST = 6  # regions that a line of the summary names
+_UNCHECKED = {"Common causes": "not checked: a good prediction may be one of movement"}
 _FEW = 2  # participants, which give no interval of their mean
 _TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
@@ -63,8 +66,10 @@ _PROTOCOL = (
 )
 _BRANCHES = (
     "Branches that held-out volumes support in more participants than chance would give, and that "
-    "are alike in them: averages over these participants. Heads differ, so an average map is "
-    "broader than that of a participant. Do not interpret the branches of a region that is not "
+    "are alike in them: averages over these participants. Beside each: its part of r in held-out "
+    "volumes, its similarity over pairs of participants, and how many have it. Reports of "
+    "participants explain the panels. Heads differ, so an average map is broader than that of a "
+    "participant. Do not interpret the branches of a region that is not "
     "predicted. What participants share may also be an artifact."
 )
 
@@ -178,7 +183,7 @@ def make_group_report(
         },
         f"Predicted, {ACROSS}": _predicted(across),
         **_in_people(group[group["evaluation"] == ACROSS]),
-        **beyond_nuisance(across),
+        **(_UNCHECKED if across.beyond is None else beyond_nuisance(across)),
         "Best model": f"{best_model(across)}, {ACROSS}",
         "Shared branches": _shared_in_words(shared),
         "Evaluation": f"{across.settings['cv']}; {null_in_words(across.settings)}",
@@ -198,7 +203,8 @@ def make_group_report(
     body = ""
     for way, rows in people.groupby("evaluation", sort=False):
         table = scores_html(_people_table(rows, regions, pages or {}), escape=False)
-        body += f"<div><h5>{way}</h5>{table}</div>"
+        tested = rows["p_max"].notna().any()
+        body += f"<div><h5>{way}{_STARS if tested else _NO_STARS}</h5>{table}</div>"
     report.add_html(body, title="Participants: all regions", **placed)
 
     draw = partial(plot_group_predictions, across, within, X.subjects, best)

@@ -26,10 +26,10 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
 
     Only supported branches take part. Two are alike if their maps and spectra have at least the
     similarity of :func:`match_branches` that is asked for, and if their delay kernels point the
-    same way. The branch that is like those of the most people collects the one most like it of
-    each person, and so on with the branches that are left. Groups of branches are kept that are too
-    large to be chance: if, in one person, a region had a supported branch with a probability of
-    .05, so many people would have one with p of at most .01.
+    same way. The branch that is like those of the most people collects, of each person, the one of
+    which similarity times ``held_out`` is largest, and so on with the branches that are left.
+    Groups of branches are kept that are too large to be chance: if, in one person, a region had a
+    supported branch with a probability of .05, so many people would have one with p of at most .01.
 
     Parameters
     ----------
@@ -172,6 +172,8 @@ def _groups(people, row, members, least):
     kernels = np.array([people[person].delay_kernels[row, k] for person, k in members])
     alike = np.where(kernels @ kernels.T > 0, similarity(pool, pool), 0.0)
     alike[alike < least] = 0.0
+    # A strong branch is to join a group before a weak one that is a little more alike.
+    alike *= [people[person].held_out[row, k] for person, k in members]
     owners = np.array([person for person, _ in members])
     of_person = [np.flatnonzero(owners == person) for person in dict.fromkeys(owners)]
     while alike.any():

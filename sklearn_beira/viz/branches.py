@@ -139,7 +139,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
         ax_rank.barh(0, max(importance[index], 0), 0.3, color=color)
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 2.2), yticks=[], xticks=[0, 1])
         if tested and not reason:
-            reason = f"stability {branches.stability[row, index]:z.2f}"
+            what = "similarity" if "people" in branches else "stability"
+            reason = f"{what} {branches.stability[row, index]:z.2f}"
         if "people" in branches:
             reason += f"\n{len(branches.people[index])} of {branches.n_people} people"
         ax_rank.text(
