@@ -31,8 +31,8 @@ HISTORY = 20.0
 PAPER_WINDOW, PAPER_DELAY = 20.48, 6.0
 
 _LEGEND = (
-    "r is Pearson's r of out-of-fold predictions, p_max is p corrected over regions, and * marks "
-    "p_max of at most .05."
+    "r is Pearson's r of out-of-fold predictions with its 95% interval, p_max is p corrected over "
+    "regions, and * marks p_max of at most .05."
 )
 _BASELINES = (
     "Baselines: ridge (lagged band power, the one to beat), fingerprint (EEG fingerprint, one "

@@ -33,12 +33,12 @@ from .scores import plot_comparison, pooled_rows
 from .training import is_trained, plot_training
 
 _READING = (
-    "r is Pearson's r of out-of-fold predictions, centered within test blocks. The confidence "
-    "interval, p and p_max (p corrected for multiple comparisons) are those of the first model. "
-    "An asterisk marks p_max of at most .05, ≤ the smallest p that is possible with this number of "
-    "surrogates. The last row is the mean over regions. With nuisance signals, beyond is r on "
-    "BOLD without what these signals predict; the verdict is brain (found beyond them), shared "
-    "(found, but not beyond them) or not found."
+    "r is Pearson's r of out-of-fold predictions, centered within test blocks. The {level:.0%} "
+    "confidence interval, p and p_max (p corrected for multiple comparisons) are those of the "
+    "first model. An asterisk marks p_max of at most .05; ≤ marks the smallest p that so many "
+    "surrogates can give. The last row is the mean over regions. With nuisance signals, beyond is "
+    "r on BOLD without what these signals predict; the verdict is brain (found beyond them), "
+    "shared (found, but not beyond them) or not found."
 )
 _FOREST = (
     "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
@@ -299,7 +299,7 @@ def best_model(comparison):
     except ValueError:  # a single fold
         return best
     p_text = f"= {p:.3f}" if p >= 0.001 else "< 0.001"
-    return f"{best}; paired test p {p_text}" if np.isfinite(p) else best
+    return f"{best}; p of the difference {p_text}" if np.isfinite(p) else best
 
 
 def null_in_words(settings):
@@ -372,13 +372,14 @@ def add_scores(report, comparison, protocol, ceiling):
     # A blank at the end, where others have an asterisk, would not be shown.
     scores = scores.map(lambda text: text.replace(" ", "\N{NO-BREAK SPACE}"))
     body = paragraphs("\n\n".join(f"Note: {sentence}" for sentence in comparison.warnings))
+    level = comparison.settings["confidence_level"]
     of_first = scores.columns.isin(["interval", "p", "p_max", "beyond", "verdict"])
     if scores.shape[1] <= _MAX_COLUMNS:
         body += scores_html(scores)
     else:
         body += scores_html(scores.iloc[:, : 1 + of_first.sum()])
         body += paragraphs("r of all models:") + scores_html(scores.loc[:, ~of_first])
-    body += details("How to read this table", paragraphs(_READING))
+    body += details("How to read this table", paragraphs(_READING.format(level=level)))
     body += details("Reasons to doubt", _doubts_html(first_model(comparison)))
     body += details("What p means", paragraphs(comparison.settings["question"]))
     body += details("How models were compared", paragraphs(protocol))
