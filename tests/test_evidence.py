@@ -196,11 +196,11 @@ def test_no_other_variances_nearby_are_more_likely():
 
 def test_targets_of_a_long_study_share_the_noise_only_if_theirs_is_alike(monkeypatch):
     rng = np.random.default_rng(3)
-    blocks, y, elapsed, constants = problem(n=900, sizes=(5, 8), n_targets=1)
-    y = y + ar_noise(rng, 900, 0.95, 1)
-    # Each target three times, with noise of its own that changes little.
-    y = np.repeat(np.c_[y, rng.standard_normal(900)], 3, axis=1)
-    y += 0.01 * rng.standard_normal(y.shape)
+    blocks, _, elapsed, constants = problem(n=900, sizes=(5, 8))
+    # Each noise three times, under other weights.
+    noise = [ar_noise(rng, 900, 0.95, 1), rng.standard_normal((900, 1))]
+    y = np.repeat(np.concatenate(noise, axis=1), 3, axis=1)
+    y += blocks[0] @ rng.standard_normal((5, 6))
     seen, whiten = [], reml._whitened
     monkeypatch.setattr(reml, "_whitened", lambda *args: seen.append(args) or whiten(*args))
     together = fit_reml(blocks, y, elapsed, constants)

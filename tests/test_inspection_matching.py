@@ -18,7 +18,7 @@ from sklearn_beira.inspection import (
     randomize_branches,
     read_branches,
 )
-from sklearn_beira.inspection.group import load_branches, save_branches
+from sklearn_beira.inspection.group import _groups, load_branches, save_branches
 
 OWN = [slice(0, 6), slice(6, 12)]  # branches of the two regions
 
@@ -237,6 +237,23 @@ def test_a_strong_branch_joins_a_group_before_a_weak_one_that_is_more_alike(bran
     own.held_out[0, [weak, strong]] = 0.04, 0.6
     found = group_branches(people)
     assert found.people[0]["sub-3"] == strong
+
+
+def test_all_branches_of_a_group_are_like_the_one_that_collects_them():
+    def person(*patterns, held_out):
+        n = len(patterns)
+        return Bunch(
+            patterns=np.array(patterns), frequency_patterns=np.ones((n, 3)),
+            delay_kernels=np.ones((1, n, 4)), held_out=np.array([held_out]),
+        )  # fmt: skip
+
+    collects, *axes = np.eye(5)
+    alike = [0.75 * collects + np.sqrt(1 - 0.75**2) * axis for axis in axes]
+    strong = 0.65 * collects + np.sqrt(1 - 0.65**2) * axes[3]
+    people = {name: person(one, held_out=[0.1]) for name, one in zip("bcd", alike, strict=False)}
+    people = {"a": person(collects, strong, held_out=[0.04, 0.6]), **people}
+    members = [(name, k) for name, own in people.items() for k in range(len(own.patterns))]
+    assert next(_groups(people, 0, members, 0.6)) == [("a", 0), ("b", 0), ("c", 0), ("d", 0)]
 
 
 def test_saved_branches_make_the_same_group_and_figure(branches, tmp_path):

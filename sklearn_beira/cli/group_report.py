@@ -278,7 +278,7 @@ def mean_tables(scores, n_within, floor):
             ends = zip(first["ci_low"], first["ci_high"], strict=True)
             table["interval"] = [f"[{low:z.2f}, {high:z.2f}]" for low, high in ends]
             p_people = first["p_parametric"]
-            table["p_people"] = [f"{p:.3f}" if p >= 0.001 else "< 0.001" for p in p_people]
+            table["p_people"] = ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in p_people]
         if way == ACROSS:
             table["p_max"] = [format_p(p, floor) for p in first["p_max"]]
         else:

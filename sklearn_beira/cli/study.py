@@ -148,6 +148,8 @@ class _Job:
             # joblib replaces processes that have grown; no job is lost.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs")
             done = Parallel(n_jobs=n_jobs)(delayed(job.try_participant)(*each) for each in numbered)
+        if n_jobs != 1:  # the processes keep a gigabyte or two, which the group needs
+            get_reusable_executor().shutdown()
         self.failed += [
             person for person, is_done in zip(self.parts, done, strict=True) if not is_done
         ]
@@ -237,8 +239,6 @@ class _Job:
         self.say(f"group: {len(self.parts)} participants are predicted by models of others")
         with _noting(self.say) as notes:
             X, y = join_runs([part for own in self.parts.values() for part in own])
-            # Processes that have fitted participants keep a gigabyte or two.
-            get_reusable_executor().shutdown()
             step = -(-len(y) // _MOST_VOLUMES)
             # From the first volume of each run, so that runs of one length keep one length.
             of_run = pd.Series(X.groups).groupby(X.groups).cumcount().to_numpy()

@@ -173,18 +173,22 @@ def _groups(people, row, members, least):
     alike = np.where(kernels @ kernels.T > 0, similarity(pool, pool), 0.0)
     alike[alike < least] = 0.0
     # A strong branch is to join a group before a weak one that is a little more alike.
-    alike *= [people[person].held_out[row, k] for person, k in members]
+    worth = alike * [people[person].held_out[row, k] for person, k in members]
     owners = np.array([person for person, _ in members])
     of_person = [np.flatnonzero(owners == person) for person in dict.fromkeys(owners)]
-    while alike.any():
+    while worth.any():
         # The best of each person for every branch that may collect.
-        best = np.array([alike[:, own].max(axis=1) for own in of_person]).T
+        best = np.array([worth[:, own].max(axis=1) for own in of_person]).T
         seed = np.lexsort([best.sum(axis=1), (best > 0).sum(axis=1)])[-1]
-        group = [own[alike[seed, own].argmax()] for own in of_person if alike[seed, own].any()]
+        group = [
+            seed if seed in own else own[worth[seed, own].argmax()]
+            for own in of_person
+            if worth[seed, own].any()
+        ]
         if _p_of(len(group), len(people)) > _MOST_P:
             return
         yield [members[k] for k in group]
-        alike[group] = alike[:, group] = 0.0
+        worth[group] = worth[:, group] = 0.0
 
 
 def _p_of(n, n_people):

@@ -124,7 +124,8 @@ class BEIRARegressor(EEGRegressor):
     of these filters anew. The models are averaged by their evidence, and the 16 branches that
     together come nearest to the average are kept. A branch whose
     ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
-    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`).
+    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 volumes,
+    regions whose noise is alike share its spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

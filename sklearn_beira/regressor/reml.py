@@ -43,7 +43,8 @@ _BURIED = 0.05
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
 ROWS, _FIRST, _KEPT = 720, 400, 2
 
-# In long studies targets share the noise of another one that costs them no more (in nats).
+# In long studies targets share the noise of another one that costs them no more in all samples (in
+# nats, as the first samples tell).
 _ALIKE = 0.5
 
 
@@ -190,7 +191,7 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
                 cost, dual = model.of(own).solve(np.log(np.r_[variances, mixture]))
                 yield Group(targets[own], variances, mixture, band, -cost, basis @ dual, None)
             continue
-        for mixture, alike in _by_noise(model, found):
+        for mixture, alike in _by_noise(model, found, _ALIKE * _FIRST / n):
             every = np.concatenate([own for _, own in alike])
             data = blocks, explained[:, every], elapsed, constants
             directions, *rest, log_det = _whitened(*data, mixture, band, correlations)
@@ -206,13 +207,13 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
                 yield Group(targets[own], variances, mixture, band, -cost, dual, directions)
 
 
-def _by_noise(model, found):
+def _by_noise(model, found, price):
     """Pair shares of noise with the variances and targets that take them, few for many."""
     shared, takers = [], []
     for variances, mixture, own in found:
         at = [np.log(np.r_[variances, shares]) for shares in (*shared, mixture)]
         costs = [model.cost(one, own[0])[0] for one in at]
-        costs[-1] += _ALIKE
+        costs[-1] += price
         nearest = int(np.argmin(costs))
         if nearest == len(shared):
             shared.append(mixture)

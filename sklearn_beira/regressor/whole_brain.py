@@ -72,9 +72,9 @@ class WholeBrainRegressor(EEGRegressor):
     -----
     Variances of bands and noise are searched for the 32 targets that differ most. Every other
     target takes those variances, of the ones found, that make its BOLD most likely; one pass band
-    is found for all. Up to 32 targets are therefore fitted each on its own. Above 720 volumes,
-    powers of channels are read, and no covariances, and targets whose noise is alike share its
-    spectrum.
+    is found for all. Up to 32 targets are therefore fitted each on its own, but for the spectrum of
+    their noise in studies of more than 720 volumes, which targets share if theirs is alike. Of such
+    studies powers of channels are read, and no covariances.
 
     Examples
     --------

@@ -33,7 +33,7 @@ from .scores import plot_comparison, pooled_rows
 from .training import is_trained, plot_training
 
 _READING = (
-    "r is Pearson's r of out-of-fold predictions, centered within test blocks. The {level:.0%} "
+    "r is Pearson's r of out-of-fold predictions, centered within test blocks. The {level:g}% "
     "confidence interval, p and p_max (p corrected for multiple comparisons) are those of the "
     "first model. An asterisk marks p_max of at most .05; ≤ marks the smallest p that so many "
     "surrogates can give. The last row is the mean over regions. With nuisance signals, beyond is "
@@ -379,7 +379,7 @@ def add_scores(report, comparison, protocol, ceiling):
     else:
         body += scores_html(scores.iloc[:, : 1 + of_first.sum()])
         body += paragraphs("r of all models:") + scores_html(scores.loc[:, ~of_first])
-    body += details("How to read this table", paragraphs(_READING.format(level=level)))
+    body += details("How to read this table", paragraphs(_READING.format(level=100 * level)))
     body += details("Reasons to doubt", _doubts_html(first_model(comparison)))
     body += details("What p means", paragraphs(comparison.settings["question"]))
     body += details("How models were compared", paragraphs(protocol))
