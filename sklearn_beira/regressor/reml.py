@@ -45,7 +45,7 @@ ROWS, _FIRST, _KEPT = 720, 400, 2
 
 # In long studies targets share the noise of another one that costs them no more in all samples (in
 # nats, as the first samples tell).
-_ALIKE = 0.5
+_ALIKE = 1.0
 
 
 def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None):
