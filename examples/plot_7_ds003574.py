@@ -223,7 +223,7 @@ lengths.groupby(["minutes", "model"])["r"].mean().unstack().round(3)
 #   model of other people. That is 2 % of the variance. Which regions carry it, and whether the
 #   decoder reads sleep or movement, the shared series do not tell.
 # - Own minutes alone predict nothing up to 6 and half as much as others from 13 on. The combination
-#   stays within .003 of the others, and is .01 better at 26 minutes.
+#   is never below the others, and .005 better at 26 minutes.
 # - Features, floor, lags and high-pass were chosen before the offsets were seen, among settings
 #   whose r differed by .01. That nights are moved was decided because of the offsets. Draw such a
 #   curve of your recordings as well (:func:`~sklearn_beira.delay_curve`).
