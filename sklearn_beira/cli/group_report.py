@@ -69,8 +69,8 @@ _BRANCHES = (
     "are alike in them: averages over these participants. Beside each: its part of r in held-out "
     "volumes, its similarity over pairs of participants, and how many have it. Reports of "
     "participants explain the panels. Heads differ, so an average map is broader than that of a "
-    "participant. Do not interpret the branches of a region that is not "
-    "predicted. What participants share may also be an artifact."
+    "participant. Do not interpret the branches of a region that is not predicted. What "
+    "participants share may also be an artifact."
 )
 
 
@@ -234,9 +234,8 @@ def make_group_report(
 
 def _predicted(across):
     first = first_model(across)
-    found = first["p_max"] <= ALPHA
-    which = f": {ranked(first['r'][found], _MOST)}" if found.any() else ""
-    return f"{found.sum()} of {len(found)} regions (p_max ≤ {ALPHA:.2f}, r over all volumes){which}"
+    rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes"
+    return _found_in_words(first["r"], first["p_max"] <= ALPHA, rule)
 
 
 def _in_people(rows):
@@ -245,9 +244,13 @@ def _in_people(rows):
     if rows["p_parametric"].isna().all():
         return {}
     found = rows["p_parametric"] * len(rows) <= ALPHA
-    which = f": {ranked(rows['r'][found], _MOST)}" if found.any() else ""
-    told = f"{found.sum()} of {len(found)} regions (p_people × {len(found)} ≤ {ALPHA:.2f}){which}"
-    return {"Predicted, people like these": told}
+    rule = f"p_people × {len(rows)} ≤ {ALPHA:.2f}"
+    return {"Predicted, people like these": _found_in_words(rows["r"], found, rule)}
+
+
+def _found_in_words(r, found, rule):
+    which = f": {ranked(r[found], _MOST)}" if found.any() else ""
+    return f"{found.sum()} of {len(found)} regions ({rule}){which}"
 
 
 def _shared_in_words(shared):

@@ -43,8 +43,8 @@ _BURIED = 0.05
 # features are whitened so many samples at a time, of which so many parts keep their correlations.
 ROWS, _FIRST, _KEPT = 720, 400, 2
 
-# In long studies targets share the noise of another one that costs them no more in all samples (in
-# nats, as the first samples tell).
+# A target of a long study takes the noise of another one if that costs it at most so many nats in
+# all samples, as the first ones tell.
 _ALIKE = 1.0
 
 
