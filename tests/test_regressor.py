@@ -41,7 +41,7 @@ from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.regressor.architectures import ARCHITECTURES
 from sklearn_beira.regressor.batches import eeg_scale, tile, volumes_in_windows
-from sklearn_beira.regressor.closed_form import TrainingData
+from sklearn_beira.regressor.closed_form import TrainingData, average_volumes
 from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.prediction import average_overlaps
 
@@ -862,6 +862,30 @@ def test_a_long_study_is_read_in_parts_with_the_link_that_its_bold_has(monkeypat
     weight = model.network_.kernel[0].abs().sum(dim=1)
     is_log = branches.log_offset.isfinite()
     assert (weight[is_log].sum() > weight[~is_log].sum()) == (link == "log")
+
+
+@pytest.mark.parametrize(("t_r", "step"), [(0.4, 5), (0.7, 3), (1.0, 2), (1.4, 1), (2.0, 1)])
+def test_bold_of_fast_sequences_is_averaged_to_about_two_seconds(t_r, step):
+    rng, n = np.random.default_rng(0), 400
+    groups, onsets = np.repeat([0, 1], n // 2), 5.0 + t_r * np.tile(np.arange(n // 2), 2)
+    here = np.delete(rng.permutation(n), np.arange(40))  # in any order, a tenth is missing
+    eeg = 1e-5 * rng.standard_normal((2, 1, round(100 * (onsets.max() + 1))))
+    X = EEGWindows([*eeg], groups, onsets, mne.create_info(1, 100.0, "eeg"), tmin=-4.0, tmax=0.0)
+    y = np.c_[onsets, np.cos(2 * np.pi * 0.05 * onsets), rng.standard_normal(n), groups]
+    few, means = average_volumes(X[here], y[here])
+    if step == 1:
+        np.testing.assert_array_equal(few.times, X.times[here])
+        np.testing.assert_array_equal(means, y[here])
+        return
+    apart = np.diff(few.times)[np.diff(few.groups) == 0]
+    assert np.median(apart) == pytest.approx(step * t_r)
+    assert step * t_r <= 2.1
+    np.testing.assert_array_equal(means[:, 3], few.groups)  # no average crosses recordings
+    # A volume stands for the time around it, and slow BOLD stays; noise becomes less.
+    assert np.abs(means[:, 0] - few.times).max() < step * t_r / 2
+    assert np.mean(means[:, 0] - few.times) == pytest.approx(0, abs=0.03 * step * t_r)
+    assert np.corrcoef(means[:, 1], np.cos(2 * np.pi * 0.05 * few.times))[0, 1] > 0.99
+    assert 0.7 < means[:, 2].var() * step < 1.7
 
 
 def test_parts_of_a_long_study_are_few_volumes_from_all_over_it(monkeypatch):

@@ -16,9 +16,10 @@ from scipy.special import logsumexp, softmax
 from sklearn.utils import Bunch
 from threadpoolctl import threadpool_limits
 
+from ..eeg.rows import repetition_time, rows_in_time
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
-from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters
+from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters, spread
 from .reml import PRIOR, ROWS, fit_groups, fit_reml
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
@@ -33,6 +34,10 @@ _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 # volumes, are too many numbers in long studies.
 LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
 MODELS = {**LONG_MODELS, (False, _WIDE): [np.inf], (True, _WIDE): [OFFSET]}
+
+# BOLD of faster sequences is averaged to about one value in so many s: it has nothing faster to
+# say, and the cost of a fit grows with the square of the number of volumes.
+_SPACING = 2.0
 
 # In long studies covariances are read in at most so many parts of so many volumes, and branches are
 # compared on so many volumes. Filters per reading.
@@ -120,13 +125,53 @@ def time_of_volumes(X, rows):
     t_r : float
         Repetition time in s.
     """
-    elapsed = np.r_[np.inf, np.ones(len(rows) - 1)]
     recording, steps = X.groups[rows], np.diff(X.times[rows])
     same = recording[1:] == recording[:-1]
     forward = steps[same & (steps > 0)]
     t_r = np.median(forward) if len(forward) else 1.0
-    elapsed[1:] = np.where(same, steps / t_r, np.inf)
+    elapsed = np.r_[np.inf, np.where(same, steps / t_r, np.inf)]
     return elapsed, (recording[:, None] == np.unique(recording)).astype(float), t_r
+
+
+def average_volumes(X, y):
+    """Average the BOLD of a fast sequence around every second, third, ... volume.
+
+    The delay kernels are so smooth that the EEG of the volume in the middle stands for all of an
+    average.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Training EEG.
+    y : ndarray, shape (n_volumes, n_rois)
+        BOLD.
+
+    Returns
+    -------
+    X, y : EEGWindows, ndarray
+        Fewer volumes; the same ones of a sequence that is not fast, or whose times are unknown.
+    """
+    if not X.has_times or X.shape[2] == 1:  # features in a table need not be smooth
+        return X, y
+    recordings = rows_in_time(X.groups, X.times)
+    t_r = repetition_time(X.groups, X.times)
+    step = round(_SPACING / t_r) if t_r else 1
+    if step < 2:
+        return X, y
+    chosen, averages = [], []
+    for rows in recordings:
+        times = X.times[rows] / t_r
+        # The first volume of each stretch of so many repetition times.
+        firsts = np.unique((times - times[0] + 0.5) // step, return_index=True)[1]
+        chosen.append(rows[firsts])
+        total, weights = 0.0, 0.0
+        for lag in range(-(step // 2), step // 2 + 1):
+            near = np.clip(firsts + lag, 0, len(rows) - 1)
+            apart = np.abs(times[near] - times[firsts])
+            weight = np.clip((step + 1) / 2 - apart, 0.0, 1.0) * (near == firsts + lag)
+            total, weights = total + weight[:, None] * y[rows[near]], weights + weight
+        averages.append(total / weights[:, None])
+    return X[np.concatenate(chosen)], np.concatenate(averages)
 
 
 class TrainingData(NamedTuple):
@@ -180,7 +225,7 @@ class TrainingData(NamedTuple):
         n_parts = min(_PARTS, len(self.pieces), -(-stops[-1] // _PART))
         for first in range(n_parts):
             chosen, n = [], 0
-            for k in _spread(range(first, len(self.pieces), n_parts)):
+            for k in spread(range(first, len(self.pieces), n_parts)):
                 if n + len(self.pieces[k].stops) <= _PART or not chosen:
                     chosen.append(k)
                     n += len(self.pieces[k].stops)
@@ -198,11 +243,15 @@ class TrainingData(NamedTuple):
             yield chosen, part
 
 
-def bands_of(network, sfreq, bands):
-    """Name the bands that models of power and of its logarithm read, with their edges in Hz."""
+def bands_of(network, X, bands):
+    """Find the sampling rate, and the bands that models of power and of its logarithm read.
+
+    A table has no time to filter in: its rate is None.
+    """
+    sfreq = None if X.shape[2] == 1 else X.sfreq
     if network.branches.bandpass.shape[1] == 1:
-        return {"all": None}, {"all": None}
-    return (bands_within(bands, sfreq, default) for default in (BRANCH_BANDS, NARROW_BANDS))
+        return sfreq, {"all": None}, {"all": None}
+    return sfreq, *(bands_within(bands, sfreq, default) for default in (BRANCH_BANDS, NARROW_BANDS))
 
 
 def training_data(network, X, y, scale):
@@ -226,6 +275,7 @@ def training_data(network, X, y, scale):
     t_r : float
         Repetition time in s.
     """
+    X, y = average_volumes(X, y)
     pieces = cut_pieces(X)
     rows = np.concatenate([piece.rows for piece in pieces])
     elapsed, constants, t_r = time_of_volumes(X, rows)
@@ -266,8 +316,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         power; ``kept`` (n_rois,), the correlation over training volumes of the prediction by the
         branches with that by all bands and channels.
     """
-    sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
-    bands, narrow = bands_of(network, sfreq, bands)
+    sfreq, bands, narrow = bands_of(network, X, bands)
     data, t_r = training_data(network, X, y, scale)
     y, pieces, some = data.y, data.pieces, data.some
     weight = np.zeros(y.shape[1])
@@ -314,10 +363,10 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
     for (is_narrow, kernels), offsets in (LONG_MODELS if parts else MODELS).items():
         own, chosen = (narrow if is_narrow else bands).values(), [pieces for pieces, _ in parts]
         bank, *banks = filter_bank(network, data.pieces, scale, sfreq, own, *kernels, chosen)
-        kinds = [kind for offset in offsets for kind in kinds_of(offset, parts)]
+        kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
         readings = read_bands(network, bank, data.pieces, scale, kinds)
         for offset in offsets:
-            here = {kind: readings.pop(kind) for kind in kinds_of(offset, parts)}
+            here = {kind: readings.pop(kind) for kind in kinds_of(offset, data.is_long)}
             if parts and np.isinf(offset):
                 fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
             else:
@@ -346,13 +395,6 @@ def kinds_of(offset, is_long):
     """Name what a model reads of the EEG."""
     kinds = ["power"] if is_long else ["covariance", "power"]
     return kinds if np.isinf(offset) else [f"log {kind}" for kind in kinds]
-
-
-def _spread(items):
-    """Order items so that the first few are far apart."""
-    items = list(items)
-    order = sorted(range(len(items)), key=lambda k: f"{k:032b}"[::-1])
-    return [items[k] for k in order]
 
 
 def _find_filters(bank, readings, data, seen):

@@ -61,11 +61,11 @@ class BEIRARegressor(EEGRegressor):
     closed_form_ : Bunch or None
         Facts about the closed form, if the architecture has one: ``bands`` (names), ``shares``
         (n_rois, n_bands), the share of each band in the variance of the prediction;
-        ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume; ``pass_band``
-        (n_rois, 2), the band in Hz in which BOLD has power, from 0 to the Nyquist frequency unless
-        BOLD was filtered; ``kept`` (n_rois,), the correlation of the prediction by the branches
-        with that by all bands and channels; ``known`` (n_rois,), the weight of the pretrained
-        model.
+        ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume, of fast sequences
+        from average to average; ``pass_band`` (n_rois, 2), the band in Hz in which BOLD has power,
+        from 0 to the Nyquist frequency of these unless BOLD was filtered; ``kept`` (n_rois,), the
+        correlation of the prediction by the branches with that by all bands and channels; ``known``
+        (n_rois,), the weight of the pretrained model.
     net_ : skorch.NeuralNet
         The net that trained the network. Exists only after training by gradients, and is not saved
         by :func:`~sklearn_beira.save_model`.
@@ -118,13 +118,15 @@ class BEIRARegressor(EEGRegressor):
     of the EEG in the band, are spatial filters with uncorrelated outputs, and the filters that
     carry most of the prediction become the branches.
 
-    Up to 720 volumes, four models are fitted: of power and of its logarithm, and two whose delay
-    kernels have peaks up to 10 s, of power and, in narrower bands, of its logarithm. Each model
-    finds filters in the channels and in the covariances of principal axes, and weighs the envelopes
-    of these filters anew. The models are averaged by their evidence, and the 16 branches that
-    together come nearest to the average are kept. A branch whose
+    BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
+    the model learns; it predicts every volume. Up to 720 such values, four models are fitted: of
+    power and of its logarithm, and two whose delay kernels have peaks up to 10 s, of power and, in
+    narrower bands, of its logarithm. Each model finds filters in the channels and in the
+    covariances of principal axes, and weighs the envelopes of these filters anew. The models are
+    averaged by their evidence, and the 16 branches that together come nearest to the average are
+    kept. A branch whose
     ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
-    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 volumes,
+    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 values,
     regions whose noise is alike share its spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on

@@ -110,8 +110,7 @@ class WholeBrainRegressor(EEGRegressor):
         self.target_scale_[self.target_scale_ == 0] = 1.0
         y = (y - self.target_mean_) / self.target_scale_
         network = self._make_reader()
-        sfreq = None if X.shape[2] == 1 else X.sfreq  # a table has no time to filter in
-        bands, narrow = bands_of(network, sfreq, self.bands)
+        sfreq, bands, narrow = bands_of(network, X, self.bands)
         data, _ = training_data(network, X, y, self.eeg_scale_)
         self._power_limit = float(network.branches.power_limit)
 
