@@ -172,6 +172,20 @@ class Piece(NamedTuple):
     stops: np.ndarray
     rows: np.ndarray
 
+    def only(self, some):
+        """Yield the stretches of EEG that some windows lie in, as pieces.
+
+        Parameters
+        ----------
+        some : ndarray of int
+            Numbers of windows in the piece, ascending.
+        """
+        n_times = self.stops[0]  # the first window begins with the piece
+        cuts = np.flatnonzero(np.diff(self.stops[some]) >= n_times) + 1
+        for own in np.split(some, cuts) if len(some) else ():
+            first, stop = self.stops[own[0]] - n_times, self.stops[own[-1]]
+            yield Piece(self.eeg[:, first:stop], self.stops[own] - first, self.rows[own])
+
     def scaled_eeg(self, scale, device):
         """Return the EEG divided by a scale, as a float32 tensor on a device."""
         scaled = np.array(self.eeg, dtype=np.float32) / np.float32(scale)

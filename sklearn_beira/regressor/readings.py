@@ -27,6 +27,9 @@ OFFSET, _AVERAGED = 0.1, 4
 # Delay kernels per band.
 _MAX_RANK = 2
 
+# Mean covariances are those of so many samples, from all over a study.
+_MOST_TIMES = 10**6
+
 # Smaller relative eigenvalues belong to directions without EEG, such as that of the reference.
 _RANK_TOLERANCE = 1e-6
 
@@ -118,10 +121,17 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     else:
         ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
         basis = response_basis(ago / sfreq, shift=shift, stretch=stretch)
-    every = [range(len(pieces)), *parts]
+    counted, n = [], 0
+    for k in spread(range(len(pieces))):
+        if n < _MOST_TIMES:
+            counted.append(k)
+            n += pieces[k].eeg.shape[1]
+    every = [counted, *parts]
     totals, n_times = np.zeros((len(every), len(taps), n_channels, n_channels)), [0] * len(every)
     for k, piece in enumerate(pieces):
         where = [i for i, part in enumerate(every) if k in part]
+        if not where:
+            continue
         for b, (signal, total) in enumerate(_filtered(network, taps, piece, scale)):
             x, gain = _segments(network, signal, total)
             covariance = ((x * gain) @ x.transpose(1, 2)).sum(dim=0).cpu().numpy()
@@ -133,6 +143,13 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     return [
         Bank([*taps], basis, total / n, centers) for total, n in zip(totals, n_times, strict=True)
     ]
+
+
+def spread(items):
+    """Order items so that the first few are far apart."""
+    items = list(items)
+    order = sorted(range(len(items)), key=lambda k: f"{k:032b}"[::-1])
+    return [items[k] for k in order]
 
 
 def read_bands(network, bank, pieces, scale, kinds, scales=None):
@@ -263,7 +280,7 @@ def find_filters(bank, units, weights, n_filters):
 
     Parameters
     ----------
-    bank : _Bank
+    bank : Bank
         Filters of the bands.
     units : list of ndarray
         As :func:`read_bands` returns them.
@@ -349,14 +366,14 @@ def read_filters(network, bank, filters, offset, pieces, scale, rows=None):
             np.arange(n) if rows is None else rows[(rows >= before) & (rows < before + n)] - before
         )
         before += n
-        if len(here):
-            eeg = piece.scaled_eeg(scale, like.device)
-            stops = network.segment_stops(torch.from_numpy(piece.stops[here]).to(like.device))
+        for part in piece.only(here):
+            eeg = part.scaled_eeg(scale, like.device)
+            stops = network.segment_stops(torch.from_numpy(part.stops).to(like.device))
             with torch.no_grad():
                 power = branches.at(eeg, stops).flip(-1).cpu().double() + 1.0
                 read = branches.read(power, torch.tensor(offset)).numpy()
-            features[done : done + len(here)] = np.tensordot(read, bank.basis, axes=1)
-            done += len(here)
+            features[done : done + len(stops)] = np.tensordot(read, bank.basis, axes=1)
+            done += len(stops)
     return features
 
 
