@@ -6,6 +6,7 @@
               stretches of 60 s, some reversed in time, some mirrored left to right.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/couplings.py DATA [--seeds 3] [--whole | --plain]
+[--people 6]
 
 Each makes a study of four regions with the same kind of coupling at four places:
 ``(X, y)``, unfiltered. Nothing measured here supports a claim about brains.
@@ -33,12 +34,24 @@ BANDS = ((8.0, 12.0), (4.0, 7.0), (15.0, 20.0), (22.0, 30.0))
 
 
 # -- dipoles ------------------------------------------------------------------------------------
-def dipoles(seed, kind, noise, *, minutes=5.0, n_channels=30, t_r=2.0):
-    """Make a study of dipoles in a sphere; ``kind`` is a coupling or an artifact."""
-    rng = np.random.default_rng(seed)
+def dipoles(seed, kind, noise, *, minutes=5.0, n_channels=30, t_r=2.0, people=1):
+    """Make a study of dipoles in a sphere; ``kind`` is a coupling or an artifact.
+
+    Several people have the same sources and couplings, and heads and activity of their own.
+    """
+    parts = []
+    for person in range(people):
+        rng = np.random.default_rng(seed)  # again: the same sources
+        own = rng if people == 1 else np.random.default_rng([seed, person])
+        parts.append(_dipoles(kind, noise, minutes, n_channels, t_r, rng, own, people > 1))
+    return _study(*map(list, zip(*parts, strict=True)))
+
+
+def _dipoles(kind, noise, minutes, n_channels, t_r, rng, own, is_mixed):
     sfreq, coupling = 100.0, "power" if kind in ARTIFACTS else kind
     n, n_pairs = round((60 * minutes + 40) * sfreq), 2 * N_ROIS
     topographies, background, info = _head(n_pairs + 4, n_channels, sfreq, rng)
+    rng = own
     spectrum = np.fft.rfftfreq(n, 1 / sfreq)
     eeg = background @ _shaped(
         np.maximum(spectrum, 0.5) ** -0.5 * (spectrum > 0.1), n, len(background.T), rng
@@ -73,7 +86,10 @@ def dipoles(seed, kind, noise, *, minutes=5.0, n_channels=30, t_r=2.0):
     }
     random = _zscore(_shaped(gains[noise], len(onsets), N_ROIS, rng).T)
     y = CEILING * coupled + np.sqrt(1 - CEILING**2) * random
-    return _study(1e-5 * eeg / level, info, onsets, y)
+    eeg *= 1e-5 / level
+    if is_mixed:
+        eeg = _another_head(eeg, info, own)
+    return eeg, info, onsets, y
 
 
 def _head(n_sources, n_channels, sfreq, rng):
@@ -184,17 +200,31 @@ def _artifact(kind, info, n, sfreq, rng):
 
 
 # -- recorded -----------------------------------------------------------------------------------
-def recorded(seed, kind, noise, *, data, minutes=5.0, n_channels=30, t_r=2.0):
-    """Make a study of real EEG; BOLD follows what filters find in it."""
-    rng = np.random.default_rng(10_000 + seed)
+def recorded(seed, kind, noise, *, data, minutes=5.0, n_channels=30, t_r=2.0, people=1):
+    """Make a study of real EEG; BOLD follows what filters find in it.
+
+    Several people have EEG of other stretches, mixed a little, and noise of their own, but the same
+    couplings.
+    """
     raw = mne.io.read_raw_eeglab(
         Path(data) / "real/eeglab_sample/eeglab_data.set", preload=True, verbose="error"
     )
     raw.set_channel_types({"EOG1": "eog", "EOG2": "eog"}).pick("eeg")
+    parts = []
+    for person in range(people):
+        rng = np.random.default_rng(10_000 + seed)  # again: the same places, filters and responses
+        own = rng if people == 1 else np.random.default_rng([10_000 + seed, person])
+        parts.append(_person(raw, kind, noise, minutes, n_channels, t_r, rng, own, people > 1))
+    return _study(*map(list, zip(*parts, strict=True)))
+
+
+def _person(raw, kind, noise, minutes, n_channels, t_r, rng, own, is_mixed):
     sfreq = raw.info["sfreq"]
     where = np.array([ch["loc"][:3] for ch in raw.info["chs"]])
-    eeg = _lay(raw.get_data(), where, round(60 * minutes * sfreq), sfreq, rng)
+    eeg = _lay(raw.get_data(), where, round(60 * minutes * sfreq), sfreq, own)
     near = np.linalg.norm(where[:, None] - where, axis=2).argsort(axis=1)
+    if is_mixed:
+        eeg = _another_head(eeg, raw.info, own)
     keep = np.sort(rng.permutation(len(where))[:n_channels])
     coupled, onsets = [], np.arange(LEAD_IN, len(eeg.T) / sfreq, t_r)
     for band, place in zip(BANDS, rng.permutation(keep), strict=False):
@@ -209,13 +239,13 @@ def recorded(seed, kind, noise, *, data, minutes=5.0, n_channels=30, t_r=2.0):
         )
         coupled.append(bold[np.floor(onsets * sfreq).astype(int) - 1])
     n = len(onsets)
-    random = rng.standard_normal((N_ROIS, n + 200))
+    random = own.standard_normal((N_ROIS, n + 200))
     if noise == "ar":
         random = signal.lfilter([1], [1, -(0.75 ** (t_r / 2))], random)
     if noise == "pink":
         slow = np.exp(-t_r / np.array([4.0, 16.0, 64.0, 256.0]))
         random = sum(
-            np.sqrt(1 - r**2) * signal.lfilter([1], [1, -r], rng.standard_normal(random.shape))
+            np.sqrt(1 - r**2) * signal.lfilter([1], [1, -r], own.standard_normal(random.shape))
             for r in slow
         )
     y = CEILING * _zscore(np.transpose(coupled))
@@ -225,7 +255,7 @@ def recorded(seed, kind, noise, *, data, minutes=5.0, n_channels=30, t_r=2.0):
         sos = signal.butter(4, *edges[noise], fs=1 / t_r, output="sos")
         y = signal.sosfiltfilt(sos, y, axis=0)
     info = mne.pick_info(raw.info, keep)
-    return _study(eeg[keep], info, onsets, y)
+    return eeg[keep], info, onsets, y
 
 
 def _lay(eeg, where, n_times, sfreq, rng):
@@ -286,6 +316,16 @@ def _follow(kind, eeg, near, place, band, sfreq, rng):
 
 
 # -- both ---------------------------------------------------------------------------------------
+def _another_head(eeg, info, rng):
+    """Mix each electrode with its neighbors, and give it another gain."""
+    where = np.array([ch["loc"][:3] for ch in info["chs"]])
+    near = np.linalg.norm(where[:, None] - where, axis=2).argsort(axis=1)
+    mixed = eeg.copy()
+    for k in (1, 2, 3):
+        mixed += 0.3 * rng.standard_normal(len(eeg))[:, None] * eeg[near[:, k]]
+    return np.exp(0.2 * rng.standard_normal(len(eeg)))[:, None] * mixed
+
+
 def _zscore(x):
     return (x - x.mean(axis=0)) / x.std(axis=0)
 
@@ -294,10 +334,12 @@ def _unit(x):
     return x / x.std()
 
 
-def _study(eeg, info, onsets, y):
-    raw = mne.io.RawArray(eeg, info, verbose="error")
-    frame = pd.DataFrame(y, columns=[f"region {k + 1}" for k in range(y.shape[1])])
-    return align(raw, frame, volume_times=onsets, tmin=-HISTORY, tmax=0.0, verbose="error")
+def _study(eegs, infos, onsets, ys):
+    pairs = zip(eegs, infos, strict=True)
+    raws = [mne.io.RawArray(eeg, info, verbose="error") for eeg, info in pairs]
+    names = [f"region {k + 1}" for k in range(N_ROIS)]
+    frames = [pd.DataFrame(y, columns=names) for y in ys]
+    return align(raws, frames, volume_times=onsets, tmin=-HISTORY, tmax=0.0, verbose="error")
 
 
 # -- the command --------------------------------------------------------------------------------
@@ -305,10 +347,11 @@ BASELINES = ("ridge", "banded ridge", "SPoC", "tangent")
 MINUTES, CHANNELS, T_RS = (5.0, 5.0, 20.0), (30, 8, 64), (2.0, 0.7, 3.0)
 
 
-def plan(seeds, whole, plain):
+def plan(seeds, whole, plain, people=1):
     """Worlds of each coupling: all combinations, or one per seed that goes through all levels.
 
-    The plain ones are all of 5 minutes, 30 channels, 2 s and AR(1) noise.
+    The plain ones are all of 5 minutes, 30 channels, 2 s and AR(1) noise. Several people
+    have 4 minutes each.
     """
     for make, kinds in ((dipoles, COUPLINGS + ARTIFACTS), (recorded, COUPLINGS)):
         for i, kind in enumerate(kinds):
@@ -321,8 +364,10 @@ def plan(seeds, whole, plain):
                 minutes, n_channels, t_r = MINUTES[k % 3], CHANNELS[k // 3 % 3], T_RS[k // 5 % 3]
                 own = NOISES[k % 5], {"minutes": minutes, "n_channels": n_channels, "t_r": t_r}
                 own = ("ar", {}) if plain else own
+                if people > 1:
+                    own = NOISES[k % 5], {"minutes": 4.0, "people": people}
                 for noise, sizes in levels if whole else [own]:
-                    if make is recorded and not plain:
+                    if make is recorded and "n_channels" in sizes:
                         sizes = {**sizes, "n_channels": min(sizes["n_channels"], 30)}
                     yield make, kind, noise, seed, sizes
 
@@ -332,7 +377,9 @@ def main(options):
 
     found = {}
     options.passes, options.device = 1, None
-    for make, kind, noise, seed, sizes in plan(options.seeds, options.whole, options.plain):
+    for make, kind, noise, seed, sizes in plan(
+        options.seeds, options.whole, options.plain, options.people
+    ):
         extra = {"data": options.data} if make is recorded else {}
         X, y = make(options.first_seed + seed, kind, noise, **sizes, **extra)
         scores = []
@@ -367,4 +414,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--whole", action="store_true", help="every noise, length, size and TR")
     parser.add_argument("--plain", action="store_true", help="5 minutes, 30 channels, AR(1) noise")
+    parser.add_argument("--people", type=int, default=1, help="of 4 minutes, couplings shared")
     main(parser.parse_args())
