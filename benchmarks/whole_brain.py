@@ -141,7 +141,7 @@ def measure_null(args):
     study = make_study(X, y, BlockedKFold(5, gap=20, t_r=T_R), groups)
     draws, _ = prepare(
         models, study, args.null, n_surrogates=args.surrogates, refit=False, keep_trend=True,
-        other_bold=None, random_state=0, p="fixed",
+        other_bold=None, random_state=0,
     )  # fmt: skip
     runner = Runner()
     predictions, _ = predict_all(models, study, runner)

@@ -17,7 +17,7 @@ from joblib import parallel_config
 from scipy import stats
 from scipy.signal import lfilter
 from sklearn.dummy import DummyRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import (
     BaseCrossValidator,
     GridSearchCV,
@@ -361,6 +361,14 @@ def test_subjects_are_scored_one_by_one_and_as_a_group():
     low = z.mean(axis=0) - stats.t.ppf(0.975, 2) * error
     np.testing.assert_allclose(group["ci_low"], np.tanh(low))
     assert (group["n"] == 3).all()
+
+
+def test_a_subject_that_is_predicted_without_error_ends_no_comparison():
+    X, _ = make_data(240)
+    subjects = np.repeat(["a", "b", "c"], 80)
+    options = {"groups": subjects, "subjects": subjects, "cv": LeaveOneGroupOut(), "null": None}
+    table = run({"exact": LinearRegression()}, X, X[:, :2], **options).table
+    assert (table.query("scope == 'group'")["r"] > 0.999).all()
 
 
 def test_subjects_come_with_the_windows(make_study):

@@ -1,6 +1,7 @@
 """Nulls of whole procedures: planted truth is found, a null stays null, and no draw cheats."""
 
 import itertools
+import sys
 import warnings
 from contextlib import nullcontext
 
@@ -131,6 +132,13 @@ def test_many_recordings_are_swapped_at_random_and_none_is_left_in_place():
         moved = ~np.isclose(np.reshape(one, (8, 10)), y.reshape(8, 10)).all(axis=1)
         assert moved.all()
         np.testing.assert_allclose(np.sort(one), np.sort(y.ravel()), atol=1e-8)
+
+
+def test_hundreds_of_recordings_are_swapped():
+    runs = list(np.arange(800).reshape(200, 4))
+    draws = draws_of("swap", smooth(800, 1, seed=0), runs, n_surrogates=3)
+    assert draws.n_surrogates == 3
+    assert draws.n_distinct == sys.maxsize  # of the derangements, which no float holds
 
 
 def test_stretches_of_others_are_drawn_whole_at_the_scale_of_the_place(runs):

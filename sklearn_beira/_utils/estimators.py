@@ -55,7 +55,7 @@ def seen_digests(model: BaseEstimator) -> np.ndarray:
     """Return digests of the BOLD that a model, or a part of it, was fitted to; empty if unknown."""
     nothing = np.empty(0, dtype=np.int64)
     found = [getattr(part, "bold_digests_", nothing) for part in parts_of(model)]
-    return np.unique(np.concatenate(found))
+    return np.unique(np.concatenate([nothing, *found]))
 
 
 def seen_rows(model: BaseEstimator, y: np.ndarray) -> np.ndarray | None:

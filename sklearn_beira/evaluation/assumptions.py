@@ -205,11 +205,12 @@ def check_stationary(study, null, keep_trend):
     n_drifting = np.count_nonzero(statistics > critical)
     if n_drifting:
         run, region = divmod(int(np.argmax(statistics)), len(study.region_names))
+        recording = study.recordings[study.runs[run][0]]
         warn_user(
             f"null={null!r} assumes stationary BOLD, but the KPSS test rejects it for {n_drifting} "
             f"of {len(statistics)} series (most for {study.region_names[region]} of recording "
-            f"{run}: {statistics.max():.2f} > {critical:.2f}); use keep_trend=True and detrended "
-            f"BOLD, or null='swap' with other recordings.",
+            f"{recording}: {statistics.max():.2f} > {critical:.2f}); use keep_trend=True and "
+            f"detrended BOLD, or null='swap' with other recordings.",
             StationarityWarning,
         )
 

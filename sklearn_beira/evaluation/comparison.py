@@ -566,14 +566,13 @@ def compare(
 
 def _check(models, study, said, options):
     """Check folds and null, and make the surrogates, before anything is fitted."""
-    null, refit = options["null"], options["refit"]
+    null = options["null"]
     given = ("n_surrogates", "refit", "keep_trend", "other_bold", "random_state")
     with noting(said):
         draws, doubts = prepare(
             models,
             study,
             null,
-            p="parametric" if null is None or refit else "fixed",
             **{name: options[name] for name in given},
         )
         if draws is not None and draws.null == "shift":
@@ -818,6 +817,7 @@ def _rows(name, study, y_pred, facts, tests, doubts, confidence_level):
         per_subject.append(scores(rows, "subject", str(person), n_train=float(n_train)))
     yield from per_subject
     r = np.array([table["r"].to_numpy() for table in per_subject])
+    r = np.tanh(fisher_z(r))  # an r of 1, as in a simulation without noise, becomes finite
     overlap = _overlap(pd.concat([table.iloc[[0]] for table in per_subject]))
     group = group_scores(r, overlap=overlap, confidence_level=confidence_level)
     group = group.reset_index(drop=True).rename(columns={"p": "p_parametric", "n_subjects": "n"})

@@ -63,7 +63,7 @@ def check_pretrained(models, study):
         for part in parts:
             is_frozen = isinstance(part, FrozenEstimator)
             fitted = part.estimator if is_frozen else getattr(part, "pretrained", None)
-            if fitted is None:
+            if not hasattr(fitted, "predict"):
                 continue
             seen = seen_rows(fitted, study.y[study.tested])
             if seen is not None and seen.any():

@@ -100,7 +100,7 @@ def _extremes(values):
 
 
 # -- how far apart folds are --------------------------------------------------------------------
-def check_folds(models, study, *, p, needs_apart):
+def check_folds(models, study, *, needs_apart, only_refit=False):
     """Refuse folds that leak, or warn of them.
 
     Parameters
@@ -109,13 +109,12 @@ def check_folds(models, study, *, p, needs_apart):
         Models.
     study : Study
         Samples and folds.
-    p : {"fixed", "refit", "parametric"}
-        Where p comes from: surrogates scored with fixed predictions, surrogates that models are
-        fitted to, or the effective number of volumes. A model that predicts BOLD from its neighbors
-        in time has a higher r; so has a fit to surrogates, whose p stays right. The other p are
-        too low.
     needs_apart : bool
         Whether folds that leak much are refused.
+    only_refit : bool
+        Whether every p comes from fits to surrogates. A model that predicts BOLD from its neighbors
+        in time has a higher r; so has a fit to surrogates, whose p stays right. All other p are too
+        low.
 
     Returns
     -------
@@ -147,7 +146,7 @@ def check_folds(models, study, *, p, needs_apart):
             raise ValueError(problem)
         warn_user(problem, GapWarning)
         return smoothness[0, :, 0], np.full(study.y.shape[1], np.nan)
-    neighbor_r = _check_neighbors(study, smoothness, blocks, cv, p, needs_apart)
+    neighbor_r = _check_neighbors(study, smoothness, blocks, cv, needs_apart, only_refit)
     distance = min((apart for block in blocks for apart in block[1:]), default=np.inf)
     if study.reach is not None:
         _check_shared_eeg(models, study.X, cv, distance)
@@ -166,12 +165,12 @@ def _name(cv):
     return "the given splits" if name.startswith("_CVIterable") else name[:100]
 
 
-def _check_neighbors(study, smoothness, blocks, cv, p, needs_apart):
+def _check_neighbors(study, smoothness, blocks, cv, needs_apart, only_refit):
     """Refuse folds, or warn, if training volumes predict much of their neighbors in the test."""
     r, n_errors = carried_over(smoothness, blocks, study.step)
     worst = n_errors.argmax()
     is_much = r[worst] > _REFUSED_R and n_errors[worst] > _REFUSED_ERRORS
-    if is_much or (p != "refit" and n_errors[worst] > _WARNED_ERRORS):
+    if is_much or (not only_refit and n_errors[worst] > _WARNED_ERRORS):
         problem = (
             f"autocorrelated BOLD leaks across the folds of {cv}: neighboring training volumes "
             f"alone could give r = {r[worst]:.2f} in {study.region_names[worst]}, "

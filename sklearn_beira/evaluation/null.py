@@ -220,7 +220,7 @@ def null_test(
         keep_trend=keep_trend,
         other_bold=other_bold,
         random_state=random_state,
-        p="refit" if refit else "fixed",
+        only_refit=refit,
     )
     tests = null_distributions(
         models,
@@ -234,7 +234,18 @@ def null_test(
 
 
 # -- the runner, which compare shares -------------------------------------------------------------
-def prepare(models, study, null, *, n_surrogates, refit, keep_trend, other_bold, random_state, p):
+def prepare(
+    models,
+    study,
+    null,
+    *,
+    n_surrogates,
+    refit,
+    keep_trend,
+    other_bold,
+    random_state,
+    only_refit=False,
+):
     """Check folds and null before anything is computed, and make the surrogates.
 
     Parameters
@@ -247,8 +258,8 @@ def prepare(models, study, null, *, n_surrogates, refit, keep_trend, other_bold,
         As in :func:`null_test`; None makes no surrogates.
     n_surrogates, refit, keep_trend, other_bold, random_state : object
         As in :func:`null_test`.
-    p : {"fixed", "refit", "parametric"}
-        Where p comes from, as in :func:`~sklearn_beira.evaluation.leakage.check_folds`.
+    only_refit : bool
+        As in :func:`~sklearn_beira.evaluation.leakage.check_folds`.
 
     Returns
     -------
@@ -258,7 +269,7 @@ def prepare(models, study, null, *, n_surrogates, refit, keep_trend, other_bold,
         ``smoothness``, ``neighbor_r`` and ``null_scatter``.
     """
     fixed = null is not None and not refit
-    smoothness, neighbor_r = check_folds(models, study, p=p, needs_apart=fixed)
+    smoothness, neighbor_r = check_folds(models, study, needs_apart=fixed, only_refit=only_refit)
     if fixed:
         check_fixed(models, study)
     draws, scatter = None, np.nan
@@ -321,6 +332,7 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
     """
     if not (isinstance(n_surrogates, Integral) and n_surrogates >= 1):
         raise ValueError(f"n_surrogates must be an integer of at least 1, got {n_surrogates!r}.")
+    n_surrogates = int(n_surrogates)  # a number of NumPy is no JSON
     if other_bold is not None:
         other_bold = check_other_bold(other_bold, study)
     if null != "swap":
@@ -398,6 +410,7 @@ def null_distributions(
     n = np.count_nonzero(study.blocks[draws.rows] >= 0)
     if refit and not np.array_equal(draws.rows, np.arange(len(study.y))):
         study, predictions = study.at(draws.rows), None
+        n = len(study.tested)
     if predictions is None:
         predictions, _ = predict_all(models, study, runner)
     tests = {}

@@ -121,7 +121,7 @@ def paper_protocol(
         )
     study = make_study(X, y, cv, groups)
     times = _times_in_s(study, t_r)
-    check_folds(models, study, p="parametric", needs_apart=True)
+    check_folds(models, study, needs_apart=True)
 
     tests = [_last_seconds(study, run, times[run], test_duration) for run in study.runs]
     test = np.concatenate(tests)

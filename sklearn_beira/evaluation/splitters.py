@@ -292,6 +292,6 @@ def check_gap(gap, X) -> float:
             f"training and test share EEG if the model reads all of it. Use gap=None, or "
             f"X.window(tmin, tmax) with the window that the model reads.",
             GapWarning,
-            stacklevel=4,
+            stacklevel=3,  # split is a generator: the loop over it
         )
     return float(gap)

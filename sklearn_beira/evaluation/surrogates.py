@@ -7,7 +7,9 @@ random numbers may not depend on the regions: surrogates of many are made for so
 
 import itertools
 import math
+import sys
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import numpy as np
 from scipy.fft import irfft, rfft
@@ -225,7 +227,9 @@ def swap(y, runs, n_surrogates, rng, others=None, *, scale=True):
     length = min(map(len, runs))
     runs = np.array([run[:length] for run in runs])
     places = np.arange(len(runs))
-    n_distinct = round(math.factorial(len(runs)) / math.e)  # derangements
+    # Derangements, in whole numbers: those of 171 recordings are more than a float holds.
+    n_distinct = reduce(lambda d, n: n * d + (-1) ** n, range(1, len(runs) + 1), 1)
+    n_distinct = min(n_distinct, sys.maxsize)
     if n_distinct <= n_surrogates:
         drawn = itertools.permutations(range(len(runs)))
     else:

@@ -55,7 +55,7 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
         If there are other folds than estimators.
     """
     study = make_study(X, y, cv, None, None)
-    check_folds({"model": model}, study, p="fixed", needs_apart=True)
+    check_folds({"model": model}, study, needs_apart=True)
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
