@@ -282,6 +282,14 @@ def test_the_rows_kept_are_bounded_in_bytes(make_raw, count, monkeypatch):
     np.testing.assert_array_equal(BandPower(ALPHA).fit_transform(X), found)
 
 
+def test_a_result_that_is_too_large_to_keep_drops_no_other():
+    rows = _cache.Cache(100)
+    rows.put("small", (np.zeros(10),))
+    rows.put("large", (np.zeros(20),))
+    assert rows.get("large") is None
+    assert rows.get("small") is not None
+
+
 def test_threads_that_ask_for_one_recording_at_once_compute_it_once(make_raw, count):
     X = windows(make_raw(duration=120.0))
     parts = Parallel(n_jobs=8, prefer="threads")(

@@ -58,7 +58,6 @@ class NuisanceRidge(EEGRegressor):
 
     _parameter_constraints: ClassVar[dict] = {"signals": [list, None], "lags": ["array-like"]}
     _reads = False
-    _independent_targets = True
 
     def _fit(self, X, y):
         from ..regressor.closed_form import time_of_volumes

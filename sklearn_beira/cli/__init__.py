@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         said = f": {_STOPPED[job]}" if job in _STOPPED else ""
         print(f"stopped{said}", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {in_flags(error)}", file=sys.stderr)
         return 2
     print(f"Done in {time.monotonic() - started:.0f} s.")

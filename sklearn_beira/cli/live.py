@@ -23,7 +23,7 @@ def run(args) -> int:
     status : int
         0.
     """
-    check_extra("live")
+    import_extra("mne_lsl.lsl", "python -m sklearn_beira live", "realtime")
     log = args.log or f"beira_live_{datetime.now():%Y%m%d-%H%M}.tsv"
     facts = run_live(
         load_model(args.model),
@@ -57,7 +57,7 @@ def show(args) -> int:
     status : int
         0.
     """
-    check_extra("screen")
+    import_extra("mne_lsl.lsl", "python -m sklearn_beira screen", "realtime")
     if args.web:
         mpl.use("WebAgg")
         mpl.rcParams.update({"webagg.port": args.port, "webagg.open_in_browser": False})
@@ -69,22 +69,3 @@ def show(args) -> int:
 
     show_live(args.stream, minutes=args.minutes)
     return 0
-
-
-def check_extra(command: str) -> None:
-    """Refuse to start without mne-lsl, in a sentence.
-
-    Parameters
-    ----------
-    command : str
-        Name of the command.
-
-    Raises
-    ------
-    ValueError
-        If mne-lsl is not installed.
-    """
-    try:
-        import_extra("mne_lsl.lsl", f"python -m sklearn_beira {command}", "realtime")
-    except ImportError as error:
-        raise ValueError(str(error)) from error

@@ -11,6 +11,7 @@ from sklearn.utils import Bunch
 from .._utils.files import existing_folder
 from ..bold.tables import MOTION, load_table
 from ..eeg.channels import MONTAGE
+from .run import set_channels
 
 SUBJECTS = ("trio1", "trio2", "trio3", "trio4", "verio5", "verio6", "verio7", "verio8")
 PUMPS = ("off", "on")
@@ -119,21 +120,11 @@ def _read_eeg(path):
     except Exception as error:
         # A damaged .set may raise almost any error inside scipy, h5py and MNE.
         raise ValueError(_unreadable(path, "an EEGLAB recording", error)) from error
-    kinds = {name: _channel_type(name) for name in raw.ch_names}
-    raw.set_channel_types(kinds, on_unit_change="ignore", verbose="error")
+    set_channels(raw, None)
     eeg = mne.pick_types(raw.info, eeg=True)
     if not any(np.isfinite(raw.info["chs"][i]["loc"][:3]).all() for i in eeg):
         raw.set_montage(MONTAGE, match_case=False, on_missing="ignore", verbose="error")
     return raw
-
-
-def _channel_type(name):
-    name = name.upper()
-    if "EOG" in name:
-        return "eog"
-    if "ECG" in name or "EKG" in name:
-        return "ecg"
-    return "misc" if name.startswith("CW") else "eeg"
 
 
 def _read_triggers(raw, path):

@@ -4,6 +4,7 @@ import mne
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._utils.mne_log import quiet_mne
 from ..eeg.channels import MONTAGE
 from .eeg import SENSOR_SHARE, noise_power
 
@@ -30,7 +31,7 @@ def make_head(bands, n_channels, sfreq, eeg_snr, amplitude, rng):
     positions = HEAD_CENTER + np.concatenate([positions, background])
     orientations = np.concatenate([orientations, _unit(rng.standard_normal((N_BACKGROUND, 3)))])
 
-    with mne.utils.use_log_level("error"):
+    with quiet_mne():
         info = mne.create_info(CHANNELS[:n_channels], sfreq, "eeg")
         info.set_montage(MONTAGE)
         sphere = mne.make_sphere_model(HEAD_CENTER, HEAD_RADIUS)

@@ -425,8 +425,8 @@ def set_channels(raw: mne.io.BaseRaw, channels: Path | None) -> None:
         if "status" in table:
             raw.info["bads"] = list(table.index[table["status"] == "bad"])
     by_name = dict.fromkeys(pick_eeg(raw.info)[1], "misc")
-    for kind in ("eog", "ecg", "emg"):
-        by_name |= dict.fromkeys((name for name in raw.ch_names if kind in name.lower()), kind)
+    for word, kind in {"eog": "eog", "ecg": "ecg", "ekg": "ecg", "emg": "emg"}.items():
+        by_name |= dict.fromkeys((name for name in raw.ch_names if word in name.lower()), kind)
     raw.set_channel_types(by_name, on_unit_change="ignore", verbose="error")
 
 

@@ -88,9 +88,11 @@ class EEGTransformer(TransformerMixin, EEGEstimator):
 class EEGRegressor(RegressorMixin, EEGEstimator):
     """A regressor of EEG on BOLD, whose subclasses define ``_fit(X, y)`` and ``_predict(X)``.
 
-    There, X is EEGWindows and y is ``(n_volumes, n_rois)``. Evaluations read two class attributes,
-    which are False where a class does not set them: ``_independent_targets`` (each region is
-    predicted as if it were the only one) and ``_selects`` (features are selected with BOLD).
+    There, X is EEGWindows and y is ``(n_volumes, n_rois)``. Evaluations read class attributes:
+    ``_independent_targets`` (each region is predicted as if it were the only one), ``_selects``
+    (features are selected with BOLD), ``_reads`` (it reads the EEG) and ``_calibrates`` (it may
+    learn from volumes of the person that it predicts). All but ``_reads`` are False where a class
+    does not set them.
     """
 
     _needs = None  # a module of the extra

@@ -35,6 +35,8 @@ class Cache:
 
     def put(self, key: Hashable, result: tuple) -> None:
         """Keep a result, as far as there is room."""
+        if result[0].nbytes > self.size:  # it would drop all others, and then itself
+            return
         with self._lock:
             self._results[key] = result
             self._drop()

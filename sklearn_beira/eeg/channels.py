@@ -7,8 +7,11 @@ import mne
 import numpy as np
 
 # The template 10-05 montage; MNE 1.13 renamed it and MNE 1.14 drops the old name.
-MONTAGES = ("colin27_1005", "standard_1005")
-MONTAGE = next(name for name in MONTAGES if name in mne.channels.get_builtin_montages())
+MONTAGE = next(
+    name
+    for name in ("colin27_1005", "standard_1005")
+    if name in mne.channels.get_builtin_montages()
+)
 # Words that no name of an electrode contains: carbon-wire loops, eyes, heart, muscles, breath,
 # skin, pulse, triggers, and inputs of other devices.
 _NO_EEG = re.compile(

@@ -77,7 +77,7 @@ class Checkpoint(Callback):
         if stop is not None:
             vars(stop).update(state["stop"])
         torch.set_rng_state(state["random"])
-        if torch.cuda.is_available():
+        if _on_cuda(net):
             torch.cuda.set_rng_state_all(state["random_cuda"])
 
     def on_epoch_end(self, net, **kwargs):
@@ -102,7 +102,7 @@ class Checkpoint(Callback):
             "history": json.dumps(net.history_.to_list()),
             "stop": stop and {name: getattr(stop, name) for name in _STOP},
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "random_cuda": torch.cuda.get_rng_state_all() if _on_cuda(net) else [],
             "finished": finished,
         }
         if stop:  # a number of numpy's at first
@@ -118,6 +118,10 @@ class Checkpoint(Callback):
                 f"training goes on, but a kill would lose the epochs since the last state."
             )
         self._written = time.monotonic()
+
+
+def _on_cuda(net):
+    return str(net.device).startswith("cuda")
 
 
 def _early_stopping(net):
