@@ -159,7 +159,7 @@ def test_a_region_of_equal_voxels_scores_as_its_voxels(study):
 
 
 def test_images_have_the_grid_of_the_bold_and_say_nothing_outside(brain_map, img):
-    for one in (brain_map.r_img(), brain_map.p_img(), brain_map.p_max_img(), brain_map.n_eff_img()):
+    for one in (brain_map.r_img(), *map(brain_map.img, ["p", "p_max", "n_eff"])):
         np.testing.assert_allclose(one.affine, AFFINE)
         assert one.shape == SHAPE
         assert int(one.header["sform_code"]) == 4
@@ -171,7 +171,7 @@ def test_images_have_the_grid_of_the_bold_and_say_nothing_outside(brain_map, img
         nib.affines.apply_affine(AFFINE, voxels[list("ijk")]), voxels[list("xyz")]
     )
     assert (r[~BRAIN] == 0).all()
-    assert (brain_map.p_img().get_fdata()[~BRAIN] == 1).all()
+    assert (brain_map.img("p").get_fdata()[~BRAIN] == 1).all()
     shown = brain_map.r_img(alpha=0.05).get_fdata()
     np.testing.assert_array_equal(shown[BRAIN] != 0, brain_map.found())
     predicted = brain_map.predicted_img()

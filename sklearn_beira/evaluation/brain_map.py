@@ -228,18 +228,6 @@ class BrainMap:
     def _shown(self, alpha):
         return np.ones(len(self.voxels), dtype=bool) if alpha is None else self.found(alpha)
 
-    def p_img(self):
-        """Make an image of p, uncorrected; 1 outside of the mask."""
-        return self.img("p")
-
-    def p_max_img(self):
-        """Make an image of p, corrected over all voxels; 1 outside of the mask."""
-        return self.img("p_max")
-
-    def n_eff_img(self):
-        """Make an image of the effective number of volumes; 0 outside of the mask."""
-        return self.img("n_eff")
-
     def band_img(self, *, alpha=ALPHA):
         """Make a label image of the best band.
 

@@ -12,7 +12,9 @@ from .brain_map import BrainMap
 from .comparison import compare
 
 # Columns of a comparison that are those of voxels.
-_OF_TABLE = ["r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "influence"]
+_OF_TABLE = [
+    "r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "influence", "r_without_burst",
+]  # fmt: skip
 
 
 def map_brain(
@@ -185,16 +187,14 @@ def _told_by(model):
 
 def _tabulate(comparison, name, mask_img, index):
     """Make the table of voxels, and list the bands of the model."""
-    table = comparison.table
-    pooled = table[(table["scope"] == "pooled") & (table["model"] == name)]
+    pooled = comparison._pooled(name)
     at = index @ mask_img.affine[:3, :3].T + mask_img.affine[:3, 3]
     voxels = pd.DataFrame(index, columns=list("ijk"))
     voxels[list("xyz")] = at
-    for column in [*_OF_TABLE, "r_without_burst"]:
+    for column in _OF_TABLE:
         voxels[column] = pooled[column].to_numpy(dtype=float)
     if comparison.beyond is not None:
-        rest = comparison.beyond.table
-        rest = rest[(rest["scope"] == "pooled") & (rest["model"] == name)]
+        rest = comparison.beyond._pooled(name)
         for column in ("r", "p_max"):
             voxels[f"{column}_beyond"] = rest[column].to_numpy(dtype=float)
     told = [one or {} for one in comparison.estimators[name]]  # nothing of a fold from the cache
