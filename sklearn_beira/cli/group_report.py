@@ -7,6 +7,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from .._utils.numbers import fisher_z
 from .._utils.regions import some
 from ..evaluation import group_scores
 from ..evaluation.comparison import format_p
@@ -21,13 +22,13 @@ from ..viz.report import (
     best_model,
     beyond_nuisance,
     details,
-    first_model,
     null_in_words,
     paragraphs,
     ranked,
     scores_html,
     start_report,
 )
+from ..viz.scores import model_rows
 from .group_figures import plot_group_predictions, plot_participants, plot_region
 from .quality import add_quality, marked_runs
 
@@ -122,7 +123,7 @@ def _group_rows(own):
     rows = []
     for model, table in own.groupby("model", sort=False):
         r = table.pivot(index="label", columns="region", values="r")[table["region"].unique()]
-        found = group_scores(r).rename(columns={"p": "p_parametric"})
+        found = group_scores(np.tanh(fisher_z(r))).rename(columns={"p": "p_parametric"})
         found = found.join(table.groupby("region")[["null_low", "null_high"]].median())
         found = found.reset_index().drop(columns="n_subjects")
         rows.append(found.assign(model=model, scope="group", label=""))
@@ -233,7 +234,7 @@ def make_group_report(
 
 
 def _predicted(across):
-    first = first_model(across)
+    first = model_rows(across)
     rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes"
     return _found_in_words(first["r"], first["p_max"] <= ALPHA, rule)
 

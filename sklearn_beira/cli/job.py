@@ -270,6 +270,8 @@ def collect(notes):
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # joblib replaces processes that have grown; no job is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         try:
             yield
         except (ValueError, TypeError, OSError):  # a note may say why

@@ -2,7 +2,6 @@
 
 import datetime
 import sys
-import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from .quality import run_quality
 BAND, SFREQ = (1.0, 45.0), 100.0  # of the EEG, in Hz
 # Of the models of a group: of more volumes, every second, third ... is used; of more participants,
 # a fold each leaves several out. All of 40 people would take gigabytes and hours.
-_MOST_VOLUMES, _MOST_PEOPLE, _FOLDS = 8000, 10, 5
+_MOST_VOLUMES, _MOST_PEOPLE, _FOLDS = 6000, 10, 5
 _DIGEST = "digest.txt"
 _PREPARED = (
     f"Before all that is shown here, EEG is filtered from {BAND[0]:g} to {BAND[1]:g} Hz and "
@@ -144,9 +143,7 @@ class _Job:
             job = replace(self, args=Namespace(**{**vars(self.args), "n_jobs": 1}))
             n_jobs = self.args.n_jobs
         numbered = enumerate(self.parts, 1)
-        with warnings.catch_warnings():
-            # joblib replaces processes that have grown; no job is lost.
-            warnings.filterwarnings("ignore", "A worker stopped while some jobs")
+        with _noting(self.say):
             done = Parallel(n_jobs=n_jobs)(delayed(job.try_participant)(*each) for each in numbered)
         if n_jobs != 1:  # the processes keep a gigabyte or two, which the group needs
             get_reusable_executor().shutdown()

@@ -7,7 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ..evaluation.comparison import Comparison
-from .scores import pooled_rows
+from .scores import model_rows
 
 
 def plot_rois(
@@ -42,8 +42,7 @@ def plot_rois(
     from nilearn import plotting
 
     if isinstance(values, Comparison):
-        pooled = pooled_rows(values)
-        values = pooled[pooled["model"] == pooled["model"].iloc[0]].set_index("region")["r"]
+        values = model_rows(values)["r"]
     values = _check_values(values, list(extractor.region_names_))
     regions = _to_image(np.ones(len(values)), extractor)
     if vmax is None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from ..evaluation.effective_n import r_without, strongest_burst
 from ..evaluation.metrics import unit_pair
-from .scores import pooled_rows
+from .scores import model_rows, pooled_rows
 from .style import COLORS, clean
 
 
@@ -44,10 +44,9 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     >>> plot_influence(comparison, "ROI 0").get_ylabel()
     'change of r'
     """
-    scores = pooled_rows(comparison)
-    model = scores["model"].iloc[0] if model is None else model
+    model = pooled_rows(comparison)["model"].iloc[0] if model is None else model
     comparison._check_known(model)
-    scores = scores[scores["model"] == model].set_index("region")
+    scores = model_rows(comparison, model)
     region = scores["r"].idxmax() if region is None else str(region)
     if region not in scores.index:
         known = ", ".join(map(str, scores.index))

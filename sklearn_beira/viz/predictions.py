@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..evaluation.metrics import region_scores
-from .scores import pooled_rows
+from .scores import model_rows, pooled_rows
 from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
 
@@ -52,8 +52,7 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     'ROI 0'
     """
     scores = pooled_rows(comparison)
-    first = scores[scores["model"] == scores["model"].iloc[0]].set_index("region")
-    region = first["r"].idxmax() if region is None else str(region)
+    region = model_rows(comparison)["r"].idxmax() if region is None else str(region)
     scores = scores[scores["region"] == region].set_index("model")
     models = list(comparison.predictions) if models is None else list(models)
     unknown = [name for name in models if name not in comparison.predictions]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from scipy.signal import welch
 
 from ..alignment.align import dropped_in_words
+from ..datasets.run import ENTITIES
 from ..eeg.windows import EEGWindows, as_windows
 from .style import COLORS, DASHES, clean, legend_beside
 
@@ -42,10 +43,7 @@ def plot_alignment(X, *, ax=None) -> Axes:
             _count_in_words(X, k, times), (1.01, k), xycoords=("axes fraction", "data"),
             va="center", fontsize="small",
         )  # fmt: skip
-    names = [f"recording {k}" for k in range(n)]
-    if X.subjects is not None:
-        names = [f"{name}\n{subject}" for name, subject in zip(names, X._subjects, strict=True)]
-    ax.set_yticks(range(n), names)
+    ax.set_yticks(range(n), _names(X))
     ax.set(xlabel="time in the recording (s)", xlim=(0, max(lengths)), ylim=(n - 0.4, -0.6))
     ax.tick_params(axis="y", length=0)
     ax.legend(
@@ -134,6 +132,20 @@ def _runs(times):
     usual = np.median(steps) if len(steps) else 1.0
     pieces = np.split(times, np.flatnonzero(steps > 1.5 * usual) + 1)
     return [(piece[0], piece[-1] + usual) for piece in pieces]
+
+
+def _names(X):
+    """Name the recordings: as runs of a study, else by number and subject."""
+    n = len(X.recordings)
+    if X.alignment is not None and len(X.alignment) == n:
+        runs = X.alignment[[name for name in ENTITIES if name in X.alignment]]
+        runs = runs.dropna(axis="columns", how="all")
+        if len(runs.columns):
+            return list(runs.fillna("").astype(str).agg(" ".join, axis=1))
+    names = [f"recording {k}" for k in range(n)]
+    if X.subjects is not None:
+        names = [f"{name}\n{subject}" for name, subject in zip(names, X._subjects, strict=True)]
+    return names
 
 
 def _count_in_words(X, k, times):

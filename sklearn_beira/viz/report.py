@@ -29,7 +29,7 @@ from .branches import plot_branches
 from .influence import plot_influence
 from .predictions import plot_predictions
 from .recording import check_continuous, plot_alignment, plot_spectrum
-from .scores import plot_comparison, pooled_rows
+from .scores import model_rows, plot_comparison, pooled_rows
 from .training import is_trained, plot_training
 
 _READING = (
@@ -81,6 +81,12 @@ _DOUBTS = {
     "smoothness": "lag-one autocorrelation of the measured BOLD",
     "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
     "null_scatter": "above 1, recordings are not equally smooth, and p is too low",
+}
+_NULLS = {
+    "swap": "BOLD of other recordings (null: swap)",
+    "shift": "BOLD shifted in time (null: shift)",
+    "circular": "BOLD rotated in time (null: circular)",
+    "phase": "BOLD with random phases (null: phase)",
 }
 _REPEAT = "Software versions and how to repeat it"
 _MAX_COLUMNS = 10  # of a table of scores on a page of 1200 pixels
@@ -156,7 +162,7 @@ def make_report(
     if branches is not None:
         _add_branches(report, comparison, branches, n_branches)
     if extractor is not None:
-        first = first_model(comparison)
+        first = model_rows(comparison)
         label = f"Pearson's r of {first['model'].iloc[0]}"
         draw = partial(plot_rois, first["r"], extractor, label=label)
         add_figure(report, draw, _BRAIN, title="r in the brain", section="Brain map")
@@ -185,7 +191,7 @@ def _check(comparison, X, drawn):
     if unknown:
         raise ValueError(
             f"the comparison has no model {unknown[0]!r}; it has "
-            f"{', '.join(comparison.predictions)}."
+            f"{', '.join(map(str, comparison.predictions))}."
         )
     if len(X) != len(bold):
         raise ValueError(
@@ -195,14 +201,8 @@ def _check(comparison, X, drawn):
     check_rows(X, bold)
 
 
-def first_model(comparison):
-    """Pooled rows of the first model, indexed by region."""
-    pooled = pooled_rows(comparison)
-    return pooled[pooled["model"] == pooled["model"].iloc[0]].set_index("region")
-
-
 def _add_summary(report, comparison, X, files):
-    first = first_model(comparison)
+    first = model_rows(comparison)
     name, r = first["model"].iloc[0], first["r"]
     found = first["p_max"] <= ALPHA
     if first["p_max"].isna().all():
@@ -241,7 +241,7 @@ def _driven_by_few_volumes(first):
 
 def _verdict(comparison):
     """Verdict of the first model in each region; "" without one."""
-    first, beyond = first_model(comparison), comparison.beyond
+    first, beyond = model_rows(comparison), comparison.beyond
     name = first["model"].iloc[0]
     if beyond is None or comparison.settings["null"] is None or name not in beyond.predictions:
         return pd.Series("", index=first.index)
@@ -252,7 +252,7 @@ def beyond_nuisance(comparison):
     """Regions by verdict, with r beyond nuisance."""
     verdict = _verdict(comparison)
     kinds = [kind for kind in ("brain", "shared") if (verdict == kind).any()]
-    r = first_model(comparison.beyond)["r"] if kinds else None
+    r = model_rows(comparison.beyond)["r"] if kinds else None
     return {f"{k.title()} (r beyond nuisance)": ranked(r[verdict == k]) for k in kinds}
 
 
@@ -306,7 +306,7 @@ def null_in_words(settings):
     """Tell the null of a comparison, and the number of surrogates."""
     if settings["null"] is None:
         return "no null distribution"
-    return f"{settings['n_surrogates']} surrogates (null: {settings['null']})"
+    return f"{settings['n_surrogates']} surrogates, {_NULLS[settings['null']]}"
 
 
 def _add_data(report, X, data):
@@ -380,13 +380,13 @@ def add_scores(report, comparison, protocol, ceiling):
         body += scores_html(scores.iloc[:, : 1 + of_first.sum()])
         body += paragraphs("r of all models:") + scores_html(scores.loc[:, ~of_first])
     body += details("How to read this table", paragraphs(_READING.format(level=100 * level)))
-    body += details("Reasons to doubt", _doubts_html(first_model(comparison)))
+    body += details("Reasons to doubt", _doubts_html(model_rows(comparison)))
     body += details("What p means", paragraphs(comparison.settings["question"]))
     body += details("How models were compared", paragraphs(protocol))
     report.add_html(body, title="Models compared", section="Scores")
     draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
     add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
-    for region in _driven_by_few_volumes(first_model(comparison)).index:
+    for region in _driven_by_few_volumes(model_rows(comparison)).index:
         draw = partial(plot_influence, comparison, region)
         title = f"Volumes that decide r of {region}"
         add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
@@ -408,7 +408,7 @@ def scores_html(scores, escape=True):
 
 
 def _add_branches(report, comparison, branches, n_branches):
-    first = first_model(comparison)
+    first = model_rows(comparison)
     tested = bool(first["p_max"].notna().any())
     said = f"Headings show r{' and p_max' * tested} of {first['model'].iloc[0]}, the first model."
     gray = " (gray, p_max above .05)" * tested

@@ -165,6 +165,13 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     return fig
 
 
+def model_rows(comparison, model=None) -> pd.DataFrame:
+    """Return the pooled rows of a model, the first one if None, indexed by region."""
+    pooled = pooled_rows(comparison)
+    model = pooled["model"].iloc[0] if model is None else model
+    return pooled[pooled["model"] == model].set_index("region")
+
+
 def pooled_rows(comparison) -> pd.DataFrame:
     """Select the rows over all folds of a Comparison."""
     table = getattr(comparison, "table", None)
