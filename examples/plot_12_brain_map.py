@@ -66,7 +66,7 @@ print(brain_map.headline())
 brain_map.summary()
 
 # %%
-# Colored are the voxels whose ``p_max`` is at most .05. If EEG predicted no voxel at all, at most
+# Voxels with a ``p_max`` of at most .05 are colored. If EEG predicted no voxel at all, at most
 # one study in twenty would show any.
 
 fig = plot_brain_map(brain_map)

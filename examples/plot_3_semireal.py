@@ -124,6 +124,6 @@ for name, band in bands.items():
 pd.DataFrame(rows).T
 
 # %%
-# Read this table with suspicion. Bands are more certain than maps: a region can be predicted while
-# the strongest electrodes are not the planted ones, which your own data do not
-# have. Look at several branches, and fit again to the other half of the recording.
+# Read this table with caution. Bands are more reliable than maps: a region can be predicted
+# although the strongest electrodes are not the planted ones. In your own data you cannot check
+# this. Look at several branches, and fit the other half of the recording as well.

@@ -123,9 +123,9 @@ _ = eeg.plot(n_columns=5)
 # %%
 # Do EEG and decoder count from the same volume?
 # ----------------------------------------------
-# The decoder is moved against the prediction, which comes from a model of other people. Grey are
-# predictions for one person against the decoder of another: 95 % of the pairs at each offset, and
-# dotted of the highest r of each pair.
+# The decoder is moved against the prediction, which comes from a model of other people. Predictions
+# for one person against the decoder of another are gray: 95% of the pairs at each offset. The
+# dotted line is the 95th percentile of the highest r of each pair.
 
 OFFSETS = np.arange(-30, 31)
 who = eeg.recordings
@@ -220,7 +220,7 @@ lengths.groupby(["minutes", "model"])["r"].mean().unstack().round(3)
 #   .15 where nights are moved. No swap of people reaches either. As shared, r is positive in all
 #   people but sub-03.
 # - So the EEG of sleepers says something about the output of this decoder within two minutes, to a
-#   model of other people. That is 2 % of the variance. Which regions carry it, and whether the
+#   model of other people. That is 2% of the variance. Which regions carry it, and whether the
 #   decoder reads sleep or movement, the shared series do not tell.
 # - Own minutes alone predict nothing up to 6 and half as much as others from 13 on. The combination
 #   is never below the others, and .005 better at 26 minutes.

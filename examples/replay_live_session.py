@@ -5,7 +5,8 @@ Rehearse a live session
 Calibrate a model in the scanner, save it, and let it predict BOLD in a later session, while EEG is
 recorded. There is no amplifier here: a player sends a recording at real speed, and the session does
 not know the difference. Run this script in a terminal; it takes about a minute and needs
-``pip install "sklearn-beira[realtime]"``. Data are **simulated**: r says nothing about brains.
+``.venv/bin/pip install -c constraints.txt ".[realtime]"`` in the clone. Data are **simulated**: r
+says nothing about brains.
 """
 
 # %%
