@@ -93,10 +93,11 @@ def run(args) -> int:
     for name, reason in study.refused.items():
         say(f"{name} is refused: {reason}")
     motion = [run.read_motion() for run in study.usable]
-    quality = Parallel(n_jobs=args.n_jobs)(
-        delayed(run_quality)(X, y, None if fd is None else {0: fd})
-        for (X, y), fd in zip(parts, motion, strict=True)
-    )
+    with _noting(say):
+        quality = Parallel(n_jobs=args.n_jobs)(
+            delayed(run_quality)(X, y, None if fd is None else {0: fd})
+            for (X, y), fd in zip(parts, motion, strict=True)
+        )
     quality = pd.concat(quality, ignore_index=True)
     _write_tables("quality", quality, out, args.level)
     job = _Job(args, study, extractor, quality, out, say)
