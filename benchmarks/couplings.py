@@ -415,4 +415,7 @@ if __name__ == "__main__":
     parser.add_argument("--whole", action="store_true", help="every noise, length, size and TR")
     parser.add_argument("--plain", action="store_true", help="5 minutes, 30 channels, AR(1) noise")
     parser.add_argument("--people", type=int, default=1, help="of 4 minutes, couplings shared")
-    main(parser.parse_args())
+    args = parser.parse_args()
+    if args.people > 1 and (args.whole or args.plain):
+        parser.error("--people goes with neither --whole nor --plain")
+    main(args)

@@ -40,10 +40,11 @@ from sklearn_beira.evaluation.metrics import pearson_r, pearson_r_scorer
 from sklearn_beira.evaluation.splitters import BlockedKFold
 from sklearn_beira.inspection import read_branches
 from sklearn_beira.regressor.architectures import ARCHITECTURES
-from sklearn_beira.regressor.batches import eeg_scale, tile, volumes_in_windows
+from sklearn_beira.regressor.batches import cut_pieces, eeg_scale, tile, volumes_in_windows
 from sklearn_beira.regressor.closed_form import TrainingData, average_volumes
 from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.prediction import average_overlaps
+from sklearn_beira.regressor.readings import Filter, filter_bank, read_filters
 
 SMALL = {
     **SIZES,
@@ -879,13 +880,51 @@ def test_bold_of_fast_sequences_is_averaged_to_about_two_seconds(t_r, step):
         return
     apart = np.diff(few.times)[np.diff(few.groups) == 0]
     assert np.median(apart) == pytest.approx(step * t_r)
-    assert step * t_r <= 2.1
     np.testing.assert_array_equal(means[:, 3], few.groups)  # no average crosses recordings
     # A volume stands for the time around it, and slow BOLD stays; noise becomes less.
     assert np.abs(means[:, 0] - few.times).max() < step * t_r / 2
     assert np.mean(means[:, 0] - few.times) == pytest.approx(0, abs=0.03 * step * t_r)
     assert np.corrcoef(means[:, 1], np.cos(2 * np.pi * 0.05 * few.times))[0, 1] > 0.99
     assert 0.7 < means[:, 2].var() * step < 1.7
+
+
+def test_recordings_are_averaged_by_their_own_repetition_time():
+    rng, lengths, t_rs = np.random.default_rng(0), (300, 60), (0.7, 2.0)
+    groups = np.repeat([0, 1], lengths)
+    onsets = np.concatenate([5.0 + t * np.arange(n) for t, n in zip(t_rs, lengths, strict=True)])
+    eeg = 1e-5 * rng.standard_normal((2, 1, 22_000))
+    X = EEGWindows([*eeg], groups, onsets, mne.create_info(1, 100.0, "eeg"), tmin=-4.0, tmax=0.0)
+    y = rng.standard_normal((360, 1))
+    few, means = average_volumes(X, y)
+    assert np.bincount(few.groups).tolist() == [100, 60]
+    np.testing.assert_array_equal(means[100:], y[300:])
+
+
+@pytest.mark.parametrize("some", [[3, 4, 60, 60, 130], [], [149]])
+def test_filters_are_read_where_they_are_asked_for(make_study, some):
+    study = make_study(duration=330.0, sfreq=100.0)
+    X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-10, tmax=0, verbose="error")
+    network = BEIRARegressor().fit(X[:40], np.arange(40.0)[:, None] % 7).network_
+    pieces, few = cut_pieces(X), np.array(some, dtype=int)
+    (bank,) = filter_bank(network, pieces, 1e-5, 100.0, [(8, 12)], 1.5, 0.15)
+    filters = [Filter(np.eye(6)[k], 0, np.ones(bank.basis.shape[1])) for k in range(3)]
+    every = read_filters(network, bank, filters, np.inf, pieces, 1e-5)
+    found = read_filters(network, bank, filters, np.inf, pieces, 1e-5, few)
+    np.testing.assert_allclose(found, every[few], rtol=1e-4, atol=1e-4)
+
+
+def test_mean_covariances_of_a_part_of_the_study_are_nearly_those_of_all(make_study, monkeypatch):
+    study = make_study(duration=330.0, sfreq=100.0)
+    X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-10, tmax=0, verbose="error")
+    network = BEIRARegressor().fit(X[:40], np.arange(40.0)[:, None] % 7).network_
+    pieces = cut_pieces(X, max_times=4000)
+    options = network, pieces, 1e-5, 100.0, [(8, 12)], 1.5, 0.15, [[2, 3]]
+    whole, part = filter_bank(*options)
+    monkeypatch.setattr("sklearn_beira.regressor.readings._MOST_TIMES", 8000)
+    fewer, same = filter_bank(*options)
+    np.testing.assert_array_equal(same.covariances, part.covariances)
+    error = np.linalg.norm(fewer.covariances - whole.covariances)
+    assert 0 < error < 0.3 * np.linalg.norm(whole.covariances)
 
 
 def test_parts_of_a_long_study_are_few_volumes_from_all_over_it(monkeypatch):

@@ -182,8 +182,8 @@ def make_group_report(
             f"Mean r, {way}": ranked(rows.set_index("region")["r"], _MOST)
             for way, rows in group.groupby("evaluation", sort=False)
         },
-        f"Predicted, {ACROSS}": _predicted(across),
         **_in_people(group[group["evaluation"] == ACROSS]),
+        "Predicted in these participants": _predicted(across),
         **(_UNCHECKED if across.beyond is None else beyond_nuisance(across)),
         "Best model": f"{best_model(across)}, {ACROSS}",
         "Shared branches": _shared_in_words(shared),
@@ -246,7 +246,7 @@ def _in_people(rows):
         return {}
     found = rows["p_parametric"] * len(rows) <= ALPHA
     rule = f"p_people × {len(rows)} ≤ {ALPHA:.2f}"
-    return {"Predicted, people like these": _found_in_words(rows["r"], found, rule)}
+    return {"Predicted in people like these": _found_in_words(rows["r"], found, rule)}
 
 
 def _found_in_words(r, found, rule):

@@ -274,7 +274,7 @@ def collect(notes):
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         try:
             yield
-        except (ValueError, TypeError, OSError):  # a note may say why
+        except (ValueError, TypeError, OSError, ImportError):  # a note may say why
             _say(*dict.fromkeys(_as_note(w) for w in caught))
             raise
     new = dict.fromkeys(_as_note(w) for w in caught)

@@ -35,8 +35,8 @@ _NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
 LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
 MODELS = {**LONG_MODELS, (False, _WIDE): [np.inf], (True, _WIDE): [OFFSET]}
 
-# BOLD of faster sequences is averaged to about one value in so many s: it has nothing faster to
-# say, and the cost of a fit grows with the square of the number of volumes.
+# BOLD of faster sequences is averaged to about one value in so many s. BOLD is slow, so little is
+# lost, and the cost of a fit grows with the square of the number of volumes.
 _SPACING = 2.0
 
 # In long studies covariances are read in at most so many parts of so many volumes, and branches are
@@ -149,17 +149,18 @@ def average_volumes(X, y):
     Returns
     -------
     X, y : EEGWindows, ndarray
-        Fewer volumes; the same ones of a sequence that is not fast, or whose times are unknown.
+        Fewer volumes; the same ones if no sequence is fast, if times are unknown, or of a table.
     """
     if not X.has_times or X.shape[2] == 1:  # features in a table need not be smooth
         return X, y
-    recordings = rows_in_time(X.groups, X.times)
-    t_r = repetition_time(X.groups, X.times)
-    step = round(_SPACING / t_r) if t_r else 1
-    if step < 2:
-        return X, y
     chosen, averages = [], []
-    for rows in recordings:
+    for rows in rows_in_time(X.groups, X.times):
+        t_r = repetition_time(X.groups[rows], X.times[rows])
+        step = round(_SPACING / t_r) if t_r else 1
+        if step < 2 or len(rows) < 2:
+            chosen.append(rows)
+            averages.append(y[rows])
+            continue
         times = X.times[rows] / t_r
         # The first volume of each stretch of so many repetition times.
         firsts = np.unique((times - times[0] + 0.5) // step, return_index=True)[1]
@@ -171,6 +172,8 @@ def average_volumes(X, y):
             weight = np.clip((step + 1) / 2 - apart, 0.0, 1.0) * (near == firsts + lag)
             total, weights = total + weight[:, None] * y[rows[near]], weights + weight
         averages.append(total / weights[:, None])
+    if sum(map(len, chosen)) == len(y):
+        return X, y
     return X[np.concatenate(chosen)], np.concatenate(averages)
 
 
@@ -312,7 +315,8 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     found : Bunch
         ``bands`` (list of str); ``shares`` (n_rois, n_bands), the share of each band in the
         variance of the prediction; ``known`` (n_rois,), the weight of the known network;
-        ``autocorrelation`` (n_rois,) of the noise; ``pass_band`` (n_rois, 2) in Hz, where BOLD has
+        ``autocorrelation`` (n_rois,) of the noise (of fast sequences, here and below, of averages
+        of volumes); ``pass_band`` (n_rois, 2) in Hz, where BOLD has
         power; ``kept`` (n_rois,), the correlation over training volumes of the prediction by the
         branches with that by all bands and channels.
     """

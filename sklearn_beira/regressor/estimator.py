@@ -119,15 +119,15 @@ class BEIRARegressor(EEGRegressor):
     carry most of the prediction become the branches.
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
-    the model learns; it predicts every volume. Up to 720 such values, four models are fitted: of
-    power and of its logarithm, and two whose delay kernels have peaks up to 10 s, of power and, in
-    narrower bands, of its logarithm. Each model finds filters in the channels and in the
-    covariances of principal axes, and weighs the envelopes of these filters anew. The models are
-    averaged by their evidence, and the 16 branches that together come nearest to the average are
-    kept. A branch whose
-    ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
-    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 values,
-    regions whose noise is alike share its spectrum.
+    the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them),
+    four models are fitted: of power and of its logarithm, and two whose delay kernels have peaks up
+    to 10 s, of power and, in narrower bands, of its logarithm. Each model finds filters in the
+    channels and in the covariances of principal axes, and weighs the envelopes of these filters
+    anew. The models are averaged by their evidence, and the 16 branches that together come nearest
+    to the average are kept. A branch whose ``network_.branches.log_offset`` is finite reads a
+    logarithm. Of more than 32 regions, variances are searched for 32 and shared by the others
+    (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike share its
+    spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

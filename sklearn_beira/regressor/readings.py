@@ -108,7 +108,8 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     Returns
     -------
     banks : list of Bank
-        That of all pieces, then that of each part.
+        That of the study, whose covariances are of at most about a million samples, then that of
+        each part.
     """
     branches, n_lags = network.branches, network.n_lags
     (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
@@ -126,7 +127,7 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
         if n < _MOST_TIMES:
             counted.append(k)
             n += pieces[k].eeg.shape[1]
-    every = [counted, *parts]
+    every = [set(counted), *map(set, parts)]
     totals, n_times = np.zeros((len(every), len(taps), n_channels, n_channels)), [0] * len(every)
     for k, piece in enumerate(pieces):
         where = [i for i, part in enumerate(every) if k in part]

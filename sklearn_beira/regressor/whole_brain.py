@@ -74,7 +74,8 @@ class WholeBrainRegressor(EEGRegressor):
     target takes those variances, of the ones found, that make its BOLD most likely; one pass band
     is found for all. Up to 32 targets are therefore fitted each on its own, but for the spectrum of
     their noise in studies of more than 720 volumes, which targets share if theirs is alike. Of such
-    studies powers of channels are read, and no covariances.
+    studies powers of channels are read, and no covariances. Fast BOLD is averaged as in
+    :class:`BEIRARegressor`, and averages count as volumes.
 
     Examples
     --------

@@ -141,7 +141,9 @@ def _names(X):
         runs = X.alignment[[name for name in ENTITIES if name in X.alignment]]
         runs = runs.dropna(axis="columns", how="all")
         if len(runs.columns):
-            return list(runs.fillna("").astype(str).agg(" ".join, axis=1))
+            rows = runs.fillna("").astype(str).itertuples(index=False)
+            names = [" ".join(filter(None, row)) for row in rows]
+            return [name or f"recording {k}" for k, name in enumerate(names)]
     names = [f"recording {k}" for k in range(n)]
     if X.subjects is not None:
         names = [f"{name}\n{subject}" for name, subject in zip(names, X._subjects, strict=True)]
