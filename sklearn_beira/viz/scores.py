@@ -167,9 +167,8 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
 
 def model_rows(comparison, model=None) -> pd.DataFrame:
     """Return the pooled rows of a model, the first one if None, indexed by region."""
-    pooled = pooled_rows(comparison)
-    model = pooled["model"].iloc[0] if model is None else model
-    return pooled[pooled["model"] == model].set_index("region")
+    pooled = pooled_rows(comparison)  # refuses what is not a Comparison
+    return comparison._pooled(pooled["model"].iloc[0] if model is None else model)
 
 
 def pooled_rows(comparison) -> pd.DataFrame:
