@@ -842,7 +842,7 @@ def test_the_network_of_the_user_guide_works():
 
 @pytest.mark.parametrize("link", ["power", "log"])
 def test_a_long_study_is_read_in_parts_with_the_link_that_its_bold_has(monkeypatch, link):
-    monkeypatch.setattr("sklearn_beira.regressor.closed_form.ROWS", 150)
+    monkeypatch.setattr("sklearn_beira.regressor.reml.ROWS", 150)
     monkeypatch.setattr("sklearn_beira.regressor.closed_form._PART", 100)
     rng, sfreq, n = np.random.default_rng(0), 100.0, 60_000
     slow = gaussian_filter1d(rng.standard_normal(n), 100)

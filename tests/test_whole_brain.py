@@ -15,7 +15,7 @@ from sklearn_beira import (
     make_eeg_fmri,
     save_model,
 )
-from sklearn_beira.regressor import closed_form, reml
+from sklearn_beira.regressor import reml
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,6 @@ def test_eeg_in_another_unit_than_in_the_training_is_noticed(two_runs):
 def test_a_long_study_reads_powers(two_runs, monkeypatch):
     X, y, coupled = two_runs
     train, test = X.groups == 0, X.groups == 1
-    monkeypatch.setattr(closed_form, "ROWS", 100)
     monkeypatch.setattr(reml, "ROWS", 100)
     model = WholeBrainRegressor().fit(X[train], y[train])
     assert {reading["kind"] for reading in model.readings_} <= {"power", "log power"}

@@ -13,6 +13,11 @@ def some(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
+def numbered(n_rois: int) -> list[str]:
+    """Name regions that have no name."""
+    return [f"ROI {i}" for i in range(n_rois)]
+
+
 def region_row(branches, region: str | int) -> int:
     """Return the row of a region in what read_branches returned.
 

@@ -54,7 +54,7 @@ def check_eeg(
         The checked input. The sampling rate and times of arrays are unknown.
     """
     check_rows(X, y)
-    if isinstance(X, mne.BaseEpochs) or are_epochs(X):
+    if are_epochs(X):
         X = EEGWindows.from_array(X)
     if isinstance(X, EEGWindows):
         if len(X) < ensure_min_samples:

@@ -297,7 +297,7 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
 
     def _at_channels(self, X):
         """X, and the matrix that maps its channels to the common ones; None for the same."""
-        if isinstance(X, mne.BaseEpochs) or are_epochs(X):
+        if are_epochs(X):
             X = EEGWindows.from_array(X)
         names = self.ch_names_in_
         if not isinstance(X, EEGWindows) or names is None or X.ch_names in (None, names):

@@ -200,7 +200,7 @@ class EEGWindows:
         ((5, 8, 400), -4.0, 0.0)
         """
         info, tmax = None, 0.0
-        if isinstance(X, mne.BaseEpochs) or are_epochs(X):
+        if are_epochs(X):
             X, info, tmax, events = _read_epochs([X] if isinstance(X, mne.BaseEpochs) else X)
             if sfreq is not None or ch_names is not None:
                 raise ValueError("mne.Epochs know sfreq and ch_names; leave both out.")
@@ -833,8 +833,10 @@ def as_windows(X: ArrayLike | mne.BaseEpochs) -> EEGWindows:
 
 
 def are_epochs(X: object) -> bool:
-    """Tell whether X is a list of mne.Epochs, as scikit-learn makes from rows of mne.Epochs."""
-    return isinstance(X, list) and bool(X) and all(isinstance(e, mne.BaseEpochs) for e in X)
+    """Tell whether X is mne.Epochs, or a list as scikit-learn makes from rows of mne.Epochs."""
+    if isinstance(X, list):
+        return bool(X) and all(isinstance(epochs, mne.BaseEpochs) for epochs in X)
+    return isinstance(X, mne.BaseEpochs)
 
 
 def _read_epochs(parts):

@@ -5,7 +5,6 @@ import json
 import warnings
 from dataclasses import dataclass, field, replace
 
-import mne
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -18,7 +17,7 @@ from .._utils.store import load_arrays
 from .._utils.warn import noting, warn_user
 from ..baselines.makers import make_nuisance_ridge
 from ..eeg.filters import Windower
-from ..eeg.windows import EEGWindows
+from ..eeg.windows import EEGWindows, are_epochs
 from ..exceptions import StationarityWarning
 from .beyond import NUISANCE, ORACLE, explain, out_of_fold, predict_from_past
 from .cross_validation import (
@@ -366,7 +365,7 @@ def _with_objects(values):
 
 
 def _eeg_windows(X):
-    if isinstance(X, mne.BaseEpochs):
+    if are_epochs(X):
         X = EEGWindows.from_array(X)
     if not isinstance(X, EEGWindows):
         raise TypeError(

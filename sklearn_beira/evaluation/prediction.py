@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from .._utils.estimators import chosen, last_step
+from .._utils.regions import numbered
 from ..eeg.windows import EEGWindows
 
 
@@ -51,7 +52,7 @@ def predict_frame(
     if regions is None:
         regions = getattr(last_step(chosen(model)), "region_names_", None)
     if regions is None:
-        regions = [f"ROI {i}" for i in range(y.shape[1])]
+        regions = numbered(y.shape[1])
     index = None
     if isinstance(X, EEGWindows):
         levels = {"recording": X.groups, "volume": X.volumes, "time_s": X.times}

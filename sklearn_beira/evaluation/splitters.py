@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from numbers import Real
 
 import numpy as np
-from mne import BaseEpochs
 from sklearn.model_selection import BaseCrossValidator
 
 from ..eeg.rows import (
@@ -106,7 +105,7 @@ class BlockedKFold(BaseCrossValidator):
         """
         if not (isinstance(self.n_splits, int | np.integer) and self.n_splits >= 2):
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
-        if isinstance(X, BaseEpochs) or are_epochs(X):
+        if are_epochs(X):
             X = as_windows(X)  # which knows the times
         gap = check_gap(self.gap, X)
         recordings, times = recordings_and_times(X, groups, self.t_r, needed=gap > 0)

@@ -5,7 +5,6 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-import mne
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -15,11 +14,11 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from .._utils.numbers import check_bold, check_kind, varying
-from .._utils.regions import some
+from .._utils.regions import numbered, some
 from .._utils.warn import warn_user
 from ..eeg.checks import check_rows
 from ..eeg.rows import recordings_and_times, rows_in_time
-from ..eeg.windows import EEGWindows
+from ..eeg.windows import EEGWindows, are_epochs
 from ..exceptions import GapWarning
 from .effective_n import independent_volumes, strongest_burst
 from .metrics import correlate, r_p_value, score_regions, unit_pair
@@ -244,7 +243,7 @@ def make_study(X, y, cv, groups, subjects=None):
         Samples and folds.
     """
     check_rows(X, y)
-    if isinstance(X, mne.BaseEpochs):
+    if are_epochs(X):
         X = EEGWindows.from_array(X)
     n = _num_samples(X)
     check_kind(X, "X")
@@ -303,7 +302,7 @@ def _check_y(X, y):
     if columns is not None:
         names = [str(column) for column in columns]
     else:
-        names = [f"ROI {i}" for i in range(y.shape[1])] if name is None else [str(name)]
+        names = numbered(y.shape[1]) if name is None else [str(name)]
     finite = np.isfinite(y)
     if not finite.all():
         bad = [name for name, good in zip(names, finite.all(axis=0), strict=True) if not good]

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
+from .._utils.regions import numbered
 from ..eeg.checks import check_eeg
 from ..eeg.windows import EEGWindows
 from ..regressor.batches import cut_pieces
@@ -66,7 +67,7 @@ def weights_of(network: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
 
 def region_names(regressor: BEIRARegressor) -> list[str]:
     """Return the names of the regions, or numbered names if the BOLD had none."""
-    return regressor.region_names_ or [f"ROI {i}" for i in range(len(regressor.target_mean_))]
+    return regressor.region_names_ or numbered(len(regressor.target_mean_))
 
 
 class Envelopes:

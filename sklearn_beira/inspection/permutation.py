@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .._utils.estimators import chosen, last_step
 from .._utils.numbers import check_bold
+from .._utils.regions import numbered
 from ..eeg.checks import check_rows
 from ..eeg.windows import as_windows
 from ..evaluation.metrics import pearson_r
@@ -272,7 +273,7 @@ def _losses(check, permuted, parts, blocks):
         "importances_std": losses.std(axis=2),
         "importances": losses,
         "score": score,
-        "region_names": names or [f"ROI {i}" for i in range(len(score))],
+        "region_names": names or numbered(len(score)),
     }
 
 

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, parts_of
+from .._utils.regions import numbered
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter, EEGWindows, SubjectAligner, Windower
 from ..eeg.checks import check_piece
@@ -142,7 +143,7 @@ class BoldTwin:
         scales = [p.eeg_scale_ for p in parts_of(self._tail) if hasattr(p, "eeg_scale_")]
         self._scale = np.median(scales) if scales else None  # of several people, the middle
         n_rois = self._rehearse()
-        self.region_names = [f"ROI {k}" for k in range(n_rois)] if names is None else names
+        self.region_names = numbered(n_rois) if names is None else names
         if len(self.region_names) != n_rois:
             raise ValueError(
                 f"the model predicts {n_rois} regions, but regions has {len(self.region_names)} "

@@ -20,7 +20,7 @@ from ..eeg.rows import repetition_time, rows_in_time
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
 from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters, spread
-from .reml import PRIOR, ROWS, fit_groups, fit_reml
+from .reml import PRIOR, fit_groups, fit_reml, is_long
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
@@ -217,7 +217,7 @@ class TrainingData(NamedTuple):
     @property
     def is_long(self):
         """Whether there are too many volumes to read covariances in all of them."""
-        return len(self.y) > ROWS
+        return is_long(len(self.y))
 
     def parts(self):
         """Yield parts of the data of a long study: numbers of pieces from all of it, and these."""
@@ -283,7 +283,7 @@ def training_data(network, X, y, scale):
     rows = np.concatenate([piece.rows for piece in pieces])
     elapsed, constants, t_r = time_of_volumes(X, rows)
     network.branches.power_limit.fill_(_LOUD * _median_power(network, pieces, scale))
-    n = len(rows) if len(rows) <= ROWS else _MAX_VOLUMES
+    n = _MAX_VOLUMES if is_long(len(rows)) else len(rows)
     some = np.unique(np.linspace(0, len(rows) - 1, n).astype(int))
     zeros = np.broadcast_to(0.0, y.shape)
     return TrainingData(y[rows], elapsed, constants, pieces, zeros, PRIOR, some), t_r

@@ -48,6 +48,11 @@ ROWS, _FIRST, _KEPT = 720, 400, 2
 _ALIKE = 1.0
 
 
+def is_long(n_samples):
+    """Whether a study has too many samples to know the noise of all of them jointly."""
+    return n_samples > ROWS
+
+
 def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None):
     r"""Estimate the weights of blocks of features, with one variance per block.
 
@@ -173,7 +178,7 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
     # A constant target has nothing to explain.
     active = np.abs(centered).max(axis=0) > _ROUNDING * np.abs(y).max(axis=0)
     active = np.flatnonzero(active & (n >= constants.shape[1] + 2))
-    first = slice(0, n if n <= ROWS else min(_FIRST, ROWS))
+    first = slice(0, min(_FIRST, ROWS) if is_long(n) else n)
     correlations = seen.setdefault("correlations", {})
     for band, targets in _by_pass_band(centered[first], elapsed[first], active):
         if band not in seen:
@@ -185,26 +190,39 @@ def fit_groups(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=Non
         explained = y[:, targets] if offset is None else y[:, targets] - offset[:, targets]
         left = basis.T @ explained[first]
         model = Likelihood(np.array(kernels), len(blocks), left, prior=prior)
-        found = [*_search(model, seen)]
-        if n <= ROWS:
-            for variances, mixture, own in found:
-                cost, dual = model.of(own).solve(np.log(np.r_[variances, mixture]))
-                yield Group(targets[own], variances, mixture, band, -cost, basis @ dual, None)
-            continue
-        for mixture, alike in _by_noise(model, found, _ALIKE * _FIRST / n):
-            every = np.concatenate([own for _, own in alike])
-            data = blocks, explained[:, every], elapsed, constants
-            directions, *rest, log_det = _whitened(*data, mixture, band, correlations)
-            cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
-            white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
-            long, done = Likelihood(white, len(blocks), *rest, prior=prior), 0
-            for start, own in alike:
-                variances, shares = long.maximize(done, start=np.log(start))
-                here = long.of(np.arange(done, done + len(own)))
-                done += len(own)
-                cost, dual = here.solve(np.log(np.r_[variances, shares]))
-                cost += log_det
-                yield Group(targets[own], variances, mixture, band, -cost, dual, directions)
+        found = _search(model, seen)
+        if is_long(n):
+            data = blocks, explained, elapsed, constants
+            groups = _long_groups(model, found, band, data, prior, correlations)
+        else:
+            groups = _short_groups(model, found, band, basis)
+        for group in groups:
+            yield group._replace(targets=targets[group.targets])
+
+
+def _short_groups(model, found, band, basis):
+    """Yield groups of targets, whose variances are known."""
+    for variances, mixture, own in found:
+        cost, dual = model.of(own).solve(np.log(np.r_[variances, mixture]))
+        yield Group(own, variances, mixture, band, -cost, basis @ dual, None)
+
+
+def _long_groups(model, found, band, data, prior, correlations):
+    """Yield groups of targets of a long study, whose noise the first samples tell."""
+    blocks, y, elapsed, constants = data
+    for mixture, alike in _by_noise(model, [*found], _ALIKE * _FIRST / len(y)):
+        every = np.concatenate([own for _, own in alike])
+        every_y = blocks, y[:, every], elapsed, constants
+        directions, *rest, log_det = _whitened(*every_y, mixture, band, correlations)
+        cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
+        white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
+        long, done = Likelihood(white, len(blocks), *rest, prior=prior), 0
+        for start, own in alike:
+            variances, shares = long.maximize(done, start=np.log(start))
+            here = long.of(np.arange(done, done + len(own)))
+            done += len(own)
+            cost, dual = here.solve(np.log(np.r_[variances, shares]))
+            yield Group(own, variances, mixture, band, -cost - log_det, dual, directions)
 
 
 def _by_noise(model, found, price):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from .._utils.numbers import check_bold, region_names
+from .._utils.regions import numbered
 from ..eeg.checks import check_rows
 from ..eeg.windows import EEGWindows
 from .calibrated import WEIGHTS
@@ -94,7 +95,7 @@ def learning_curve_minutes(
         )
     minutes = sorted(float(m) for m in minutes)
     if names is None:
-        names = [f"ROI {i}" for i in range(people.y.shape[1])] if name is None else [str(name)]
+        names = numbered(people.y.shape[1]) if name is None else [str(name)]
     tables = Parallel(n_jobs=n_jobs)(
         delayed(_curve_of)(people, k, minutes, n_splits, names) for k in people.rows
     )

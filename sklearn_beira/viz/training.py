@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
+from .._utils.regions import numbered
 from .style import COLORS, clean, legend_beside
 
 
@@ -66,7 +67,7 @@ def _draw_losses(regressor, ax):
 
 def _draw_shares(regressor, ax):
     shares, bands = regressor.closed_form_.shares, regressor.closed_form_.bands
-    names = regressor.region_names_ or [f"ROI {i}" for i in range(len(shares))]
+    names = regressor.region_names_ or numbered(len(shares))
     if ax is None:
         size = (round(max(2.6 + 0.7 * len(bands), 5.0), 1), round(1.2 + 0.27 * len(names), 1))
         _, ax = plt.subplots(figsize=size, layout="constrained")
