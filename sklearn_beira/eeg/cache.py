@@ -41,6 +41,14 @@ class Cache:
             self._results[key] = result
             self._drop()
 
+    def get_or(self, key: Hashable, compute: Callable) -> tuple:
+        """Return a result, computed and kept if there is none."""
+        found = self.get(key)
+        if found is None:
+            found = compute()
+            self.put(key, found)
+        return found
+
     def resize(self, size: int) -> None:
         """Change the bound."""
         with self._lock:

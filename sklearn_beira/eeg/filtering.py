@@ -19,11 +19,7 @@ def filter_recording(X, k, steps, folder):
     if folder is not None:
         # What MNE computes depends on its version, and files outlive it.
         return _filter_to_folder(X, k, steps, recording_path(folder, f"{token}{environment()}"))
-    result = cache.results.get(token)
-    if result is None:
-        result = _filter(X.recordings[k], X.info, steps)
-        cache.results.put(token, result)
-    return result
+    return cache.results.get_or(token, lambda: _filter(X.recordings[k], X.info, steps))
 
 
 def _filter_to_folder(X, k, steps, path):

@@ -278,11 +278,7 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
 
     def _windows_of(self, X, k):
         key = X.tokens[k], "covariances", *self.bands_, self.window
-        found = cache.results.get(key)
-        if found is None:
-            found = (self._windows(in_pieces(X.recordings[k]), X),)
-            cache.results.put(key, found)
-        return found[0]
+        return cache.results.get_or(key, lambda: (self._windows(in_pieces(X.recordings[k]), X),))[0]
 
     def _windows(self, pieces, X):
         """Covariances of windows (n_windows, 1 + n_bands, n_channels, n_channels)."""
@@ -450,8 +446,5 @@ def _apply(matrix, X, k, folder):
         if found is None:
             found = write_recording(path.parent, shape, np.float32, pieces, lambda _: path)
         return found, token
-    found = cache.results.get(token)
-    if found is None:
-        found = (fill(np.empty(shape, np.float32), pieces),)
-        cache.results.put(token, found)
+    found = cache.results.get_or(token, lambda: (fill(np.empty(shape, np.float32), pieces),))
     return found[0], token
