@@ -20,7 +20,7 @@ from .base import EEGTransformer
 from .channels import locate
 from .checks import check_eeg, check_piece
 from .maps import electrode_positions, find_map, geometric_median, interpolation_matrix, search
-from .recordings import fill, find_recording, in_pieces, recording_path, write_recording
+from .recordings import fill, in_pieces, kept_recording, recording_path
 from .windows import EEGWindows, are_epochs
 
 _ORDER = 3  # of the Butterworth filters
@@ -442,9 +442,6 @@ def _apply(matrix, X, k, folder):
     pieces = ((matrix @ piece).astype(np.float32) for piece in in_pieces(eeg))
     if folder is not None:
         path = recording_path(folder, token)
-        found = find_recording(path)
-        if found is None:
-            found = write_recording(path.parent, shape, np.float32, pieces, lambda _: path)
-        return found, token
+        return kept_recording(path, shape, np.float32, pieces), token
     found = cache.results.get_or(token, lambda: (fill(np.empty(shape, np.float32), pieces),))
     return found[0], token

@@ -205,6 +205,27 @@ def find_recording(path):
     return recording
 
 
+def kept_recording(path, shape, dtype, pieces):
+    """Open a recording that was written before, or write it.
+
+    Parameters
+    ----------
+    path : Path
+        File.
+    shape, dtype, pieces : object
+        As in :func:`write_recording`; pieces are not made if there is a file.
+
+    Returns
+    -------
+    recording : memmap
+        Memory map of the file.
+    """
+    found = find_recording(path)
+    if found is not None:
+        return found
+    return write_recording(path.parent, shape, dtype, pieces, lambda _: path)
+
+
 def write_recording(folder, shape, dtype, pieces, name):
     """Write a recording piece by piece; the file appears when it is complete.
 

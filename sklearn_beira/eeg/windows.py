@@ -19,12 +19,11 @@ from .channels import pick_eeg
 from .recordings import (
     RecordingFile,
     content_digest,
-    find_recording,
     held,
     in_pieces,
+    kept_recording,
     opened,
     recording_path,
-    write_recording,
 )
 from .rows import group_labels, order_in_groups
 
@@ -727,10 +726,7 @@ class EEGWindows:
 
 
 def _in_file(eeg, path):
-    found = find_recording(path)
-    if found is not None:
-        return found
-    return write_recording(path.parent, eeg.shape, eeg.dtype, in_pieces(eeg), lambda _: path)
+    return kept_recording(path, eeg.shape, eeg.dtype, in_pieces(eeg))
 
 
 # -- checks -------------------------------------------------------------------------------------
