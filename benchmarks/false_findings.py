@@ -456,7 +456,7 @@ def unlike_recordings(scans, quick):
         who = f"{n_others} others of" if n_others else "six recordings, three of"
         case = f"{n} volumes, {phi:.2f}, {who} {of_others:.2f}"
         show_warnings(case + f", {n_unlike} regions" * (n_unlike < N_ROIS), make, quick)
-    scans = [scan - slow_trend(scan, [np.arange(len(scan))], T_R) for scan in scans]
+    scans = [scan - slow_trend(scan, T_R) for scan in scans]
     ratios = [
         np.median(scatter_beside_draws(scan, [np.arange(len(scan))], scans[:k] + scans[k + 1 :])[0])
         for k, scan in enumerate(scans)

@@ -67,7 +67,11 @@ def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
     expected = group_scores(np.array(r))
     mean = scores.loc[("within participants", "BEIRA", "")]
     np.testing.assert_allclose(mean["r"], expected["r"])
-    np.testing.assert_allclose(mean["p_parametric"], expected["p"])
+    # p of the mean against the middle of the null, not against 0.
+    middle = np.arctanh(mean[["null_low", "null_high"]]).mean(axis=1).to_numpy()
+    assert (np.abs(middle) > 1e-3).all()
+    moved = group_scores(np.tanh(np.arctanh(np.array(r)) - middle))
+    np.testing.assert_allclose(mean["p_parametric"], moved["p"], rtol=1e-6)
     pooled = group.across.table.query("scope == 'pooled' and model == 'time'")
     across = scores.loc[("left-out participants", "time", "")]
     assert across["p_max"].tolist() == pooled["p_max"].tolist()
@@ -86,6 +90,12 @@ def test_two_participants_give_no_interval(group):
     tables = dict(mean_tables(scores, 2, 0.05))
     for way, is_known in (("within participants", False), ("left-out participants", True)):
         assert ("interval" in tables[way], "p_people" in tables[way]) == (is_known, is_known)
+
+
+def test_a_group_may_have_one_region(group):
+    region = group.scores["region"].iloc[0]
+    for _, table in mean_tables(group.scores[group.scores["region"] == region], 3, 0.05):
+        assert table.index.tolist() == [region]
 
 
 def test_quality_of_runs_is_that_of_signals_and_annotations(group):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 
 import matplotlib.pyplot as plt
 import mne
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 from sklearn_beira import (
@@ -29,7 +31,6 @@ from sklearn_beira import (
     make_nuisance_ridge,
     make_report,
     make_time_polynomial,
-    null_test,
     physio_confounds,
     plot_comparison,
     read_branches,
@@ -170,18 +171,29 @@ def test_the_nuisance_model_is_fitted_once_in_each_fold(moved, monkeypatch):
     assert len(fits) == 4
 
 
-def test_p_beyond_is_of_fits_to_surrogates_if_these_are_asked_for(moved):
+def test_p_beyond_is_of_fixed_predictions_whatever_is_asked_for(moved):
     X, y = moved[:2]
-    options = {"cv": BlockedKFold(4), "n_surrogates": 19, "verbose": False}
-    found = compare({"ridge": MODEL}, X, y, refit=True, **options)
-    assert list(found.verdict()) == ["brain", "shared"]
-    left = found.beyond.bold
-    alone = null_test(MODEL, X.with_nuisance(None), left, refit=True, **options)
-    beyond = found.beyond.table.query("scope == 'pooled'").set_index("region")
-    np.testing.assert_allclose(beyond["null_high"], alone.table["null_high"])
-    fixed = compare({"ridge": MODEL}, X, y, refit=False, **options)
-    rows = [one.table.query("scope == 'pooled' and model == 'nuisance'") for one in (found, fixed)]
+    options = {"cv": BlockedKFold(4), "n_surrogates": 19, "random_state": 0, "verbose": False}
+    refit, fixed = (compare({"ridge": MODEL}, X, y, refit=r, **options) for r in (True, False))
+    assert (refit.settings["refit"], refit.beyond.settings["refit"]) == (True, False)
+    assert list(refit.verdict()) == ["brain", "shared"]
+    columns = ["r", "p", "p_max", "null_high"]
+    pd.testing.assert_frame_equal(refit.beyond.table[columns], fixed.beyond.table[columns])
+    rows = [one.table.query("scope == 'pooled' and model == 'nuisance'") for one in (refit, fixed)]
     pd.testing.assert_series_equal(rows[0]["p"], rows[1]["p"])
+    rows = [one.table.query("scope == 'pooled' and model == 'ridge'") for one in (refit, fixed)]
+    assert not rows[0]["null_high"].equals(rows[1]["null_high"])
+
+
+def test_folds_that_are_too_close_for_fixed_predictions_give_no_p_beyond(moved):
+    X, y = moved[:2]
+    options = {"cv": KFold(4, shuffle=True, random_state=0), "refit": True, "n_surrogates": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = compare({"ridge": MODEL}, X, y, verbose=False, **options)
+    assert found.beyond.table["p"].isna().all()
+    assert "beyond nuisance: there is no p, as the folds are too close together." in found.warnings
+    assert "brain" not in set(found.verdict())
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,9 @@ def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file
     few_decide = {"p_parametric": [0.06, 0.05], "influence": 1.6, "r_without_burst": [0.2, 0.4]}
     doubted = changed(comparison, p=0.05, **few_decide)
     page = page_of(few(parts) | {"comparison": doubted}, tmp_path)
-    assert summary_of(page)[1][burst] == f"{left} (0.20)"
+    heading, facts = summary_of(page)
+    assert heading == "BEIRA predicts 1 of 2 regions, 1 of them by few volumes"
+    assert facts[burst] == f"{left} (0.20)"
     assert "<dt>r_without_burst</dt>" in page
     assert f"Volumes that decide r of {left}" in page
     assert f"Volumes that decide r of {right}" not in page

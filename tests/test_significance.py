@@ -241,6 +241,48 @@ def test_random_phases_keep_spectra_and_how_regions_vary_together(runs):
     np.testing.assert_array_equal(draws.bold(3), draws.bold(3))
 
 
+@pytest.mark.parametrize("null", ["circular", "phase"])
+def test_what_recordings_of_one_length_share_stays_shared(null):
+    film, rng = smooth(60, 2), np.random.default_rng(1)
+    y = np.concatenate([film, 3 * film, smooth(60, 2, seed=2)])
+    draws = draws_of(null, y, [np.arange(60), np.arange(60, 120), np.arange(120, 180)])
+    for k in rng.choice(draws.n_surrogates, 5):
+        first, second, other = draws.bold(k).reshape(3, 60, 2)
+        np.testing.assert_allclose(second, 3 * first, atol=1e-9)
+        assert abs(np.corrcoef(first[:, 0], film[:, 0])[0, 1]) < 0.9
+        assert abs(np.corrcoef(first[:, 0], other[:, 0])[0, 1]) < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_film_that_eeg_and_bold_follow_apart_is_no_finding(refit):
+    groups, found = np.repeat(np.arange(4), 100), []
+    for seed in range(100):
+        eeg, bold = smooth(400, 6, seed=seed), smooth(400, 1, seed=seed + 1000)
+        eeg += np.tile(smooth(100, 6, seed=seed + 2000), (4, 1))
+        bold += np.tile(smooth(100, 1, seed=seed + 3000), (4, 1))
+        options = {"groups": groups, "cv": LeaveOneGroupOut(), "null": "phase", "refit": refit}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StationarityWarning)
+            found.append(run(RIDGE, eeg, bold, n_surrogates=39, **options).table["p"].iloc[0])
+    assert np.mean(np.array(found) <= 0.05) <= 0.1
+
+
+def test_each_recording_has_the_trend_of_its_own_repetition_time():
+    y = np.cos(np.pi * np.arange(200) / 200 * 6)[:, None]  # a period of 66 or 133 volumes
+    X = EEGWindows.from_array(
+        np.random.default_rng(0).standard_normal((400, 2, 4)), sfreq=100.0,
+        times=np.r_[np.arange(200) + 10.0, 2.0 * np.arange(200) + 10],
+        groups=np.repeat([0, 1], 200),
+    )  # fmt: skip
+    study = make_study(X, np.r_[y, -y], BlockedKFold(2), None)
+    draws = draw_surrogates(study, "phase", 1, None, 0)
+    trend = draws.trend.reshape(2, 200)
+    fast, slow = (abs(np.corrcoef(one, y[:, 0])[0, 1]) for one in trend)
+    assert fast < 0.5  # 67 s are no drift
+    assert slow > 0.99  # 133 s are
+
+
 def test_p_values_by_hand():
     draws = np.array([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7], [0.4, 0.8]])
     np.testing.assert_allclose(permutation_p(np.array([0.35, 0.9]), draws), [2 / 5, 1 / 5])
@@ -259,7 +301,8 @@ def test_planted_regions_are_found_and_the_others_are_not(null, refit):
         X, y = coupled(300, seed=seed)
         result = run(RIDGE, X, y, null=null, refit=refit, groups=groups, cv=LeaveOneGroupOut())
         missed += (result.table["p_max"][:2] > 0.05).sum()
-        assert result.draws.shape == (60, 4)
+        # Recordings of one length are rolled alike, by 5 to 45 volumes.
+        assert result.draws.shape == (41 if null == "circular" else 60, 4)
         false += (result.table["p_max"][2:] <= 0.05).any()
     assert false <= 2  # of ten studies at .05
     assert missed <= (0 if refit else 3)  # of 20; an upper bound of p finds less
@@ -483,6 +526,14 @@ def test_too_few_draws_to_find_anything_are_warned_of():
     groups = np.repeat([0, 1], 50)
     with pytest.warns(UserWarning, match=r"has only 1 draws here, so p cannot fall below 0\.50"):
         run(RIDGE, X, y, null="swap", groups=groups, cv=LeaveOneGroupOut())
+
+
+def test_recordings_are_not_swapped_by_themselves_if_one_was_aborted():
+    X, y = coupled(640)
+    whole, aborted = np.repeat(np.arange(6), 100), np.repeat(np.arange(7), [*[100] * 6, 40])
+    for n, groups, null in ((600, whole, "swap"), (640, aborted, "phase")):
+        study = make_study(X[:n], y[:n], LeaveOneGroupOut(), groups)
+        assert choose_null("auto", study, None) == null
 
 
 def test_volumes_left_out_of_swaps_are_told():
@@ -1043,11 +1094,15 @@ def test_no_draw_counts_twice():
     X, y = coupled(60)
     result = run(RIDGE, X, y, null="circular", n_surrogates=200)
     assert len(result.draws) == result.n_distinct == 49
-    others = [smooth(70, 4, seed=k) for k in range(9)]
+    others = [smooth(80, 4, seed=k) for k in range(9)]
     result = run(RIDGE, X, y, other_bold=others, n_surrogates=200)
-    assert len(result.draws) == result.n_distinct == 99
-    assert len(np.unique(result.draws[:, 0])) == 99
-    with pytest.warns(UserWarning, match=r"holds only 2 stretch\(es\) of 60 volumes that do not"):
+    # Four stretches of each: those that begin a few volumes apart are nearly the same.
+    assert len(result.draws) == result.n_distinct == 36
+    assert len(np.unique(result.draws[:, 0])) == 36
+    with (
+        pytest.warns(UserWarning, match=r"holds only 2 stretch\(es\) of 60 volumes that do not"),
+        pytest.warns(UserWarning, match=r"has only 8 draws here, so p cannot fall below 0\.11"),
+    ):
         run(RIDGE, X, y, other_bold=others[:2], n_surrogates=50)
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .._utils.numbers import fisher_z
 from .._utils.regions import some
@@ -22,6 +23,7 @@ from ..viz.report import (
     best_model,
     beyond_nuisance,
     details,
+    few_in_words,
     null_in_words,
     paragraphs,
     ranked,
@@ -38,8 +40,8 @@ _READING = (
     "A dot is r of one participant, the black bar their mean with its 95% interval. Within: the "
     "model is trained on other blocks of the same participant. Left out: it is trained on the "
     "other participants only. Gray: range of r under the null, of one participant (within, median) "
-    "and of all volumes (left out); it need not be centered on 0, as BOLD of different runs may be "
-    "alike."
+    "or of all volumes (left out; compare it with the mean, not with a dot). It need not be "
+    "centered on 0, as BOLD of different runs may be alike."
 )
 _REGION = (
     "The region with the highest mean r. Lines are 95% intervals: of a participant from the "
@@ -56,7 +58,8 @@ _FEW = 2  # participants, which give no interval of their mean
 _TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
     "interval and p_people are over participants: p_people tests whether the mean r of people like "
-    "these is above 0 (one-sided t test, not corrected over regions). p_max is over volumes, "
+    "these, in such a study with the same stimuli, is above the middle of the null (one-sided t "
+    "test, not corrected over regions). p_max is over volumes, "
     "corrected over regions; found in counts the participants with p_max of at most .05. An "
     "asterisk in the table of participants marks these. Other models: mean r."
 )
@@ -66,12 +69,13 @@ _PROTOCOL = (
     "Within participants, the folds are blocks. "
 )
 _BRANCHES = (
-    "Branches that held-out volumes support in more participants than chance would give, and that "
-    "are alike in them: averages over these participants. Beside each: its part of r in held-out "
-    "volumes, its similarity over pairs of participants, and how many have it. Reports of "
-    "participants explain the panels. Heads differ, so an average map is broader than that of a "
-    "participant. Do not interpret the branches of a region that is not predicted. What "
-    "participants share may also be an artifact."
+    "Branches that are supported in more participants than they would be if EEG predicted nothing, "
+    "and that are alike in them: averages over these participants. That some are alike by chance "
+    "is not tested: alpha is posterior in everyone. Beside each: its part of held-out r, "
+    "its similarity over pairs of participants, and how many have it. Reports of participants "
+    "explain the panels. Heads differ, so an average map is broader than that of a participant. Do "
+    "not interpret the branches of a region that is not predicted. What participants share may "
+    "also be an artifact."
 )
 
 
@@ -93,18 +97,19 @@ def score_table(across, within) -> pd.DataFrame:
         ``p_parametric``, ``p_max``, ``null_low`` and ``null_high``.
         The last three of the group are over all volumes for left-out participants; within
         participants, there is no ``p_max`` of the group, and the range of the null is the median.
+        ``p_parametric`` of the group tests the mean against the middle of that range.
         Two participants give no interval and no p of their mean.
     """
     nulls = ["p_max", "null_low", "null_high"]
     numbers = ["r", "ci_low", "ci_high", "p_parametric", *nulls]
     columns = ["model", "region", "label", *numbers]
     table = across.table[across.table["scope"].isin(["subject", "group"])]
-    is_group = table["scope"] == "group"
-    parts = [table[columns].assign(evaluation=ACROSS, scope=np.where(is_group, "group", ONE))]
-    parts[0].loc[is_group, "label"] = ""
+    of_all = table["scope"] == "group"
+    parts = [table[columns].assign(evaluation=ACROSS, scope=np.where(of_all, "group", ONE))]
+    parts[0].loc[of_all, "label"] = ""
     pooled = across.table[across.table["scope"] == "pooled"].set_index(["model", "region"])[nulls]
-    of_group = pd.MultiIndex.from_frame(table.loc[is_group, ["model", "region"]])
-    parts[0].loc[is_group, nulls] = pooled.loc[of_group].to_numpy()
+    of_group = pd.MultiIndex.from_frame(table.loc[of_all, ["model", "region"]])
+    parts[0].loc[of_all, nulls] = pooled.loc[of_group].to_numpy()
     own = [
         comparison.table.query("scope == 'pooled'")[columns].assign(scope=ONE, label=person)
         for person, comparison in within.items()
@@ -114,9 +119,19 @@ def score_table(across, within) -> pd.DataFrame:
         parts.insert(0, pd.concat(own).assign(evaluation=WITHIN))
     scores = pd.concat(parts, ignore_index=True).rename(columns={"label": "participant"})
     n_people = scores.groupby("evaluation")["participant"].transform("nunique") - 1  # "" is none
-    unknown = (scores["scope"] == "group") & (n_people <= _FEW)
+    is_group = scores["scope"] == "group"
+    scores.loc[is_group, "p_parametric"] = _above_null(scores[is_group], n_people[is_group])
+    unknown = is_group & (n_people <= _FEW)
     scores.loc[unknown, ["ci_low", "ci_high", "p_parametric"]] = np.nan
     return scores[["evaluation", "model", "region", "scope", "participant", *numbers]]
+
+
+def _above_null(rows, n_people):
+    """One-sided p of a mean above the middle of the null, which drifts and stimuli may move."""
+    z = fisher_z(rows[["r", "ci_low", "ci_high", "null_low", "null_high"]])
+    error = (z["ci_high"] - z["ci_low"]) / 2 / stats.t.ppf(0.975, n_people - 1)
+    middle = z[["null_low", "null_high"]].mean(axis=1).fillna(0.0)
+    return stats.t.sf((z["r"] - middle) / error, n_people - 1)
 
 
 def _group_rows(own):
@@ -183,7 +198,7 @@ def make_group_report(
             for way, rows in group.groupby("evaluation", sort=False)
         },
         **_in_people(group[group["evaluation"] == ACROSS]),
-        "Predicted in these participants": _predicted(across),
+        "Predicted in these participants together": _predicted(across),
         **(_UNCHECKED if across.beyond is None else beyond_nuisance(across)),
         "Best model": f"{best_model(across)}, {ACROSS}",
         "Shared branches": _shared_in_words(shared),
@@ -235,8 +250,8 @@ def make_group_report(
 
 def _predicted(across):
     first = model_rows(across)
-    rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes"
-    return _found_in_words(first["r"], first["p_max"] <= ALPHA, rule)
+    rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes: one participant may carry it"
+    return _found_in_words(first["r"], first["p_max"] <= ALPHA, f"{rule}{few_in_words(first)}")
 
 
 def _in_people(rows):
@@ -275,8 +290,8 @@ def mean_tables(scores, n_within, floor):
     """Yield, for each way, the first model in full and the mean r of the others."""
     models = list(scores["model"].unique())
     for way, rows in scores.groupby("evaluation", sort=False):
-        group = rows[rows["scope"] == "group"].set_index("model")
-        first = group.loc[models[0]].set_index("region")
+        group = rows[rows["scope"] == "group"].set_index(["model", "region"])
+        first = group.loc[models[0]]
         table = pd.DataFrame({models[0]: first["r"].map("{:z.2f}".format)})
         if first["ci_low"].notna().any():
             ends = zip(first["ci_low"], first["ci_high"], strict=True)
@@ -290,7 +305,7 @@ def mean_tables(scores, n_within, floor):
             found = (people["p_max"] <= ALPHA).groupby(people["region"]).sum()
             table["found in"] = [f"{found[region]} of {n_within}" for region in table.index]
         for model in models[1:]:
-            table[model] = group.loc[model].set_index("region")["r"].map("{:z.2f}".format)
+            table[model] = group.loc[model]["r"].map("{:z.2f}".format)
         yield way, table.rename_axis(None)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
 from ..datasets.derivatives import write_table
 from .comparison import format_p
-from .metrics import ALPHA
+from .metrics import ALPHA, by_few_volumes
 
 # Columns of the table of voxels, and what they mean.
 COLUMNS = {
@@ -127,6 +127,8 @@ class BrainMap:
         best = self.voxels.iloc[int(self.voxels["r"].argmax())]
         n, name = len(self.voxels), self.settings["model"]
         what = f"{name} predicts {self.found(alpha).sum():,} of {n:,} voxels (p_max ≤ {alpha:g})"
+        few = by_few_volumes(self.voxels).sum()
+        what += f", {few:,} of them by few volumes" if few else ""
         if self.settings["null"] is None:
             what = f"{name} was evaluated in {n:,} voxels, without a null distribution"
         place = ", ".join(f"{best[axis]:.0f}" for axis in "xyz")

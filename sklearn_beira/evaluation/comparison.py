@@ -196,7 +196,8 @@ class Comparison:
         -------
         verdict : Series of str, indexed by region
             "brain": found beyond the nuisance signals; "shared": found, but not beyond them; "not
-            found". A verdict is as good as the signals: what was not recorded is not ruled out.
+            found". A verdict is as good as the signals: what they do not tell, or tell with
+            noise, is not ruled out, and the more data, the more of it is found.
 
         Raises
         ------
@@ -435,7 +436,7 @@ def compare(
     refit : bool
         True repeats the whole procedure of every model but "nuisance" for every surrogate, which
         costs as many fits. False, the default here, uses fixed predictions, as described in
-        :func:`~sklearn_beira.null_test`.
+        :func:`~sklearn_beira.null_test`. ``beyond`` always does.
     keep_trend : bool
         Surrogates keep the slow trend of BOLD in place, as in :func:`~sklearn_beira.null_test`.
     other_bold : list of array-like or None
@@ -553,7 +554,14 @@ def compare(
     said_beyond = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # most were said of the comparison
-        checked = _check(of_eeg, rest, said_beyond, options)
+        # A fit to a surrogate would not repeat the fit of the signals, and its r would be too low.
+        options |= {"refit": False}
+        try:
+            checked = _check(of_eeg, rest, said_beyond, options)
+        except ValueError:  # folds are too close together for fixed predictions
+            said_beyond.append("there is no p, as the folds are too close together.")
+            options |= {"null": None}
+            checked = _check(of_eeg, rest, said_beyond, options)
         done = predict_all(of_eeg, study, runner, targets=left)
         comparison.beyond = _tabulate(of_eeg, rest, checked, *done, runner, said_beyond, options)
     for message in said_beyond:

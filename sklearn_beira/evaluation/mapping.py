@@ -42,7 +42,8 @@ def map_brain(
 
     Every voxel is predicted out of fold and tested as a region of :func:`~sklearn_beira.compare`
     is. ``p_max`` is corrected over all voxels by the maximum statistic: if EEG predicts no voxel,
-    any voxel at all has a ``p_max`` of at most .05 in at most 5 % of studies.
+    any voxel at all has a ``p_max`` of at most .05 in at most 5 % of studies, as far as the null
+    holds. Bursts, as of motion at the edge of the brain, break it: ``influence`` tells of them.
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from .effective_n import independent_volumes, influence_ratio
 
 # Default level of significance.
 ALPHA = 0.05
+# Influence of single volumes that is more than that of Gaussian BOLD.
+_MUCH_INFLUENCE = 1.5
 
 
 def pearson_r(y_true, y_pred, *, blocks=None, multioutput="uniform_average") -> float | np.ndarray:
@@ -371,6 +373,26 @@ def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> 
         {"r": np.tanh(mean), "n_subjects": len(z), "ci_low": low, "ci_high": high, "p": p},
         index=pd.Index(range(z.shape[1]) if names is None else names, name="region"),
     )
+
+
+def by_few_volumes(table):
+    """Tell in which regions few volumes may be the whole finding.
+
+    Nulls know little of motion that EEG and BOLD share; the effective number of volumes does.
+
+    Parameters
+    ----------
+    table : DataFrame, a row per region
+        With ``p_max``, ``p_parametric`` and ``influence``.
+
+    Returns
+    -------
+    few : Series of bool
+        Found (``p_max``), with much influence of single volumes, and not by ``p_parametric``, here
+        corrected over regions as well.
+    """
+    alone = table["p_parametric"] * len(table) > ALPHA
+    return (table["p_max"] <= ALPHA) & alone & (table["influence"] > _MUCH_INFLUENCE)
 
 
 def t_of_mean(values, overlap, confidence_level):

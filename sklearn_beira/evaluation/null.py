@@ -43,6 +43,8 @@ from .surrogates import NULLS, slow_trend
 
 # With so many recordings, swaps give a fine p: 265 orders leave none in place; with five, only 44.
 _ENOUGH_TO_SWAP = 6
+# They are cut to the shortest; at least so much of the volumes has to be left.
+_MUCH = 0.8
 # How much more r scatters in cross-validation than with fixed predictions, at most: see
 # metrics.region_scores.
 _CHANCE_COUNTS_TWICE = np.sqrt(2)
@@ -300,7 +302,9 @@ def choose_null(null, study, other_bold):
     """
     n_runs = len(study.runs)
     if null == "auto":
-        return "swap" if other_bold is not None or n_runs >= _ENOUGH_TO_SWAP else "phase"
+        shortest = min(map(len, study.runs))
+        enough = n_runs >= _ENOUGH_TO_SWAP and n_runs * shortest >= _MUCH * len(study.y)
+        return "swap" if other_bold is not None or enough else "phase"
     if not isinstance(null, str) or null not in NULLS:
         raise ValueError(f"null must be 'auto' or one of {', '.join(NULLS)}, got {null!r}.")
     if other_bold is not None and null != "swap":
@@ -340,9 +344,10 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
     rng = check_random_state(random_state)
     trend = np.zeros_like(study.y)
     if keep_trend:
-        trend = slow_trend(study.y, study.runs, study.t_r)
+        for run in study.runs:
+            trend[run] = slow_trend(study.y[run], study.t_r_of([run]))
         if other_bold is not None:
-            other_bold = [o - slow_trend(o, [np.arange(len(o))], study.t_r) for o in other_bold]
+            other_bold = [o - slow_trend(o, study.t_r) for o in other_bold]
     rest, scatter, options = study.y - trend, np.nan, {}
     if null == "swap":
         # Only rounding is left of a region that is nothing but trend.
@@ -373,7 +378,8 @@ def draw_surrogates(study, null, n_surrogates, other_bold, random_state, keep_tr
     if lost and null == "swap":
         warn_user(
             f"recordings differ in length: {lost} of {len(study.y)} volumes at their ends are left "
-            f"out of the swaps; cut the recordings to one length to avoid it.",
+            f"out of the swaps, so p is not of all volumes that r is of; cut the recordings to one "
+            f"length, or use null='phase'.",
         )
     return draws
 
@@ -513,7 +519,7 @@ def refit_draws(model, study, y_pred, draws, runner):
     n_rois, rows = study.y.shape[1], study.tested
     beside = _draws_side_by_side(n_rois) if has_independent_targets(model) else 1
     key = runner.store.key
-    shared = key(clone(model), study.X, study.folds, study.blocks)
+    shared = key(clone(model), study.X, study.subjects, study.folds, study.blocks)
     several = (_side_by_side(draws, some) for some in gen_batches(draws.n_surrogates, beside))
     calls = [(key(shared, bold), delayed(_procedure_r)(model, study, bold)) for bold in several]
     null_r = np.concatenate([found for found, _ in runner.run(calls, "Null")]).reshape(-1, n_rois)

@@ -140,9 +140,13 @@ class Study:
     @property
     def t_r(self):
         """Time between volumes in s; 2 s if it is unknown."""
+        return self.t_r_of(self.runs)
+
+    def t_r_of(self, runs):
+        """Time between the volumes of some recordings in s."""
         if self.reach is None:
             return float(getattr(self.cv, "t_r", None) or 2.0)
-        steps = np.concatenate([np.diff(self.times[run]) for run in self.runs])
+        steps = np.concatenate([np.diff(self.times[run]) for run in runs])
         return float(np.median(steps)) if len(steps) else 2.0
 
     @property

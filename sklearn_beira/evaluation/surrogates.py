@@ -120,8 +120,8 @@ def linear_shift_p(observed, draws):
 
 
 # -- the trend, which stays in place ---------------------------------------------------------------
-def slow_trend(y, runs, t_r):
-    """Fit the slow trend of each recording, which surrogates keep.
+def slow_trend(y, t_r):
+    """Fit the slow trend of a recording, which surrogates keep.
 
     Scanner and vigilance drift, EEG drifts, and any two trends correlate. A null that moved the
     trend would call that a finding. The trend is a line and the cosines with periods above 128 s,
@@ -130,9 +130,7 @@ def slow_trend(y, runs, t_r):
     Parameters
     ----------
     y : ndarray, shape (n_volumes, n_rois)
-        BOLD.
-    runs : list of ndarray of int
-        Rows of each recording, in order of time.
+        BOLD, in order of time.
     t_r : float
         Time between volumes in s.
 
@@ -141,19 +139,11 @@ def slow_trend(y, runs, t_r):
     trend : ndarray, shape (n_volumes, n_rois)
         The trend, mean included.
     """
-    trend = np.empty_like(y)
-    for run in runs:
-        n = len(run)
-        order = np.arange(1, min(int(2 * n * t_r / _DRIFT_PERIOD), n - 2) + 1)
-        basis = np.column_stack(
-            [
-                np.ones(n),
-                np.linspace(-1, 1, n),
-                np.cos(np.pi * np.outer(np.arange(n) + 0.5, order) / n),
-            ]
-        )
-        trend[run] = basis @ np.linalg.lstsq(basis, y[run], rcond=None)[0]
-    return trend
+    n = len(y)
+    order = np.arange(1, min(int(2 * n * t_r / _DRIFT_PERIOD), n - 2) + 1)
+    cosines = np.cos(np.pi * np.outer(np.arange(n) + 0.5, order) / n)
+    basis = np.column_stack([np.ones(n), np.linspace(-1, 1, n), cosines])
+    return basis @ np.linalg.lstsq(basis, y, rcond=None)[0]
 
 
 def _at_scale(series, place):
@@ -302,6 +292,9 @@ def shift(y, runs, n_surrogates, rng, others=None):
 def circular(y, runs, n_surrogates, rng, others=None):
     """Roll the BOLD of each recording by a random number of volumes.
 
+    Recordings of one length are rolled alike, so that they keep what they share, as in a task or
+    a film.
+
     Parameters
     ----------
     y, runs, n_surrogates, rng, others : object
@@ -314,12 +307,13 @@ def circular(y, runs, n_surrogates, rng, others=None):
         some of the true coupling.
     """
     rows = np.concatenate(runs)
-    least = [max(1, len(run) // 10) for run in runs]
-    choices = [np.arange(m, len(run) - m + 1) for m, run in zip(least, runs, strict=True)]
+    lengths = sorted({len(run) for run in runs})
+    choices = [np.arange(least := max(1, n // 10), n - least + 1) for n in lengths]
     rolls, n_distinct = _distinct(choices, n_surrogates, rng)
 
     def bold(k):
-        return y[np.concatenate([np.roll(run, by) for run, by in zip(runs, rolls[k], strict=True)])]
+        by = dict(zip(lengths, rolls[k], strict=True))
+        return y[np.concatenate([np.roll(run, by[len(run)]) for run in runs])]
 
     return Surrogates(rows, len(rolls), bold, n_distinct)
 
@@ -331,8 +325,9 @@ def circular(y, runs, n_surrogates, rng, others=None):
 def phase(y, runs, n_surrogates, rng, others=None):
     """Randomize the phases of BOLD; its spectrum and cross-spectra stay.
 
-    Prichard, Theiler (1994), Generating surrogate data for time series with several simultaneously
-    measured variables, PRL 73.
+    Recordings of one length are turned alike, so that they keep what they share, as in a task or a
+    film. Prichard, Theiler (1994), Generating surrogate data for time series with several
+    simultaneously measured variables, PRL 73.
 
     Parameters
     ----------
@@ -346,12 +341,13 @@ def phase(y, runs, n_surrogates, rng, others=None):
     """
     rows = np.concatenate(runs)
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_surrogates)
-    spectra = [rfft(y[run], axis=0) for run in runs]
+    spectra, lengths = [rfft(y[run], axis=0) for run in runs], sorted({len(run) for run in runs})
 
     def bold(k):
         local = np.random.RandomState(seeds[k])
+        angles = {n: _random_angles(n, local) for n in lengths}
         drawn = [
-            _random_phases(spectrum, len(run), local)
+            _turned(spectrum, angles[len(run)], len(run))
             for spectrum, run in zip(spectra, runs, strict=True)
         ]
         return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
@@ -359,18 +355,24 @@ def phase(y, runs, n_surrogates, rng, others=None):
     return Surrogates(rows, n_surrogates, bold)
 
 
-def _random_phases(spectrum, n, rng):
-    angles = rng.uniform(0, 2 * np.pi, size=len(spectrum))
+def _random_angles(n, rng):
+    angles = rng.uniform(0, 2 * np.pi, size=n // 2 + 1)
     angles[0] = 0.0  # the mean stays
     if n % 2 == 0:
         angles[-1] = rng.choice([0.0, np.pi])  # the Nyquist frequency stays real
+    return angles
+
+
+def _turned(spectrum, angles, n):
     turned = spectrum * np.exp(1j * angles).astype(spectrum.dtype)[:, None]
     return irfft(turned, n, axis=0, overwrite_x=True)
 
 
 def _from_others(y, runs, n_surrogates, rng, others, scale):
     def stretches(length):
-        starts = (range(len(other) - length + 1) for other in others)
+        # As far apart as the least roll: almost the same stretch is not another one.
+        step = max(1, length // 10)
+        starts = (range(0, len(other) - length + 1, step) for other in others)
         return [(which, start) for which, some in enumerate(starts) for start in some]
 
     choices = [stretches(len(run)) for run in runs]

@@ -28,8 +28,9 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     similarity of :func:`match_branches` that is asked for, and if their delay kernels point the
     same way. The branch that is like those of the most people collects, of each person, the one of
     which similarity times ``held_out`` is largest, and so on with the branches that are left.
-    Groups of branches are kept that are too large to be chance: if, in one person, a region had a
-    supported branch with a probability of .05, so many people would have one with p of at most .01.
+    Groups of branches are kept of more people than would have a supported branch if EEG predicted
+    nothing: with a probability of .05 in one person, so many would have one with p of at most .01.
+    That they are alike by chance is not tested.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
         As from :func:`read_branches`, for :func:`~sklearn_beira.plot_branches`: means over the
         people who have the branch. ``stability`` is the mean similarity over pairs of people.
         ``people`` (list of dict) maps the people who have the branch to its number there,
-        ``p_people`` (n_branches,) is the p of so many people, and ``n_people`` counts all.
+        ``p_people`` (n_branches,) is the p of so many people with a supported branch, and
+        ``n_people`` counts all.
 
     Raises
     ------

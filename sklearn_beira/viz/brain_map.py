@@ -172,8 +172,9 @@ _READING = (
     "Each voxel is predicted by models that have not seen the volumes they predict; r is Pearson's "
     "r of prediction and measured BOLD, centered within test blocks. p_max is the p of a voxel, "
     "corrected over all voxels: if EEG predicted no voxel at all, a map would show any voxel with "
-    "p_max of at most .05 in at most one study of twenty. Voxels that are not shown are not proven "
-    "to be unrelated to EEG."
+    "p_max of at most .05 in at most one study of twenty, unless bursts, as of motion, break the "
+    "null: see the column influence. Voxels that are not shown are not proven to be unrelated to "
+    "EEG."
 )
 _MNI = "The outlines are nilearn's, for BOLD in MNI space only."
 

@@ -23,7 +23,7 @@ from ..eeg.checks import check_rows
 from ..eeg.filters import EEGFilter
 from ..evaluation.beyond import ORACLE
 from ..evaluation.comparison import format_p, paired_test
-from ..evaluation.metrics import ALPHA
+from ..evaluation.metrics import ALPHA, by_few_volumes
 from .brain import plot_rois
 from .branches import plot_branches
 from .influence import plot_influence
@@ -55,8 +55,8 @@ _BRANCHES = {
     "branch": "One rhythm that the model uses: a spatial filter and a band-pass give a signal, and "
     "its envelope (the slow course of its power or amplitude) changes the prediction.",
     "color": "A branch in color adds to what the other branches predict of held-out volumes (p at "
-    "most .01, part of r at least .03), and every fold finds it again (stability at least .9). The "
-    "others are gray and say why; do not interpret them.",
+    "most .01, not corrected over branches; part of r at least .03), and the folds find it again "
+    "(mean stability at least .9). The others are gray and say why; do not interpret them.",
     "part of r": "How much of the r of held-out volumes the branch contributes. The parts of all "
     "branches add up to about r.",
     "pattern": "Where on the scalp the signal of the branch comes from (not the weights of the "
@@ -209,7 +209,7 @@ def _add_summary(report, comparison, X, files):
         heading = f"{name}: mean r = {r.mean():z.2f} over {len(r)} regions"
         regions = {"r by region": r}
     else:
-        heading = f"{name} predicts {found.sum()} of {len(r)} regions"
+        heading = f"{name} predicts {found.sum()} of {len(r)} regions{few_in_words(first)}"
         regions = {f"Predicted (p_max ≤ {ALPHA:.2f})": r[found], "Not predicted": r[~found]}
     facts = {
         **_source(X, files),
@@ -218,9 +218,9 @@ def _add_summary(report, comparison, X, files):
         "Best model": best_model(comparison),
         "Evaluation": f"{comparison.settings['cv']}; {null_in_words(comparison.settings)}",
     }
-    rest = _driven_by_few_volumes(first)
-    if len(rest):
-        facts["Driven by few volumes (r without a stretch)"] = ranked(rest)
+    few = by_few_volumes(first)
+    if few.any():
+        facts["Driven by few volumes (r without a stretch)"] = ranked(first["r_without_burst"][few])
     if comparison.warnings:
         facts["Warnings"] = f"{len(comparison.warnings)}, above the scores"
     add_box(report, heading, facts)
@@ -233,10 +233,10 @@ def add_box(report, heading, facts):
     report.add_html(body, title="Summary", section=None)
 
 
-def _driven_by_few_volumes(first):
-    """Regions that are found by the null alone, with much influence; r without a stretch."""
-    alone = (first["p"] <= ALPHA) & (first["p_parametric"] > ALPHA)
-    return first["r_without_burst"][alone & (first["influence"] > 1.5)]
+def few_in_words(first):
+    """Tell how many of the regions that are found may be so by few volumes; "" if none is."""
+    few = by_few_volumes(first).sum()
+    return f", {few} of them by few volumes" if few else ""
 
 
 def _verdict(comparison):
@@ -386,7 +386,8 @@ def add_scores(report, comparison, protocol, ceiling):
     report.add_html(body, title="Models compared", section="Scores")
     draw = partial(plot_comparison, comparison, ceiling=ceiling, n_columns=2)
     add_figure(report, draw, _FOREST, title="Models by region", section="Scores")
-    for region in _driven_by_few_volumes(model_rows(comparison)).index:
+    first = model_rows(comparison)
+    for region in first.index[by_few_volumes(first)]:
         draw = partial(plot_influence, comparison, region)
         title = f"Volumes that decide r of {region}"
         add_figure(report, draw, _INFLUENCE, title=title, section="Scores")
