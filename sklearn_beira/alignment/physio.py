@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 
 from .._utils.files import expanded, reading
 from .._utils.numbers import to_numbers
+from .._utils.warn import warn_user
 from .beats import find_beats
 
 ENDING = "_physio.tsv.gz"
@@ -38,19 +39,18 @@ def breathing(signal: np.ndarray, sfreq: float) -> np.ndarray:
 
 def has_signals(path: Path) -> bool:
     """Tell whether a file of BIDS holds heart beat or breathing."""
-    sidecar = _sidecar(path)
-    if not sidecar.is_file():
+    sidecars = _find_sidecars(path)
+    if not sidecars:
         return False
-    with reading(sidecar):
-        return not set(_SIGNALS).isdisjoint(_read_sidecar(sidecar).get("Columns") or ())
+    with reading(sidecars[-1]):
+        return not set(_SIGNALS).isdisjoint(_read_sidecars(sidecars).get("Columns") or ())
 
 
 def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
-    """Read heart beat and breathing, and when they start in s."""
+    """Read heart beat and breathing, and when they start in s; flat signals are left out."""
     path = expanded(path)
-    sidecar = _sidecar(path)
     with reading(path):
-        facts = _read_sidecar(sidecar)
+        facts = _read_sidecars(_find_sidecars(path) or [_own_sidecar(path)])
         columns, sfreq = facts["Columns"], float(facts["SamplingFrequency"])
         start = float(facts.get("StartTime") or 0.0)
         table = pd.read_csv(path, sep="\t", header=None, na_values="n/a")
@@ -64,17 +64,47 @@ def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
     signals = signals.interpolate(limit_direction="both")
     if signals.empty or signals.isna().to_numpy().any():
         raise ValueError(f"{path.name} has no numbers in {' or '.join(kinds)}.")
+    flat = [name for name in kinds if np.ptp(signals[name]) == 0]
+    if len(flat) == len(kinds):
+        raise ValueError(f"{path.name} is flat in {' and '.join(flat)}; leave it out.")
+    if flat:  # such as a pulse oximeter that fell off
+        warn_user(f"{path.name} is flat in {flat[0]}, which is left out.")
+        kinds = {name: kind for name, kind in kinds.items() if name not in flat}
+        signals = signals[list(kinds)]
     info = mne.create_info(list(kinds), sfreq, list(kinds.values()))
     raw = mne.io.RawArray(signals.to_numpy().T, info, verbose="error")
     return raw, start
 
 
-def _read_sidecar(path):
-    return json.loads(path.read_text(encoding="utf-8-sig"))
+def name_parts(path: Path) -> dict[str, str]:
+    """Split a name of BIDS into labels by key, such as ``{"sub": "01", "task": "rest"}``."""
+    name = path.name[max(path.name.find("sub-"), 0) :].partition(".")[0]
+    return dict(part.split("-", 1) for part in name.split("_") if "-" in part)
 
 
-def _sidecar(path):
+def _own_sidecar(path):
     return path.with_name(path.name.removesuffix(".gz").removesuffix(".tsv") + ".json")
+
+
+def _find_sidecars(path):
+    """Find the sidecars of a file, from the most general to its own, by inheritance in BIDS."""
+    own, labels = _own_sidecar(path), name_parts(path)
+    folders = [folder for folder in path.parents if f"sub-{labels.get('sub')}" in folder.parts]
+    folders += [folders[-1].parent] if folders else []  # the root of the data set
+    found = []
+    for folder in reversed(folders):
+        files = [file for file in folder.glob("*physio.json") if not file.name.startswith(".")]
+        files = [file for file in files if name_parts(file).items() <= labels.items()]
+        found += sorted(files, key=lambda file: len(name_parts(file)))
+    found = [file for file in found if file != own]
+    return [*found, own] if own.is_file() else found
+
+
+def _read_sidecars(paths):
+    facts = {}
+    for path in paths:
+        facts = facts | json.loads(path.read_text(encoding="utf-8-sig"))
+    return facts
 
 
 def slow_physio(path: str | PathLike, duration: float = np.inf) -> pd.DataFrame:
@@ -110,7 +140,7 @@ def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFr
     ----------
     path : path-like
         File ``*_physio.tsv.gz`` with the columns ``cardiac`` or ``respiratory`` (or both), and its
-        sidecar beside it.
+        sidecar beside it or, by inheritance in BIDS, in a folder above. A flat column is left out.
     volume_times : array-like of shape (n_volumes,)
         Times of volumes on the clock of the file, in s: for a file in ``func``, from the first
         volume on. The middle of a volume is a good choice.
