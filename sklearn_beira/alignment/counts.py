@@ -11,6 +11,8 @@ _CLOCK = re.compile(r"sync", re.IGNORECASE)
 _NEVER = re.compile(r"bad|edge|boundary|new segment|-99", re.IGNORECASE)
 # A single marker with such a name may mark the start of a scan.
 _SCAN = re.compile(r"scan|mri|bold|epi\b|volume|pulse|trigger|r128|\btr\b|start", re.IGNORECASE)
+# Such a name says that there is one marker for the whole scan.
+_START = re.compile(r"start|begin", re.IGNORECASE)
 
 
 @dataclass
@@ -25,8 +27,8 @@ class Markers:
         Onsets in s from the start of the data.
     code : str
         Python code that computes them.
-    others : dict of str to ndarray
-        Onsets of the other markers, by the code that names them.
+    others : dict of str or tuple of (str, int) to ndarray
+        Onsets of the other markers in s.
     n_volumes : int
         Number of volumes.
     t_r : float or None
@@ -46,19 +48,29 @@ class Markers:
         return float(np.median(np.diff(self.onsets))) if len(self.onsets) > 1 else np.nan
 
 
-def is_clock(name: str) -> bool:
+def is_clock(marker: str | tuple[str, int]) -> bool:
     """Tell markers of a clock that EEG and scanner share from those of volumes."""
-    return _CLOCK.search(name) is not None
+    return _CLOCK.search(_name(marker)) is not None
 
 
-def is_candidate(name: str) -> bool:
+def is_candidate(marker: str | tuple[str, int]) -> bool:
     """Tell whether markers of that name may mark volumes."""
-    return not (is_clock(name) or _NEVER.match(name))
+    return not (is_clock(marker) or _NEVER.match(_name(marker)))
 
 
-def is_scan_start(name: str) -> bool:
+def is_scan_start(marker: str | tuple[str, int]) -> bool:
     """Tell whether a single marker of that name may mark the start of a scan."""
-    return is_candidate(name) and _SCAN.search(name) is not None
+    return is_candidate(marker) and _SCAN.search(_name(marker)) is not None
+
+
+def is_start(marker: str | tuple[str, int]) -> bool:
+    """Tell whether the name of a marker says that there is one for the whole scan."""
+    return _START.search(_name(marker)) is not None
+
+
+def _name(marker):
+    """Name of an annotation, or of the stim channel of (channel, number)."""
+    return marker if isinstance(marker, str) else marker[0]
 
 
 # Each explanation returns a sentence with the line that solves it, or None if it does not hold. The
@@ -149,8 +161,8 @@ def _every_other(markers):
 
 def _another(markers):
     for name, onsets in markers.others.items():
-        if len(onsets) == markers.n_volumes and is_candidate(name.strip("'(")):
-            return f"{name} occurs as often as volumes; give trigger={name} if it marks them"
+        if len(onsets) == markers.n_volumes and is_candidate(name):
+            return f"{name!r} occurs as often as volumes; give trigger={name!r} if it marks them"
     return None
 
 

@@ -23,7 +23,8 @@ def find_onsets(
     trigger: str | tuple[str, int] | None,
     missing: str | None,
     t_r: float | None,
-    k: int,
+    k: int | str,
+    found: dict | None = None,
 ) -> tuple[np.ndarray, int, list[str]]:
     """Find the onset of each volume of a recording.
 
@@ -35,8 +36,10 @@ def find_onsets(
         Number of volumes of its BOLD; None if there is no BOLD.
     given, trigger, missing, t_r
         ``volume_times`` of this recording, and parameters of :func:`~sklearn_beira.align`.
-    k : int
-        Number of the recording, for errors.
+    k : int or str
+        Number or name of the recording, for errors.
+    found : dict or None
+        Markers to take, as from :func:`all_markers`; None reads them from the recording.
 
     Returns
     -------
@@ -51,9 +54,9 @@ def find_onsets(
     if given is not None:
         times, source = to_numbers(given, f"volume_times of recording {k}"), "volume_times"
     elif trigger is not None:
-        markers = _find_markers(raw, n_volumes, trigger, t_r, k)
+        markers = _find_markers(raw, n_volumes, trigger, t_r, k, found)
         times, source = markers.onsets, f"{trigger!r} triggers"
-        if is_clock(str(trigger)):
+        if is_clock(trigger):
             doubts.append(
                 f"{trigger!r} of recording {k} is the name of markers of a clock, which come with "
                 f"and without a scan; check that they mark the volumes."
@@ -98,19 +101,23 @@ def find_onsets(
     return times, n_onsets, doubts
 
 
-def _find_markers(raw, n_volumes, trigger, t_r, k):
+def _find_markers(raw, n_volumes, trigger, t_r, k, found):
     """Find the markers that were asked for, and all others."""
-    onsets = trigger_times(raw, trigger, k)
-    others = all_markers(raw)
-    name = repr(trigger)
-    others = {other: at for other, at in others.items() if name.strip("()") not in other}
+    onsets = trigger_times(raw, trigger, k) if found is None else found[trigger]
+    found = all_markers(raw) if found is None else found
+    others = {
+        name: at
+        for name, at in found.items()
+        if name != trigger and not (isinstance(name, tuple) and name[0] == trigger)
+    }
     code = "onsets"
     if isinstance(trigger, str) and trigger in raw.annotations.description:
-        code = f"(raw.annotations.onset[raw.annotations.description == {name}] - raw.first_time)"
+        here = f"raw.annotations.description == {trigger!r}"
+        code = f"(raw.annotations.onset[{here}] - raw.first_time)"
     return Markers(trigger, onsets, code, others, n_volumes or len(onsets), t_r)
 
 
-def all_markers(raw: mne.io.BaseRaw) -> dict[str, np.ndarray]:
+def all_markers(raw: mne.io.BaseRaw) -> dict[str | tuple[str, int], np.ndarray]:
     """Find the markers of a recording.
 
     Parameters
@@ -120,19 +127,20 @@ def all_markers(raw: mne.io.BaseRaw) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    markers : dict of str to ndarray
-        Onsets in s from the start of the data, by the Python code that names them as a trigger.
+    markers : dict of str or tuple of (str, int) to ndarray
+        Onsets in s from the start of the data, by the name of the annotations, or by stim channel
+        and number.
     """
     onsets = annotation_onsets(raw)
     markers = {
-        repr(str(name)): onsets[raw.annotations.description == name]
+        str(name): onsets[raw.annotations.description == name]
         for name in sorted(set(raw.annotations.description))
     }
     for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
         events = _find_events(raw, name)
         for code in np.unique(events[:, 2]).tolist():
             at = events[events[:, 2] == code, 0] - raw.first_samp
-            markers[f"({name!r}, {code})"] = at / raw.info["sfreq"]
+            markers[name, code] = at / raw.info["sfreq"]
     return markers
 
 
@@ -187,8 +195,10 @@ def _find_events(raw, name):
     The value of the first sample is a trigger if the same value is a trigger later on. The start of
     a pulse may lie before the recording.
     """
-    events = mne.find_events(raw, stim_channel=name, shortest_event=1, verbose="error")
-    values = raw.get_data(picks=[name])[0]
+    values = raw.get_data(picks=[name])[0]  # read once, as files may be large
+    info = mne.create_info([name], raw.info["sfreq"], "stim")
+    stim = mne.io.RawArray(values[None], info, first_samp=raw.first_samp, verbose="error")
+    events = mne.find_events(stim, stim_channel=name, shortest_event=1, verbose="error")
     onsets = events[events[:, 2] == int(values[0]), 0] - raw.first_samp
     if not values[0] or not len(onsets):
         return events
@@ -221,12 +231,12 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
     if n_volumes < 2:
         return
     usual = np.median(np.diff(times))
-    markers = {name: at for name, at in all_markers(raw).items() if is_candidate(name.strip("'("))}
+    markers = {name: at for name, at in all_markers(raw).items() if is_candidate(name)}
     for name, at in markers.items() if by_t_r else ():
         if len(at) == 1 and at[0] >= 0.5 / raw.info["sfreq"] and is_scan_start(name):
             yield (
-                f"recording {k} has one marker {name} at {at[0]:.2f} s, but t_r alone puts the "
-                f"first volume at the start of the EEG; give trigger={name} as well if it marks "
+                f"recording {k} has one marker {name!r} at {at[0]:.2f} s, but t_r alone puts the "
+                f"first volume at the start of the EEG; give trigger={name!r} as well if it marks "
                 f"the start of the scan."
             )
     for name, at in markers.items():
@@ -245,10 +255,10 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
         if (same_pace and elsewhere) or (not same_pace and as_many and steady):
             source = f"t_r={usual:g} s" if by_t_r else "volume_times"
             yield (
-                f"recording {k} has {len(at)} markers {name} every {pace:g} s, the first "
+                f"recording {k} has {len(at)} markers {name!r} every {pace:g} s, the first "
                 f"{at[0]:.2f} s after its start, but {source} puts {n_volumes} volumes every "
-                f"{usual:g} s, the first at {times[0]:.2f} s; give trigger={name} if they mark the "
-                f"volumes."
+                f"{usual:g} s, the first at {times[0]:.2f} s; give trigger={name!r} if they mark "
+                f"the volumes."
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from ast import literal_eval
 from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike
@@ -17,10 +16,11 @@ from sklearn.utils import Bunch
 
 from .._utils.files import atomic_write, one_line, reading
 from .._utils.hashing import digest, environment
-from .._utils.warn import warn_user
+from .._utils.warn import noting, warn_user
 from ..alignment import align
-from ..alignment.counts import is_candidate
+from ..alignment.counts import is_candidate, is_start
 from ..alignment.nuisance import place_nuisance, read_nuisance
+from ..alignment.seams import find_seams
 from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
@@ -31,7 +31,9 @@ KEYS = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 ENTITIES = tuple(KEYS)
 # Markers are on the pace of the scanner within this share of the repetition time.
 _TOLERANCE = 0.01
-_TYPES = {"eeg": "eeg", "eog": "eog", "ecg": "ecg", "emg": "emg", "trig": "stim"}
+# Types of BIDS, and their types in MNE; others are "misc".
+_TYPES = {kind: kind for kind in ("eeg", "eog", "ecg", "emg", "resp")}
+_TYPES |= {"veog": "eog", "heog": "eog", "trig": "stim"}
 _TABLES = (".csv", ".tsv")
 _POINTERS = (b"version https://git-lfs", b"/annex/objects", b"../")
 
@@ -50,6 +52,8 @@ class Run:
         Repetition time in s.
     offset : float
         Time in s from the onset of a volume to the moment that its BOLD stands for.
+    n_discarded : int
+        Number of volumes that were measured before the first one of the file, and discarded.
     trigger : str or dict
         "auto", a marker, or ``{column: value}`` of ``events``.
     missing : {None, "start", "end"} or int
@@ -80,6 +84,7 @@ class Run:
     bold: Path | None = None
     t_r: float | None = None
     offset: float = 0.0
+    n_discarded: int = 0
     trigger: str | dict = "auto"
     missing: str | int | None = None
     confounds: tuple | Path | None = None
@@ -151,13 +156,36 @@ class Run:
             raise ValueError(f"the repetition time of {self.bold.name} is unknown.")
         if header and abs(header - self.t_r) > _TOLERANCE * self.t_r:
             warn_user(f"the header of the image has a repetition time of {header:g} s")
+        self._check_confounds()
         self._find_volumes(self.read_channels())
 
     def read_channels(self):
-        """Open the EEG, and take down the names of its good channels."""
+        """Open the EEG, check it, and take down the names of its good channels."""
         raw = self.read_eeg()
         self.ch_names = [raw.ch_names[i] for i in pick_eeg(raw.info)[0]]
+        if not self.ch_names:
+            kinds = ", ".join(sorted(set(raw.get_channel_types())))
+            raise ValueError(
+                f"the EEG has no good EEG channel: it has the types {kinds}, and "
+                f"{len(raw.info['bads'])} of {len(raw.ch_names)} channels are bad; check "
+                f"channels.tsv."
+            )
+        for onset, _, name in find_seams(raw)[:1]:
+            raise ValueError(
+                f"the EEG is not continuous ({name} at {onset:.2f} s); split it with "
+                f"split_at_seams, and save the part with this scan as the EEG of the run."
+            )
         return raw
+
+    def _check_confounds(self):
+        """Refuse images whose confounds nilearn does not find."""
+        if not isinstance(self.confounds, tuple) or "ica_aroma" in self.confounds:
+            return
+        if not self.bold.name.endswith("desc-preproc_bold.nii.gz"):
+            raise ValueError(
+                f"nilearn reads confounds only for images named *desc-preproc_bold.nii.gz, and not "
+                f"for {self.bold.name}; give confounds=None, or a pattern of tables."
+            )
 
     def read_eeg(self):
         """Open the EEG, with types of channels; the signal stays on disk."""
@@ -175,7 +203,7 @@ class Run:
             if events is None or column not in events:
                 raise ValueError(
                     f"the EEG has no events.tsv with a column {column!r}; that of BOLD counts from "
-                    f"the first volume."
+                    f"the first volume, and that of raw EEG from its own start."
                 )
             onsets = events.loc[events[column] == str(value), "onset"].astype(float).dropna()
             raw.annotations.append(onsets + raw.first_time, 0.0, _name(self.trigger))
@@ -190,14 +218,10 @@ class Run:
         markers = all_markers(raw)
         if self.trigger == "auto":
             self.trigger = pick_trigger(markers, self.t_r)
-        # Blanks within names, such as "S  1", are lost on many ways; they are not compared.
-        same = [one for one in map(literal_eval, markers) if _same(one, _name(self.trigger))]
-        if len(same) != 1:
-            raise ValueError(f"there is no marker {self.trigger!r}; {describe(markers)}.")
-        name = same[0]
+        name = find_marker(markers, _name(self.trigger))
         if not isinstance(self.trigger, dict):
             self.trigger = name
-        onsets = markers[repr(name)]
+        onsets = markers[name]
         off_pace = np.abs(np.diff(onsets) - self.t_r) > _TOLERANCE * self.t_r
         self.n_triggers, self.gaps = len(onsets), int(off_pace.sum())
         first = self.missing if isinstance(self.missing, int) else 0
@@ -207,13 +231,31 @@ class Run:
         # At an end that may have too many markers, one off the pace is not that of a volume.
         odd = {"start": 0, "end": -1}.get(missing)
         if odd is not None and len(off_pace) and off_pace[odd]:
-            here = np.flatnonzero(raw.annotations.description == name)
-            raw.annotations.delete(here[[odd]] if len(here) else here)
+            markers[name] = np.delete(onsets, odd)
         n_volumes = self.n_volumes - first
-        found, _, doubts = find_onsets(raw, n_volumes, None, name, missing, self.t_r, self.name)
+        found, _, doubts = find_onsets(
+            raw, n_volumes, None, name, missing, self.t_r, self.name, markers
+        )
         for doubt in doubts:
             warn_user(doubt)
         self.onsets = np.concatenate([np.full(first, np.nan), found])
+        if len(markers[name]) == 1 < self.n_volumes and not isinstance(self.missing, int):
+            self._place_scan(name, raw.n_times / raw.info["sfreq"])
+
+    def _place_scan(self, name, duration):
+        """Place volumes after the marker of the start of the scan, if it can be that."""
+        if self.n_discarded:
+            self.onsets += self.n_discarded * self.t_r
+            warn_user(
+                f"volumes before the first of the image were discarded ({self.n_discarded}), so it "
+                f"starts {self.n_discarded * self.t_r:g} s after the marker."
+            )
+        if self.onsets[-1] > duration and not is_start(name):
+            raise ValueError(
+                f"{name!r} occurs once, and the last volume would start {self.onsets[-1]:.2f} s "
+                f"after the start of the EEG, which lasts {duration:.2f} s, so other markers may "
+                f"be lost; give missing=0 if it is that of the first volume."
+            )
 
     def read_regions(self, extractor=None, cache=None):
         """Read the BOLD of the regions, indexed by the number of the volume."""
@@ -289,13 +331,22 @@ class Run:
 
     def _read_nuisance(self, raw):
         """Read the table of nuisance signals, with heart beat and breathing at its times."""
-        paths = [path for path in (self.nuisance, *self.physio) if path]
         volumes = Bunch(
             times=self.onsets + self.offset, numbers=np.arange(len(self.onsets)), offset=self.offset
         )
-        table, *others = (
-            place_nuisance(read_nuisance(path, raw), volumes, self.name) for path in paths
-        )
+        tables, said = [], []
+        with noting(said):
+            for path in filter(None, (self.nuisance, *self.physio)):
+                try:
+                    tables.append(place_nuisance(read_nuisance(path, raw), volumes, self.name))
+                except ValueError as error:
+                    if path == self.nuisance:
+                        raise
+                    warn_user(f"{path.name} is left out: {one_line(error)}")
+        self.note = "; ".join(filter(None, [self.note, *(s for s in said if s not in self.note)]))
+        if not tables:
+            raise ValueError("the run has no nuisance signal that can be used.")
+        table, *others = tables
         for name, values in (item for other in others for item in other.items()):
             table[name] = np.interp(table.index, values.index, values)
         return table
@@ -309,13 +360,13 @@ def _stamps(bold, extractor):
 
 
 # -- markers --------------------------------------------------------------------------------------
-def pick_trigger(markers: dict[str, np.ndarray], t_r: float) -> str | tuple[str, int]:
+def pick_trigger(markers: dict, t_r: float) -> str | tuple[str, int]:
     """Find the marker whose median interval is the repetition time.
 
     Parameters
     ----------
-    markers : dict of str to ndarray
-        Onsets in s, by the code of the name.
+    markers : dict of str or tuple of (str, int) to ndarray
+        Onsets in s, as from :func:`~sklearn_beira.alignment.triggers.all_markers`.
     t_r : float
         Repetition time in s.
 
@@ -332,32 +383,56 @@ def pick_trigger(markers: dict[str, np.ndarray], t_r: float) -> str | tuple[str,
     found = [
         name
         for name, onsets in markers.items()
-        if is_candidate(name.strip("'("))
+        if is_candidate(name)
         and len(onsets) > 2
         and abs(np.median(np.diff(onsets)) - t_r) <= _TOLERANCE * t_r
     ]
     if len(found) != 1:
         how_many = "several markers come" if found else "no marker comes"
         raise ValueError(f"{how_many} every {t_r:g} s; give the trigger: {describe(markers)}.")
-    return literal_eval(found[0])
+    return found[0]
 
 
-def describe(markers: dict[str, np.ndarray]) -> str:
+def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str, int]:
+    """Find a marker by its name, in which one blank may stand for several.
+
+    Parameters
+    ----------
+    markers : dict of str or tuple of (str, int) to ndarray
+        Onsets in s.
+    wanted : str or tuple of (str, int)
+        Name, such as "S 1" for "S  1".
+
+    Returns
+    -------
+    marker : str or tuple of (str, int)
+        Marker.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or if there are several but none of exactly that name.
+    """
+    same = [name for name in markers if str(name).split() == str(wanted).split()]
+    same = [name for name in same if name == wanted] or same
+    if len(same) != 1:
+        there_is = "there are several markers" if same else "there is no marker"
+        raise ValueError(f"{there_is} {wanted!r}; {describe(markers)}.")
+    return same[0]
+
+
+def describe(markers: dict) -> str:
     """List markers with their numbers and median intervals."""
     told = []
     for name, onsets in markers.items():
         every = f" every {np.median(np.diff(onsets)):.4g} s" if len(onsets) > 1 else ""
-        told.append(f"{name} ({len(onsets)}{every})")
+        told.append(f"{name!r} ({len(onsets)}{every})")
     return f"the EEG has the markers {', '.join(told)}" if told else "the EEG has no markers"
 
 
 def _name(trigger):
     """Name of the annotation of a trigger that ``events.tsv`` holds; others are their own name."""
     return "{}={}".format(*next(iter(trigger.items()))) if isinstance(trigger, dict) else trigger
-
-
-def _same(a, b):
-    return str(a).split() == str(b).split()
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -415,15 +490,21 @@ def set_channels(raw: mne.io.BaseRaw, channels: Path | None) -> None:
     if channels is not None:
         try:
             table = read_tsv(channels).set_index("name")
+            table.index = table.index.str.strip()
         except (ValueError, KeyError) as error:
             warn_user(f"{channels.name} is not used ({one_line(error)}).")
     if len(table):
         table = table[table.index.isin(raw.ch_names) & ~table.index.duplicated()]
+        if not len(table):
+            warn_user(f"{channels.name} is not used (it names no channel of the EEG).")
+    if len(table):
         if "type" in table:
-            types = table["type"].str.lower().map(lambda kind: _TYPES.get(kind, "misc"))
+            types = table["type"].str.strip().str.lower()
+            types = types[types.notna() & (types != "n/a")]  # the others keep those of the file
+            types = types.map(lambda kind: _TYPES.get(kind, "misc"))
             raw.set_channel_types(types.to_dict(), on_unit_change="ignore", verbose="error")
         if "status" in table:
-            raw.info["bads"] = list(table.index[table["status"] == "bad"])
+            raw.info["bads"] = list(table.index[table["status"].str.strip().str.lower() == "bad"])
     by_name = dict.fromkeys(pick_eeg(raw.info)[1], "misc")
     for word, kind in {"eog": "eog", "ecg": "ecg", "ekg": "ecg", "emg": "emg"}.items():
         by_name |= dict.fromkeys((name for name in raw.ch_names if word in name.lower()), kind)
