@@ -1,7 +1,9 @@
 """Folders that no published data set has: other settings per session, spaces, formats, damage."""
 
+import json
 import warnings
 
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -9,6 +11,8 @@ import pytest
 from test_bids import LABELS, N_VOLUMES, ONSETS, START, make_raw, write_eeg, write_image
 
 from sklearn_beira import EEGFilter, ROIExtractor, load_bids
+from sklearn_beira.alignment import triggers
+from sklearn_beira.datasets.run import find_marker, pick_trigger
 
 pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 
@@ -129,3 +133,259 @@ def test_two_bad_runs_in_ten_leave_eight_and_two_reasons(tmp_path):
     assert set(study.refused) == {"sub-03_task-rest", "sub-07_task-rest"}
     assert "NaN or infinite values in volume 5" in study.refused["sub-03_task-rest"]
     assert "31 'Stimulus/S 1' triggers but the BOLD has 60" in study.refused["sub-07_task-rest"]
+
+
+def write_fif(root, raw, task="rest"):
+    path = root / f"sub-01/eeg/sub-01_task-{task}_eeg.fif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw.save(path, verbose="error")
+
+
+def write_channels(root, **columns):
+    path = next((root / "sub-01/eeg").glob("*_channels.tsv"))
+    names = ["Fz", "Cz", "Pz", "Oz", "ECG"]
+    table = pd.DataFrame({"name": names, "type": "EEG", "status": "good"} | columns)
+    table.to_csv(path, sep="\t", index=False)
+
+
+def write_table(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"trans_x": np.zeros(N_VOLUMES)}).to_csv(path, sep="\t", index=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        ("n/a", "good", ""),
+        ("EEG ", " n/a", ""),
+        ("MISC", "good", "no good EEG channel: it has the types ecg, misc, and 0 of 5 channels"),
+        ("EEG", "bad ", "no good EEG channel: it has the types ecg, eeg, and 5 of 5 channels"),
+    ],
+)
+def test_a_run_without_good_eeg_channels_is_refused(tmp_path, kind, status, reason):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    write_channels(tmp_path, type=kind, status=status)
+    study = load_bids(tmp_path, bold="raw")
+    assert study.table["verdict"].tolist() == ["refused" if reason else "ok"]
+    assert reason in study.table["reason"][0]
+    assert all(run.ch_names == ["Fz", "Cz", "Pz", "Oz"] for run in study.usable)
+
+
+def test_channels_of_other_names_are_told_and_breathing_keeps_its_type(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    write_channels(tmp_path, type=["EEG", "EEG", "EEG", "RESP", "ECG"], name=list("abcde"))
+    study = load_bids(tmp_path, bold="raw")
+    assert "channels.tsv is not used (it names no channel of the EEG)" in study.table["reason"][0]
+    assert study.usable[0].ch_names == ["Fz", "Cz", "Pz", "Oz"]
+    write_channels(tmp_path, type=["EEG", "EEG", "EEG", "RESP", "ECG"])
+    study = load_bids(tmp_path, bold="raw")
+    assert study.table["reason"][0] == ""
+    assert study.raws[0].get_channel_types(["Pz", "Oz", "ECG"]) == ["eeg", "resp", "ecg"]
+
+
+def test_confounds_are_those_of_the_image_and_not_of_another(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    standard = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    native = standard.replace("_space-MNI152NLin2009cAsym", "")
+    patterns = ["fmriprep", f"derivatives/fmriprep/sub-*/func/{native}"]
+    write_image(func / standard)
+    write_image(func / native)
+    for other in ("acq-x", "run-2"):
+        write_table(func / f"sub-01_task-rest_{other}_desc-confounds_timeseries.tsv")
+    for bold in patterns:
+        study = load_bids(tmp_path, bold=bold)
+        assert study.table["confounds"].isna().all()
+        assert study.usable[0].nuisance is None
+        assert "no table of confounds fits" in study.table["reason"][0]
+    own = func / "sub-01_task-rest_desc-confounds_timeseries.tsv"
+    write_table(own)
+    for bold in patterns:
+        study = load_bids(tmp_path, bold=bold)
+        assert study.table["confounds"].tolist() == ["motion, wm_csf, high_pass"]
+        assert study.usable[0].nuisance == own
+    write_table(func / "sub-01_task-rest_desc-confounds_regressors.tsv")
+    row = load_bids(tmp_path).table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert "2 files fit (sub-01_task-rest_desc-confounds_regressors.tsv, " in row["reason"]
+
+
+def test_images_whose_confounds_nilearn_does_not_find_are_refused(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    write_table(func / "sub-01_task-rest_desc-confounds_timeseries.tsv")
+    stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc"
+    write_image(func / f"{stem}-smoothed_bold.nii.gz")
+    nib.save(nib.load(func / f"{stem}-smoothed_bold.nii.gz"), func / f"{stem}-preproc_bold.nii")
+    for bold in ("fmriprep", "derivatives/fmriprep/sub-*/func/*_desc-smoothed_bold.nii.gz"):
+        row = load_bids(tmp_path, bold=bold).table.iloc[0]
+        assert row["verdict"] == "refused"
+        assert "only for images named *desc-preproc_bold.nii.gz" in row["reason"]
+        assert load_bids(tmp_path, bold=bold, confounds=None).table["verdict"].tolist() == ["ok"]
+
+
+def test_different_recordings_are_no_formats_of_one(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    eeg = tmp_path / "sub-01/eeg/sub-01_task-rest_acq-b_eeg.edf"
+    eeg.write_bytes(b"0       ")
+    bold_of(tmp_path, "01")
+    row = load_bids(tmp_path, bold="raw").table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert f"2 files fit ({eeg.name}, sub-01_task-rest_eeg.vhdr); give a pattern" in row["reason"]
+    eeg.unlink()
+    image = tmp_path / "sub-01/func/sub-01_task-rest_bold.nii.gz"
+    nib.save(nib.load(image), image.with_name("sub-01_task-rest_acq-b_bold.nii"))
+    assert load_bids(tmp_path, bold="raw").table["verdict"].tolist() == ["refused"]
+
+
+@pytest.mark.parametrize(
+    ("first", "missing", "onset", "reason"),
+    [
+        (0, None, START + 2.0, "were discarded (1), so it starts 2 s after the marker"),
+        (0, 0, START, ""),
+        (30, None, None, "other markers may be lost; give missing=0"),
+        (30, 30, START + 60.0, ""),
+    ],
+)
+def test_a_single_marker_is_the_start_of_the_scan_if_it_can_be(
+    tmp_path, first, missing, onset, reason
+):
+    write_eeg(tmp_path, make_raw(ONSETS[[first]]), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    sidecar = tmp_path / "task-rest_bold.json"
+    sidecar.write_text('{"NumberOfVolumesDiscardedByScanner": 1}')
+    study = load_bids(tmp_path, bold="raw", trigger="Stimulus/S 1", missing=missing)
+    assert study.table["verdict"].tolist() == ["refused" if onset is None else "ok"]
+    assert reason in study.table["reason"][0]
+    if onset is not None:
+        known = study.usable[0].onsets[missing or 0 :]
+        np.testing.assert_allclose(known, onset + 2.0 * np.arange(len(known)))
+
+
+def test_a_single_marker_of_those_of_volumes_in_other_runs_is_refused(tmp_path):
+    for subject, onsets in (("01", ONSETS), ("02", ONSETS[5:6])):
+        raw = make_raw(onsets, duration=200.0)
+        write_eeg(tmp_path, raw, subject=subject, task="rest")
+        bold_of(tmp_path, subject)
+    settings = {"bold": "raw", "trigger": "Stimulus/S 1"}
+    table = load_bids(tmp_path, **settings).table
+    assert table["verdict"].tolist() == ["ok", "refused"]
+    assert "occurs once, but with every volume in other runs" in table["reason"][1]
+    assert load_bids(tmp_path, subject="02", **settings).table["verdict"].tolist() == ["ok"]
+
+
+def test_slice_timing_that_is_corrected_without_a_start_time_is_to_the_middle(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold"
+    write_image(func / f"{stem}.nii.gz")
+    (func / f"{stem}.json").write_text('{"RepetitionTime": 2.0, "SliceTimingCorrected": true}')
+    run = load_bids(tmp_path, confounds=None).usable[0]
+    assert run.offset == 0
+    assert "an unknown moment, so onsets are not moved" in run.note
+    raw = tmp_path / "sub-01/func/sub-01_task-rest_bold.json"
+    raw.parent.mkdir()
+    raw.write_text('{"RepetitionTime": 2.0, "SliceTiming": [0.0, 1.0, 0.5, 1.5]}')
+    run = load_bids(tmp_path, confounds=None).usable[0]
+    assert run.offset == 0.75
+    assert "middle of SliceTiming (0.75 s)" in run.note
+
+
+def test_a_stim_channel_is_read_once_and_a_pulse_off_the_pace_left_out(tmp_path, monkeypatch):
+    raw = make_raw([], [])
+    pulses = np.zeros((1, len(raw.times)))
+    pulses[0, np.rint(np.r_[ONSETS[0] - 0.12, ONSETS] * raw.info["sfreq"]).astype(int)] = 1
+    stim = mne.io.RawArray(pulses, mne.create_info(["STI"], raw.info["sfreq"], "stim"), verbose=0)
+    write_fif(tmp_path, raw.add_channels([stim], force_update_info=True))
+    bold_of(tmp_path, "01")
+    read, find_events = [], triggers._find_events
+    monkeypatch.setattr(
+        triggers, "_find_events", lambda raw, name: read.append(name) or find_events(raw, name)
+    )
+    study = load_bids(tmp_path, bold="raw", missing="start")
+    assert study.table[["verdict", "n_triggers", "gaps"]].to_numpy().tolist() == [["ok", 61, 1]]
+    assert study.table["trigger"][0] == ("STI", 1)
+    np.testing.assert_allclose(study.usable[0].onsets, ONSETS)
+    assert read == ["STI"]
+
+
+def test_a_recording_with_a_pause_is_refused(tmp_path):
+    raw = make_raw(np.r_[ONSETS, 60.0], ["R128"] * N_VOLUMES + ["EDGE boundary"])
+    write_fif(tmp_path, raw)
+    bold_of(tmp_path, "01")
+    row = load_bids(tmp_path, bold="raw").table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert "not continuous ('EDGE boundary' at 60.00 s); split it" in row["reason"]
+
+
+def test_labels_may_have_a_dash(tmp_path):
+    for task in ("rest-open", "rest-closed"):
+        write_fif(tmp_path, make_raw(ONSETS), task)
+        write_image(tmp_path / f"sub-01/func/sub-01_task-{task}_bold.nii.gz")
+    table = load_bids(tmp_path, bold="raw").table
+    assert table["task"].tolist() == ["rest-closed", "rest-open"]
+    assert table["verdict"].tolist() == ["ok", "ok"]
+
+
+def test_names_of_markers_may_have_apostrophes_and_blanks():
+    markers = {"bad 's'": ONSETS, "V  's'": ONSETS, "S  1": ONSETS, "S   1": ONSETS - 1}
+    assert pick_trigger({name: markers[name] for name in list(markers)[:2]}, 2.0) == "V  's'"
+    assert find_marker(markers, "V 's'") == "V  's'"
+    assert find_marker(markers, "S  1") == "S  1"
+    with pytest.raises(ValueError, match="there are several markers 'S 1'; the EEG has"):
+        find_marker(markers, "S 1")
+    with pytest.raises(ValueError, match="there is no marker 'S 2'; the EEG has"):
+        find_marker(markers, "S 2")
+
+
+def test_images_of_fmriprep_of_other_people_are_told(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="02", task="rest")
+    stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+    write_image(tmp_path / "derivatives/fmriprep/sub-01/func" / stem)
+    with pytest.raises(ValueError, match=r"has 1 images of fMRIPrep in the space .* none of that"):
+        load_bids(tmp_path, subject="02")
+
+
+def test_events_and_physiology_of_raw_eeg_are_not_those_of_cleaned_eeg(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    write_eeg(tmp_path / "derivatives/clean", make_raw(ONSETS - 2), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    physio = tmp_path / "sub-01/eeg/sub-01_task-rest_physio.json"
+    physio.write_text('{"SamplingFrequency": 50, "Columns": ["cardiac"]}')
+    physio.with_suffix(".tsv.gz").write_bytes(b"1")
+    clean = {"bold": "raw", "eeg": "derivatives/clean"}
+    by_events = {"trigger": {"trial_type": "R128"}}
+    run = load_bids(tmp_path, **clean, **by_events).usable[0]
+    np.testing.assert_allclose(run.onsets, ONSETS - 2)  # of its own events
+    assert run.physio == []
+    assert "heart beat and breathing of raw EEG are not used" in run.note
+    run.events.unlink()
+    row = load_bids(tmp_path, **clean, **by_events).table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert "that of raw EEG from its own start" in row["reason"]
+    study = load_bids(tmp_path, **clean)
+    assert study.events == [None]
+    assert "events of raw EEG are not used" in study.table["reason"][0]
+    run = load_bids(tmp_path, bold="raw", **by_events).usable[0]
+    np.testing.assert_allclose(run.onsets, ONSETS)
+    assert len(run.physio) == 1
+
+
+@pytest.mark.parametrize("files", [["cardiac respiratory"], ["cardiac", "respiratory"]])
+def test_sidecars_of_heart_beat_are_inherited_and_a_flat_signal_is_left_out(tmp_path, files):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    breath = np.sin(2 * np.pi * 0.25 * np.arange(0, 130, 0.1))
+    signals = pd.DataFrame({"cardiac": 0.0 * breath, "respiratory": breath})
+    for k, names in enumerate(map(str.split, files)):
+        facts = {"SamplingFrequency": 10, "StartTime": 0, "Columns": names}
+        (tmp_path / f"task-rest_recording-{k}_physio.json").write_text(json.dumps(facts))
+        path = tmp_path / f"sub-01/func/sub-01_task-rest_recording-{k}_physio.tsv.gz"
+        signals[names].to_csv(path, sep="\t", header=False, index=False)
+    study = load_bids(tmp_path, bold="raw").extract_regions(ROIExtractor(LABELS), verbose=False)
+    with pytest.warns(UserWarning, match="is flat in cardiac"):
+        X, _ = study.align(tmin=-2.0, nuisance="confounds", verbose=False)
+    assert list(X.nuisance[0]) == ["respiration"]
+    assert "is flat in cardiac" in study.table["reason"][0]

@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import existing_folder, expanded, one_line
-from ..alignment.physio import ENDING, has_signals
+from ..alignment.physio import ENDING, has_signals, name_parts
 from .electrodes import read_electrodes
 from .run import KEYS, Run, pointer
 from .study import Study
@@ -17,6 +17,9 @@ _PARTS = {".vhdr": (".eeg", ".dat", ".vmrk"), ".set": (".fdt",)}
 # Files in a folder of derivatives.
 _CLEANED = "**/sub-*_eeg.*"
 _FMRIPREP = "**/func/sub-*_space-{space}_*desc-preproc_bold.nii*"
+# Keys of names that images of fMRIPrep have, but not their tables of confounds.
+_OF_IMAGE = ("space", "cohort", "res", "den", "desc", "echo", "part")
+_OTHER = "as cleaned EEG may have another start"
 
 
 def load_bids(
@@ -36,9 +39,9 @@ def load_bids(
 ) -> Study:
     """Load a study from a BIDS folder: pair EEG with BOLD, and check every run.
 
-    Only names, sidecars and headers are read. EEG and BOLD are paired if subject, session, task
-    and run are the same, where ``01`` is ``1``, and never by their order. A run that cannot be used
-    is a row of ``study.table`` with the reason.
+    Only names, sidecars, headers and stim channels are read. EEG and BOLD are paired if subject,
+    session, task and run are the same, where ``01`` is ``1``, and never by their order. A run that
+    cannot be used is a row of ``study.table`` with the reason.
 
     Parameters
     ----------
@@ -58,8 +61,12 @@ def load_bids(
     trigger : "auto", str or dict
         Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
         name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``
-        of the EEG (onsets in that of BOLD count from the first volume).
-        A marker that occurs once is the start of the scan.
+        beside the EEG (onsets in that of BOLD count from the first volume).
+        A marker that occurs once is the start of the scan, if its name says so ("start") or the EEG
+        lasts until the last volume, and if it does not come with every volume in other runs.
+        Volumes that were discarded, such as ``NumberOfVolumesDiscardedByScanner`` of the sidecar,
+        come between the marker and the first volume. ``missing=0`` says that it is the marker of
+        the first volume.
     space : str
         Space of the images of fMRIPrep.
     confounds : tuple of str, str or None
@@ -80,8 +87,8 @@ def load_bids(
     Raises
     ------
     ValueError
-        If the folder has neither EEG nor BOLD of that description, or no images of fMRIPrep; or if
-        ``missing`` is something else.
+        If the folder has neither EEG nor BOLD of that description, or no such images of fMRIPrep;
+        or if ``missing`` is something else.
     ImportError
         If mne-bids is not installed.
 
@@ -109,11 +116,18 @@ def load_bids(
         wanted["task"] |= {pair[t] for t in pair if t in wanted["task"]}
     where = "derivatives/fmriprep" if bold == "fmriprep" else bold
     inside = _FMRIPREP.format(space=space)
-    images = _index(_find(root, where, "func", BOLD_FORMATS, inside), wanted)
+    of_all = _find(root, where, "func", BOLD_FORMATS, inside)
+    images = _index(of_all, wanted)
     if not found and not images:
         raise ValueError(
             f"{root} has neither EEG ({', '.join(EEG_FORMATS)}) nor BOLD of that description; "
             f"check subject, session, task, run, eeg={eeg!r} and bold={bold!r}."
+        )
+    if not images and bold == "fmriprep" and of_all:
+        raise ValueError(
+            f"{root} has {len(of_all)} images of fMRIPrep in the space {space}, but none of that "
+            f"description; check subject, session, task and run, and pair if EEG and BOLD have "
+            f"tasks of different names."
         )
     if not images and bold == "fmriprep":
         raise ValueError(
@@ -134,7 +148,20 @@ def load_bids(
     ]
     for one in runs:
         one.check()
+    _check_single_markers(runs)
     return Study(sorted(runs, key=lambda one: one.name))
+
+
+def _check_single_markers(runs):
+    """Refuse a single marker if, in other runs, it comes with every volume."""
+    runs = [one for one in runs if one.verdict == "ok" and not isinstance(one.missing, int)]
+    of_volumes = [one.trigger for one in runs if one.n_triggers > 1]
+    for one in runs:
+        if one.n_triggers == 1 < one.n_volumes and one.trigger in of_volumes:
+            one.problem = (
+                f"{one.trigger!r} occurs once, but with every volume in other runs, so others are "
+                f"lost; give missing=0 if it is that of the first volume"
+            )
 
 
 def _make_run(eegs, images, tables, confounds, *, root, **settings):
@@ -148,21 +175,28 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         run.problem = "no BOLD of the same subject, session, task and run"
     elif eeg is None:
         run.problem = "no EEG of the same subject, session, task and run in a format of BIDS"
+    is_raw, events = True, []
     if eeg:
         run.channels = _last(_inherited(root, eeg, "eeg", "channels.tsv"))
-        run.events = _last(_inherited(root, eeg, "eeg", "events.tsv"))
+        is_raw = eeg.parent.resolve() == _raw_folder(root, eeg, "eeg").resolve()
+        events = _inherited(root, eeg, "eeg", "events.tsv")
+        run.events = _last([file for file in events if is_raw or file.parent == eeg.parent])
         notes.append(_read_places(root, run))
     if image:
-        _read_sidecars(root, run)
+        notes.append(_read_sidecars(root, run))
         if not isinstance(run.trigger, dict):  # onsets there count from the first volume
             run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
-        beside = image.name.split("_space-")[0] + "_*desc-confounds*.tsv"
-        beside = sorted(image.parent.glob(beside))
+        beside, two, _ = _choose(_tables_beside(image), ("",))
         run.confounds, several, _ = _choose(tables, ("",))
-        run.problem = run.problem or several
-        run.nuisance = run.confounds or next(iter(beside), None)
+        run.problem = run.problem or several or ("" if run.confounds else two)
+        run.nuisance = run.confounds or beside
         try:
-            run.physio = _physio(root, image, "func") or (_physio(root, eeg, "eeg") if eeg else [])
+            run.physio = _physio(root, image, "func")
+            if eeg and not run.physio:
+                found = _physio(root, eeg, "eeg")
+                run.physio = found if is_raw else []
+                if found and not is_raw:
+                    notes.append(f"heart beat and breathing of raw EEG are not used, {_OTHER}")
         except ValueError as error:
             notes.append(f"heart beat and breathing are not used: {one_line(error)}")
         if isinstance(confounds, list | tuple) and beside:
@@ -170,6 +204,8 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         asked = isinstance(confounds, str) or (confounds and "desc-preproc" in image.name)
         if asked and run.confounds is None:
             notes.append("no table of confounds fits, so none are removed")
+    if events and run.events is None:
+        notes.append(f"events of raw EEG are not used, {_OTHER}")
     run.note = "; ".join(filter(None, notes))
     return run
 
@@ -188,25 +224,48 @@ def _read_places(root, run):
 
 
 def _read_sidecars(root, run):
-    """Take the repetition time, and the moment that slice-timing correction moved BOLD to."""
+    """Take the repetition time, and what moves the onsets; return a note."""
     facts = {}
     try:
         for file in _inherited(root, run.bold, "func", "bold.json"):
             facts |= json.loads(file.read_text(encoding="utf-8-sig"))
         run.t_r = float(facts.get("RepetitionTime") or 0.0) or None
-        if facts.get("SliceTimingCorrected"):
-            run.offset = float(facts.get("StartTime") or 0.0)
+        counts = [facts.get(f"NumberOfVolumesDiscardedBy{who}") for who in ("Scanner", "User")]
+        run.n_discarded = sum(int(n) for n in counts if isinstance(n, int | float))
+        if not facts.get("SliceTimingCorrected"):
+            return ""
+        if facts.get("StartTime") is not None:
+            run.offset = float(facts["StartTime"])
+            return ""
+        slices = [float(at) for at in facts.get("SliceTiming") or ()]
+        if not slices:
+            return "slice times are corrected to an unknown moment, so onsets are not moved"
+        run.offset = (min(slices) + max(slices)) / 2  # as fMRIPrep before 20.2.4
+        return f"onsets are moved to the middle of SliceTiming ({run.offset:g} s)"
     except (ValueError, TypeError, OSError) as error:
         run.problem = run.problem or f"{file.name} is no sidecar of BIDS ({one_line(error)})"
+        return ""
+
+
+def _tables_beside(image):
+    """Find tables of confounds that fMRIPrep wrote for an image."""
+    own = _parts(image, *_OF_IMAGE)
+    files = [file for file in image.parent.glob("*desc-confounds*.tsv") if _is_named(file)]
+    return sorted(file for file in files if _parts(file, *_OF_IMAGE) == own)
+
+
+def _raw_folder(root, path, datatype):
+    """Folder of the raw files of that type, for the person and the session of a file."""
+    own = _parts(path)
+    return root / f"sub-{own['sub']}" / (f"ses-{own['ses']}" if "ses" in own else "") / datatype
 
 
 def _physio(root, path, datatype):
     """Find raw files of heart beat and breathing of a run."""
-    own = _parts(path)
-    folder = root / f"sub-{own['sub']}" / (f"ses-{own['ses']}" if "ses" in own else "") / datatype
+    own, folder = _parts(path), _raw_folder(root, path, datatype)
 
     def fits(file):
-        labels = {key: label for key, label in _parts(file).items() if key != "recording"}
+        labels = _parts(file, "recording")
         return "task" in labels and labels.items() <= own.items()
 
     files = sorted(folder.glob(f"*{ENDING}"))
@@ -245,7 +304,8 @@ def _entities(path):
         raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
     name = path.name[path.name.index("sub-") :]
     found = get_entities_from_fname(name, on_error="ignore")
-    return {entity: found[entity] for entity in KEYS}
+    own = _parts(path)  # which keep the whole of a label such as rest-open
+    return {entity: own.get(key, found[entity]) for entity, key in KEYS.items()}
 
 
 def _index(paths, wanted):
@@ -270,14 +330,16 @@ def _labels(labels, entity):
 
 
 def _choose(paths, formats):
-    """Choose among files of one run: the first format that has its content; and what to say."""
+    """Choose among files of one run: the first format that has its content; and what to say.
+
+    Files that differ in more than their format are different recordings.
+    """
     problem = ""
+    if len({_without(path, formats) for path in paths}) > 1:
+        names = ", ".join(path.name for path in paths)
+        return paths[0], f"{len(paths)} files fit ({names}); give a pattern", ""
     for kind in formats:
-        of_kind = [path for path in paths if path.name.endswith(kind)]
-        if len(of_kind) > 1:
-            names = ", ".join(path.name for path in of_kind)
-            return of_kind[0], f"{len(of_kind)} files fit ({names}); give a pattern", ""
-        for path in of_kind:
+        for path in (path for path in paths if path.name.endswith(kind)):
             parts = [path.with_suffix(part) for part in _PARTS.get(kind, ())]
             parts = [path, *(part for part in parts if part.is_symlink() or part.exists())]
             empty = [why for why in map(pointer, parts) if why]
@@ -288,10 +350,15 @@ def _choose(paths, formats):
     return (paths[0] if paths else None), problem, ""
 
 
+def _without(path, formats):
+    """Path of a file without the ending of its format."""
+    return str(path).removesuffix(next(kind for kind in formats if path.name.endswith(kind)))
+
+
 def _inherited(root, path, datatype, ending):
     """Find the sidecars of a file, from the most general to its own."""
     own = _parts(path)
-    space = "space" if ending == "electrodes.tsv" else None  # which the EEG does not name
+    space = ["space"] if ending == "electrodes.tsv" else []  # which the EEG does not name
     folders = [root]
     for part in (f"sub-{own['sub']}", f"ses-{own['ses']}" if "ses" in own else "", datatype):
         folders += [folders[-1] / part] if part else []
@@ -299,16 +366,14 @@ def _inherited(root, path, datatype, ending):
     found = []
     for folder in folders:
         files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
-        files = [file for file in files if _parts(file, but=space).items() <= own.items()]
+        files = [file for file in files if _parts(file, *space).items() <= own.items()]
         found += sorted(files, key=lambda file: len(_parts(file)))
     return found
 
 
-def _parts(path, but=None):
-    """Split a name of BIDS into labels by key."""
-    name = path.name[max(path.name.find("sub-"), 0) :].partition(".")[0]
-    parts = dict(part.split("-", 1) for part in name.split("_") if "-" in part)
-    return {key: label for key, label in parts.items() if key != but}
+def _parts(path, *but):
+    """Split a name of BIDS into labels by key, without some keys."""
+    return {key: label for key, label in name_parts(path).items() if key not in but}
 
 
 def _last(files):
