@@ -279,6 +279,24 @@ def test_vu_has_tables_of_regions(tmp_path):
     np.testing.assert_allclose(X.times, onsets[X.volumes], atol=0.5 / SFREQ)
 
 
+def test_two_files_for_one_scan_are_refused(tmp_path):
+    write_image(tmp_path / "fMRI/32/a_cross.nii.gz", t_r=2.16)
+    write_image(tmp_path / "fMRI/32/b_cross.nii.gz", t_r=2.16)
+    for folder, name in (("EEG/32/export", "32.vhdr"), ("EEG/32/export", "._32.vhdr")):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).touch()
+    row = load_noddi(tmp_path).table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert row["reason"].startswith("2 files fit (a_cross.nii.gz, b_cross.nii.gz); leave one")
+    (tmp_path / "fMRI_difumo").mkdir()
+    for name in ("sub01-scan01_eeg.set", "sub01-scan01_eeg_pp.set"):
+        (tmp_path / "EEG" / name).touch()
+    (tmp_path / "fMRI_difumo/sub01-scan01.csv").touch()
+    row = load_vu(tmp_path).table.iloc[0]
+    assert row["verdict"] == "refused"
+    assert row["reason"].startswith("2 files fit (sub01-scan01_eeg.set, sub01-scan01_eeg_pp.set)")
+
+
 def test_the_page_on_studies_goes_from_a_folder_to_X_and_y(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_page("studies.rst", {"root": root, "atlas": LABELS})
@@ -315,6 +333,7 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
         for name in motion:
             confounds[name + suffix] = rng.standard_normal(N_VOLUMES)
     confounds["framewise_displacement"] = np.r_[np.nan, np.ones(N_VOLUMES - 1)]
+    confounds["std_dvars"] = rng.standard_normal(N_VOLUMES)
     bold += confounds[["trans_x"]].to_numpy()
     bold[:2] += 500  # before the steady state
     for k in (0, 1):
@@ -334,7 +353,7 @@ def test_images_of_fmriprep_come_with_confounds_offset_and_without_dummy_volumes
     np.testing.assert_allclose(X.times, ONSETS[X.volumes] + 0.9)
     np.testing.assert_allclose(X.nuisance[0].index, ONSETS + 0.9)
     np.testing.assert_allclose(X.nuisance[0]["trans_x"], confounds["trans_x"])
-    assert "trans_x_power2" not in X.nuisance[0]
+    assert not {"trans_x_power2", "std_dvars"} & set(X.nuisance[0])  # the latter is of BOLD
     assert np.abs(np.corrcoef(y.iloc[:, 0], confounds["trans_x"][X.volumes])[0, 1]) < 1e-6
     assert y.to_numpy().std() < 3
 

@@ -4,7 +4,8 @@ import re
 from os import PathLike
 
 from .._utils.files import existing_folder
-from .study import Study, pair_files
+from .noddi import pair_scans, sort_files
+from .study import Study
 
 T_R, TRIGGER = 2.1, "R149"
 
@@ -47,10 +48,12 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     >>> study = load_vu("NeuroBOLT/data").extract_regions()  # doctest: +SKIP
     """
     root = existing_folder(data_dir, "data set")
-    eegs, bolds = _by_scan(root.glob("EEG/*.set")), _by_scan(root.glob("fMRI_difumo/*.csv"))
-    return pair_files(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
+    eegs = sort_files(root.glob("EEG/*.set"), _scan)
+    bolds = sort_files(root.glob("fMRI_difumo/*.csv"), _scan)
+    return pair_scans(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
 
 
-def _by_scan(paths):
-    found = ((re.match(r"(.+?)-scan(\w*?)(?=[_.])", path.name), path) for path in sorted(paths))
-    return {(name[1], name[2]): path for name, path in found if name}
+def _scan(path):
+    """Subject and scan of a file, or None."""
+    name = re.match(r"(.+?)-scan(\w*?)(?=[_.])", path.name)
+    return name and (name[1], name[2])
