@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import warnings
+from pathlib import Path
 
 import mne
 import nibabel as nib
@@ -10,7 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_beira import load_bids, load_noddi
+from sklearn_beira import ROIExtractor, align, load_bids, load_noddi
+from sklearn_beira.datasets import Study
+from sklearn_beira.datasets.run import Run
+from sklearn_beira.datasets.study import join_runs
 
 pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 
@@ -320,3 +325,72 @@ def test_noddi_links_of_headers_are_wrong_and_one_marker_starts_the_scan(tmp_pat
     assert run.ch_names == names
     assert vhdr.read_text(encoding="utf-8") == text
     assert study.raws[0].get_data(["Fz"], stop=5).tolist() == [[0.0] * 5]
+
+
+def make_runs(channels):
+    """Runs with files that are not read."""
+    return [
+        Run(f"{k}", task="rest", eeg=Path("eeg"), bold=Path("bold"), ch_names=list(names))
+        for k, names in enumerate(channels)
+    ]
+
+
+def test_runs_that_leave_no_common_channel_are_named():
+    usual, other = ["Fz", "Cz", "Oz"], ["E1", "E2"]
+    said = "in common; without sub-1_task-rest, they have 2: check names and bad channels there, or"
+    with pytest.raises(ValueError, match=said):
+        Study(make_runs([usual, other, usual[1:]])).common_channels()
+    with pytest.raises(ValueError, match="without sub-1_task-rest, sub-4_task-rest, they have 3"):
+        Study(make_runs([usual, other, usual, usual, []])).common_channels()
+    with pytest.raises(ValueError, match="in common; select runs of one montage"):
+        Study(make_runs([usual, other, other, usual])).common_channels()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_warnings_about_images_name_the_runs(tmp_path, n_jobs):
+    rng, runs = np.random.default_rng(0), make_runs([["Cz"]] * 3)
+    for k, run in enumerate(runs):
+        run.bold = tmp_path / f"{k}.nii.gz"
+        img = nib.Nifti1Image(100 + rng.standard_normal((2, 2, 2, 20)), np.eye(4))
+        img.set_sform(np.eye(4), 1 if k else 4)  # scanner or MNI space
+        nib.save(img, run.bold)
+    atlas = nib.Nifti1Image(np.repeat([1, 2], 4).reshape(2, 2, 2).astype("int16"), np.eye(4))
+    atlas.set_sform(np.eye(4), 4)
+    said = "^sub-1_task-rest, sub-2_task-rest: The atlas is in MNI space, but the BOLD image in sc"
+    with pytest.warns(UserWarning, match=said) as caught:
+        Study(runs).extract_regions(ROIExtractor(atlas), n_jobs=n_jobs, verbose=False)
+    assert len(caught) == 1
+    assert len(runs[2].regions) == 20
+
+
+def test_warnings_about_volumes_name_the_runs(monkeypatch):
+    def doubtful(run, *args, **options):
+        warnings.warn("the BOLD of recording 0 does not vary in A.", stacklevel=2)
+        if run.subject == "0":
+            raise ValueError("no volume is left.")
+        return run.subject
+
+    monkeypatch.setattr(Run, "align", doubtful)
+    study = Study(make_runs([["Cz"]] * 2))
+    for run in study.usable:
+        run.regions = pd.DataFrame()
+    said = "^sub-0_task-rest, sub-1_task-rest: the BOLD of the recording does not vary in A"
+    with (
+        pytest.warns(UserWarning, match="1 of 2 runs failed"),
+        pytest.warns(UserWarning, match=said),
+    ):
+        assert study.align_runs(picks=["Cz"], verbose=False) == ["1"]
+    reasons = ["no volume is left; the BOLD of the recording", "the BOLD of the recording"]
+    assert study.table["reason"].tolist() == [f"{one} does not vary in A" for one in reasons]
+
+
+def test_runs_without_a_common_nuisance_signal_are_joined_without_one(make_study):
+    study, parts = make_study(2, duration=60.0, n_channels=4), []
+    for raw, bold, name in zip(study.raws, study.bolds, ("heart rate", "respiration"), strict=True):
+        table = pd.DataFrame({name: np.arange(float(len(bold)))})
+        options = {"trigger": "mri", "tmin": -4.0, "subjects": "1", "verbose": "error"}
+        parts.append(align(raw, bold, nuisance=table, **options))
+    with pytest.warns(UserWarning, match="none is used; some have heart rate, respiration"):
+        X, y = join_runs(parts)
+    assert X.nuisance is None
+    assert len(X) == len(y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -15,6 +17,7 @@ from tqdm import tqdm
 
 from .._utils.files import expanded, one_line, writable_folder
 from .._utils.numbers import to_numbers
+from .._utils.regions import some
 from .._utils.warn import warn_user
 from ..eeg import EEGFilter
 from ..eeg.windows import EEGWindows
@@ -219,7 +222,8 @@ class Study:
     ) -> Study:
         """Extract the regions of every usable run, or read tables of them.
 
-        A run that fails does not end the others; column ``reason`` of the table says why.
+        A run that fails does not end the others; column ``reason`` of the table says why. Warnings
+        name their runs, and are in ``reason`` as well.
 
         Parameters
         ----------
@@ -282,7 +286,7 @@ class Study:
         runs = self.usable
         common = set.intersection(*(set(run.ch_names) for run in runs)) if runs else ()
         if not common:
-            raise ValueError("the runs have no EEG channel in common; select runs of one montage.")
+            raise ValueError(f"the runs have no EEG channel in common; {_without_odd_ones(runs)}.")
         dropped = sorted(set().union(*(run.ch_names for run in runs)) - common)
         if dropped:
             warn_user(f"some runs lack the channels {', '.join(dropped)}; they are left out.")
@@ -303,6 +307,7 @@ class Study:
         """Combine EEG and regions of each usable run.
 
         A run that fails is left out, with a warning; column ``reason`` of the table says why.
+        Warnings name their runs, and are in ``reason`` as well.
 
         Parameters
         ----------
@@ -392,17 +397,23 @@ class Study:
         return self
 
     def _do(self, tasks, what, n_jobs, verbose):
-        """Do a task per usable run; yield runs and results, and write down what failed."""
-        runs, failed = self.usable, []
+        """Do a task per usable run; yield runs and results, and tell what failed or is doubtful."""
+        runs, failed, doubts = self.usable, [], {}
         with tqdm(total=len(tasks), desc=what, disable=not verbose, leave=False) as bar:
             results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-            for run, (result, problem) in zip(runs, results, strict=True):
+            for run, (result, problem, said) in zip(runs, results, strict=True):
                 bar.update()
+                for message in said:
+                    doubts.setdefault(message, []).append(run.name)
+                    if message.rstrip(".") not in run.note:
+                        run.note = "; ".join(filter(None, [run.note, message.rstrip(".")]))
                 if problem:
                     run.problem = problem
                     failed.append(run.name)
                 else:
                     yield run, result
+        for message, names in doubts.items():
+            warn_user(f"{some(names)}: {message}")
         if failed:
             warn_user(
                 f"{len(failed)} of {len(runs)} runs failed and are left out ({', '.join(failed)}); "
@@ -419,11 +430,30 @@ def _homes(runs):
 
 
 def _attempt(task, *args, **options):
-    """Do a task, and return its result and "", or None and what went wrong."""
-    try:
-        return task(*args, **options), ""
-    except Exception as error:  # one bad run must not end the others
-        return None, one_line(error) or type(error).__name__
+    """Do a task, and return its result (None if it failed), what went wrong, and its warnings."""
+    result, problem = None, ""
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            result = task(*args, **options)
+        except Exception as error:  # one bad run must not end the others
+            problem = one_line(error) or type(error).__name__
+    # The task knows one recording only; who tells them knows its name.
+    said = (one_line(w.message).replace("recording 0", "the recording") for w in caught)
+    return result, problem, list(dict.fromkeys(said))
+
+
+def _without_odd_ones(runs):
+    """Tell which few runs leave no channel that all runs have, and what to do about it."""
+    counts = Counter(name for run in runs for name in run.ch_names)
+    most = max(counts, key=counts.get, default=None)
+    odd = [run.name for run in runs if most not in run.ch_names]
+    if 2 * len(odd) >= len(runs):
+        return "select runs of one montage"
+    left = set.intersection(*(set(run.ch_names) for run in runs if most in run.ch_names))
+    return (
+        f"without {some(odd)}, they have {len(left)}: check names and bad channels there, or "
+        f"select the other runs"
+    )
 
 
 def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
@@ -463,7 +493,13 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     if Xs[0].nuisance is not None:
         tables = [one.nuisance[0] for one in Xs]
         names = [name for name in tables[0] if all(name in table for table in tables)]
-        X = X.with_nuisance([table[names] for table in tables])
+        if names:
+            X = X.with_nuisance([table[names] for table in tables])
+        else:
+            known = some(str(name) for table in tables for name in table)
+            warn_user(
+                f"no nuisance signal is known in every run, so none is used; some have {known}."
+            )
     y = pd.concat(ys, ignore_index=True)
     y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=["recording", "volume"])
     return X, y
