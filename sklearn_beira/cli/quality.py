@@ -30,9 +30,14 @@ COLUMNS = {
     "gradient": ("{:.1f}", 3.0),
 }
 _MARKED = "Marked: far from the median over runs, on the side that is suspicious."
+_RESIDUAL = "A gradient above {:g} dB is always marked: the artifact is then as strong as the EEG."
 _MOTION = "Motion is known where there is a table of confounds."
 _SUSPICIOUS = 5.0  # robust standard deviations from the median of the study
 _FEW = 5  # runs, of which the spread is not known
+# dB of gradient artifact that is marked whatever the other runs have, as none may be cleaned. Clean
+# EEG has about 0, within 1 in recordings of 2 minutes or more. At 3, half of the power at the rate
+# of volumes is artifact.
+_ARTIFACT = 3.0
 
 
 def run_quality(X, y, motion=None) -> pd.DataFrame:
@@ -99,7 +104,7 @@ def _gradient_left(X, k):
 
 
 def marked_runs(quality) -> pd.DataFrame:
-    """Find values that are far from the median of the study.
+    """Find values that are far from the median of the study, and gradient artifact that is left.
 
     Parameters
     ----------
@@ -111,8 +116,9 @@ def marked_runs(quality) -> pd.DataFrame:
     marked : DataFrame of bool
         Indexed by the names of the runs.
     """
-    names = quality.drop(columns=list(COLUMNS)).dropna(axis="columns", how="all").astype(str)
-    marked = pd.DataFrame(index=names.agg(" ".join, axis=1).str.strip())
+    names = quality.drop(columns=list(COLUMNS)).to_numpy(object)
+    names = [" ".join(str(one) for one in row if pd.notna(one)).strip() for row in names]
+    marked = pd.DataFrame(index=names)
     for name, (_, least) in COLUMNS.items():
         values = quality[name].astype(float)
         known = values.dropna()  # pandas 2 warns of the median of missing values alone
@@ -121,6 +127,7 @@ def marked_runs(quality) -> pd.DataFrame:
         limit = max(_SUSPICIOUS * 1.4826 * spread, abs(least or np.inf))
         odd = np.sign(least or 0) * away > limit
         marked[name] = odd.to_numpy() & (len(odd) >= _FEW)
+    marked["gradient"] |= (quality["gradient"] > _ARTIFACT).to_numpy()
     return marked
 
 
@@ -147,5 +154,5 @@ def add_quality(report, quality, section) -> None:
     body = f"<div>{scores_html(shown, escape=False)}</div>" + details(
         "What the columns mean", terms_html(meanings)
     )
-    reading = f"{_MARKED} {_MOTION}" if len(quality) >= _FEW else _MOTION
-    report.add_html(paragraphs(reading) + body, title="Quality of runs", section=section)
+    reading = [_MARKED] * (len(quality) >= _FEW) + [_RESIDUAL.format(_ARTIFACT), _MOTION]
+    report.add_html(paragraphs(" ".join(reading)) + body, title="Quality of runs", section=section)
