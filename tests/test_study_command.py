@@ -8,14 +8,16 @@ import subprocess
 import sys
 import warnings
 
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
-from sklearn_beira import Comparison
+from sklearn_beira import Comparison, align
 from sklearn_beira.cli import main
+from sklearn_beira.cli.quality import marked_runs, run_quality
 from sklearn_beira.datasets import make_eeg_fmri
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
@@ -114,6 +116,60 @@ def test_what_cannot_be_used_is_refused(folder, options, said):
     assert done.status == 2
     assert said in done.err
     assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["STI:8", "T:8"])
+def test_a_trigger_may_be_a_code_of_a_channel_or_a_name_with_a_colon(tmp_path, name):
+    n = np.arange(3500)  # samples at 50 Hz; both codes come every 2 s
+    codes = 8.0 * (n % 100 < 5) + 4.0 * ((n - 50) % 100 < 5)
+    info = mne.create_info(["Fz", "Cz", "STI"], 50.0, ["eeg", "eeg", "stim"])
+    raw = mne.io.RawArray(np.vstack([1e-5 * np.sin(n), 1e-5 * np.cos(n), codes]), info)
+    if name == "T:8":
+        raw.drop_channels("STI").set_annotations(mne.Annotations(2.0 * np.arange(30), 0.0, name))
+    for kind in ("eeg", "func"):
+        (tmp_path / f"data/sub-1/{kind}").mkdir(parents=True)
+    raw.save(tmp_path / "data/sub-1/eeg/sub-1_task-rest_eeg.fif", verbose="error")
+    img = nib.Nifti1Image(np.zeros((2, 2, 2, 30 if name == "T:8" else 35)), np.eye(4))
+    nib.save(img, tmp_path / "data/sub-1/func/sub-1_task-rest_bold.nii.gz")
+    sidecar = tmp_path / "data/sub-1/func/sub-1_task-rest_bold.json"
+    sidecar.write_text(json.dumps({"RepetitionTime": 2.0}))
+    done = run(tmp_path, "--dry-run", "--trigger", name)
+    assert done.status == 0, done.out + done.err
+
+
+def test_doubts_about_images_and_tasks_are_in_the_reports(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    func = tmp_path / "data/sub-01/func"
+    for path, code in ((func / "sub-01_task-rest_bold.nii.gz", 1), (folder / "atlas.nii.gz", 4)):
+        img = nib.load(path)
+        img.set_sform(img.affine, code)  # of the scanner, and of MNI
+        nib.save(img, tmp_path / path.name)
+    (tmp_path / "sub-01_task-rest_bold.nii.gz").replace(func / "sub-01_task-rest_bold.nii.gz")
+    blocks = {"onset": [0, 20, 60, 80], "duration": 20, "trial_type": ["on", "off"] * 2}
+    pd.DataFrame(blocks).to_csv(func / "sub-01_task-rest_events.tsv", sep="\t", index=False)
+    jobs = []
+    method = "sklearn_beira.cli.study._Job.do_participants"
+    monkeypatch.setattr(method, lambda job: jobs.append(job))
+    options = ["--atlas", str(tmp_path / "atlas.nii.gz"), "--labels", str(folder / "labels.csv")]
+    options += ["--participants", "01", "--level", "participant", "--out", str(tmp_path / "out")]
+    assert run(tmp_path, *options).status == 0
+    told = jobs[0]._told([], Bunch(nuisance=None))
+    assert "Note: sub-01_task-rest: The atlas is in MNI space, but the BOLD image in sc" in told
+    assert "Note: sub-01_task-rest: there are events other than volumes (off, on)." in told
+    assert "movement, were not checked, as no signal of them is known in every run" in told
+
+
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_gradient_artifact_is_marked_even_if_all_runs_have_it(make_study, cleaned):
+    study = make_study(2, duration=120.0, n_channels=4, t_r=2.0)
+    for raw in study.raws if not cleaned else ():  # as strong as the EEG, at multiples of 0.5 Hz
+        comb = sum(np.sin(np.pi * k * raw.times + k**2) for k in range(4, 60))
+        raw.load_data().apply_function(lambda one, comb=comb: one + one.std() * comb / comb.std())
+    X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, verbose="error")
+    quality = run_quality(X, y).drop(columns="file").assign(session=None, run=["1", None])
+    marked = marked_runs(quality)
+    assert marked["gradient"].tolist() == [not cleaned] * 2
+    assert marked.index.tolist() == ["1", ""]  # names that are known of some runs only
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +284,8 @@ def test_jobs_of_single_participants_make_what_the_group_needs(folder, tmp_path)
     done = run(tmp_path, *options, "--level", "group")
     assert done.status == 1  # of 04
     assert "is left out of the group" not in done.out
+    for page in ("sub-02/report.html", "group_report.html"):
+        assert "some runs lack the channels" in (tmp_path / "out" / page).read_text("utf-8")
     assert len(pd.read_csv(tmp_path / "out/study.tsv", sep="\t")) == 4
     assert pd.read_csv(tmp_path / "out/quality.tsv", sep="\t")["subject"].tolist() == [1, 2]
     unknown = run(tmp_path, *options, "--only", "1", "09").err

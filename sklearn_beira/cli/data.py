@@ -70,7 +70,7 @@ def _load(args, tmin):
     n = len(args.eeg)
     raws = [_read_eeg(path, args) for path in args.eeg]
     bolds = [read_bold(args, k) for k in range(n)]
-    trigger = _read_trigger(args.trigger, raws[0])
+    trigger = read_trigger(args.trigger, raws[0].ch_names)
     timed = trigger is None and all(bold.times is not None for bold in bolds)
     if trigger is None and not timed and args.t_r is None:
         raise ValueError(
@@ -149,10 +149,24 @@ def _check_options(args):
             raise ValueError(f"{option} needs one value per run ({n}), got {len(given)}.")
 
 
-def _read_trigger(text, raw):
-    """Read CHANNEL:CODE as an event of a trigger channel."""
+def read_trigger(text, ch_names=None):
+    """Read CHANNEL:CODE as an event of a trigger channel.
+
+    Parameters
+    ----------
+    text : str or None
+        What was given as trigger.
+    ch_names : list of str or None
+        Channels, of which CHANNEL has to be one; None if they are not known.
+
+    Returns
+    -------
+    trigger : str, tuple of (str, int) or None
+        Channel and code, or the text as it is.
+    """
     name, _, code = (text or "").rpartition(":")
-    return (name, int(code)) if name in raw.ch_names and code.isdigit() else text
+    known = name if ch_names is None else name in ch_names
+    return (name, int(code)) if known and code.isdigit() else text
 
 
 def _named(what, args, k):

@@ -2,10 +2,12 @@
 
 import datetime
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,16 +17,21 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from .._utils.hashing import digest, environment
+from .._utils.regions import some
+from .._utils.warn import warn_user
+from ..alignment.counts import is_candidate
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
 from ..datasets.bids import plain
 from ..datasets.derivatives import open_derivatives, write_table
+from ..datasets.run import read_tsv
 from ..datasets.study import Study, join_runs
 from ..eeg import EEGFilter
 from ..evaluation import BlockedKFold, Comparison, compare
 from ..inspection.group import load_branches, save_branches
 from ..viz.report import save_report
+from .data import read_trigger
 from .group_report import make_group_report, score_table
 from .job import HISTORY, collect, make_models, protocol, report_model
 from .quality import run_quality
@@ -39,8 +46,8 @@ _PREPARED = (
     f"resampled to {SFREQ:g} Hz, and BOLD is standardized in each run."
 )
 _UNCHECKED = (
-    "Note: common causes of EEG and BOLD, such as movement, were not checked, as not every run has "
-    "a table of confounds. A good prediction may be one of movement."
+    "Note: common causes of EEG and BOLD, such as movement, were not checked, as no signal of them "
+    "is known in every run. A good prediction may be one of movement."
 )
 
 
@@ -66,13 +73,14 @@ def run(args) -> int:
     open_derivatives(out)
     say = _make_log(out)
     say(f"{args.command}: {study!r}")
-    with _noting(say):
+    with _noting(say) as notes:
         # Of the whole study, so that jobs of single participants make what the group needs.
         picks = study.common_channels()
         bare = [run.name for run in study.usable if not (run.nuisance or run.physio)]
         if 0 < len(bare) < len(study.usable):
             say(f"motion is not checked, as these runs have no table of it: {', '.join(bare)}")
         study = _select(study, args.only)
+        _warn_of_tasks(study)
         _write_tables("study", study.table, out, args.level)
         extractor = ROIExtractor(args.atlas, labels=args.labels, standardize="zscore_sample")
         shown = {"n_jobs": args.n_jobs, "verbose": sys.stderr.isatty()}
@@ -100,7 +108,7 @@ def run(args) -> int:
         )
     quality = pd.concat(quality, ignore_index=True)
     _write_tables("quality", quality, out, args.level)
-    job = _Job(args, study, extractor, quality, out, say)
+    job = _Job(args, study, extractor, quality, out, say, notes)
     for X, y in parts:
         job.parts.setdefault(X.alignment["subject"][0], []).append((X, y))
     if args.level != "group":
@@ -122,6 +130,7 @@ class _Job:
     quality: pd.DataFrame
     out: Path
     say: Callable
+    notes: list = field(default_factory=list)
     parts: dict = field(default_factory=dict)
     keys: dict = field(default_factory=dict)
     failed: list = field(default_factory=list)
@@ -168,10 +177,11 @@ class _Job:
         return True
 
     def _do_participant(self, person):
-        X, y = join_runs(self.parts[person])
         folder = writable_folder(self.out / f"sub-{person}", "out")
         (folder / _DIGEST).unlink(missing_ok=True)
         with _noting(self.say) as notes:
+            X, y = join_runs(self.parts[person])
+        with _noting(self.say):
             comparison = compare(
                 self.models, X, y, cv=self.cv, return_estimator=True, **self.options
             )
@@ -179,8 +189,8 @@ class _Job:
             own = self.quality[self.quality["subject"] == person]
             branches = report_model(
                 self.args, self.models["BEIRA"], comparison, X, y, self.cv,
-                folder / "report.html", data=_told(notes, X), protocol=self.protocol, quality=own,
-                title=f"EEG to BOLD: participant {person}",
+                folder / "report.html", data=self._told(notes, X), protocol=self.protocol,
+                quality=own, title=f"EEG to BOLD: participant {person}",
             )  # fmt: skip
             self.study.select(subject=person).write_predictions(
                 comparison.predictions["BEIRA"], self.out, self.extractor
@@ -192,7 +202,9 @@ class _Job:
     def _key(self, person):
         """Digest of all that the results of a participant depend on."""
         if person not in self.keys:
-            X, y = join_runs(self.parts[person])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they are said where the models are compared
+                X, y = join_runs(self.parts[person])
             data = X, y.to_numpy(), list(map(str, y))  # hashes of tables differ with their history
             self.keys[person] = digest(
                 environment(), *data, self.models, str(self.cv), self.args.seed
@@ -250,22 +262,28 @@ class _Job:
         report = make_group_report(
             across, within, X, scores, self.quality, branches=branches, runs=self.study.table,
             pages={person: f"sub-{person}/report.html" for person in within},
-            data=_told(notes, X), protocol=self.protocol, command=self.args.command,
+            data=self._told(notes, X), protocol=self.protocol, command=self.args.command,
             title=f"EEG to BOLD: {len(self.parts)} participants",
         )  # fmt: skip
         save_report(report, self.out / "group_report.html")
         self.say(f"report of the group: {(self.out / 'group_report.html').resolve()}")
+
+    def _told(self, notes, X):
+        """Write the notes of a report: those of all runs, and its own."""
+        notes = dict.fromkeys([*self.notes, *notes])
+        return "\n\n".join([_PREPARED, *notes, *[_UNCHECKED] * (X.nuisance is None)])
 
 
 def _load(args):
     confounds = tuple(args.confounds)
     if len(confounds) == 1 and ("*" in confounds[0] or "/" in confounds[0]):
         confounds = confounds[0]
-    trigger = args.trigger
-    if "=" in trigger:
-        column, _, value = trigger.partition("=")
+    trigger = read_trigger(args.trigger)
+    if "=" in args.trigger:
+        column, _, value = args.trigger.partition("=")
         trigger = {column: value}
-    study = load_bids(
+    load = partial(
+        load_bids,
         args.root,
         args.participants,
         args.session,
@@ -274,11 +292,13 @@ def _load(args):
         eeg=args.eeg,
         bold=args.bold,
         pair=dict(pair.split("=", 1) for pair in args.pair),
-        trigger=trigger,
         space=args.space,
         confounds=None if confounds == ("none",) else confounds,
         missing=int(args.missing) if (args.missing or "").isdigit() else args.missing,
     )
+    study = load(trigger=trigger)
+    if isinstance(trigger, tuple) and not study.usable:  # a marker may have such a name
+        study = load(trigger=args.trigger)
     if not study.usable:
         _print_table(study.table)
         raise ValueError("no run can be used; see the column reason of the table.")
@@ -311,6 +331,42 @@ def _select(study, only):
             f"--only {' '.join(only)}: these participants have no run that can be used."
         )
     return selected
+
+
+def _warn_of_tasks(study):
+    """Warn if runs have the schedule of a task, which is no nuisance signal here."""
+    root = study.usable[0].root
+    folders = ("", "sub-*/func/", "sub-*/ses-*/func/")
+    of_bold = sorted(path for folder in folders for path in root.glob(f"{folder}[!.]*events.tsv"))
+    found = {}
+    for run in study.usable:
+        labels = set(run.bold.name.split("_"))
+        own = [path for path in of_bold if set(path.name.split("_")[:-1]) <= labels]
+        kinds = [kind for path in {*own, run.events} - {None} for kind in _trial_types(path, run)]
+        found |= {run.name: sorted(kinds)} if kinds else {}
+    if found:
+        kinds = some((kind for kinds in found.values() for kind in kinds), 6)
+        warn_user(
+            f"{some(found, 3)}: there are events other than volumes ({kinds}). If they are the "
+            f"schedule of a task, it may drive EEG and BOLD alike. It was not used as a nuisance "
+            f"signal, so what is predicted may be the task. In Python, align(..., nuisance=[...]) "
+            f"takes the events.tsv of each run."
+        )
+
+
+def _trial_types(path, run):
+    """List the trial types of a table of events; markers of volumes and of the file are none."""
+    kinds = []
+    with suppress(ValueError, OSError, KeyError):  # a damaged table has no schedule
+        events = read_tsv(path)
+        if "trial_type" not in events and path.parent.name != "eeg":
+            events["trial_type"] = "task"  # as align names it
+        onsets = pd.to_numeric(events["onset"], errors="coerce")
+        for kind, at in onsets.dropna().groupby(events["trial_type"]):
+            paced = abs(at.diff().median() - run.t_r) <= 0.01 * run.t_r
+            if len(at) > 1 and not paced and is_candidate(kind):
+                kinds.append(kind)
+    return kinds
 
 
 def _print_table(table):
@@ -350,7 +406,3 @@ def _noting(say):
 
 def _status(study, failed):
     return int(bool(failed) or (study.table["verdict"] == "refused").any())
-
-
-def _told(notes, X):
-    return "\n\n".join([_PREPARED, *notes, *[_UNCHECKED] * (X.nuisance is None)])

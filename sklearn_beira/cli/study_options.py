@@ -84,8 +84,8 @@ def parse_study(argv: list[str]) -> argparse.Namespace:
         "--trigger",
         default="auto",
         metavar="NAME",
-        help="marker of the volumes, or COLUMN=VALUE of events.tsv (default: the marker that has "
-        "the pace of the volumes)",
+        help="marker of the volumes, CHANNEL:CODE of a stim channel, or COLUMN=VALUE of events.tsv "
+        "(default: the marker that has the pace of the volumes)",
     )
     add(
         "--missing",
