@@ -160,12 +160,16 @@ def test_shared_branches_are_named_with_the_number_of_people():
     shared = Bunch(
         region_names=["A", "B", "C"], regions=np.array([0, 0, 2]), n_people=9,
         people=[dict.fromkeys("xyz", 0), dict.fromkeys("xy", 1), dict.fromkeys("yz", 2)],
+        p_alike=np.array([0.01, 0.04, np.nan]),
     )  # fmt: skip
     assert _shared_in_words(shared) == (
         "in 2 of 3 regions (participants with one): A\N{NO-BREAK SPACE}(3\N{NO-BREAK SPACE}of"
         "\N{NO-BREAK SPACE}9), C\N{NO-BREAK SPACE}(2\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}9)"
     )
+    shared.p_alike[:] = 0.06
+    assert _shared_in_words(shared) == "none that is in more participants than by chance"
     none = Bunch(region_names=["A"], regions=np.array([], dtype=int), n_people=9, people=[])
+    none.p_alike = np.array([])
     assert _shared_in_words(none) == "none"
 
 

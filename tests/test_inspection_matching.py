@@ -226,6 +226,39 @@ def test_branches_that_people_share_are_found_with_those_who_have_them(branches)
     assert found.p_people == pytest.approx(stats.binom.sf([4, 3], 6, 0.05))
 
 
+def test_people_who_share_nothing_are_alike_by_chance_and_those_who_share_are_not():
+    def person(rng, shared):
+        """Three supported branches in each of six regions, of broad maps and three rhythms."""
+        n = 6 * 3
+        maps, spectra = rng.standard_normal((n, 3)) @ basis, np.eye(3)[rng.integers(3, size=n)]
+        if shared:  # one of the three branches of the first region
+            maps[0], spectra[0] = basis[0] + 0.2 * basis[1], np.eye(3)[0]
+        regions = np.repeat(np.arange(6), 3)
+        mine = regions == np.arange(6)[:, None]
+        kernels = mine[..., None] * np.ones(4)
+        return Bunch(
+            patterns=maps, frequency_patterns=spectra, frequency_responses=spectra,
+            lowpass_responses=spectra, delay_kernels=kernels, importance=1.0 * mine,
+            held_out=0.1 * mine, stability=1.0 * mine, supported=mine, frequencies=np.arange(3),
+            lags=np.arange(4), region_names=list("abcdef"), ch_names=list("123456789"), info=None,
+        )  # fmt: skip
+
+    basis, found = np.linalg.qr(np.random.default_rng(9).standard_normal((9, 3)))[0].T, []
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        found.append(group_branches({str(k): person(rng, shared=False) for k in range(12)}))
+    assert min(len(one.regions) for one in found) > 0  # some are always alike in many
+    assert np.mean([(one.p_alike <= 0.05).any() for one in found]) <= 0.15
+    sizes = [len(people) for one in found for people in one.people]
+    assert np.mean(np.concatenate([one.n_by_chance for one in found])) > 0.8 * np.mean(sizes)
+    rng = np.random.default_rng(99)
+    shared = group_branches({str(k): person(rng, shared=True) for k in range(12)})
+    first = np.flatnonzero(shared.regions == 0)[0]
+    assert len(shared.people[first]) == 12
+    assert shared.p_alike[first] <= 0.05
+    assert shared.n_by_chance[first] < 10
+
+
 def test_a_strong_branch_joins_a_group_before_a_weak_one_that_is_more_alike(branches):
     people, orders = make_people(branches, 4, {2: range(4), 3: [3]})
     weak, strong = (np.flatnonzero(orders["sub-3"] == branch)[0] for branch in (2, 3))
@@ -252,8 +285,8 @@ def test_all_branches_of_a_group_are_like_the_one_that_collects_them():
     strong = 0.65 * collects + np.sqrt(1 - 0.65**2) * axes[3]
     people = {name: person(one, held_out=[0.1]) for name, one in zip("bcd", alike, strict=False)}
     people = {"a": person(collects, strong, held_out=[0.04, 0.6]), **people}
-    members = [(name, k) for name, own in people.items() for k in range(len(own.patterns))]
-    assert next(_groups(people, 0, members, 0.6)) == [("a", 0), ("b", 0), ("c", 0), ("d", 0)]
+    members = [(name, k, 0) for name, own in people.items() for k in range(len(own.patterns))]
+    assert next(_groups(people, members, 0.6)) == [(name, 0, 0) for name in "abcd"]
 
 
 def test_saved_branches_make_the_same_group_and_figure(branches, tmp_path):

@@ -70,8 +70,9 @@ _PROTOCOL = (
 )
 _BRANCHES = (
     "Branches that are supported in more participants than they would be if EEG predicted nothing, "
-    "and that are alike in them: averages over these participants. That some are alike by chance "
-    "is not tested: alpha is posterior in everyone. Beside each: its part of held-out r, "
+    "and that are alike in them: averages over these participants. Maps are broad and rhythms few, "
+    "so some are alike by chance; those that are in no more participants than if everyone's "
+    "regions changed places are gray. Beside each: its part of held-out r, "
     "its similarity over pairs of participants, and how many have it. Reports of participants "
     "explain the panels. Heads differ, so an average map is broader than that of a participant. Do "
     "not interpret the branches of a region that is not predicted. What participants share may "
@@ -273,10 +274,11 @@ def _shared_in_words(shared):
     if shared is None:
         return "not known"
     sizes = pd.Series([len(people) for people in shared.people], shared.regions, dtype=float)
-    most = sizes.groupby(level=0).max().sort_values(ascending=False, kind="stable")
+    known = ~(shared.p_alike > ALPHA)
+    most = sizes[known].groupby(level=0).max().sort_values(ascending=False, kind="stable")
     told = [f"{shared.region_names[row]} ({n:.0f} of {shared.n_people})" for row, n in most.items()]
     if not told:
-        return "none"
+        return "none that is in more participants than by chance" if len(sizes) else "none"
     told = some([text.replace(" ", "\N{NO-BREAK SPACE}") for text in told], _MOST)
     return f"in {len(most)} of {len(shared.region_names)} regions (participants with one): {told}"
 

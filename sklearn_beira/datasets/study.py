@@ -320,9 +320,8 @@ class Study:
         nuisance : list of str, "confounds" or None
             Other channels, such as ECG, that become nuisance signals
             (:func:`~sklearn_beira.alignment.channel_nuisance`); or "confounds" for each run's table
-            of confounds, of which motion and ``std_dvars`` are used if fMRIPrep wrote it, and its
-            heart beat and breathing (``*_physio.tsv.gz``). Signals that some runs lack are left
-            out.
+            of confounds, of which motion is used if fMRIPrep wrote it, and its heart beat and
+            breathing (``*_physio.tsv.gz``). Signals that some runs lack are left out.
         folder : path-like or None
             Folder for the EEG, which is then read when it is needed.
         n_jobs : int or None

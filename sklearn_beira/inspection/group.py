@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 from sklearn.preprocessing import normalize
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, gen_batches
 
 from .._utils.files import atomic_write, reading
 from .._utils.store import load_arrays
@@ -15,6 +15,8 @@ from .patterns import similarity
 
 # Share of people in whom a region would have a supported branch by chance, and the p of a group.
 _BY_CHANCE, _MOST_P = 0.05, 0.01
+# Draws that tell how many people have branches that are alike by chance.
+_N_DRAWS = 199
 # What belongs to one branch, and what to a region and a branch.
 _OF_BRANCH = ("patterns", "frequency_patterns", "frequency_responses", "lowpass_responses")
 _OF_REGION = ("delay_kernels", "importance", "held_out", "stability")
@@ -30,7 +32,9 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     which similarity times ``held_out`` is largest, and so on with the branches that are left.
     Groups of branches are kept of more people than would have a supported branch if EEG predicted
     nothing: with a probability of .05 in one person, so many would have one with p of at most .01.
-    That they are alike by chance is not tested.
+
+    Maps are broad and rhythms few, so branches are alike by chance, too. How many people would be
+    is counted in draws in which every person's regions change places at random.
 
     Parameters
     ----------
@@ -48,7 +52,9 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
         people who have the branch. ``stability`` is the mean similarity over pairs of people.
         ``people`` (list of dict) maps the people who have the branch to its number there,
         ``p_people`` (n_branches,) is the p of so many people with a supported branch, and
-        ``n_people`` counts all.
+        ``n_people`` counts all. ``n_by_chance`` (n_branches,) is the mean number of people in the
+        largest group of a draw in the region, and ``p_alike`` (n_branches,) the share of draws in
+        which the largest group of any region has as many people. Both are NaN with one region.
 
     Raises
     ------
@@ -62,7 +68,8 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
 
     Notes
     -----
-    A branch that people share may still be that of an artifact that they share.
+    A branch that people share may still be that of an artifact that they share. One that all
+    regions share, such as alpha that follows vigilance, is no more alike than chance by this count.
 
     Examples
     --------
@@ -80,20 +87,23 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     _check(people, min_similarity)
     first = next(iter(people.values()))
     names = list(first.region_names)
+    members = [
+        (person, number, row)
+        for person, branches in people.items()
+        for row, number in np.argwhere(branches.supported)
+    ]
+    of_row = np.array([row for _, _, row in members], dtype=int)
     found = []
     for row in range(len(names)):
-        members = [
-            (person, number)
-            for person, branches in people.items()
-            for number in np.flatnonzero(branches.supported[row])
-        ]
-        found += [(row, group) for group in _groups(people, row, members, min_similarity)]
+        own = [members[k] for k in np.flatnonzero(of_row == row)]
+        found += [(row, group) for group in _groups(people, own, min_similarity)]
+    by_chance = _largest_by_chance(people, members, len(names), min_similarity)
     n, rows = len(found), np.array([row for row, _ in found], dtype=int)
     means = {name: np.zeros((n, *first[name].shape[1:])) for name in _OF_BRANCH}
     means |= {name: np.zeros((len(names), n, *first[name].shape[2:])) for name in _OF_REGION}
     for k, (row, group) in enumerate(found):
         of = {
-            name: np.array([people[person][name][number] for person, number in group])
+            name: np.array([people[person][name][number] for person, number, _ in group])
             for name in _OF_BRANCH
         }
         alike = similarity(Bunch(**of), Bunch(**of))
@@ -101,13 +111,15 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
         for name, values in of.items():
             means[name][k] = values.mean(axis=0)
         for name in _OF_REGION:
-            values = [people[person][name][row, number] for person, number in group]
+            values = [people[person][name][row, number] for person, number, _ in group]
             means[name][row, k] = np.mean(values, axis=0)
         means["stability"][row, k] = alike[np.triu_indices(len(group), 1)].mean()
     return Bunch(
         **means, regions=rows, merged_into=np.arange(n), supported=means["held_out"] > 0,
         people=[_numbers(people, group) for _, group in found], n_people=len(people),
         p_people=np.array([_p_of(len(group), len(people)) for _, group in found]),
+        n_by_chance=by_chance.mean(axis=0)[rows],
+        p_alike=np.array([_p_alike(len(group), by_chance) for _, group in found]),
         frequencies=first.frequencies, lags=first.lags, region_names=names,
         ch_names=first.ch_names, info=first.get("info"),
     )  # fmt: skip
@@ -115,7 +127,7 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
 
 def _numbers(people, group):
     """Number of the branch in the model of each person."""
-    return {person: int(people[person].get("numbers", range(k + 1))[k]) for person, k in group}
+    return {person: int(people[person].get("numbers", range(k + 1))[k]) for person, k, _ in group}
 
 
 def save_branches(branches: Bunch, path: Path) -> None:
@@ -161,22 +173,59 @@ def load_branches(path: Path) -> Bunch:
         return Bunch(**arrays | names)
 
 
-def _groups(people, row, members, least):
+def _pool(people, members):
+    """Maps and spectra of branches, and the delay kernels of their regions."""
+    return Bunch(
+        patterns=np.array([people[person].patterns[k] for person, k, _ in members]),
+        frequency_patterns=np.array(
+            [people[person].frequency_patterns[k] for person, k, _ in members]
+        ),
+    ), np.array([people[person].delay_kernels[row, k] for person, k, row in members])
+
+
+def _largest_by_chance(people, members, n_regions, least):
+    """Most people with alike branches in each draw and region (n_draws, n_regions)."""
+    if n_regions < 2 or not members:
+        return np.full((1, n_regions), np.nan)
+    pool, kernels = _pool(people, members)
+    close = np.zeros((len(members),) * 2, dtype=bool)
+    for some in gen_batches(len(members), 1000):
+        here = Bunch(**{name: values[some] for name, values in pool.items()})
+        close[some] = (similarity(here, pool) >= least) & (kernels[some] @ kernels.T > 0)
+    places = [[[] for _ in range(n_regions)] for _ in people]
+    numbers = {person: i for i, person in enumerate(people)}
+    for k, (person, _, row) in enumerate(members):
+        places[numbers[person]][row].append(k)
+    rng, most = np.random.default_rng(0), np.zeros((_N_DRAWS, n_regions))
+    for draw in most:
+        orders = [rng.permutation(n_regions) for _ in people]
+        for row in range(n_regions):
+            drawn = [own[order[row]] for own, order in zip(places, orders, strict=True)]
+            drawn = [of_person for of_person in drawn if of_person]
+            if drawn:
+                every = np.concatenate(drawn)
+                starts = np.cumsum([0, *map(len, drawn[:-1])])
+                alike = np.logical_or.reduceat(close[np.ix_(every, every)], starts, axis=1)
+                draw[row] = alike.sum(axis=1).max()
+    return most
+
+
+def _p_alike(n, by_chance):
+    if np.isnan(by_chance).any():
+        return np.nan
+    return (1 + np.count_nonzero(by_chance.max(axis=1) >= n)) / (1 + len(by_chance))
+
+
+def _groups(people, members, least):
     """Group the supported branches of a region, at most one of each person, the largest first."""
     if len(members) < 2:
         return
-    pool = Bunch(
-        patterns=np.array([people[person].patterns[k] for person, k in members]),
-        frequency_patterns=np.array(
-            [people[person].frequency_patterns[k] for person, k in members]
-        ),
-    )
-    kernels = np.array([people[person].delay_kernels[row, k] for person, k in members])
+    pool, kernels = _pool(people, members)
     alike = np.where(kernels @ kernels.T > 0, similarity(pool, pool), 0.0)
     alike[alike < least] = 0.0
     # A strong branch is to join a group before a weak one that is a little more alike.
-    worth = alike * [people[person].held_out[row, k] for person, k in members]
-    owners = np.array([person for person, _ in members])
+    worth = alike * [people[person].held_out[row, k] for person, k, row in members]
+    owners = np.array([person for person, _, _ in members])
     of_person = [np.flatnonzero(owners == person) for person in dict.fromkeys(owners)]
     while worth.any():
         # The best of each person for every branch that may collect.

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .._utils.regions import region_row
+from ..evaluation.metrics import ALPHA
 from ..features.hrf import hrf_at
 from .style import COLORS, clean, legend_below, ordinal
 
@@ -80,6 +81,8 @@ def _why_not(branches, row, index):
     """Tell why a branch is not to be interpreted; "" if it is."""
     if "supported" not in branches:
         return "not tested"
+    if "people" in branches and branches.p_alike[index] > ALPHA:
+        return "alike by chance"
     if branches.supported[row, index]:
         return ""
     if branches.p_region[row] > branches.criteria["p_region"]:
@@ -95,7 +98,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
 
     Branches that contribute to predictions of held-out volumes and return in every fold are in
     color. The others are gray and say why: their p or stability, or that they were not tested,
-    because :func:`~sklearn_beira.read_branches` did not get the BOLD.
+    because :func:`~sklearn_beira.read_branches` did not get the BOLD. Branches of a group are in
+    color if more people have them than by chance.
 
     Parameters
     ----------
@@ -143,6 +147,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
             reason = f"{what} {branches.stability[row, index]:z.2f}"
         if "people" in branches:
             reason += f"\n{len(branches.people[index])} of {branches.n_people} people"
+            if np.isfinite(branches.n_by_chance[index]):
+                reason += f"\n({branches.n_by_chance[index]:.0f} by chance)"
         ax_rank.text(
             0, 0.3, f"{ordinal(rank)}: {importance[index]:z.2f}\n{reason}", va="bottom",
             fontsize="small",
