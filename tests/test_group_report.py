@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.utils import Bunch
 
@@ -68,13 +70,35 @@ def test_scores_hold_every_participant_and_the_group_in_both_ways(group):
     mean = scores.loc[("within participants", "BEIRA", "")]
     np.testing.assert_allclose(mean["r"], expected["r"])
     # p of the mean against the middle of the null, not against 0.
-    middle = np.arctanh(mean[["null_low", "null_high"]]).mean(axis=1).to_numpy()
+    ends = np.array([
+        scores.loc[("within participants", "BEIRA", person), ["null_low", "null_high"]]
+        for person in group.within
+    ])  # fmt: skip
+    middle = np.arctanh(ends).mean(axis=(0, 2))
     assert (np.abs(middle) > 1e-3).all()
     moved = group_scores(np.tanh(np.arctanh(np.array(r)) - middle))
     np.testing.assert_allclose(mean["p_parametric"], moved["p"], rtol=1e-6)
     pooled = group.across.table.query("scope == 'pooled' and model == 'time'")
     across = scores.loc[("left-out participants", "time", "")]
     assert across["p_max"].tolist() == pooled["p_max"].tolist()
+
+
+def test_swaps_that_are_moved_towards_r_do_not_hide_a_group(group):
+    ends = {"null_low": -0.1, "null_high": 0.3}  # as moved by a sixth of the way to r = .6
+    found = {}
+    for null in ("phase", "swap"):
+        changed = replace(group.across, settings=group.across.settings | {"null": null})
+        changed.recordings = np.arange(len(changed.bold)) % 6
+        changed.table = changed.table.assign(r=0.6, ci_low=0.4, ci_high=0.75, **ends)
+        scores = score_table(changed, {}).query("scope == 'group'")
+        z = np.arctanh([0.6, 0.4, 0.75, -0.1, 0.3])
+        middle = z[3:].mean()
+        if null == "swap":
+            middle = (middle - z[0] / 6) / (5 / 6)
+        t = (z[0] - middle) / ((z[2] - z[1]) / 2 / stats.t.ppf(0.975, 2))
+        np.testing.assert_allclose(scores["p_parametric"], stats.t.sf(t, 2))
+        found[null] = scores["p_parametric"].iloc[0]
+    assert found["swap"] < found["phase"]
 
 
 def test_two_participants_give_no_interval(group):

@@ -251,6 +251,13 @@ def test_people_who_share_nothing_are_alike_by_chance_and_those_who_share_are_no
     assert np.mean([(one.p_alike <= 0.05).any() for one in found]) <= 0.15
     sizes = [len(people) for one in found for people in one.people]
     assert np.mean(np.concatenate([one.n_by_chance for one in found])) > 0.8 * np.mean(sizes)
+    # Being predicted in one region only is no sharing.
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        one = {str(k): person(rng, shared=False) for k in range(12)}
+        for own in one.values():
+            own.supported[1:] = False
+        assert (group_branches(one).p_alike > 0.05).all()
     rng = np.random.default_rng(99)
     shared = group_branches({str(k): person(rng, shared=True) for k in range(12)})
     first = np.flatnonzero(shared.regions == 0)[0]

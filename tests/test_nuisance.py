@@ -192,8 +192,11 @@ def test_folds_that_are_too_close_for_fixed_predictions_give_no_p_beyond(moved):
         warnings.simplefilter("ignore")
         found = compare({"ridge": MODEL}, X, y, verbose=False, **options)
     assert found.beyond.table["p"].isna().all()
-    assert "beyond nuisance: there is no p, as the folds are too close together." in found.warnings
-    assert "brain" not in set(found.verdict())
+    (told,) = (text for text in found.warnings if text.startswith("beyond nuisance: there is no p"))
+    assert "mix training and test volumes in time" in told
+    assert "verdict" not in found.summary()
+    with pytest.raises(ValueError, match="a null distribution beyond them"):
+        found.verdict()
 
 
 @pytest.fixture(scope="module")

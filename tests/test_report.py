@@ -164,7 +164,7 @@ def test_the_summary_tells_what_was_found_where_by_which_model_and_in_which_file
     doubted = changed(comparison, p=0.05, **few_decide)
     page = page_of(few(parts) | {"comparison": doubted}, tmp_path)
     heading, facts = summary_of(page)
-    assert heading == "BEIRA predicts 1 of 2 regions, 1 of them by few volumes"
+    assert heading == "BEIRA predicts 1 of 2 regions, 1 of them perhaps by few volumes"
     assert facts[burst] == f"{left} (0.20)"
     assert "<dt>r_without_burst</dt>" in page
     assert f"Volumes that decide r of {left}" in page

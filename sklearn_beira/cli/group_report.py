@@ -30,7 +30,7 @@ from ..viz.report import (
     scores_html,
     start_report,
 )
-from ..viz.scores import model_rows
+from ..viz.scores import model_rows, pooled_rows
 from .group_figures import plot_group_predictions, plot_participants, plot_region
 from .quality import add_quality, marked_runs
 
@@ -59,7 +59,7 @@ _TWO = "two participants give no interval of their mean: read r of each of them"
 _COLUMNS = (
     "interval and p_people are over participants: p_people tests whether the mean r of people like "
     "these, in such a study with the same stimuli, is above the middle of the null (one-sided t "
-    "test, not corrected over regions). p_max is over volumes, "
+    "test, not corrected over regions; the interval is that of r itself). p_max is over volumes, "
     "corrected over regions; found in counts the participants with p_max of at most .05. An "
     "asterisk in the table of participants marks these. Other models: mean r."
 )
@@ -108,11 +108,11 @@ def score_table(across, within) -> pd.DataFrame:
     of_all = table["scope"] == "group"
     parts = [table[columns].assign(evaluation=ACROSS, scope=np.where(of_all, "group", ONE))]
     parts[0].loc[of_all, "label"] = ""
-    pooled = across.table[across.table["scope"] == "pooled"].set_index(["model", "region"])[nulls]
+    pooled = _pooled(across).set_index(["model", "region"])[[*nulls, "middle"]]
     of_group = pd.MultiIndex.from_frame(table.loc[of_all, ["model", "region"]])
-    parts[0].loc[of_all, nulls] = pooled.loc[of_group].to_numpy()
+    parts[0].loc[of_all, [*nulls, "middle"]] = pooled.loc[of_group].to_numpy()
     own = [
-        comparison.table.query("scope == 'pooled'")[columns].assign(scope=ONE, label=person)
+        _pooled(comparison)[[*columns, "middle"]].assign(scope=ONE, label=person)
         for person, comparison in within.items()
     ]
     if own:
@@ -127,12 +127,22 @@ def score_table(across, within) -> pd.DataFrame:
     return scores[["evaluation", "model", "region", "scope", "participant", *numbers]]
 
 
-def _above_null(rows, n_people):
-    """One-sided p of a mean above the middle of the null, which drifts and stimuli may move."""
-    z = fisher_z(rows[["r", "ci_low", "ci_high", "null_low", "null_high"]])
-    error = (z["ci_high"] - z["ci_low"]) / 2 / stats.t.ppf(0.975, n_people - 1)
+def _pooled(comparison):
+    """Pooled rows, with the middle of the null in z, which drifts and shared stimuli may move."""
+    rows = pooled_rows(comparison)
+    z = fisher_z(rows[["r", "null_low", "null_high"]])
     middle = z[["null_low", "null_high"]].mean(axis=1).fillna(0.0)
-    return stats.t.sf((z["r"] - middle) / error, n_people - 1)
+    if comparison.settings["null"] == "swap":  # which was moved towards r; see Surrogates.complete
+        pull = 1 / len(np.unique(comparison.recordings))
+        middle = (middle - pull * z["r"]) / (1 - pull)
+    return rows.assign(middle=middle)
+
+
+def _above_null(rows, n_people):
+    """One-sided p of a mean above the middle of the null."""
+    z = fisher_z(rows[["r", "ci_low", "ci_high"]])
+    error = (z["ci_high"] - z["ci_low"]) / 2 / stats.t.ppf(0.975, n_people - 1)
+    return stats.t.sf((z["r"] - rows["middle"]) / error, n_people - 1)
 
 
 def _group_rows(own):
@@ -141,6 +151,7 @@ def _group_rows(own):
         r = table.pivot(index="label", columns="region", values="r")[table["region"].unique()]
         found = group_scores(np.tanh(fisher_z(r))).rename(columns={"p": "p_parametric"})
         found = found.join(table.groupby("region")[["null_low", "null_high"]].median())
+        found = found.join(table.groupby("region")["middle"].mean())
         found = found.reset_index().drop(columns="n_subjects")
         rows.append(found.assign(model=model, scope="group", label=""))
     return pd.concat(rows)
@@ -252,7 +263,8 @@ def make_group_report(
 def _predicted(across):
     first = model_rows(across)
     rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes: one participant may carry it"
-    return _found_in_words(first["r"], first["p_max"] <= ALPHA, f"{rule}{few_in_words(first)}")
+    found = _found_in_words(first["r"], first["p_max"] <= ALPHA, rule)
+    return found.replace(" regions", f" regions{few_in_words(first)}", 1)
 
 
 def _in_people(rows):

@@ -127,8 +127,8 @@ class BrainMap:
         best = self.voxels.iloc[int(self.voxels["r"].argmax())]
         n, name = len(self.voxels), self.settings["model"]
         what = f"{name} predicts {self.found(alpha).sum():,} of {n:,} voxels (p_max ≤ {alpha:g})"
-        few = by_few_volumes(self.voxels).sum()
-        what += f", {few:,} of them by few volumes" if few else ""
+        few = by_few_volumes(self.voxels, alpha).sum()
+        what += f", {few:,} of them perhaps by few volumes" if few else ""
         if self.settings["null"] is None:
             what = f"{name} was evaluated in {n:,} voxels, without a null distribution"
         place = ", ".join(f"{best[axis]:.0f}" for axis in "xyz")

@@ -175,7 +175,7 @@ class Comparison:
                 text[name] = [*(format_p(full[name][k], floor) for k in regions), ""]
         if self.beyond is not None and model in self.beyond.predictions:
             text["beyond"] = list(self.beyond.summary(model=model, alpha=alpha)[str(model)])
-            if self.settings["null"] is not None:
+            if self.beyond.settings["null"] is not None:
                 text["verdict"] = [*self.verdict(model=model, alpha=alpha), ""]
         text |= {str(name): column(name) for name in models if name != model}
         if ceiling is not None:
@@ -204,10 +204,10 @@ class Comparison:
         ValueError
             If there are no nuisance signals, or no p.
         """
-        if self.beyond is None or self.settings["null"] is None:
+        if self.beyond is None or self.beyond.settings["null"] is None:
             raise ValueError(
-                "a verdict needs nuisance signals and a null distribution; use compare(..., "
-                "nuisance=...) and leave null as it is."
+                "a verdict needs nuisance signals and a null distribution beyond them; use "
+                "compare(..., nuisance=...), leave null as it is, and read the warnings."
             )
         model = next(iter(self.beyond.predictions)) if model is None else model
         self.beyond._check_known(model)
@@ -558,8 +558,8 @@ def compare(
         options |= {"refit": False}
         try:
             checked = _check(of_eeg, rest, said_beyond, options)
-        except ValueError:  # folds are too close together for fixed predictions
-            said_beyond.append("there is no p, as the folds are too close together.")
+        except ValueError as error:  # folds are too close together for fixed predictions
+            said_beyond.append(f"there is no p: {error}")
             options |= {"null": None}
             checked = _check(of_eeg, rest, said_beyond, options)
         done = predict_all(of_eeg, study, runner, targets=left)

@@ -375,7 +375,7 @@ def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> 
     )
 
 
-def by_few_volumes(table):
+def by_few_volumes(table, alpha=ALPHA):
     """Tell in which regions few volumes may be the whole finding.
 
     Nulls know little of motion that EEG and BOLD share; the effective number of volumes does.
@@ -384,15 +384,17 @@ def by_few_volumes(table):
     ----------
     table : DataFrame, a row per region
         With ``p_max``, ``p_parametric`` and ``influence``.
+    alpha : float
+        Level of both p.
 
     Returns
     -------
     few : Series of bool
-        Found (``p_max``), with much influence of single volumes, and not by ``p_parametric``, here
-        corrected over regions as well.
+        Found (``p_max``), with much influence of single volumes, and not by ``p_parametric`` times
+        the number of regions.
     """
-    alone = table["p_parametric"] * len(table) > ALPHA
-    return (table["p_max"] <= ALPHA) & alone & (table["influence"] > _MUCH_INFLUENCE)
+    alone = table["p_parametric"] * len(table) > alpha
+    return (table["p_max"] <= alpha) & alone & (table["influence"] > _MUCH_INFLUENCE)
 
 
 def t_of_mean(values, overlap, confidence_level):

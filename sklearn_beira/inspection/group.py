@@ -17,6 +17,8 @@ from .patterns import similarity
 _BY_CHANCE, _MOST_P = 0.05, 0.01
 # Draws that tell how many people have branches that are alike by chance.
 _N_DRAWS = 199
+# With more branches in all, memory would not hold which are alike.
+_MOST_MEMBERS = 20_000
 # What belongs to one branch, and what to a region and a branch.
 _OF_BRANCH = ("patterns", "frequency_patterns", "frequency_responses", "lowpass_responses")
 _OF_REGION = ("delay_kernels", "importance", "held_out", "stability")
@@ -34,7 +36,8 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     nothing: with a probability of .05 in one person, so many would have one with p of at most .01.
 
     Maps are broad and rhythms few, so branches are alike by chance, too. How many people would be
-    is counted in draws in which every person's regions change places at random.
+    is counted in draws in which the regions of every person that have a supported branch change
+    places at random.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
         ``p_people`` (n_branches,) is the p of so many people with a supported branch, and
         ``n_people`` counts all. ``n_by_chance`` (n_branches,) is the mean number of people in the
         largest group of a draw in the region, and ``p_alike`` (n_branches,) the share of draws in
-        which the largest group of any region has as many people. Both are NaN with one region.
+        which the largest group of any region has as many people. Both are NaN with one region, or
+        more than 20,000 supported branches.
 
     Raises
     ------
@@ -185,7 +189,7 @@ def _pool(people, members):
 
 def _largest_by_chance(people, members, n_regions, least):
     """Most people with alike branches in each draw and region (n_draws, n_regions)."""
-    if n_regions < 2 or not members:
+    if n_regions < 2 or not 0 < len(members) <= _MOST_MEMBERS:
         return np.full((1, n_regions), np.nan)
     pool, kernels = _pool(people, members)
     close = np.zeros((len(members),) * 2, dtype=bool)
@@ -198,10 +202,12 @@ def _largest_by_chance(people, members, n_regions, least):
         places[numbers[person]][row].append(k)
     rng, most = np.random.default_rng(0), np.zeros((_N_DRAWS, n_regions))
     for draw in most:
-        orders = [rng.permutation(n_regions) for _ in people]
-        for row in range(n_regions):
-            drawn = [own[order[row]] for own, order in zip(places, orders, strict=True)]
-            drawn = [of_person for of_person in drawn if of_person]
+        drawn_at = [[] for _ in range(n_regions)]
+        for own in places:
+            used = [row for row, those in enumerate(own) if those]
+            for row, other in zip(used, rng.permutation(used), strict=True):
+                drawn_at[row].append(own[other])
+        for row, drawn in enumerate(drawn_at):
             if drawn:
                 every = np.concatenate(drawn)
                 starts = np.cumsum([0, *map(len, drawn[:-1])])

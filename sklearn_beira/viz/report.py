@@ -236,14 +236,14 @@ def add_box(report, heading, facts):
 def few_in_words(first):
     """Tell how many of the regions that are found may be so by few volumes; "" if none is."""
     few = by_few_volumes(first).sum()
-    return f", {few} of them by few volumes" if few else ""
+    return f", {few} of them perhaps by few volumes" if few else ""
 
 
 def _verdict(comparison):
     """Verdict of the first model in each region; "" without one."""
     first, beyond = model_rows(comparison), comparison.beyond
     name = first["model"].iloc[0]
-    if beyond is None or comparison.settings["null"] is None or name not in beyond.predictions:
+    if beyond is None or beyond.settings["null"] is None or name not in beyond.predictions:
         return pd.Series("", index=first.index)
     return comparison.verdict(model=name)
 
