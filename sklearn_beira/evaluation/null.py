@@ -135,7 +135,9 @@ def null_test(
         - "phase": the same BOLD with randomized phases, the same for all regions [2]_. Assumes
           stationary, Gaussian BOLD.
 
-        "auto" uses "swap" if ``other_bold`` or at least six recordings are given, else "phase".
+        Recordings whose lengths differ by at most a tenth are rolled, or turned, alike, so that
+        they keep a time course that they share. "auto" uses "swap" if ``other_bold`` or at least
+        six recordings of about one length are given, else "phase".
     n_surrogates : int
         Number of surrogates. If fewer different ones exist, all of them are used.
     refit : bool
@@ -152,7 +154,8 @@ def null_test(
         for "swap" with ``refit``, if recordings are exchangeable with their trends.
     other_bold : list of array-like of shape (n, n_rois) or None
         BOLD of the same regions in other recordings, at the same repetition time, for "swap". At
-        least one must be as long as the longest recording in X.
+        least one must be as long as the longest recording in X. Stretches begin a tenth of their
+        length apart: others are nearly the same.
     confidence_level : float
         Share of the surrogates between ``null_low`` and ``null_high``.
     cache, n_jobs : object

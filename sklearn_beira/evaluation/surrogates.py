@@ -292,8 +292,8 @@ def shift(y, runs, n_surrogates, rng, others=None):
 def circular(y, runs, n_surrogates, rng, others=None):
     """Roll the BOLD of each recording by a random number of volumes.
 
-    Recordings of one length are rolled alike, so that they keep what they share, as in a task or
-    a film.
+    Recordings of about one length are rolled alike, so that they keep what they share, as in a task
+    or a film.
 
     Parameters
     ----------
@@ -307,13 +307,17 @@ def circular(y, runs, n_surrogates, rng, others=None):
         some of the true coupling.
     """
     rows = np.concatenate(runs)
-    lengths = sorted({len(run) for run in runs})
-    choices = [np.arange(least := max(1, n // 10), n - least + 1) for n in lengths]
+    kinds = _kinds_of_length(runs)
+    shortest = [
+        min(len(run) for run, kind in zip(runs, kinds, strict=True) if kind == one)
+        for one in range(max(kinds) + 1)
+    ]
+    choices = [np.arange(least := max(1, n // 10), n - least + 1) for n in shortest]
     rolls, n_distinct = _distinct(choices, n_surrogates, rng)
 
     def bold(k):
-        by = dict(zip(lengths, rolls[k], strict=True))
-        return y[np.concatenate([np.roll(run, by[len(run)]) for run in runs])]
+        by = [rolls[k][kind] for kind in kinds]
+        return y[np.concatenate([np.roll(run, n) for run, n in zip(runs, by, strict=True)])]
 
     return Surrogates(rows, len(rolls), bold, n_distinct)
 
@@ -325,8 +329,8 @@ def circular(y, runs, n_surrogates, rng, others=None):
 def phase(y, runs, n_surrogates, rng, others=None):
     """Randomize the phases of BOLD; its spectrum and cross-spectra stay.
 
-    Recordings of one length are turned alike, so that they keep what they share, as in a task or a
-    film. Prichard, Theiler (1994), Generating surrogate data for time series with several
+    Recordings of about one length are turned alike, so that they keep what they share, as in a task
+    or a film. Prichard, Theiler (1994), Generating surrogate data for time series with several
     simultaneously measured variables, PRL 73.
 
     Parameters
@@ -341,31 +345,36 @@ def phase(y, runs, n_surrogates, rng, others=None):
     """
     rows = np.concatenate(runs)
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_surrogates)
-    spectra, lengths = [rfft(y[run], axis=0) for run in runs], sorted({len(run) for run in runs})
+    spectra, kinds = [rfft(y[run], axis=0) for run in runs], _kinds_of_length(runs)
 
     def bold(k):
         local = np.random.RandomState(seeds[k])
-        angles = {n: _random_angles(n, local) for n in lengths}
+        angles = [local.uniform(0, 2 * np.pi, size=max(map(len, spectra))) for _ in set(kinds)]
         drawn = [
-            _turned(spectrum, angles[len(run)], len(run))
-            for spectrum, run in zip(spectra, runs, strict=True)
+            _turned(spectrum, angles[kind], len(run))
+            for spectrum, kind, run in zip(spectra, kinds, runs, strict=True)
         ]
         return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
 
     return Surrogates(rows, n_surrogates, bold)
 
 
-def _random_angles(n, rng):
-    angles = rng.uniform(0, 2 * np.pi, size=n // 2 + 1)
+def _turned(spectrum, angles, n):
+    angles = angles[: len(spectrum)].copy()
     angles[0] = 0.0  # the mean stays
     if n % 2 == 0:
-        angles[-1] = rng.choice([0.0, np.pi])  # the Nyquist frequency stays real
-    return angles
-
-
-def _turned(spectrum, angles, n):
+        angles[-1] = np.pi * (angles[-1] > np.pi)  # the Nyquist frequency stays real
     turned = spectrum * np.exp(1j * angles).astype(spectrum.dtype)[:, None]
     return irfft(turned, n, axis=0, overwrite_x=True)
+
+
+def _kinds_of_length(runs):
+    """Number recordings by their length; those of a kind differ by at most a tenth."""
+    lengths, kinds, first = np.array([len(run) for run in runs]), {}, 0
+    for n in np.unique(lengths):
+        first = n if n > 1.1 * first else first
+        kinds[n] = first
+    return np.unique([kinds[n] for n in lengths], return_inverse=True)[1].tolist()
 
 
 def _from_others(y, runs, n_surrogates, rng, others, scale):
