@@ -3,6 +3,7 @@
 import json
 import warnings
 from functools import partial
+from textwrap import dedent
 
 import mne
 import nibabel as nib
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from test_user_guide import run_page
+from test_user_guide import BLOCK, PAGES, run_page
 
 from sklearn_beira import EEGFilter, ROIExtractor, load_bids, load_cwl, load_noddi, load_vu
 
@@ -71,7 +72,15 @@ def root(tmp_path_factory):
     eeg.unlink()
     eeg.symlink_to("../../.git/annex/objects/aa/bb")
     (root / "sub-01/eeg/._sub-01_task-rest_run-01_eeg.vhdr").write_text("macOS")
+    write_schedule(root / "sub-02/func/sub-02_task-rest_run-1_events.tsv")
     return root
+
+
+def write_schedule(path):
+    """Write the blocks of a task."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks = {"onset": [10, 40, 70, 100], "duration": 15, "trial_type": ["on", "off"] * 2}
+    pd.DataFrame(blocks).to_csv(path, sep="\t", index=False)
 
 
 def rows(study):
@@ -299,12 +308,33 @@ def test_two_files_for_one_scan_are_refused(tmp_path):
 
 def test_the_page_on_studies_goes_from_a_folder_to_X_and_y(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = run_page("studies.rst", {"root": root, "atlas": LABELS})
-    assert names["X"].alignment["subject"].tolist() == ["01", "02"]
+    said = []
+    names = {"root": root, "atlas": LABELS, "print": said.append}
+    names = run_page("studies.rst", names)
+    assert said[1]["subject"].tolist() == ["01", "02"]
+    assert set(names["X"].subjects) == {"02"}  # the other has no schedule
+    assert list(names["X"].nuisance[0]) == ["on", "off"]
     table = load_bids("simulated", bold="raw").table
     assert table[["subject", "run", "verdict"]].to_numpy().tolist() == [
         [person, run, "ok"] for person in ("01", "02", "03") for run in ("1", "2")
     ]
+
+
+def test_the_page_on_studies_finds_schedules_of_images_of_fmriprep(tmp_path):
+    for subject in ("01", "02"):
+        write_eeg(tmp_path, make_raw(ONSETS), subject=subject, task="rest")
+        func = tmp_path / f"derivatives/fmriprep/sub-{subject}/func"
+        stem = f"sub-{subject}_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold"
+        write_image(func / f"{stem}.nii.gz")
+    write_schedule(tmp_path / "sub-01/func/sub-01_task-rest_events.tsv")
+    study = load_bids(tmp_path, confounds=None)
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    blocks = BLOCK.finditer((PAGES / "studies.rst").read_text())
+    (code,) = (block["code"] for block in blocks if "events.tsv" in block["code"])
+    exec(dedent(code), names := {"root": str(tmp_path), "study": study})
+    assert set(names["X"].subjects) == {"01"}
+    on = names["X"].nuisance[0]["on"]
+    assert on.index[on == 1][0] == pytest.approx(START + 10, abs=0.3)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from sklearn_beira import ROIExtractor, align, load_bids, load_noddi
+from sklearn_beira._utils.warn import warn_user
 from sklearn_beira.datasets import Study
 from sklearn_beira.datasets.run import Run
 from sklearn_beira.datasets.study import join_runs
@@ -361,11 +362,47 @@ def test_warnings_about_images_name_the_runs(tmp_path, n_jobs):
         Study(runs).extract_regions(ROIExtractor(atlas), n_jobs=n_jobs, verbose=False)
     assert len(caught) == 1
     assert len(runs[2].regions) == 20
+    assert Study(runs).table["reason"].str.startswith("The atlas").tolist() == [False, True, True]
+
+
+def test_warnings_about_images_stay_with_regions_in_the_cache(tmp_path):
+    img = nib.Nifti1Image(np.random.default_rng(0).standard_normal((2, 2, 2, 20)), np.eye(4))
+    img.set_sform(np.eye(4), 1)
+    nib.save(img, tmp_path / "bold.nii.gz")
+    atlas = nib.Nifti1Image(np.repeat([1, 2], 4).reshape(2, 2, 2).astype("int16"), np.eye(4))
+    atlas.set_sform(np.eye(4), 4)
+    for _ in range(2):
+        runs = make_runs([["Cz"]])
+        runs[0].bold = tmp_path / "bold.nii.gz"
+        with pytest.warns(UserWarning, match="sub-0_task-rest: The atlas is in MNI space"):
+            Study(runs).extract_regions(
+                ROIExtractor(atlas), cache=tmp_path / "cache", verbose=False
+            )
+        assert "The atlas is in MNI space" in runs[0].row()["reason"]
+    assert len(list((tmp_path / "cache").glob("*.tsv"))) == 1
+
+
+def test_warnings_of_other_packages_keep_their_category_and_are_no_reason(monkeypatch):
+    def doubtful(run, *args, **options):
+        warnings.warn("an argument will change.", FutureWarning, stacklevel=2)
+        return run.subject
+
+    monkeypatch.setattr(Run, "align", doubtful)
+    study = Study(make_runs([["Cz"]] * 2))
+    for run in study.usable:
+        run.regions = pd.DataFrame()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        study.align_runs(picks=["Cz"], verbose=False)
+    assert [(str(w.message), w.category) for w in caught] == [
+        ("sub-0_task-rest, sub-1_task-rest: an argument will change.", FutureWarning)
+    ]
+    assert study.table["reason"].tolist() == ["", ""]
 
 
 def test_warnings_about_volumes_name_the_runs(monkeypatch):
     def doubtful(run, *args, **options):
-        warnings.warn("the BOLD of recording 0 does not vary in A.", stacklevel=2)
+        warn_user("the BOLD of recording 0 does not vary in A.")
         if run.subject == "0":
             raise ValueError("no volume is left.")
         return run.subject

@@ -241,26 +241,33 @@ def test_different_recordings_are_no_formats_of_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("first", "missing", "onset", "reason"),
+    ("first", "missing", "duration", "onset", "reason"),
     [
-        (0, None, START + 2.0, "were discarded (1), so it starts 2 s after the marker"),
-        (0, 0, START, ""),
-        (30, None, None, "other markers may be lost; give missing=0"),
-        (30, 30, START + 60.0, ""),
+        (0, None, 128.0, START + 2.0, "discarded (1), so it starts 2 s after the marker; give"),
+        (0, None, 123.0, START + 2.0, "volumes follow every 2 s; volumes before"),
+        (0, 0, 128.0, START, ""),
+        (30, None, 128.0, None, "be lost; give missing='end' if the EEG ends before the scan, or"),
+        (0, "end", 100.0, START + 2.0, "discarded (1), so it starts 2 s after the marker; give"),
+        (30, 30, 128.0, START + 60.0, ""),
     ],
 )
 def test_a_single_marker_is_the_start_of_the_scan_if_it_can_be(
-    tmp_path, first, missing, onset, reason
+    tmp_path, first, missing, duration, onset, reason
 ):
-    write_eeg(tmp_path, make_raw(ONSETS[[first]]), subject="01", task="rest")
+    raw = make_raw(ONSETS[[first]], duration=duration)
+    write_eeg(tmp_path, raw, subject="01", task="rest")
     bold_of(tmp_path, "01")
     sidecar = tmp_path / "task-rest_bold.json"
     sidecar.write_text('{"NumberOfVolumesDiscardedByScanner": 1}')
     study = load_bids(tmp_path, bold="raw", trigger="Stimulus/S 1", missing=missing)
     assert study.table["verdict"].tolist() == ["refused" if onset is None else "ok"]
     assert reason in study.table["reason"][0]
-    if onset is not None:
-        known = study.usable[0].onsets[missing or 0 :]
+    if onset is None:
+        assert "is taken for the start" not in study.table["reason"][0]
+        assert "were discarded" not in study.table["reason"][0]
+    else:
+        known = study.usable[0].onsets
+        known = known[np.isfinite(known)]
         np.testing.assert_allclose(known, onset + 2.0 * np.arange(len(known)))
 
 
@@ -273,7 +280,44 @@ def test_a_single_marker_of_those_of_volumes_in_other_runs_is_refused(tmp_path):
     table = load_bids(tmp_path, **settings).table
     assert table["verdict"].tolist() == ["ok", "refused"]
     assert "occurs once, but with every volume in other runs" in table["reason"][1]
+    assert "is taken for the start" not in table["reason"][1]
     assert load_bids(tmp_path, subject="02", **settings).table["verdict"].tolist() == ["ok"]
+
+
+def test_markers_of_start_and_end_are_not_those_of_volumes(tmp_path):
+    for subject, onsets in (("01", [START, START + 121.3]), ("02", [START])):
+        raw = make_raw(onsets, duration=200.0)
+        write_eeg(tmp_path, raw, subject=subject, task="rest")
+        bold_of(tmp_path, subject)
+    table = load_bids(tmp_path, bold="raw", trigger="Stimulus/S 1", missing="end").table
+    assert table[["n_triggers", "verdict"]].to_numpy().tolist() == [[2, "ok"], [1, "ok"]]
+
+
+def test_notes_of_a_run_have_no_full_stops_within(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS[:1]), subject="01", task="rest")
+    bold_of(tmp_path, "01")
+    write_channels(tmp_path, name=list("abcde"))
+    reason = load_bids(tmp_path, bold="raw", trigger="Stimulus/S 1").table["reason"][0]
+    assert "names no channel of the EEG); recording sub-01" in reason
+    assert ".;" not in reason
+
+
+def test_a_table_of_confounds_that_nobody_asked_for_is_no_problem(tmp_path):
+    write_eeg(tmp_path, make_raw(ONSETS), subject="01", task="rest")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    write_image(func / "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz")
+    table = func / "sub-01_task-rest_desc-confounds_timeseries.tsv"
+    table.symlink_to("../../.git/annex/objects/aa/bb")
+    for said in ("was not downloaded", "2 files fit"):
+        run = load_bids(tmp_path, confounds=None).usable[0]
+        assert f"no table of confounds is used: {said}" in run.note.replace(f"{table.name} ", "")
+        assert run.nuisance is None
+        row = load_bids(tmp_path).table.iloc[0]
+        assert row["verdict"] == "refused"
+        assert said in row["reason"]
+        table.unlink()
+        write_table(table)
+        write_table(func / "sub-01_task-rest_desc-confounds_regressors.tsv")
 
 
 def test_slice_timing_that_is_corrected_without_a_start_time_is_to_the_middle(tmp_path):
@@ -344,7 +388,7 @@ def test_images_of_fmriprep_of_other_people_are_told(tmp_path):
     write_eeg(tmp_path, make_raw(ONSETS), subject="02", task="rest")
     stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
     write_image(tmp_path / "derivatives/fmriprep/sub-01/func" / stem)
-    with pytest.raises(ValueError, match=r"has 1 images of fMRIPrep in the space .* none of that"):
+    with pytest.raises(ValueError, match=r"has 1 image of fMRIPrep in the space .* none of that"):
         load_bids(tmp_path, subject="02")
 
 

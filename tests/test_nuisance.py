@@ -566,6 +566,19 @@ def test_phases_of_heart_and_breathing_are_confounds_of_bold(physio, make_raw):
         read_nuisance(path.with_name("other_physio.tsv.gz"), make_raw(duration=240.0))
 
 
+def test_inherited_sidecars_of_heart_beat_are_found_from_a_relative_path(tmp_path, monkeypatch):
+    func = tmp_path / "sub-01/func"
+    func.mkdir(parents=True)
+    (tmp_path / "task-rest_physio.json").write_text(
+        json.dumps({"SamplingFrequency": 10, "StartTime": 0, "Columns": ["respiratory"]})
+    )
+    name = "sub-01_task-rest_physio.tsv.gz"
+    breath = pd.DataFrame(np.sin(2 * np.pi * 0.25 * np.arange(0, 130, 0.1)))
+    breath.to_csv(func / name, sep="\t", header=False, index=False)
+    monkeypatch.chdir(func)
+    assert physio_confounds(name, np.arange(60.0)).shape == (60, 5)
+
+
 @pytest.mark.parametrize(
     ("columns", "values", "message"),
     [

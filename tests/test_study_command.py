@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from sklearn.utils import Bunch
 
-from sklearn_beira import Comparison, align
+from sklearn_beira import Comparison, align, load_bids
 from sklearn_beira.cli import main
 from sklearn_beira.cli.quality import marked_runs, run_quality
+from sklearn_beira.cli.study import _warn_of_tasks
 from sklearn_beira.datasets import make_eeg_fmri
 
 mne_bids = pytest.importorskip("mne_bids", reason="mne-bids is not installed")
@@ -120,8 +121,8 @@ def test_what_cannot_be_used_is_refused(folder, options, said):
 
 @pytest.mark.parametrize("name", ["STI:8", "T:8"])
 def test_a_trigger_may_be_a_code_of_a_channel_or_a_name_with_a_colon(tmp_path, name):
-    n = np.arange(3500)  # samples at 50 Hz; both codes come every 2 s
-    codes = 8.0 * (n % 100 < 5) + 4.0 * ((n - 50) % 100 < 5)
+    n = np.arange(3500)  # samples at 50 Hz; both codes come every 2 s, and 4 lacks the last one
+    codes = 8.0 * (n % 100 < 5) + 4.0 * ((n - 50) % 100 < 5) * (n < 3400)
     info = mne.create_info(["Fz", "Cz", "STI"], 50.0, ["eeg", "eeg", "stim"])
     raw = mne.io.RawArray(np.vstack([1e-5 * np.sin(n), 1e-5 * np.cos(n), codes]), info)
     if name == "T:8":
@@ -135,6 +136,10 @@ def test_a_trigger_may_be_a_code_of_a_channel_or_a_name_with_a_colon(tmp_path, n
     sidecar.write_text(json.dumps({"RepetitionTime": 2.0}))
     done = run(tmp_path, "--dry-run", "--trigger", name)
     assert done.status == 0, done.out + done.err
+    other = run(tmp_path, "--dry-run", "--trigger", name.replace("8", "4"))
+    assert other.status == 2
+    said = "34 ('STI', 4) triggers" if name == "STI:8" else "no marker ('T', 4); the EEG has the"
+    assert said in other.out  # and not that there is no marker of that name
 
 
 def test_doubts_about_images_and_tasks_are_in_the_reports(folder, tmp_path, monkeypatch):
@@ -157,6 +162,18 @@ def test_doubts_about_images_and_tasks_are_in_the_reports(folder, tmp_path, monk
     assert "Note: sub-01_task-rest: The atlas is in MNI space, but the BOLD image in sc" in told
     assert "Note: sub-01_task-rest: there are events other than volumes (off, on)." in told
     assert "movement, were not checked, as no signal of them is known in every run" in told
+
+
+def test_the_schedule_of_a_run_is_the_closest_one_by_inheritance(folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    study = load_bids(tmp_path / "data", subject=["01", "02"], bold="raw")
+    blocks = pd.DataFrame({"onset": [0, 20, 60, 80], "duration": 20, "trial_type": "on"})
+    blocks.to_csv(tmp_path / "data/sub-01/sub-01_task-rest_events.tsv", sep="\t", index=False)
+    with pytest.warns(UserWarning, match="^sub-01_task-rest: there are events other than volumes"):
+        _warn_of_tasks(study)
+    own = tmp_path / "data/sub-01/func/sub-01_task-rest_events.tsv"
+    blocks[:1].to_csv(own, sep="\t", index=False)
+    _warn_of_tasks(study)  # a single event is no schedule
 
 
 @pytest.mark.parametrize("cleaned", [True, False])

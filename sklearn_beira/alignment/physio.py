@@ -88,6 +88,7 @@ def _own_sidecar(path):
 
 def _find_sidecars(path):
     """Find the sidecars of a file, from the most general to its own, by inheritance in BIDS."""
+    path = path.absolute()  # a relative path does not name the folders above
     own, labels = _own_sidecar(path), name_parts(path)
     folders = [folder for folder in path.parents if f"sub-{labels.get('sub')}" in folder.parts]
     folders += [folders[-1].parent] if folders else []  # the root of the data set

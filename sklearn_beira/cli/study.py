@@ -23,7 +23,7 @@ from ..alignment.counts import is_candidate
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
-from ..datasets.bids import plain
+from ..datasets.bids import inherited, plain
 from ..datasets.derivatives import open_derivatives, write_table
 from ..datasets.run import read_tsv
 from ..datasets.study import Study, join_runs
@@ -298,7 +298,8 @@ def _load(args):
     )
     study = load(trigger=trigger)
     if isinstance(trigger, tuple) and not study.usable:  # a marker may have such a name
-        study = load(trigger=args.trigger)
+        by_name = load(trigger=args.trigger)
+        study = by_name if by_name.usable else study
     if not study.usable:
         _print_table(study.table)
         raise ValueError("no run can be used; see the column reason of the table.")
@@ -335,13 +336,9 @@ def _select(study, only):
 
 def _warn_of_tasks(study):
     """Warn if runs have the schedule of a task, which is no nuisance signal here."""
-    root = study.usable[0].root
-    folders = ("", "sub-*/func/", "sub-*/ses-*/func/")
-    of_bold = sorted(path for folder in folders for path in root.glob(f"{folder}[!.]*events.tsv"))
     found = {}
     for run in study.usable:
-        labels = set(run.bold.name.split("_"))
-        own = [path for path in of_bold if set(path.name.split("_")[:-1]) <= labels]
+        own = inherited(run.root, run.bold, "func", "events.tsv")[-1:]
         kinds = [kind for path in {*own, run.events} - {None} for kind in _trial_types(path, run)]
         found |= {run.name: sorted(kinds)} if kinds else {}
     if found:

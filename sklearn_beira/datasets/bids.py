@@ -62,8 +62,9 @@ def load_bids(
         Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
         name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``
         beside the EEG (onsets in that of BOLD count from the first volume).
-        A marker that occurs once is the start of the scan, if its name says so ("start") or the EEG
-        lasts until the last volume, and if it does not come with every volume in other runs.
+        A marker that occurs once is the start of the scan, if its name says so ("start"), the EEG
+        lasts until the last volume or ``missing="end"`` says that it does not, and if the marker
+        does not come with every volume in other runs.
         Volumes that were discarded, such as ``NumberOfVolumesDiscardedByScanner`` of the sidecar,
         come between the marker and the first volume. ``missing=0`` says that it is the marker of
         the first volume.
@@ -124,8 +125,9 @@ def load_bids(
             f"check subject, session, task, run, eeg={eeg!r} and bold={bold!r}."
         )
     if not images and bold == "fmriprep" and of_all:
+        count = "1 image" if len(of_all) == 1 else f"{len(of_all)} images"
         raise ValueError(
-            f"{root} has {len(of_all)} images of fMRIPrep in the space {space}, but none of that "
+            f"{root} has {count} of fMRIPrep in the space {space}, but none of that "
             f"description; check subject, session, task and run, and pair if EEG and BOLD have "
             f"tasks of different names."
         )
@@ -155,9 +157,11 @@ def load_bids(
 def _check_single_markers(runs):
     """Refuse a single marker if, in other runs, it comes with every volume."""
     runs = [one for one in runs if one.verdict == "ok" and not isinstance(one.missing, int)]
-    of_volumes = [one.trigger for one in runs if one.n_triggers > 1]
+    # Markers of volumes are on the pace of the scanner; those of start and end are not.
+    of_volumes = [one.trigger for one in runs if one.gaps < one.n_triggers - 1]
     for one in runs:
         if one.n_triggers == 1 < one.n_volumes and one.trigger in of_volumes:
+            one.doubts = []
             one.problem = (
                 f"{one.trigger!r} occurs once, but with every volume in other runs, so others are "
                 f"lost; give missing=0 if it is that of the first volume"
@@ -177,17 +181,20 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
         run.problem = "no EEG of the same subject, session, task and run in a format of BIDS"
     is_raw, events = True, []
     if eeg:
-        run.channels = _last(_inherited(root, eeg, "eeg", "channels.tsv"))
+        run.channels = _last(inherited(root, eeg, "eeg", "channels.tsv"))
         is_raw = eeg.parent.resolve() == _raw_folder(root, eeg, "eeg").resolve()
-        events = _inherited(root, eeg, "eeg", "events.tsv")
+        events = inherited(root, eeg, "eeg", "events.tsv")
         run.events = _last([file for file in events if is_raw or file.parent == eeg.parent])
         notes.append(_read_places(root, run))
     if image:
         notes.append(_read_sidecars(root, run))
         if not isinstance(run.trigger, dict):  # onsets there count from the first volume
-            run.events = run.events or _last(_inherited(root, image, "func", "events.tsv"))
+            run.events = run.events or _last(inherited(root, image, "func", "events.tsv"))
         beside, two, _ = _choose(_tables_beside(image), ("",))
         run.confounds, several, _ = _choose(tables, ("",))
+        if two and confounds is None:  # nobody asked for the table
+            notes.append(f"no table of confounds is used: {two}")
+            beside, two = None, ""
         run.problem = run.problem or several or ("" if run.confounds else two)
         run.nuisance = run.confounds or beside
         try:
@@ -206,16 +213,16 @@ def _make_run(eegs, images, tables, confounds, *, root, **settings):
             notes.append("no table of confounds fits, so none are removed")
     if events and run.events is None:
         notes.append(f"events of raw EEG are not used, {_OTHER}")
-    run.note = "; ".join(filter(None, notes))
+    run.add_notes(filter(None, notes))
     return run
 
 
 def _read_places(root, run):
     """Take the positions of electrodes; say why they are not used."""
     note = ""
-    for file in reversed(_inherited(root, run.eeg, "eeg", "electrodes.tsv")):
+    for file in reversed(inherited(root, run.eeg, "eeg", "electrodes.tsv")):
         try:
-            system = _last(_inherited(root, file, "eeg", "coordsystem.json"))
+            system = _last(inherited(root, file, "eeg", "coordsystem.json"))
             run.electrodes = read_electrodes(file, system)
             return ""
         except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
@@ -227,7 +234,7 @@ def _read_sidecars(root, run):
     """Take the repetition time, and what moves the onsets; return a note."""
     facts = {}
     try:
-        for file in _inherited(root, run.bold, "func", "bold.json"):
+        for file in inherited(root, run.bold, "func", "bold.json"):
             facts |= json.loads(file.read_text(encoding="utf-8-sig"))
         run.t_r = float(facts.get("RepetitionTime") or 0.0) or None
         counts = [facts.get(f"NumberOfVolumesDiscardedBy{who}") for who in ("Scanner", "User")]
@@ -355,8 +362,25 @@ def _without(path, formats):
     return str(path).removesuffix(next(kind for kind in formats if path.name.endswith(kind)))
 
 
-def _inherited(root, path, datatype, ending):
-    """Find the sidecars of a file, from the most general to its own."""
+def inherited(root, path, datatype, ending):
+    """Find the sidecars of a file by inheritance in BIDS, from the most general to its own.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the data set.
+    path : Path
+        File, raw or of derivatives.
+    datatype : {"eeg", "func"}
+        Folder of raw files of its kind.
+    ending : str
+        End of the names of the sidecars, such as "events.tsv".
+
+    Returns
+    -------
+    found : list of Path
+        Sidecars.
+    """
     own = _parts(path)
     space = ["space"] if ending == "electrodes.tsv" else []  # which the EEG does not name
     folders = [root]

@@ -74,6 +74,8 @@ class Run:
         Why the run cannot be used; "" if it can.
     note : str
         What else is to be known.
+    doubts : list of str
+        What is doubtful about the onsets.
     """
 
     subject: str
@@ -96,6 +98,7 @@ class Run:
     root: Path | None = None
     problem: str = ""
     note: str = ""
+    doubts: list = field(default_factory=list)
     # What the headers say.
     n_volumes: int | None = None
     n_triggers: int | None = None
@@ -132,21 +135,27 @@ class Run:
             "difference": self.n_triggers - self.n_volumes if known else None,
             "gaps": self.gaps,
             "verdict": self.verdict,
-            "reason": "; ".join(filter(None, [self.problem.rstrip("."), self.note])),
+            "reason": "; ".join(filter(None, [self.problem.rstrip("."), self.note, *self.doubts])),
         }
 
     def check(self):
         """Read the headers, and find out whether each volume has its marker."""
         if self.verdict != "ok":
             return
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        said = []
+        with warnings.catch_warnings(), noting(said):
+            warnings.simplefilter("ignore", UserWarning)
             try:
                 self._read_headers()
             except Exception as error:  # damaged files raise errors of any kind in the readers
                 self.problem = one_line(error) or type(error).__name__
-        said = [self.note, *(one_line(w.message) for w in caught)]
-        self.note = "; ".join(dict.fromkeys(filter(None, said)))
+        self.add_notes(said)
+
+    def add_notes(self, messages):
+        """Add messages to the note, each once."""
+        for message in (one_line(message).rstrip(".") for message in messages):
+            if message not in self.note:
+                self.note = "; ".join(filter(None, [self.note, message]))
 
     def _read_headers(self):
         self.n_volumes, header = read_header(self.bold)
@@ -236,26 +245,29 @@ class Run:
         found, _, doubts = find_onsets(
             raw, n_volumes, None, name, missing, self.t_r, self.name, markers
         )
-        for doubt in doubts:
-            warn_user(doubt)
         self.onsets = np.concatenate([np.full(first, np.nan), found])
         if len(markers[name]) == 1 < self.n_volumes and not isinstance(self.missing, int):
-            self._place_scan(name, raw.n_times / raw.info["sfreq"])
+            doubts += self._place_scan(name, raw.n_times / raw.info["sfreq"])
+        self.doubts = [one_line(doubt).rstrip(".") for doubt in doubts]
 
     def _place_scan(self, name, duration):
         """Place volumes after the marker of the start of the scan, if it can be that."""
-        if self.n_discarded:
-            self.onsets += self.n_discarded * self.t_r
-            warn_user(
-                f"volumes before the first of the image were discarded ({self.n_discarded}), so it "
-                f"starts {self.n_discarded * self.t_r:g} s after the marker."
-            )
-        if self.onsets[-1] > duration and not is_start(name):
+        is_short = self.onsets[-1] > duration and self.missing != "end"
+        if is_short and not is_start(name):
             raise ValueError(
                 f"{name!r} occurs once, and the last volume would start {self.onsets[-1]:.2f} s "
                 f"after the start of the EEG, which lasts {duration:.2f} s, so other markers may "
-                f"be lost; give missing=0 if it is that of the first volume."
+                f"be lost; give missing='end' if the EEG ends before the scan, or missing=0 if it "
+                f"is that of the first volume."
             )
+        if not self.n_discarded:
+            return []
+        self.onsets += self.n_discarded * self.t_r
+        return [
+            f"volumes before the first of the image were discarded ({self.n_discarded}), so it "
+            f"starts {self.n_discarded * self.t_r:g} s after the marker; give missing=0 if the "
+            f"marker is that of the first volume in the file."
+        ]
 
     def read_regions(self, extractor=None, cache=None):
         """Read the BOLD of the regions, indexed by the number of the volume."""
@@ -269,11 +281,20 @@ class Run:
         if cache is not None:
             key = digest(environment(), extractor, _stamps(self.bold, extractor), kept)
             path = Path(cache) / f"{self.name}_{key[:16]}_timeseries.tsv"
+            notes = path.with_suffix(".txt")
             with suppress(OSError, ValueError, KeyError):  # none, or a damaged one
                 table = pd.read_csv(path, sep="\t", dtype=str)  # all digits are kept
-                return table.astype(float).astype({"volume": int}).set_index("volume")
-        regions = self._extract(extractor, confounds, kept).rename_axis("volume")
+                table = table.astype(float).astype({"volume": int}).set_index("volume")
+                for note in notes.read_text("utf-8").splitlines() if notes.is_file() else ():
+                    warn_user(note)
+                return table
+        said = []
+        with noting(said):
+            regions = self._extract(extractor, confounds, kept).rename_axis("volume")
         if path is not None:
+            if said:  # before the table, which is then complete
+                with atomic_write(notes) as file:
+                    file.write("\n".join(map(one_line, said)).encode())
             with atomic_write(path) as file:
                 regions.to_csv(file, sep="\t")
         return regions
@@ -334,16 +355,14 @@ class Run:
         volumes = Bunch(
             times=self.onsets + self.offset, numbers=np.arange(len(self.onsets)), offset=self.offset
         )
-        tables, said = [], []
-        with noting(said):
-            for path in filter(None, (self.nuisance, *self.physio)):
-                try:
-                    tables.append(place_nuisance(read_nuisance(path, raw), volumes, self.name))
-                except ValueError as error:
-                    if path == self.nuisance:
-                        raise
-                    warn_user(f"{path.name} is left out: {one_line(error)}")
-        self.note = "; ".join(filter(None, [self.note, *(s for s in said if s not in self.note)]))
+        tables = []
+        for path in filter(None, (self.nuisance, *self.physio)):
+            try:
+                tables.append(place_nuisance(read_nuisance(path, raw), volumes, self.name))
+            except ValueError as error:
+                if path == self.nuisance:
+                    raise
+                warn_user(f"{path.name} is left out: {one_line(error)}")
         if not tables:
             raise ValueError("the run has no nuisance signal that can be used.")
         table, *others = tables

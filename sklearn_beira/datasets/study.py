@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .._utils.files import expanded, one_line, writable_folder
 from .._utils.numbers import to_numbers
 from .._utils.regions import some
-from .._utils.warn import warn_user
+from .._utils.warn import noting, warn_user
 from ..eeg import EEGFilter
 from ..eeg.windows import EEGWindows
 from .derivatives import open_derivatives, write_predicted
@@ -210,6 +210,7 @@ class Study:
             )
         found[0].read_channels()
         found[0].onsets, found[0].problem, found[0].note = onsets, "", "onsets are given"
+        found[0].doubts = []
         return self
 
     def extract_regions(
@@ -400,19 +401,18 @@ class Study:
         runs, failed, doubts = self.usable, [], {}
         with tqdm(total=len(tasks), desc=what, disable=not verbose, leave=False) as bar:
             results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-            for run, (result, problem, said) in zip(runs, results, strict=True):
+            for run, (result, problem, said, warned) in zip(runs, results, strict=True):
                 bar.update()
-                for message in said:
-                    doubts.setdefault(message, []).append(run.name)
-                    if message.rstrip(".") not in run.note:
-                        run.note = "; ".join(filter(None, [run.note, message.rstrip(".")]))
+                run.add_notes(said)
+                for warning in warned:
+                    doubts.setdefault(warning, []).append(run.name)
                 if problem:
                     run.problem = problem
                     failed.append(run.name)
                 else:
                     yield run, result
-        for message, names in doubts.items():
-            warn_user(f"{some(names)}: {message}")
+        for (message, category), names in doubts.items():
+            warn_user(f"{some(names)}: {message}", category)
         if failed:
             warn_user(
                 f"{len(failed)} of {len(runs)} runs failed and are left out ({', '.join(failed)}); "
@@ -429,16 +429,23 @@ def _homes(runs):
 
 
 def _attempt(task, *args, **options):
-    """Do a task, and return its result (None if it failed), what went wrong, and its warnings."""
-    result, problem = None, ""
-    with warnings.catch_warnings(record=True) as caught:
+    """Do a task; return its result (None if it failed), what went wrong, notes and warnings.
+
+    The notes are this package's; warnings, with their categories, are those of other packages too.
+    """
+    result, problem, said = None, "", []
+    with warnings.catch_warnings(record=True) as caught, noting(said):
         try:
             result = task(*args, **options)
         except Exception as error:  # one bad run must not end the others
             problem = one_line(error) or type(error).__name__
-    # The task knows one recording only; who tells them knows its name.
-    said = (one_line(w.message).replace("recording 0", "the recording") for w in caught)
-    return result, problem, list(dict.fromkeys(said))
+    warned = dict.fromkeys((_without_number(w.message), w.category) for w in caught)
+    return result, problem, list(map(_without_number, said)), list(warned)
+
+
+def _without_number(message):
+    """Leave out the number of the recording, as a task knows one only; others add its name."""
+    return one_line(message).replace("recording 0", "the recording")
 
 
 def _without_odd_ones(runs):
