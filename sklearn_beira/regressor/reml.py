@@ -212,8 +212,8 @@ def _long_groups(model, found, band, data, prior, correlations):
     blocks, y, elapsed, constants = data
     for mixture, alike in _by_noise(model, [*found], _ALIKE * _FIRST / len(y)):
         every = np.concatenate([own for _, own in alike])
-        every_y = blocks, y[:, every], elapsed, constants
-        directions, *rest, log_det = _whitened(*every_y, mixture, band, correlations)
+        some = blocks, y[:, every], elapsed, constants
+        directions, *rest, log_det = _whitened(*some, mixture, band, correlations)
         cuts = np.split(directions, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
         white = np.array(pack([*map(_kernel, cuts), np.eye(len(directions))]))
         long, done = Likelihood(white, len(blocks), *rest, prior=prior), 0
