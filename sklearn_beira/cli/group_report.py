@@ -210,7 +210,7 @@ def make_group_report(
             for way, rows in group.groupby("evaluation", sort=False)
         },
         **_in_people(group[group["evaluation"] == ACROSS]),
-        "Predicted in these participants together": _predicted(across),
+        "Predicted over all volumes": _predicted(across),
         **(_UNCHECKED if across.beyond is None else beyond_nuisance(across)),
         "Best model": f"{best_model(across)}, {ACROSS}",
         "Shared branches": _shared_in_words(shared),
@@ -262,7 +262,7 @@ def make_group_report(
 
 def _predicted(across):
     first = model_rows(across)
-    rule = f"p_max ≤ {ALPHA:.2f}, r over all volumes: one participant may carry it"
+    rule = f"p_max ≤ {ALPHA:.2f}; one participant may carry it"
     found = _found_in_words(first["r"], first["p_max"] <= ALPHA, rule)
     return found.replace(" regions", f" regions{few_in_words(first)}", 1)
 
