@@ -360,7 +360,8 @@ def test_warnings_about_images_name_the_runs(tmp_path, n_jobs):
     said = "^sub-1_task-rest, sub-2_task-rest: The atlas is in MNI space, but the BOLD image in sc"
     with pytest.warns(UserWarning, match=said) as caught:
         Study(runs).extract_regions(ROIExtractor(atlas), n_jobs=n_jobs, verbose=False)
-    assert len(caught) == 1
+    # Old versions of other packages deprecate what they call.
+    assert len([w for w in caught if issubclass(w.category, UserWarning)]) == 1
     assert len(runs[2].regions) == 20
     assert Study(runs).table["reason"].str.startswith("The atlas").tolist() == [False, True, True]
 
