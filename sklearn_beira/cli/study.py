@@ -360,8 +360,9 @@ def _trial_types(path, run):
             events["trial_type"] = "task"  # as align names it
         onsets = pd.to_numeric(events["onset"], errors="coerce")
         for kind, at in onsets.dropna().groupby(events["trial_type"]):
-            paced = abs(at.diff().median() - run.t_r) <= 0.01 * run.t_r
-            if len(at) > 1 and not paced and is_candidate(kind):
+            if len(at) < 2 or not is_candidate(kind):  # once is no schedule
+                continue
+            if abs(at.diff().median() - run.t_r) > 0.01 * run.t_r:
                 kinds.append(kind)
     return kinds
 
