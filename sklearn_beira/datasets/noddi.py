@@ -1,11 +1,9 @@
 """The NODDI data set: EEG-fMRI at rest, with one marker at the start of the scan."""
 
-from collections.abc import Callable, Iterable
 from os import PathLike
-from pathlib import Path
 
 from .._utils.files import existing_folder
-from .study import Study, pair_files
+from .study import Study, pair_files, sort_files
 
 T_R, TRIGGER = 2.16, "Scanner/Scan Start"
 
@@ -47,57 +45,4 @@ def load_noddi(data_dir: str | PathLike, subject: str | list[str] | None = None)
     root = existing_folder(data_dir, "data set")
     eegs = sort_files(root.glob("EEG/*/export/*.vhdr"), lambda path: path.parts[-3])
     images = sort_files(root.glob("fMRI/*/*_cross.nii.gz"), lambda path: path.parts[-2])
-    return pair_scans(root, eegs, images, subject, task="rest", t_r=T_R, trigger=TRIGGER)
-
-
-def sort_files(paths: Iterable[Path], key: Callable) -> dict:
-    """Sort files by scan.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files; hidden ones are left out.
-    key : callable
-        Gives the scan of a file, or None.
-
-    Returns
-    -------
-    found : dict of str or tuple to list of Path
-        Files of each scan.
-    """
-    found = {}
-    for path in sorted(paths):
-        if key(path) is not None and not path.name.startswith("."):
-            found.setdefault(key(path), []).append(path)
-    return found
-
-
-def pair_scans(
-    root: Path, eegs: dict, bolds: dict, subject: str | list[str] | None, **facts
-) -> Study:
-    """Pair EEG and BOLD of each scan, and refuse scans that have several files of a kind.
-
-    Parameters
-    ----------
-    root : Path
-        Folder of the data set.
-    eegs, bolds : dict of str or tuple to list of Path
-        Files of each scan.
-    subject : str, list of str or None
-        Subjects that are wanted.
-    **facts
-        What all runs have in common.
-
-    Returns
-    -------
-    study : Study
-        The study.
-    """
-    first = [{scan: paths[0] for scan, paths in found.items()} for found in (eegs, bolds)]
-    study = pair_files(root, *first, subject, **facts)
-    for paths in (*eegs.values(), *bolds.values()):
-        for run in study._runs if len(paths) > 1 else ():
-            if paths[0] in (run.eeg, run.bold):
-                names = ", ".join(path.name for path in paths)
-                run.problem = f"{len(paths)} files fit ({names}); leave one in its folder"
-    return study
+    return pair_files(root, eegs, images, subject, task="rest", t_r=T_R, trigger=TRIGGER)

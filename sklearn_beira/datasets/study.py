@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -511,15 +511,37 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
     return X, y
 
 
+def sort_files(paths: Iterable[Path], key: Callable) -> dict:
+    """Sort files by scan.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files; hidden ones are left out.
+    key : callable
+        Gives the scan of a file, or None.
+
+    Returns
+    -------
+    found : dict of str or tuple to list of Path
+        Files of each scan.
+    """
+    found = {}
+    for path in sorted(paths):
+        if key(path) is not None and not path.name.startswith("."):
+            found.setdefault(key(path), []).append(path)
+    return found
+
+
 def pair_files(root, eegs, bolds, subject, **facts):
-    """Pair EEG and BOLD that have the same key, and check them.
+    """Pair EEG and BOLD of each scan, and check them; several files of a kind are refused.
 
     Parameters
     ----------
     root : Path
-        Folder, for the error.
-    eegs, bolds : dict of str or tuple of str to Path
-        Files by subject, or by subject and run.
+        Folder of the data set.
+    eegs, bolds : dict of str or tuple of str to list of Path
+        Files by subject, or by subject and run, as :func:`sort_files` returns them.
     subject : str, list of str or None
         Subjects that are wanted.
     **facts
@@ -536,11 +558,16 @@ def pair_files(root, eegs, bolds, subject, **facts):
         person, run = (key, None) if isinstance(key, str) else key
         if wanted is not None and person not in wanted:
             continue
-        eeg, bold = eegs.get(key), bolds.get(key)
+        found = [eegs.get(key, []), bolds.get(key, [])]
+        eeg, bold = (paths[0] if paths else None for paths in found)
         problem = "" if eeg and bold else f"no {'BOLD' if eeg else 'EEG'} of that name"
         runs.append(Run(person, run=run, eeg=eeg, bold=bold, problem=problem, **facts))
         runs[-1].root = root.resolve()
         runs[-1].check()
+        for paths in found:
+            if len(paths) > 1:
+                names = ", ".join(path.name for path in paths)
+                runs[-1].problem = f"{len(paths)} files fit ({names}); leave one in its folder"
     if not runs:
         raise ValueError(
             f"{root} has neither EEG nor BOLD where they are expected; give the folder of the data "

@@ -4,8 +4,7 @@ import re
 from os import PathLike
 
 from .._utils.files import existing_folder
-from .noddi import pair_scans, sort_files
-from .study import Study
+from .study import Study, pair_files, sort_files
 
 T_R, TRIGGER = 2.1, "R149"
 
@@ -50,7 +49,7 @@ def load_vu(data_dir: str | PathLike, subject: str | list[str] | None = None) ->
     root = existing_folder(data_dir, "data set")
     eegs = sort_files(root.glob("EEG/*.set"), _scan)
     bolds = sort_files(root.glob("fMRI_difumo/*.csv"), _scan)
-    return pair_scans(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
+    return pair_files(root, eegs, bolds, subject, task="rest", t_r=T_R, trigger=TRIGGER)
 
 
 def _scan(path):
