@@ -21,7 +21,7 @@ from ..eeg.recordings import content_digest, fill, recording_path, write_recordi
 from ..eeg.windows import EEGWindows, check_window, overlaps
 from .nuisance import place_nuisance, read_nuisance
 from .seams import annotation_onsets, find_seams
-from .triggers import check_times_of_rows, find_onsets, unused_markers, volumes_behind
+from .triggers import check_row_times, find_onsets, trigger_times, unused_markers, volumes_behind
 
 __all__ = ["align"]
 
@@ -133,18 +133,13 @@ def align(
     n_raws = len(raws)
     if not raws:
         raise ValueError("align needs at least one recording.")
-    bolds, given = [bold], [volume_times]
-    if several:
-        bolds = [None] * n_raws if bold is None else _listed("bold", bold, n_raws)
-        given = [None] * n_raws
-        if volume_times is not None:
-            given = _listed("volume_times", volume_times, n_raws)
+    bolds = _of_each("bold", bold, several, n_raws)
+    given = _of_each("volume_times", volume_times, several, n_raws)
     if not isinstance(missing, list | tuple):
         missing = [missing] * n_raws
-    missing = _listed("missing", missing, n_raws)
+    missing = _of_each("missing", missing, True, n_raws)
     if subjects is not None:
-        subjects = [subjects] if isinstance(subjects, str | int) else subjects
-        subjects = _listed("subjects", subjects, n_raws)
+        subjects = _of_each("subjects", subjects, not isinstance(subjects, str | int), n_raws)
     check_window(tmin, tmax)
     if not tmin < tmax:
         raise ValueError(f"tmin={tmin} s must be less than tmax={tmax} s.")
@@ -156,20 +151,19 @@ def align(
         _time_volumes(one, *of_one, trigger=trigger, t_r=t_r, k=k)
         for k, (one, *of_one) in enumerate(zip(raws, rows, given, missing, strict=True))
     ]
-    keeps, bads, account = [], [], []
+    account = []
     for k, (one, volumes) in enumerate(zip(raws, timed, strict=True)):
         times, volumes.offset = volumes.times, 0.0
         if slice_time_ref:
             volumes.offset = slice_time_ref * (t_r or np.nanmedian(np.diff(times)))
             times = volumes.times = times + volumes.offset
-        bads.append(_bad_spans(one))
+        volumes.bads = _bad_spans(one)
         slack = 0.05 / info["sfreq"]  # rounding errors of onsets
         early = times + tmin < -slack
         late = times + tmax > one.n_times / info["sfreq"] + slack
         inside = np.isfinite(times) & ~early & ~late
-        bad = inside & overlaps(times + tmin, times + tmax, bads[k])
-        keep = inside & ~bad if reject_by_annotation else inside
-        keeps.append(keep)
+        bad = inside & overlaps(times + tmin, times + tmax, volumes.bads)
+        keep = volumes.keep = inside & ~bad if reject_by_annotation else inside
         account.append(
             {
                 "recording": k,
@@ -202,15 +196,15 @@ def align(
     X = EEGWindows(
         [_read_eeg(one, info, folder) for one in raws],
         np.repeat(np.arange(n_raws), alignment["kept"]),
-        np.concatenate([one.times[keep] for one, keep in zip(timed, keeps, strict=True)]),
+        np.concatenate([one.times[one.keep] for one in timed]),
         info,
         tmin=tmin,
         tmax=tmax,
-        bads=bads,
+        bads=[one.bads for one in timed],
         subjects=subjects,
     )
     X.alignment = alignment
-    X.volumes = np.concatenate([one.numbers[keep] for one, keep in zip(timed, keeps, strict=True)])
+    X.volumes = np.concatenate([one.numbers[one.keep] for one in timed])
     X._cut_by_align = True
     if nuisance is not None:
         of_raws = enumerate(zip(nuisance, raws, timed, strict=True))
@@ -220,7 +214,7 @@ def align(
     if bold is None:
         return X
     X._y_is_indexed = isinstance(rows[0].regions, pd.DataFrame)
-    return X, _concatenate_bolds(rows, timed, keeps)
+    return X, _concatenate_bolds(rows, timed)
 
 
 def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
@@ -230,7 +224,7 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     if numbers is not None and given is not None and np.size(given) == n_rows:
         numbers = None  # each row has its time
     whole = numbers is not None and (np.diff(numbers) == 1).all()
-    if trigger and whole and find_onsets(raw, None, None, trigger, None, None, k)[1] == n_rows:
+    if trigger and whole and len(trigger_times(raw, trigger, k)) == n_rows:
         numbers = None  # each row has its marker
     n_volumes = n_rows if numbers is None else numbers[-1] + 1
     if numbers is not None and given is not None:  # the last volumes may be among those left out
@@ -241,7 +235,7 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     by_t_r = trigger is None and given is None and rows.step != t_r
     if numbers is not None or by_t_r:
         doubts += [f"{said.format(name=f'the BOLD of recording {k}')}." for said in rows.doubts]
-    check_times_of_rows(rows.times, times, rows.source, k)
+    check_row_times(rows.times, times, rows.source, k)
     header = getattr(rows.regions, "attrs", {}).get("t_r")
     usual = float(np.nanmedian(np.diff(times))) if len(times) > 1 else np.nan
     if header and abs(header - usual) > 0.01 * usual:
@@ -260,7 +254,11 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
 
 
 # -- parameters ---------------------------------------------------------------------------------
-def _listed(name, values, n_raws):
+def _of_each(name, values, listed, n_raws):
+    """Return the value of each recording; None is that of all."""
+    if values is None:
+        return [None] * n_raws
+    values = values if listed else [values]
     if not isinstance(values, list | tuple) or len(values) != n_raws:
         found = len(values) if isinstance(values, list | tuple) else type(values).__name__
         raise ValueError(f"{n_raws} recording(s) need a list of as many {name}, got {found}.")
@@ -281,7 +279,7 @@ def _nuisance_of_each(nuisance, several, n_raws):
         several = True
     elif isinstance(nuisance, list | tuple):  # also the list of one recording
         several = several or all(isinstance(one, PathLike | pd.DataFrame) for one in nuisance)
-    return _listed("nuisance", nuisance if several else [nuisance], n_raws)
+    return _of_each("nuisance", nuisance, several, n_raws)
 
 
 def _check_timing(t_r, volume_times, trigger, missing, slice_time_ref):
@@ -474,13 +472,13 @@ def _check_bold(bold, k, clocks, flat):
     return rows
 
 
-def _concatenate_bolds(rows, timed, keeps):
+def _concatenate_bolds(rows, timed):
     """Concatenate the kept volumes of all recordings."""
-    kept = [one.regions[keep] for one, keep in zip(rows, keeps, strict=True)]
+    kept = [one.regions[volumes.keep] for one, volumes in zip(rows, timed, strict=True)]
     if not isinstance(kept[0], pd.DataFrame):
         return np.concatenate(kept)
-    for bold, volumes, keep in zip(kept, timed, keeps, strict=True):
-        bold.index = pd.Index(volumes.numbers[keep], name="volume")
+    for bold, volumes in zip(kept, timed, strict=True):
+        bold.index = pd.Index(volumes.numbers[volumes.keep], name="volume")
     return pd.concat(kept, keys=range(len(kept)), names=["recording"])
 
 

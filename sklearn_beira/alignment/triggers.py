@@ -262,7 +262,7 @@ def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int)
             )
 
 
-def check_times_of_rows(told: np.ndarray | None, times: np.ndarray, source: str, k: int) -> None:
+def check_row_times(told: np.ndarray | None, times: np.ndarray, source: str, k: int) -> None:
     """Refuse onsets that contradict the times in a table.
 
     Parameters
