@@ -280,20 +280,15 @@ def test_a_strong_branch_joins_a_group_before_a_weak_one_that_is_more_alike(bran
 
 
 def test_all_branches_of_a_group_are_like_the_one_that_collects_them():
-    def person(*patterns, held_out):
-        n = len(patterns)
-        return Bunch(
-            patterns=np.array(patterns), frequency_patterns=np.ones((n, 3)),
-            delay_kernels=np.ones((1, n, 4)), held_out=np.array([held_out]),
-        )  # fmt: skip
-
     collects, *axes = np.eye(5)
-    alike = [0.75 * collects + np.sqrt(1 - 0.75**2) * axis for axis in axes]
+    alike = [0.75 * collects + np.sqrt(1 - 0.75**2) * axis for axis in axes[:3]]
     strong = 0.65 * collects + np.sqrt(1 - 0.65**2) * axes[3]
-    people = {name: person(one, held_out=[0.1]) for name, one in zip("bcd", alike, strict=False)}
-    people = {"a": person(collects, strong, held_out=[0.04, 0.6]), **people}
-    members = [(name, k, 0) for name, own in people.items() for k in range(len(own.patterns))]
-    assert next(_groups(people, members, 0.6)) == [(name, 0, 0) for name in "abcd"]
+    pool = Bunch(
+        person=np.array([0, 0, 1, 2, 3]), patterns=np.array([collects, strong, *alike]),
+        frequency_patterns=np.ones((5, 3)), delay_kernels=np.ones((5, 4)),
+        held_out=np.array([0.04, 0.6, 0.1, 0.1, 0.1]),
+    )  # fmt: skip
+    assert next(_groups(pool, np.arange(5), 4, 0.6)).tolist() == [0, 2, 3, 4]
 
 
 def test_saved_branches_make_the_same_group_and_figure(branches, tmp_path):

@@ -90,48 +90,32 @@ def group_branches(people: dict[str, Bunch], *, min_similarity: float = 0.6) -> 
     """
     _check(people, min_similarity)
     first = next(iter(people.values()))
-    names = list(first.region_names)
-    members = [
-        (person, number, row)
-        for person, branches in people.items()
-        for row, number in np.argwhere(branches.supported)
-    ]
-    of_row = np.array([row for _, _, row in members], dtype=int)
+    names, pool = list(first.region_names), _pool(people)
     found = []
     for row in range(len(names)):
-        own = [members[k] for k in np.flatnonzero(of_row == row)]
-        found += [(row, group) for group in _groups(people, own, min_similarity)]
-    by_chance = _largest_by_chance(people, members, len(names), min_similarity)
-    n, rows = len(found), np.array([row for row, _ in found], dtype=int)
+        found += _groups(pool, np.flatnonzero(pool.row == row), len(people), min_similarity)
+    by_chance = _largest_by_chance(pool, len(names), min_similarity)
+    n, rows = len(found), np.array([pool.row[group[0]] for group in found], dtype=int)
     means = {name: np.zeros((n, *first[name].shape[1:])) for name in _OF_BRANCH}
     means |= {name: np.zeros((len(names), n, *first[name].shape[2:])) for name in _OF_REGION}
-    for k, (row, group) in enumerate(found):
-        of = {
-            name: np.array([people[person][name][number] for person, number, _ in group])
-            for name in _OF_BRANCH
-        }
-        alike = similarity(Bunch(**of), Bunch(**of))
-        of["patterns"] = average_maps(normalize(of["patterns"])[:, None])[0]
-        for name, values in of.items():
-            means[name][k] = values.mean(axis=0)
+    for k, (row, group) in enumerate(zip(rows, found, strict=True)):
+        for name in _OF_BRANCH:
+            means[name][k] = pool[name][group].mean(axis=0)
         for name in _OF_REGION:
-            values = [people[person][name][row, number] for person, number, _ in group]
-            means[name][row, k] = np.mean(values, axis=0)
+            means[name][row, k] = pool[name][group].mean(axis=0)
+        means["patterns"][k] = average_maps(normalize(pool.patterns[group])[:, None])[0][0]
+        alike = _similarity(pool, group, group)
         means["stability"][row, k] = alike[np.triu_indices(len(group), 1)].mean()
+    who, sizes = list(people), np.array([len(group) for group in found], dtype=int)
     return Bunch(
         **means, regions=rows, merged_into=np.arange(n), supported=means["held_out"] > 0,
-        people=[_numbers(people, group) for _, group in found], n_people=len(people),
-        p_people=np.array([_p_of(len(group), len(people)) for _, group in found]),
+        people=[{who[pool.person[k]]: int(pool.number[k]) for k in group} for group in found],
+        n_people=len(people), p_people=_p_of(sizes, len(people)),
         n_by_chance=by_chance.mean(axis=0)[rows],
-        p_alike=np.array([_p_alike(len(group), by_chance) for _, group in found]),
+        p_alike=np.array([_p_alike(size, by_chance) for size in sizes]),
         frequencies=first.frequencies, lags=first.lags, region_names=names,
         ch_names=first.ch_names, info=first.get("info"),
     )  # fmt: skip
-
-
-def _numbers(people, group):
-    """Number of the branch in the model of each person."""
-    return {person: int(people[person].get("numbers", range(k + 1))[k]) for person, k, _ in group}
 
 
 def save_branches(branches: Bunch, path: Path) -> None:
@@ -177,42 +161,52 @@ def load_branches(path: Path) -> Bunch:
         return Bunch(**arrays | names)
 
 
-def _pool(people, members):
-    """Maps and spectra of branches, and the delay kernels of their regions."""
-    return Bunch(
-        patterns=np.array([people[person].patterns[k] for person, k, _ in members]),
-        frequency_patterns=np.array(
-            [people[person].frequency_patterns[k] for person, k, _ in members]
-        ),
-    ), np.array([people[person].delay_kernels[row, k] for person, k, row in members])
+def _pool(people):
+    """Collect the supported branches of all people, one after the other (n, ...).
+
+    ``person`` and ``row`` number the person and the region; ``number`` is that in the model.
+    """
+    parts = []
+    for person, branches in enumerate(people.values()):
+        rows, numbers = np.nonzero(branches.supported)
+        part = {name: branches[name][numbers] for name in _OF_BRANCH}
+        part |= {name: branches[name][rows, numbers] for name in _OF_REGION}
+        in_model = branches.get("numbers", np.arange(branches.supported.shape[1]))[numbers]
+        parts.append(part | {"person": np.full_like(rows, person), "row": rows, "number": in_model})
+    return Bunch(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
-def _largest_by_chance(people, members, n_regions, least):
+def _similarity(pool, these, those):
+    maps, spectra = pool.patterns, pool.frequency_patterns
+    return similarity(maps[these], spectra[these], maps[those], spectra[those])
+
+
+def _point_alike(pool, these, those):
+    return pool.delay_kernels[these] @ pool.delay_kernels[those].T > 0
+
+
+def _largest_by_chance(pool, n_regions, least):
     """Most people with alike branches in each draw and region (n_draws, n_regions)."""
-    if n_regions < 2 or not 0 < len(members) <= _MOST_MEMBERS:
+    n = len(pool.row)
+    if n_regions < 2 or not 0 < n <= _MOST_MEMBERS:
         return np.full((1, n_regions), np.nan)
-    pool, kernels = _pool(people, members)
-    close = np.zeros((len(members),) * 2, dtype=bool)
-    for some in gen_batches(len(members), 1000):
-        here = Bunch(**{name: values[some] for name, values in pool.items()})
-        close[some] = (similarity(here, pool) >= least) & (kernels[some] @ kernels.T > 0)
-    places = [[[] for _ in range(n_regions)] for _ in people]
-    numbers = {person: i for i, person in enumerate(people)}
-    for k, (person, _, row) in enumerate(members):
-        places[numbers[person]][row].append(k)
+    close = np.zeros((n, n), dtype=bool)
+    for some in gen_batches(n, 1000):
+        close[some] = _similarity(pool, some, slice(None)) >= least
+        close[some] &= _point_alike(pool, some, slice(None))
+    of_person = [np.flatnonzero(pool.person == person) for person in np.unique(pool.person)]
     rng, most = np.random.default_rng(0), np.zeros((_N_DRAWS, n_regions))
+    place, drawn = np.zeros(n_regions, dtype=int), np.empty(n, dtype=int)
     for draw in most:
-        drawn_at = [[] for _ in range(n_regions)]
-        for own in places:
-            used = [row for row, those in enumerate(own) if those]
-            for row, other in zip(used, rng.permutation(used), strict=True):
-                drawn_at[row].append(own[other])
-        for row, drawn in enumerate(drawn_at):
-            if drawn:
-                every = np.concatenate(drawn)
-                starts = np.cumsum([0, *map(len, drawn[:-1])])
-                alike = np.logical_or.reduceat(close[np.ix_(every, every)], starts, axis=1)
-                draw[row] = alike.sum(axis=1).max()
+        for own in of_person:
+            used = np.unique(pool.row[own])
+            place[rng.permutation(used)] = used
+            drawn[own] = place[pool.row[own]]
+        for row in np.unique(drawn):
+            here = np.flatnonzero(drawn == row)
+            starts = np.flatnonzero(np.diff(pool.person[here], prepend=-1))
+            alike = np.logical_or.reduceat(close[np.ix_(here, here)], starts, axis=1)
+            draw[row] = alike.sum(axis=1).max()
     return most
 
 
@@ -222,17 +216,16 @@ def _p_alike(n, by_chance):
     return (1 + np.count_nonzero(by_chance.max(axis=1) >= n)) / (1 + len(by_chance))
 
 
-def _groups(people, members, least):
+def _groups(pool, members, n_people, least):
     """Group the supported branches of a region, at most one of each person, the largest first."""
     if len(members) < 2:
         return
-    pool, kernels = _pool(people, members)
-    alike = np.where(kernels @ kernels.T > 0, similarity(pool, pool), 0.0)
-    alike[alike < least] = 0.0
+    alike = _similarity(pool, members, members)
+    alike = np.where(_point_alike(pool, members, members) & (alike >= least), alike, 0.0)
     # A strong branch is to join a group before a weak one that is a little more alike.
-    worth = alike * [people[person].held_out[row, k] for person, k, row in members]
-    owners = np.array([person for person, _, _ in members])
-    of_person = [np.flatnonzero(owners == person) for person in dict.fromkeys(owners)]
+    worth = alike * pool.held_out[members]
+    owners = pool.person[members]
+    of_person = [np.flatnonzero(owners == person) for person in np.unique(owners)]
     while worth.any():
         # The best of each person for every branch that may collect.
         best = np.array([worth[:, own].max(axis=1) for own in of_person]).T
@@ -242,9 +235,9 @@ def _groups(people, members, least):
             for own in of_person
             if worth[seed, own].any()
         ]
-        if _p_of(len(group), len(people)) > _MOST_P:
+        if _p_of(len(group), n_people) > _MOST_P:
             return
-        yield [members[k] for k in group]
+        yield members[group]
         worth[group] = worth[:, group] = 0.0
 
 

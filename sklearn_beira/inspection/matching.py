@@ -9,7 +9,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch
 
 from .._utils.regions import region_row
-from .patterns import abs_cosines, overlaps
+from .patterns import similarity
 
 # Averaging and assignment alternate; usually the assignment is stable after a few rounds.
 _MAX_ROUNDS = 20
@@ -100,7 +100,7 @@ def match_branches(runs: list[Bunch], region: str | int, *, n_branches: int = 3)
     def assign(template, spectrum):
         orders = []
         for maps, shapes in zip(patterns, spectra, strict=True):
-            similar = _similarity(template, spectrum, maps, shapes)
+            similar = similarity(template, spectrum, maps, shapes)
             orders.append(linear_sum_assignment(similar, maximize=True)[1])
         return orders
 
@@ -155,7 +155,7 @@ def _medoid(patterns, spectra, n_branches):
     totals = []
     for maps, shapes in zip(patterns, spectra, strict=True):
         similar = (
-            _similarity(maps[:n_branches], shapes[:n_branches], *others)
+            similarity(maps[:n_branches], shapes[:n_branches], *others)
             for others in zip(patterns, spectra, strict=True)
         )
         totals.append(sum(s[linear_sum_assignment(s, maximize=True)].sum() for s in similar))
@@ -175,12 +175,8 @@ def average_maps(maps):
 def _stability(maps, shapes):
     pairs = combinations(range(len(maps)), 2)
     return np.mean(
-        [_similarity(maps[i], shapes[i], maps[j], shapes[j]).diagonal() for i, j in pairs], axis=0
+        [similarity(maps[i], shapes[i], maps[j], shapes[j]).diagonal() for i, j in pairs], axis=0
     )
-
-
-def _similarity(maps, spectra, other_maps, other_spectra):
-    return abs_cosines(maps, other_maps) * overlaps(spectra, other_spectra)
 
 
 def _check_runs(runs, region, n_branches):

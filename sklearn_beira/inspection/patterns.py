@@ -182,8 +182,6 @@ def overlaps(spectra: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.minimum(spectra[:, None], others[None]).sum(axis=2)
 
 
-def similarity(branches: Bunch, others: Bunch) -> np.ndarray:
+def similarity(maps, spectra, other_maps, other_spectra) -> np.ndarray:
     """Compute similarities (n_branches, n_others) of maps and spectra, from 0 to 1."""
-    return abs_cosines(branches.patterns, others.patterns) * overlaps(
-        branches.frequency_patterns, others.frequency_patterns
-    )
+    return abs_cosines(maps, other_maps) * overlaps(spectra, other_spectra)

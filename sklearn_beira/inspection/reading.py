@@ -153,7 +153,8 @@ def read_branches(
 
 def _merge(branches, importance):
     """Return the branch that each branch is read with: the most important one that is the same."""
-    same = (similarity(branches, branches) >= _SAME) & np.equal.outer(*[branches.regions] * 2)
+    maps, spectra, regions = branches.patterns, branches.frequency_patterns, branches.regions
+    same = (similarity(maps, spectra, maps, spectra) >= _SAME) & (regions == regions[:, None])
     into = np.full(len(same), -1)
     for first in np.argsort(-importance, kind="stable"):
         if into[first] < 0:
