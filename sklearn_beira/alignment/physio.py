@@ -1,6 +1,7 @@
 """Heart beat and breathing in files of BIDS, recorded beside the scan."""
 
 import json
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -76,10 +77,38 @@ def read_physio(path: str | PathLike) -> tuple[mne.io.BaseRaw, float]:
     return raw, start
 
 
-def name_parts(path: Path) -> dict[str, str]:
-    """Split a name of BIDS into labels by key, such as ``{"sub": "01", "task": "rest"}``."""
+def name_parts(path: Path, *but: str) -> dict[str, str]:
+    """Split a name of BIDS into labels by key, such as ``{"sub": "01"}``, without some keys."""
     name = path.name[max(path.name.find("sub-"), 0) :].partition(".")[0]
-    return dict(part.split("-", 1) for part in name.split("_") if "-" in part)
+    parts = dict(part.split("-", 1) for part in name.split("_") if "-" in part)
+    return {key: label for key, label in parts.items() if key not in but}
+
+
+def inherited_from(folders: Iterable[Path], path: Path, ending: str, *but: str) -> list[Path]:
+    """Find sidecars by inheritance in BIDS: those whose labels (but some) are labels of a file.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Folders, the most general first.
+    path : Path
+        File.
+    ending : str
+        End of the names of the sidecars, such as "events.tsv".
+    *but : str
+        Keys of labels that the file need not have.
+
+    Returns
+    -------
+    found : list of Path
+        Sidecars, the most general first.
+    """
+    own, found = name_parts(path), []
+    for folder in folders:
+        files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
+        files = [file for file in files if name_parts(file, *but).items() <= own.items()]
+        found += sorted(files, key=lambda file: len(name_parts(file)))
+    return found
 
 
 def _own_sidecar(path):
@@ -89,14 +118,10 @@ def _own_sidecar(path):
 def _find_sidecars(path):
     """Find the sidecars of a file, from the most general to its own, by inheritance in BIDS."""
     path = path.absolute()  # a relative path does not name the folders above
-    own, labels = _own_sidecar(path), name_parts(path)
-    folders = [folder for folder in path.parents if f"sub-{labels.get('sub')}" in folder.parts]
+    own, person = _own_sidecar(path), f"sub-{name_parts(path).get('sub')}"
+    folders = [folder for folder in path.parents if person in folder.parts]
     folders += [folders[-1].parent] if folders else []  # the root of the data set
-    found = []
-    for folder in reversed(folders):
-        files = [file for file in folder.glob("*physio.json") if not file.name.startswith(".")]
-        files = [file for file in files if name_parts(file).items() <= labels.items()]
-        found += sorted(files, key=lambda file: len(name_parts(file)))
+    found = inherited_from(reversed(folders), path, "physio.json")
     found = [file for file in found if file != own]
     return [*found, own] if own.is_file() else found
 

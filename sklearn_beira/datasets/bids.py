@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import existing_folder, expanded, one_line
-from ..alignment.physio import ENDING, has_signals, name_parts
+from ..alignment.physio import ENDING, has_signals, inherited_from, name_parts
 from .electrodes import read_electrodes
 from .run import KEYS, Run, pointer
 from .study import Study
@@ -256,23 +256,23 @@ def _read_sidecars(root, run):
 
 def _tables_beside(image):
     """Find tables of confounds that fMRIPrep wrote for an image."""
-    own = _parts(image, *_OF_IMAGE)
+    own = name_parts(image, *_OF_IMAGE)
     files = [file for file in image.parent.glob("*desc-confounds*.tsv") if _is_named(file)]
-    return sorted(file for file in files if _parts(file, *_OF_IMAGE) == own)
+    return sorted(file for file in files if name_parts(file, *_OF_IMAGE) == own)
 
 
 def _raw_folder(root, path, datatype):
     """Folder of the raw files of that type, for the person and the session of a file."""
-    own = _parts(path)
+    own = name_parts(path)
     return root / f"sub-{own['sub']}" / (f"ses-{own['ses']}" if "ses" in own else "") / datatype
 
 
 def _physio(root, path, datatype):
     """Find raw files of heart beat and breathing of a run."""
-    own, folder = _parts(path), _raw_folder(root, path, datatype)
+    own, folder = name_parts(path), _raw_folder(root, path, datatype)
 
     def fits(file):
-        labels = _parts(file, "recording")
+        labels = name_parts(file, "recording")
         return "task" in labels and labels.items() <= own.items()
 
     files = sorted(folder.glob(f"*{ENDING}"))
@@ -311,7 +311,7 @@ def _entities(path):
         raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
     name = path.name[path.name.index("sub-") :]
     found = get_entities_from_fname(name, on_error="ignore")
-    own = _parts(path)  # which keep the whole of a label such as rest-open
+    own = name_parts(path)  # which keep the whole of a label such as rest-open
     return {entity: own.get(key, found[entity]) for entity, key in KEYS.items()}
 
 
@@ -381,23 +381,12 @@ def inherited(root, path, datatype, ending):
     found : list of Path
         Sidecars.
     """
-    own = _parts(path)
-    space = ["space"] if ending == "electrodes.tsv" else []  # which the EEG does not name
-    folders = [root]
+    own, folders = name_parts(path), [root]
     for part in (f"sub-{own['sub']}", f"ses-{own['ses']}" if "ses" in own else "", datatype):
         folders += [folders[-1] / part] if part else []
     folders += [] if path.parent in folders else [path.parent]
-    found = []
-    for folder in folders:
-        files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
-        files = [file for file in files if _parts(file, *space).items() <= own.items()]
-        found += sorted(files, key=lambda file: len(_parts(file)))
-    return found
-
-
-def _parts(path, *but):
-    """Split a name of BIDS into labels by key, without some keys."""
-    return {key: label for key, label in name_parts(path).items() if key not in but}
+    space = ["space"] if ending == "electrodes.tsv" else []  # which the EEG does not name
+    return inherited_from(folders, path, ending, *space)
 
 
 def _last(files):
