@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+@dataclass(repr=False, eq=False)
 class ROIExtractor(TransformerMixin, BaseEstimator):
     """Extract the time series of brain regions from a BOLD image.
 
@@ -138,34 +140,19 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         "standardize": [StrOptions({"zscore_sample", "psc"}), Options(bool, {False}), None],
     }
 
-    def __init__(
-        self,
-        atlas: str | Path | SpatialImage = "harvard-oxford-subcortical",
-        *,
-        regions: str | Sequence[str] | None = None,
-        labels: Sequence[str] | pd.DataFrame | str | Path | None = None,
-        smoothing_fwhm: float | None = 3.0,
-        detrend: bool = True,
-        standardize: Literal[False, "zscore_sample", "psc"] = False,
-        confounds: pd.DataFrame | ArrayLike | str | Path | None = None,
-        confound_columns: Sequence[str] | None = None,
-        global_signal: bool = False,
-        mask_img: str | Path | SpatialImage | None = None,
-        affine: ArrayLike | None = None,
-        data_dir: str | Path | None = None,
-    ) -> None:
-        self.atlas = atlas
-        self.regions = regions
-        self.labels = labels
-        self.smoothing_fwhm = smoothing_fwhm
-        self.detrend = detrend
-        self.standardize = standardize
-        self.confounds = confounds
-        self.confound_columns = confound_columns
-        self.global_signal = global_signal
-        self.mask_img = mask_img
-        self.affine = affine
-        self.data_dir = data_dir
+    atlas: str | Path | SpatialImage = "harvard-oxford-subcortical"
+    _: KW_ONLY
+    regions: str | Sequence[str] | None = None
+    labels: Sequence[str] | pd.DataFrame | str | Path | None = None
+    smoothing_fwhm: float | None = 3.0
+    detrend: bool = True
+    standardize: Literal[False, "zscore_sample", "psc"] = False
+    confounds: pd.DataFrame | ArrayLike | str | Path | None = None
+    confound_columns: Sequence[str] | None = None
+    global_signal: bool = False
+    mask_img: str | Path | SpatialImage | None = None
+    affine: ArrayLike | None = None
+    data_dir: str | Path | None = None
 
     def fit(self, X: str | Path | SpatialImage | ArrayLike, y: None = None) -> Self:
         """Resample the atlas to the grid of X; the values of X are not used.
