@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from .._utils.files import existing_folder
+from .._utils.files import existing_folder, reading
 from ..bold.tables import MOTION, load_table
 from ..eeg.channels import MONTAGE
 from .run import set_channels
@@ -113,8 +113,7 @@ def load_cwl(data_dir: str | Path, subject: str, *, pump: Literal["off", "on"] =
 def _read_eeg(path):
     try:
         raw = mne.io.read_raw_eeglab(path, preload=False, verbose="error")
-        # A truncated file may have a complete header, so read the last sample.
-        raw[:, raw.n_times - 1]
+        raw[:, raw.n_times - 1]  # a truncated file may have a complete header
     except (ImportError, FileNotFoundError):
         raise
     except Exception as error:
@@ -147,13 +146,8 @@ def _read_bold(path):
     img = open_image(path, "BOLD")
     if img.ndim != 4:
         raise ValueError(f"{path} has shape {img.shape}; expected four dimensions, time last.")
-    needed = img.dataobj.offset + int(np.prod(img.shape)) * img.get_data_dtype().itemsize
-    size = path.stat().st_size
-    if size < needed:
-        raise ValueError(
-            f"{path} is truncated: it has {size} bytes, but its header announces {needed}; copy it "
-            "again."
-        )
+    with reading(path):
+        img.dataobj[..., -1]  # a truncated file may have a complete header
     return img
 
 
