@@ -162,7 +162,7 @@ def test_the_summary_holds_the_numbers_in_the_order_of_the_models():
     assert set(text["p"]) > {"≤ 0.010"}
     assert text.loc["mean", "strong"] == f"{rows['r'].mean():.2f} "
     assert text.loc["ROI 2", "ceiling"] == "0.00"
-    with pytest.raises(ValueError, match="'lasso' is not in the comparison"):
+    with pytest.raises(ValueError, match="the comparison has no model 'lasso'"):
         comparison.summary(model="lasso")
 
 
@@ -772,7 +772,7 @@ def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ridge", "forest"), "'forest' is not in the comparison; it has ridge, strong, mean"),
+        (("ridge", "forest"), "no model 'forest'; it has ridge, strong, mean"),
         (("ridge", "mean", "volume"), "unit must be 'auto', 'subject' or 'fold'"),
         (("ridge", "mean", "subject"), "needs at least 2 subjects, but the comparison has 0"),
     ],

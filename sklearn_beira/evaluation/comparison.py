@@ -210,12 +210,12 @@ class Comparison:
                 "compare(..., nuisance=...), leave null as it is, and read the warnings."
             )
         model = next(iter(self.beyond.predictions)) if model is None else model
-        self.beyond._check_known(model)
         found, beyond = (one._pooled(model)["p_max"] for one in (self, self.beyond))
         words = np.where(beyond <= alpha, "brain", np.where(found <= alpha, "shared", "not found"))
         return pd.Series(words, index=found.index, name="verdict")
 
     def _pooled(self, model):
+        self._check_known(model)
         rows = (self.table["scope"] == "pooled") & (self.table["model"] == model)
         return self.table[rows].set_index("region")
 
@@ -347,7 +347,7 @@ class Comparison:
         for name in names:
             if name not in known:
                 raise ValueError(
-                    f"{name!r} is not in the comparison; it has {', '.join(map(str, known))}."
+                    f"the comparison has no model {name!r}; it has {', '.join(map(str, known))}."
                 )
 
 

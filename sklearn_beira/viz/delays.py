@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .scores import has_interval, is_found, pooled_rows
+from .scores import draw_points, has_interval, pooled_rows
 from .style import COLORS, NULL, clean, group_sides, legend_below, panels
 
 # By side: name, color, dashes and marker.
@@ -78,6 +78,4 @@ def _draw_curve(ax, rows, alpha, color, dashes, marker):
     ax.plot(delay, r, dashes, color=color, lw=1.3)
     known = has_interval(rows)
     ax.vlines(delay[known], rows["ci_low"][known], rows["ci_high"][known], color, lw=0.8)
-    found = is_found(rows, alpha)
-    for mask, face in ((found, color), (~found, "white")):
-        ax.plot(delay[mask], r[mask], marker, mfc=face, mec=color, ms=4)
+    draw_points(ax, delay, r, rows["p_max"], alpha, color=color, marker=marker, ms=4)

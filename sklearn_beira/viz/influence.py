@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from ..evaluation.effective_n import r_without, strongest_burst
 from ..evaluation.metrics import unit_pair
-from .scores import model_rows, pooled_rows
+from .scores import model_rows, region_of
 from .style import COLORS, clean
 
 
@@ -44,13 +44,8 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     >>> plot_influence(comparison, "ROI 0").get_ylabel()
     'change of r'
     """
-    model = pooled_rows(comparison)["model"].iloc[0] if model is None else model
-    comparison._check_known(model)
     scores = model_rows(comparison, model)
-    region = scores["r"].idxmax() if region is None else str(region)
-    if region not in scores.index:
-        known = ", ".join(map(str, scores.index))
-        raise ValueError(f"the comparison has no region {region!r}; it has {known}.")
+    model, region = scores["model"].iloc[0], region_of(scores, region)
     rows = np.flatnonzero(comparison.blocks >= 0)
     rows = rows[np.lexsort([comparison.times[rows], comparison.recordings[rows]])]
     rows = rows[np.argsort(pd.factorize(comparison.blocks[rows])[0], kind="stable")]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..evaluation.metrics import region_scores
-from .scores import model_rows, pooled_rows
+from .scores import model_rows, pooled_rows, region_of
 from .style import COLORS, DASHES, MEASURED, clean, legend_beside
 
 
@@ -51,17 +51,10 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     >>> fig.get_suptitle()
     'ROI 0'
     """
-    scores = pooled_rows(comparison)
-    region = model_rows(comparison)["r"].idxmax() if region is None else str(region)
-    scores = scores[scores["region"] == region].set_index("model")
+    region = region_of(model_rows(comparison), region)
     models = list(comparison.predictions) if models is None else list(models)
-    unknown = [name for name in models if name not in comparison.predictions]
-    if unknown or scores.empty:
-        raise ValueError(
-            f"the comparison has no {'model' if unknown else 'region'} "
-            f"{(unknown or [region])[0]!r}; it has "
-            f"{', '.join(map(str, comparison.predictions if unknown else comparison.bold))}."
-        )
+    comparison._check_known(*models)
+    scores = pooled_rows(comparison).query("region == @region").set_index("model")
     lines = {
         f"{name}, {_r_in_words(scores.loc[name])}": comparison.predictions[name][region].to_numpy()
         for name in models

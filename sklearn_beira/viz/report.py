@@ -187,12 +187,7 @@ def _check(comparison, X, drawn):
     pooled_rows(comparison)  # refuses what is not a Comparison
     bold = comparison.bold
     check_continuous(X)
-    unknown = [name for name in drawn if name not in comparison.predictions]
-    if unknown:
-        raise ValueError(
-            f"the comparison has no model {unknown[0]!r}; it has "
-            f"{', '.join(map(str, comparison.predictions))}."
-        )
+    comparison._check_known(*drawn)
     if len(X) != len(bold):
         raise ValueError(
             f"X has {len(X)} volumes, but the comparison has {len(bold)}; give the X that compare "

@@ -72,9 +72,8 @@ def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
         ax.bar(x, here["null_high"] - here["null_low"], 0.8 * step, here["null_low"], color=NULL)
         known = has_interval(here)
         ax.vlines(x[known], here["ci_low"][known], here["ci_high"][known], color=color, lw=1.2)
-        found = is_found(here, alpha)
-        for mask, face in ((found, color), (~found, "white")):
-            ax.plot(x[mask], here["r"][mask], marker, mfc=face, mec=color, ms=4.5, mew=1.1)
+        style = {"color": color, "marker": marker, "ms": 4.5, "mew": 1.1}
+        draw_points(ax, x, here["r"], here["p_max"], alpha, **style)
         ax.plot([], [], marker, color=color, label=str(name))
     if ceiling is not None:
         ax.hlines(ceiling, at - 0.45, at + 0.45, color=CEILING, lw=1.5, ls=":", label="ceiling")
@@ -87,7 +86,7 @@ def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
     return clean(ax)
 
 
-_BEYOND = {"color": COLORS[1], "marker": "D", "ms": 4, "ls": ""}
+_BEYOND = {"color": COLORS[1], "marker": "D", "ms": 4}
 
 
 def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=None) -> Figure:
@@ -145,9 +144,7 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
         if beyond is not None:
             left = beyond[beyond["region"] == region].set_index("model")
             at = here.index.get_indexer(left.index) - 0.25
-            found = is_found(left, alpha)
-            for mask, face in ((found, _BEYOND["color"]), (~found, "white")):
-                ax.plot(left["r"][mask], at[mask], mfc=face, **_BEYOND)
+            draw_points(ax, left["r"], at, left["p_max"], alpha, **_BEYOND)
         if is_lowest[i]:
             ax.set_xlabel("Pearson's r")
     point = {"color": COLORS[0], "marker": "o", "lw": 1.2}
@@ -158,7 +155,7 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
         handles.append(Line2D([], [], **point, mfc="white", label=f"p_max > {alpha:g}"))
         handles.append(Patch(color=NULL, label="range of the null"))
     if beyond is not None:
-        handles.append(Line2D([], [], **_BEYOND, label="r beyond nuisance"))
+        handles.append(Line2D([], [], ls="", **_BEYOND, label="r beyond nuisance"))
     if ceiling is not None:
         handles.append(Line2D([], [], color=CEILING, lw=1.2, ls=":", label="ceiling"))
     legend_below(fig, handles, width=7)
@@ -182,14 +179,25 @@ def pooled_rows(comparison) -> pd.DataFrame:
     return table[table["scope"] == "pooled"]
 
 
+def region_of(rows, region) -> str:
+    """Return the name of a region, or that of the highest r if None; refuse what is unknown."""
+    region = rows["r"].idxmax() if region is None else str(region)
+    if region not in rows.index:
+        known = ", ".join(map(str, rows.index))
+        raise ValueError(f"the comparison has no region {region!r}; it has {known}.")
+    return region
+
+
 def has_interval(rows):
     """Tell where the interval is narrower than from -1 to 1."""
     return (rows["ci_high"] - rows["ci_low"] < 2).to_numpy()
 
 
-def is_found(rows, alpha):
-    """Tell where p_max is at most alpha; True everywhere if there is no null."""
-    return (~(rows["p_max"] > alpha)).to_numpy()
+def draw_points(ax, x, y, p_max, alpha, **style):
+    """Draw points, hollow where p_max is above alpha."""
+    hollow = (p_max > alpha).to_numpy()
+    for mask, face in ((~hollow, style["color"]), (hollow, "white")):
+        ax.plot(x[mask], y[mask], ls="", mfc=face, **style)
 
 
 def _check_ceiling(ceiling, regions):
@@ -210,9 +218,8 @@ def _draw_forest(ax, rows, alpha, ceiling):
     # Dotted where the interval is unknown; no line where r is undefined.
     for row in at[~known & (rows["r"] != 0).to_numpy()]:
         ax.axhline(row, color=COLORS[0], lw=1.0, ls=":")
-    found = is_found(rows, alpha)
-    for mask, face in ((found, COLORS[0]), (~found, "white")):
-        ax.plot(rows["r"][mask], at[mask], "o", mfc=face, mec=COLORS[0], ms=5, mew=1.2)
+    style = {"color": COLORS[0], "marker": "o", "ms": 5, "mew": 1.2}
+    draw_points(ax, rows["r"], at, rows["p_max"], alpha, **style)
     if ceiling is not None and ceiling > 0:
         ax.axvline(ceiling, color=CEILING, lw=1.2, ls=":")
     ax.set_yticks(at, rows.index)
