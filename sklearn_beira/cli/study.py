@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -282,8 +281,7 @@ def _load(args):
     if "=" in args.trigger:
         column, _, value = args.trigger.partition("=")
         trigger = {column: value}
-    load = partial(
-        load_bids,
+    study = load_bids(
         args.root,
         args.participants,
         args.session,
@@ -292,14 +290,11 @@ def _load(args):
         eeg=args.eeg,
         bold=args.bold,
         pair=dict(pair.split("=", 1) for pair in args.pair),
+        trigger=trigger,
         space=args.space,
         confounds=None if confounds == ("none",) else confounds,
         missing=int(args.missing) if (args.missing or "").isdigit() else args.missing,
     )
-    study = load(trigger=trigger)
-    if isinstance(trigger, tuple) and not study.usable:  # a marker may have such a name
-        by_name = load(trigger=args.trigger)
-        study = by_name if by_name.usable else study
     if not study.usable:
         _print_table(study.table)
         raise ValueError("no run can be used; see the column reason of the table.")

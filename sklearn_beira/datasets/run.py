@@ -420,7 +420,7 @@ def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str
     markers : dict of str or tuple of (str, int) to ndarray
         Onsets in s.
     wanted : str or tuple of (str, int)
-        Name, such as "S 1" for "S  1".
+        Name, such as "S 1" for "S  1"; ("T", 8) also stands for "T:8".
 
     Returns
     -------
@@ -432,7 +432,10 @@ def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str
     ValueError
         If there is none, or if there are several but none of exactly that name.
     """
-    same = [name for name in markers if str(name).split() == str(wanted).split()]
+    words = [str(wanted).split()]
+    if isinstance(wanted, tuple):
+        words.append("{}:{}".format(*wanted).split())
+    same = [name for name in markers if str(name).split() in words]
     same = [name for name in same if name == wanted] or same
     if len(same) != 1:
         there_is = "there are several markers" if same else "there is no marker"
