@@ -252,7 +252,7 @@ def test_the_cache_is_bounded_in_bytes(make_raw, count):
     set_cache_size(100_000)
 
     def held():
-        return sum(data.nbytes for data, _ in cache.results._results.values())
+        return sum(data.nbytes for data, *_ in cache.results._results.values())
 
     for h_freq in (10.0, 11.0, 12.0, 12.0, 11.0):
         EEGFilter(1, h_freq, sfreq=50).fit_transform(X)

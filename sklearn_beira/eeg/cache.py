@@ -41,13 +41,13 @@ class Cache:
             self._results[key] = result
             self._drop()
 
-    def get_or(self, key: Hashable, compute: Callable) -> tuple:
-        """Return a result, computed and kept if there is none."""
+    def get_or(self, key: Hashable, compute: Callable) -> np.ndarray:
+        """Return an array, computed and kept if there is none."""
         found = self.get(key)
         if found is None:
-            found = compute()
+            found = (compute(),)
             self.put(key, found)
-        return found
+        return found[0]
 
     def resize(self, size: int) -> None:
         """Change the bound."""
@@ -131,6 +131,37 @@ def set_cache_size(n_bytes: int) -> None:
     if not isinstance(n_bytes, Integral) or n_bytes < 0:
         raise ValueError(f"n_bytes must be a whole number of at least 0, got {n_bytes!r}.")
     results.resize(n_bytes)
+
+
+def process_recordings(process: Callable, X, info, n_jobs: int | None = None):
+    """Process the recordings that X has samples of.
+
+    Parameters
+    ----------
+    process : callable
+        Takes the number of a recording; returns the processed recording and the name of its
+        content.
+    X : EEGWindows
+        Samples of continuous recordings.
+    info : mne.Info
+        Channels and sampling rate of the processed recordings.
+    n_jobs : int or None
+        Number of recordings to work on in parallel (threads).
+
+    Returns
+    -------
+    X : EEGWindows
+        The same samples over the processed recordings.
+    """
+    used = np.unique(X.source)
+    # Threads, whatever the backend: the cache is that of this process.
+    done = Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(process)(k) for k in used)
+    # Recordings without samples are not processed, but keep their number.
+    recordings = [np.zeros((len(info["ch_names"]), 1), np.float32)] * len(X.recordings)
+    tokens = list(X.tokens)
+    for k, (recording, token) in zip(used, done, strict=True):
+        recordings[k], tokens[k] = recording, token
+    return X.with_recordings(recordings, info, tokens)
 
 
 def recording_rows(compute: Callable, X, settings: tuple, n_jobs: int | None = None) -> np.ndarray:

@@ -7,51 +7,47 @@ from .._utils.hashing import environment
 from .._utils.mne_log import quiet_mne
 from . import cache
 from .causal import FilterStream, filter_causally, resampling
-from .recordings import find_recording, in_pieces, recording_path, write_recording
+from .recordings import find_recording, in_pieces, kept_recording, recording_path
 
 # What is done to the EEG.
 STEPS = ("l_freq", "h_freq", "sfreq", "notch", "reference")
 
 
-def filter_recording(X, k, steps, folder):
-    """Filter one continuous recording, or get the result from the folder or the cache."""
+def filter_recording(X, steps, folder, k):
+    """Filter a recording, or get it from the folder or the cache; return it and its name."""
     token = f"{X.tokens[k]}|{sorted(steps.items())}"
-    if folder is not None:
-        # What MNE computes depends on its version, and files outlive it.
-        return _filter_to_folder(X, k, steps, recording_path(folder, f"{token}{environment()}"))
-    return cache.results.get_or(token, lambda: _filter(X.recordings[k], X.info, steps))
-
-
-def _filter_to_folder(X, k, steps, path):
+    if folder is None:
+        return cache.results.get_or(token, lambda: _filter(X.recordings[k], X.info, steps)), token
+    # What MNE computes depends on its version, and files outlive it.
+    path = recording_path(folder, f"{token}{environment()}")
     data = find_recording(path)
     if data is None:
-        data, info = _filter(X.recordings[k], X.info, steps)
-        data = write_recording(path.parent, data.shape, data.dtype, in_pieces(data), lambda _: path)
-        return data, info
-    # Zeros tell what MNE writes into the Info of a filtered recording.
-    n_times = min(X.recordings[k].shape[1], 2**16)
-    return data, _filter(np.zeros((X.shape[1], n_times)), X.info, steps)[1]
+        data = _filter(X.recordings[k], X.info, steps)
+        data = kept_recording(path, data.shape, data.dtype, in_pieces(data))
+    return data, token
 
 
 def _filter(data, info, steps):
     if "causal" in steps:
         rows = reference_rows(steps["reference"], info, info["ch_names"], len(data))
-        stream = FilterStream(steps, info["sfreq"], rows, len(data))
-        return filter_causally(data, stream), _filtered_info(info, steps)
+        return filter_causally(data, FilterStream(steps, info["sfreq"], rows, len(data)))
     with quiet_mne():
-        # MNE filters in place. It takes an array of an unpickled dtype for a copy of its own.
-        own = np.empty(data.shape)
-        own[:] = data
-        raw = mne.io.RawArray(own, info, copy="info")
-        # Projectors that have not been applied refer to the EEG before filtering.
-        raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
+        raw = _raw(data, info)
         _filter_raw(raw, **steps)
-        return raw.get_data().astype(np.float32), raw.info
+        return raw.get_data().astype(np.float32)
+
+
+def _raw(data, info):
+    # MNE filters in place. It takes an array of an unpickled dtype for a copy of its own.
+    own = np.empty(data.shape)
+    own[:] = data
+    raw = mne.io.RawArray(own, info, copy="info")
+    # Projectors that have not been applied refer to the EEG before filtering.
+    return raw.del_proj([i for i, p in enumerate(raw.info["projs"]) if not p["active"]])
 
 
 def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
-    if reference is not None:
-        raw.set_eeg_reference(reference if isinstance(reference, str) else list(reference))
+    _rereference(raw, reference)
     if notch is not None:
         raw.notch_filter(_harmonics(notch, raw.info["sfreq"]), picks="all")
     if l_freq is not None or h_freq is not None:
@@ -60,15 +56,22 @@ def _filter_raw(raw, *, l_freq, h_freq, sfreq, notch, reference):
         raw.resample(sfreq)
 
 
-def _filtered_info(info, steps):
+def _rereference(raw, reference):
+    if reference is not None:
+        raw.set_eeg_reference(reference if isinstance(reference, str) else list(reference))
+    return raw
+
+
+def filtered_info(info, steps):
     """Info as MNE writes it for a filtered recording."""
-    only = dict.fromkeys(STEPS) | {"reference": steps["reference"]}
-    info = _filter(np.zeros((len(info["ch_names"]), 1)), info, only)[1]
+    with quiet_mne():
+        empty = _raw(np.zeros((len(info["ch_names"]), 1)), info)
+        info = _rereference(empty, steps["reference"]).info
     l_freq, h_freq, sfreq = (steps[name] for name in ("l_freq", "h_freq", "sfreq"))
     with info._unlock():
         info["sfreq"] = float(sfreq or info["sfreq"])
-        info["highpass"] = max(info["highpass"], l_freq or 0.0)
-        info["lowpass"] = min(info["lowpass"], h_freq or np.inf, info["sfreq"] / 2)
+        info["highpass"] = float(max(info["highpass"], l_freq or 0.0))
+        info["lowpass"] = float(min(info["lowpass"], h_freq or np.inf, info["sfreq"] / 2))
     return info
 
 
@@ -77,8 +80,9 @@ def reference_rows(reference, info, ch_names, n_channels):
     if reference is None:
         return None
     if info is not None:  # channels of other types than EEG may be among them
-        only = dict.fromkeys(STEPS) | {"reference": reference}
-        change = np.eye(n_channels) - _filter(np.eye(n_channels), info, only)[0]
+        with quiet_mne():
+            unit = np.eye(n_channels)
+            change = unit - _rereference(_raw(unit, info), reference).get_data()
         return np.flatnonzero(change.any(axis=0)), np.flatnonzero(change.any(axis=1))
     every = np.arange(n_channels)
     if reference == "average":
@@ -88,41 +92,39 @@ def reference_rows(reference, info, ch_names, n_channels):
 
 def filter_epochs(X, steps):
     """Filter epoched arrays, each epoch on its own."""
-    if "causal" in steps:
-        return _filter_epochs_causally(X, steps)
+    out = _filter_causally(X, steps) if "causal" in steps else _filter_by_mne(X, steps)
+    info = X.info and filtered_info(X.info, steps)
+    return X.with_recordings(
+        out.astype(X.dtype, copy=False), info, sfreq=steps["sfreq"] or X._sfreq
+    )
+
+
+def _filter_by_mne(X, steps):
     eeg, rate, reference = X.recordings, X._sfreq, steps["reference"]
     if reference is not None:
-        picks = slice(None)
-        if reference != "average":
-            picks = [X.ch_names.index(name) for name in reference]
+        picks, _ = reference_rows(reference, None, X.ch_names, X.shape[1])
         eeg = eeg - eeg[:, picks].mean(axis=1, keepdims=True)
-    out = np.asarray(eeg, dtype=np.float64)
+    eeg = np.asarray(eeg, dtype=np.float64)
     with quiet_mne():
         if steps["notch"] is not None:
-            out = mne.filter.notch_filter(out, rate, _harmonics(steps["notch"], rate))
+            eeg = mne.filter.notch_filter(eeg, rate, _harmonics(steps["notch"], rate))
         if steps["l_freq"] is not None or steps["h_freq"] is not None:
-            out = mne.filter.filter_data(
-                out, rate, steps["l_freq"], steps["h_freq"], pad="reflect_limited"
+            eeg = mne.filter.filter_data(
+                eeg, rate, steps["l_freq"], steps["h_freq"], pad="reflect_limited"
             )
         if steps["sfreq"] is not None and steps["sfreq"] != rate:
-            out = mne.filter.resample(out, up=steps["sfreq"], down=rate)
-            rate = steps["sfreq"]
-    info = X.info and _filter(np.zeros(X.shape[1:]), X.info, steps)[1]
-    return X.with_recordings(out.astype(X.dtype, copy=False), info, sfreq=rate)
+            eeg = mne.filter.resample(eeg, up=steps["sfreq"], down=rate)
+    return eeg
 
 
-def _filter_epochs_causally(X, steps):
+def _filter_causally(X, steps):
     rate = X._sfreq
     if all(steps[name] is None for name in STEPS if name != "reference"):
         rate = rate or 1.0  # nothing is measured in seconds
     rows = reference_rows(steps["reference"], X.info, X.ch_names, X.shape[1])
     streams = [FilterStream(steps, rate, rows, X.shape[1]) for _ in range(len(X))]
     pairs = zip(X.recordings, streams, strict=True)
-    out = np.stack([filter_causally(epoch, stream) for epoch, stream in pairs])
-    info = X.info and _filtered_info(X.info, steps)
-    return X.with_recordings(
-        out.astype(X.dtype, copy=False), info, sfreq=steps["sfreq"] or X._sfreq
-    )
+    return np.stack([filter_causally(epoch, stream) for epoch, stream in pairs])
 
 
 def filter_length(l_freq: float | None, h_freq: float | None, sfreq: float) -> int:

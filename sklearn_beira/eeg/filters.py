@@ -1,13 +1,13 @@
 """Preprocessing of EEG: filtering, and windows in seconds."""
 
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from typing import ClassVar
 
 import mne
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.warn import warn_user
 from ..exceptions import GapWarning
 from .base import EEGTransformer
+from .cache import process_recordings
 from .causal import FilterStream
 from .checks import check_eeg
 from .filtering import (
@@ -23,6 +24,7 @@ from .filtering import (
     filter_epochs,
     filter_length,
     filter_recording,
+    filtered_info,
     notch_length,
     reference_rows,
 )
@@ -156,19 +158,8 @@ class EEGFilter(EEGTransformer, auto_wrap_output_keys=None):
             steps["causal"] = True
         if X.epoched:
             return filter_epochs(X, steps)
-        used = np.unique(X.source)
-        # Threads, whatever the backend: the cache is that of this process.
-        results = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(filter_recording)(X, k, steps, self.folder) for k in used
-        )
-        # Recordings without samples are not filtered, but keep their number.
-        info = results[0][1]
-        recordings = [np.zeros((X.shape[1], 1), np.float32)] * len(X.recordings)
-        tokens = list(X.tokens)
-        for k, (data, _) in zip(used, results, strict=True):
-            recordings[k] = data
-            tokens[k] = f"{X.tokens[k]}|{sorted(steps.items())}"
-        return X.with_recordings(recordings, info, tokens)
+        process = partial(filter_recording, X, steps, self.folder)
+        return process_recordings(process, X, filtered_info(X.info, steps), self.n_jobs)
 
     def stream(self, sfreq: float) -> FilterStream:
         """Start to filter EEG that is being recorded.

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import cache
 from .base import EEGTransformer
+from .cache import process_recordings
 from .channels import locate
 from .checks import check_eeg, check_piece
 from .maps import electrode_positions, find_map, geometric_median, interpolation_matrix, search
@@ -192,15 +193,9 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
         if X.epoched:
             every = np.stack([maps[label] for label in labels])
             return X.with_recordings((every @ X.recordings).astype(X.dtype), info, sfreq=X._sfreq)
-        used = np.unique(X.source)
-        done = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(_apply)(maps[labels[k]], X, k, self.folder) for k in used
+        return process_recordings(
+            lambda k: _apply(maps[labels[k]], X, k, self.folder), X, info, self.n_jobs
         )
-        recordings = [np.zeros((self.n_features_in_, 1), np.float32)] * len(X.recordings)
-        tokens = list(X.tokens)
-        for k, (recording, token) in zip(used, done, strict=True):
-            recordings[k], tokens[k] = recording, token
-        return X.with_recordings(recordings, info, tokens)
 
     def stream(self, sfreq: float, half_life: float = 120.0) -> "AlignmentStream":
         """Start to align EEG that is being recorded, by its past.
@@ -278,7 +273,7 @@ class SubjectAligner(EEGTransformer, auto_wrap_output_keys=None):
 
     def _windows_of(self, X, k):
         key = X.tokens[k], "covariances", *self.bands_, self.window
-        return cache.results.get_or(key, lambda: (self._windows(in_pieces(X.recordings[k]), X),))[0]
+        return cache.results.get_or(key, lambda: self._windows(in_pieces(X.recordings[k]), X))
 
     def _windows(self, pieces, X):
         """Covariances of windows (n_windows, 1 + n_bands, n_channels, n_channels)."""
@@ -443,5 +438,4 @@ def _apply(matrix, X, k, folder):
     if folder is not None:
         path = recording_path(folder, token)
         return kept_recording(path, shape, np.float32, pieces), token
-    found = cache.results.get_or(token, lambda: (fill(np.empty(shape, np.float32), pieces),))
-    return found[0], token
+    return cache.results.get_or(token, lambda: fill(np.empty(shape, np.float32), pieces)), token
