@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import mne
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.patches import Patch
 from .._utils.regions import region_row
 from ..evaluation.metrics import ALPHA
 from ..features.hrf import hrf_at
-from .style import COLORS, clean, legend_below, ordinal
+from .style import COLORS, clean, figure_of, legend_below, ordinal
 
 _FILTER, _LOWPASS = {"color": "0.35", "lw": 1.0, "ls": "--"}, {"color": "0.5", "lw": 1.0, "ls": ":"}
 _GLOVER = {"color": "0.75", "lw": 2.5}
@@ -66,9 +65,7 @@ def plot_branch(branches, index, *, region=None, axes=None) -> Sequence[Axes]:
         raise ValueError(f"index must be 0 to {n_branches - 1}, got {index}.")
     row = _owner(branches, index) if region is None else region_row(branches, region)
     if axes is None:
-        _, axes = plt.subplots(
-            1, 3, figsize=(6.6, 2.0), width_ratios=[1, 1.2, 1.2], layout="constrained"
-        )
+        axes = figure_of(None, 6.6, 2.0).subplots(1, 3, width_ratios=[1, 1.2, 1.2])
     ax_map, ax_spectrum, ax_kernel = axes
     color = _UNSUPPORTED if _why_not(branches, row, index) else _SUPPORTED
     _draw_map(ax_map, branches, index, "RdBu_r" if color == _SUPPORTED else "Grays")
@@ -131,10 +128,7 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     order = [i for i in np.argsort(-importance, kind="stable") if used[i]][:n_branches]
     if not order:
         raise ValueError(f"no branch changes the prediction of {branches.region_names[row]}.")
-    if fig is None:
-        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
-        size = (8.0, round(1.2 + 1.3 * len(order), 1))
-        fig = plt.figure(figsize=size, layout="constrained")
+    fig = figure_of(fig, 8.0, 1.2 + 1.3 * len(order))
     axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
     for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
         plot_branch(branches, index, region=row, axes=panels)

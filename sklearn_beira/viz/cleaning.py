@@ -1,6 +1,5 @@
 """What cleaning left of the artifacts of the scanner."""
 
-import matplotlib.pyplot as plt
 import mne
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +7,7 @@ from scipy.signal import welch
 
 from ..cleaning.residual import RANGE, residual_artifacts
 from ..eeg.channels import pick_eeg
-from .style import COLORS, DASHES, MARKERS, clean
+from .style import COLORS, DASHES, MARKERS, clean, figure_of
 
 _RATES = ("volumes", "slices", "heart")
 
@@ -42,8 +41,7 @@ def plot_residual_artifacts(
     >>> [ax.get_ylabel() for ax in fig.axes]
     ['power (µV²/Hz)', 'residual artifact (dB)']
     """
-    if fig is None:
-        fig = plt.figure(figsize=(9.0, 3.2), layout="constrained")
+    fig = figure_of(fig, 9.0, 3.2)
     left, right = fig.subplots(1, 2, width_ratios=(2, 1))
     top = min([RANGE[1], *(0.45 * raw.info["sfreq"] for raw in raws.values())])
     if t_r and n_slices:

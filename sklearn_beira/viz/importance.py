@@ -1,13 +1,12 @@
 """Importance of bands and channels, and the stability of branches."""
 
-import matplotlib.pyplot as plt
 import mne
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .branches import has_positions
-from .style import COLORS, MARKERS, clean, legend_beside, panels
+from .style import COLORS, MARKERS, axes_of, clean, legend_beside, panels
 
 
 def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
@@ -134,8 +133,7 @@ def plot_stability(branches, *, ax=None) -> Axes:
         raise ValueError(
             "branches were not tested; give the BOLD, as in read_branches(model, X, y)."
         )
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    ax = axes_of(ax, 6.4, 3.2)
     used, supported = branches.importance > 0, branches.supported
     gray = used & ~supported
     ax.axvline(branches.criteria["stability"], color="0.8", lw=0.8, zorder=0)

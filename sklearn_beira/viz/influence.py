@@ -1,6 +1,5 @@
 """Volumes that decide r."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,7 +7,7 @@ from matplotlib.axes import Axes
 from ..evaluation.effective_n import r_without, strongest_burst
 from ..evaluation.metrics import unit_pair
 from .scores import model_rows, region_of
-from .style import COLORS, clean
+from .style import COLORS, axes_of, clean
 
 
 def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
@@ -54,8 +53,7 @@ def plot_influence(comparison, region=None, *, model=None, ax=None) -> Axes:
     x, y, codes = unit_pair(*series, comparison.blocks[rows])
     (start,), (length,), (rest,) = strongest_burst(x, y, codes)
     r = float((x * y).sum())
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8.4, 2.4), layout="constrained")
+    ax = axes_of(ax, 8.4, 2.4)
     ax.axvspan(start - 0.5, start + length - 0.5, color="0.9", lw=0)
     ax.bar(np.arange(len(rows)), r - r_without(x[:, 0], y[:, 0], 1), 1.0, color=COLORS[0])
     for border in np.flatnonzero(np.diff(pd.factorize(comparison.recordings[rows])[0])):

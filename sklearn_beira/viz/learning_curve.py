@@ -1,12 +1,11 @@
 """How r grows with the minutes of a person's own data."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from ..evaluation.metrics import t_of_mean
-from .style import COLORS, clean, legend_beside
+from .style import COLORS, axes_of, clean, legend_beside
 
 # By model: color, dashes and marker.
 _STYLES = {
@@ -46,8 +45,7 @@ def plot_learning_curve(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         raise ValueError(
             f"curve must be the table of learning_curve_minutes, with columns {', '.join(needed)}."
         )
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    ax = axes_of(ax, 6.4, 3.2)
     r = curve.groupby(["model", "minutes", "subject"])["r"].mean().unstack()
     minutes = np.unique(curve["minutes"])
     at = np.arange(len(minutes))

@@ -2,7 +2,6 @@
 
 from itertools import cycle
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..evaluation.metrics import region_scores
 from .scores import model_rows, pooled_rows, region_of
-from .style import COLORS, DASHES, MEASURED, clean, legend_beside
+from .style import COLORS, DASHES, MEASURED, axes_of, clean, figure_of, legend_beside
 
 
 def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figure:
@@ -61,9 +60,7 @@ def plot_predictions(comparison, region=None, *, models=None, fig=None) -> Figur
     }
     measured = comparison.bold[region].to_numpy()
     recordings = pd.unique(np.asarray(comparison.recordings))
-    if fig is None:
-        size = (8.4, round(0.9 + 1.5 * len(recordings), 1))
-        fig = plt.figure(figsize=size, layout="constrained")
+    fig = figure_of(fig, 8.4, 0.9 + 1.5 * len(recordings))
     axes = fig.subplots(len(recordings), 1, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, recording in zip(axes, recordings, strict=True):
         rows = np.flatnonzero(comparison.recordings == recording)
@@ -137,8 +134,7 @@ def plot_time_course(
             cross_validated=cross_validated, confidence_level=confidence_level,
         )  # fmt: skip
         lines[f"{name}, {_r_in_words(scores.iloc[0])}"] = y
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8.4, 2.4), layout="constrained")
+    ax = axes_of(ax, 8.4, 2.4)
     _draw(ax, order, times, y_true, lines, blocks)
     ax.set(xlabel="time (s)", title=region)
     legend_beside(ax)

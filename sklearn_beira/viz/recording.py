@@ -2,7 +2,6 @@
 
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.signal import welch
@@ -10,7 +9,7 @@ from scipy.signal import welch
 from ..alignment.align import dropped_in_words
 from ..datasets.run import ENTITIES
 from ..eeg.windows import EEGWindows, as_windows
-from .style import COLORS, DASHES, clean, legend_beside
+from .style import COLORS, DASHES, axes_of, clean, legend_beside
 
 
 def plot_alignment(X, *, ax=None) -> Axes:
@@ -33,8 +32,7 @@ def plot_alignment(X, *, ax=None) -> Axes:
     check_continuous(X)
     lengths = [recording.shape[1] / X.sfreq for recording in X.recordings]
     n = len(lengths)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8.4, round(1.1 + 0.7 * n, 1)), layout="constrained")
+    ax = axes_of(ax, 8.4, 1.1 + 0.7 * n)
     labels = {}
     for k, length in enumerate(lengths):
         times = np.sort(X.times[X.groups == k])
@@ -82,8 +80,7 @@ def plot_spectrum(X, *, label=None, ax=None) -> Axes:
     'power (µV²/Hz)'
     """
     X = as_windows(X)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    ax = axes_of(ax, 7.0, 2.6)
     n = sum(line.get_gid() == "spectrum" for line in ax.lines)
     style = {"color": COLORS[n % len(COLORS)], "ls": DASHES[n % len(DASHES)]}
     frequencies, power = _power(X)

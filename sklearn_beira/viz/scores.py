@@ -2,7 +2,6 @@
 
 from itertools import cycle
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,6 +14,7 @@ from .style import (
     COLORS,
     MARKERS,
     NULL,
+    axes_of,
     clean,
     group_sides,
     legend_below,
@@ -61,9 +61,7 @@ def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
     table = pooled_rows(comparison)
     regions, models = list(table["region"].unique()), list(table["model"].unique())
     _check_ceiling(ceiling, regions)
-    if ax is None:
-        width = 2.6 + max(0.1 * len(regions) * len(models), 0.42 * len(regions))
-        _, ax = plt.subplots(figsize=(round(width, 1), 3.4), layout="constrained")
+    ax = axes_of(ax, 2.6 + max(0.1 * len(regions) * len(models), 0.42 * len(regions)), 3.4)
     at = _label_structures(ax, regions)
     step = min(0.2, 0.8 / len(models))
     for k, (name, color, marker) in enumerate(zip(models, cycle(COLORS), cycle(MARKERS))):

@@ -16,6 +16,19 @@ _SIDE = re.compile(
 )
 
 
+def figure_of(fig, width, height):
+    """Return the figure, or a new one of this size in inches if it is None."""
+    if fig is None:
+        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
+        fig = plt.figure(figsize=(round(width, 1), round(height, 1)), layout="constrained")
+    return fig
+
+
+def axes_of(ax, width, height):
+    """Return the axes, or those of a new figure of this size in inches if they are None."""
+    return figure_of(None, width, height).subplots() if ax is None else ax
+
+
 def clean(ax):
     """Remove the top and the right spine."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -64,10 +77,7 @@ def panels(titles, n_columns, fig, size):
     n_panels = len(titles)
     n_columns = min(n_columns, n_panels)
     n_rows = -(-n_panels // n_columns)
-    if fig is None:
-        # Rounded: a width that is not a whole number of pixels comes out sheared as WebP.
-        figsize = [round(inches, 1) for inches in size(n_columns, n_rows)]
-        fig = plt.figure(figsize=figsize, layout="constrained")
+    fig = figure_of(fig, *size(n_columns, n_rows))
     axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax in axes[n_panels:]:
         ax.set_axis_off()

@@ -1,13 +1,12 @@
 """How a model was trained, or which bands it uses."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
 from .._utils.regions import numbered
-from .style import COLORS, clean, legend_beside
+from .style import COLORS, axes_of, clean, legend_beside
 
 
 def plot_training(model, *, ax=None) -> Axes:
@@ -46,8 +45,7 @@ def is_trained(regressor) -> bool:
 
 def _draw_losses(regressor, ax):
     history = regressor.history_
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+    ax = axes_of(ax, 6.4, 2.6)
     epochs = np.array(history[:, "epoch"])
     ax.plot(epochs, history[:, "train_loss"], color=COLORS[0], lw=1.5, label="training volumes")
     used, why = epochs[-1], "the last"
@@ -68,9 +66,7 @@ def _draw_losses(regressor, ax):
 def _draw_shares(regressor, ax):
     shares, bands = regressor.closed_form_.shares, regressor.closed_form_.bands
     names = regressor.region_names_ or numbered(len(shares))
-    if ax is None:
-        size = (round(max(2.6 + 0.7 * len(bands), 5.0), 1), round(1.2 + 0.27 * len(names), 1))
-        _, ax = plt.subplots(figsize=size, layout="constrained")
+    ax = axes_of(ax, max(2.6 + 0.7 * len(bands), 5.0), 1.2 + 0.27 * len(names))
     highest = max(1.0, shares.max())
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
