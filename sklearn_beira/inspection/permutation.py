@@ -95,10 +95,10 @@ def channel_importance(
     (2, 4)
     """
     check = _check(model, X, y, n_repeats, block)
-    permuted = _Permutations(check.X, block, n_repeats, random_state)
+    moves = _moves(check.X, block, n_repeats, random_state)
     channels = [slice(c, c + 1) for c in range(check.X.shape[1])]
-    parts = ((channel, [eeg[channel] for eeg in permuted.eeg]) for channel in channels)
-    found = _losses(check, permuted, parts, blocks)
+    parts = ((channel, [eeg[channel] for eeg in check.X.recordings]) for channel in channels)
+    found = _losses(check, moves, parts, blocks)
     return Bunch(**found, ch_names=check.X.ch_names, info=check.X.info)
 
 
@@ -179,57 +179,41 @@ def band_importance(
     sfreq = check.X.sfreq
     bands = bands_within(bands, sfreq)
     check_filters(check.X, sfreq, bands)
-    permuted = _Permutations(check.X, block, n_repeats, random_state)
+    moves = _moves(check.X, block, n_repeats, random_state)
     parts = (
-        (slice(None), [next(filter_bands(eeg, sfreq, {"": edges})) for eeg in permuted.eeg])
+        (slice(None), [next(filter_bands(eeg, sfreq, {"": edges})) for eeg in check.X.recordings])
         for edges in bands.values()
     )
-    return Bunch(**_losses(check, permuted, parts, blocks), bands=bands)
+    return Bunch(**_losses(check, moves, parts, blocks), bands=bands)
 
 
-class _Permutations:
-    """Copies of EEG in which blocks of time are permuted.
-
-    Attributes
-    ----------
-    eeg : list of ndarray, each of shape (n_channels, n_times)
-        Recordings; each epoch of an epoched array is a recording.
-    """
-
-    def __init__(self, X, block, n_repeats, random_state):
-        self.X = X
-        rng = check_random_state(random_state)
-        if not X.epoched:
-            self.eeg = list(X.recordings)
-            blocks = _blocks_in_time(X, block)
-            self._moves = [
-                {k: (own.ravel(), own[_cycle(len(own), rng)].ravel()) for k, own in blocks.items()}
-                for _ in range(n_repeats)
-            ]
-            return
-        self.eeg = X.recordings
+def _moves(X, block, n_repeats, random_state):
+    """Draw permutations: orders of epochs, or the samples of blocks here and there by recording."""
+    rng = check_random_state(random_state)
+    if X.epoched:
         if len(X) < 2:
             raise ValueError("X has one epoch, but permutation needs at least two; pass more.")
-        self._moves = [_cycle(len(X), rng) for _ in range(n_repeats)]
+        return [_cycle(len(X), rng) for _ in range(n_repeats)]
+    blocks = _blocks_in_time(X, block)
+    return [
+        {k: (own.ravel(), own[_cycle(len(own), rng)].ravel()) for k, own in blocks.items()}
+        for _ in range(n_repeats)
+    ]
 
-    def draws(self, channels, parts):
-        """Yield X with a part (n_channels, n_times) of each recording permuted."""
-        for move in self._moves:
-            if not self.X.epoched:
-                yield self._move_blocks(move, channels, parts)
-                continue
-            eeg = self.eeg.copy()
-            eeg[:, channels] += np.array(parts)[move] - np.array(parts)
-            yield self.X.with_recordings(eeg, self.X.info, sfreq=self.X._sfreq)
 
-    def _move_blocks(self, move, channels, parts):
-        recordings = list(self.eeg)
-        for k, (here, there) in move.items():
-            recordings[k] = recordings[k].copy()
-            recordings[k][channels][:, here] += parts[k][:, there] - parts[k][:, here]
-        # Results are cached by the token of a recording, so permuted ones need tokens of their own.
-        tokens = [f"{token} {uuid.uuid4().hex}" for token in self.X.tokens]
-        return self.X.with_recordings(recordings, self.X.info, tokens)
+def _permuted(X, move, channels, parts):
+    """Return X with a part (n_channels, n_times) of each recording permuted."""
+    if X.epoched:
+        eeg, parts = X.recordings.copy(), np.array(parts)
+        eeg[:, channels] += parts[move] - parts
+        return X.with_recordings(eeg, X.info, sfreq=X._sfreq)
+    recordings = list(X.recordings)
+    for k, (here, there) in move.items():
+        recordings[k] = recordings[k].copy()
+        recordings[k][channels][:, here] += parts[k][:, there] - parts[k][:, here]
+    # Results are cached by the token of a recording, so permuted ones need tokens of their own.
+    tokens = [f"{token} {uuid.uuid4().hex}" for token in X.tokens]
+    return X.with_recordings(recordings, X.info, tokens)
 
 
 def _check(model, X, y, n_repeats, block):
@@ -255,7 +239,7 @@ def _check(model, X, y, n_repeats, block):
     return Bunch(model=model, final=final, X=X, plain=plain, y=y, names=names)
 
 
-def _losses(check, permuted, parts, blocks):
+def _losses(check, moves, parts, blocks):
     """Compute the correlation lost with each part (channels, list of signals)."""
 
     def correlate(X):
@@ -264,9 +248,10 @@ def _losses(check, permuted, parts, blocks):
         return pearson_r(check.y, predicted, blocks=blocks, multioutput="raw_values")
 
     score = correlate(check.X)
-    losses = np.array(
-        [[score - correlate(X) for X in permuted.draws(channels, part)] for channels, part in parts]
-    ).transpose(2, 0, 1)
+    losses = [
+        [score - correlate(_permuted(check.X, move, *part)) for move in moves] for part in parts
+    ]
+    losses = np.array(losses).transpose(2, 0, 1)
     names = check.names or getattr(check.final, "region_names_", None)
     return {
         "importances_mean": losses.mean(axis=2),
