@@ -107,15 +107,10 @@ def is_within(
     for k in np.unique(recordings[rows]):
         mine = recordings[rows] == k
         theirs = np.sort(times[others[recordings[others] == k]])
-        if not len(theirs):
-            continue
-        t = times[rows[mine]]
-        after = np.searchsorted(theirs, t)
-        nearest = np.minimum(
-            np.abs(t - theirs[np.clip(after, 0, len(theirs) - 1)]),
-            np.abs(t - theirs[np.clip(after - 1, 0, len(theirs) - 1)]),
+        t, reach = times[rows[mine]], gap - 1e-6  # volumes exactly the gap apart are not near
+        near[mine] = np.searchsorted(theirs, t + reach) > np.searchsorted(
+            theirs, t - reach, "right"
         )
-        near[mine] = nearest < gap - 1e-6  # volumes exactly the gap apart are not near
     return near
 
 
