@@ -11,8 +11,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.hashing import sketch
-from .._utils.numbers import check_bold, check_magnitude, region_names
+from .._utils.numbers import check_magnitude
+from ..eeg.checks import check_target
 
 #: Constraints of what :func:`inner_blocks` and :func:`check_alphas` are given.
 INNER_BLOCKS = {
@@ -104,18 +104,13 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        if y is not None:  # which scikit-learn refuses
-            self.region_names_ = region_names(y)
-            y = check_bold(y)
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, ensure_min_samples=2)
+        y, one = check_target(self, X, y)
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         check_magnitude(X, "X")
-        targets = y.reshape(len(y), -1)
-        self.bold_digests_ = sketch(targets)
         alphas = check_alphas(self.alphas)
         blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)
-        chosen, score = choose_alphas(X, targets, alphas, blocks)
-        coef, intercept = fit_ridge(X, targets, chosen)
-        one = y.ndim == 1
+        chosen, score = choose_alphas(X, y, alphas, blocks)
+        coef, intercept = fit_ridge(X, y, chosen)
         self.coef_ = coef[0] if one else coef
         self.intercept_ = float(intercept[0]) if one else intercept
         self.alpha_ = float(chosen[0]) if one else chosen

@@ -191,8 +191,8 @@ def check_target(
     ----------
     estimator : BaseEstimator
         Estimator, which is given ``region_names_`` and ``bold_digests_``.
-    X : EEGWindows
-        EEG.
+    X : EEGWindows or array-like, shape (n_volumes, ...)
+        EEG or features.
     y : array-like, DataFrame, Series or None
         BOLD of the same volumes.
 

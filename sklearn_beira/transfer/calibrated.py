@@ -14,9 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
-from .._utils.hashing import sketch
-from .._utils.numbers import check_bold, region_names
-from ..eeg.checks import check_rows
+from ..eeg.checks import check_rows, check_target
 from ..eeg.rows import is_within, recordings_and_times, repetition_time, rows_in_time
 from ..eeg.windows import EEGWindows
 
@@ -138,10 +136,7 @@ class CalibratedRegressor(TransferRegressor):
         except NotFittedError as error:
             raise ValueError("pretrained is not fitted; fit it to the data of others.") from error
         check_rows(X, y)
-        self.region_names_ = region_names(y)
-        y = check_bold(y)
-        self._target_is_1d = y.ndim == 1
-        y = y.reshape(len(y), -1)
+        y, self._target_is_1d = check_target(self, X, y)
         p = predict_2d(self.pretrained, X)
         if p.shape[1] != y.shape[1]:
             raise ValueError(f"pretrained predicts {p.shape[1]} region(s), but y has {y.shape[1]}.")
@@ -150,7 +145,6 @@ class CalibratedRegressor(TransferRegressor):
             raise ValueError(
                 f"pretrained predicts other regions ({theirs}) than y has ({self.region_names_})."
             )
-        self.bold_digests_ = sketch(y)
         self._mean, self._offset = y.mean(axis=0), p.mean(axis=0)
         y, p = y - self._mean, p - self._offset
         estimator = self.pretrained if self.estimator is None else self.estimator
@@ -214,11 +208,7 @@ def check_weights(weights) -> tuple[float, float]:
         The same, as floats.
     """
     numbers = tuple(weights)
-    if (
-        len(numbers) != 2
-        or not all(isinstance(w, Real) for w in numbers)
-        or not all(0 <= w <= 1 for w in numbers)
-    ):
+    if len(numbers) != 2 or not all(isinstance(w, Real) and 0 <= w <= 1 for w in numbers):
         raise ValueError(
             f"weights must be 'auto' or two numbers from 0 to 1, of the others and of the own "
             f"model, got {weights!r}."

@@ -13,9 +13,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .._utils.hashing import sketch
 from .._utils.numbers import check_bold, region_names
-from ..eeg.checks import check_rows
+from ..eeg.checks import check_rows, check_target
 from ..eeg.windows import EEGWindows
 from ..evaluation.splitters import subjects_of
 from .calibrated import (
@@ -148,19 +147,8 @@ class SubjectRegressor(TransferRegressor):
         self._validate_params()
         given = None if isinstance(self.weights, str) else check_weights(self.weights)
         check_rows(X, y)
-        self.region_names_ = region_names(y)
-        y = check_bold(y)
-        self._target_is_1d = y.ndim == 1
-        self.bold_digests_ = sketch(y.reshape(len(y), -1))
-        people = People(
-            self.estimator,
-            X,
-            y.reshape(len(y), -1),
-            subjects,
-            self.t_r,
-            self.n_jobs,
-            self.region_names_,
-        )
+        y, self._target_is_1d = check_target(self, X, y)
+        people = People(self.estimator, X, y, subjects, self.t_r, self.n_jobs, self.region_names_)
         known = list(people.rows)
         wanted = known if calibrate is None else [str(k) for k in np.atleast_1d(calibrate)]
         if unknown := sorted(set(wanted) - set(known)):
