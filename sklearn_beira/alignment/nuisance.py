@@ -19,11 +19,7 @@ from .physio import ENDING, RATE, breathing, heart_rate, slow_physio
 __all__ = ["channel_nuisance", "loud_eeg"]
 
 # Of fMRIPrep's table: what moves. What is made of BOLD, such as DVARS, follows it.
-_FMRIPREP = (
-    *MOTION,
-    *(f"{name}_derivative1" for name in MOTION),
-    "framewise_displacement",
-)
+_FMRIPREP = (*MOTION, *(f"{name}_derivative1" for name in MOTION), "framewise_displacement")
 _EVENTS = "_events.tsv"
 _SWAY = 30.0  # s, slower changes of a channel are no movement
 _HEAD = 50.0  # mm, radius on which rotations are turned into displacements

@@ -133,7 +133,7 @@ def _read_sidecars(paths):
     return facts
 
 
-def slow_physio(path: str | PathLike, duration: float = np.inf) -> pd.DataFrame:
+def slow_physio(path: str | PathLike, duration: float) -> pd.DataFrame:
     """Read heart rate and breathing as four values per second, indexed by the time of the file.
 
     A file that lasts ten times as long as the recording, ``duration`` in s, is refused.
@@ -145,7 +145,12 @@ def slow_physio(path: str | PathLike, duration: float = np.inf) -> pd.DataFrame:
             f"{Path(path).name} lasts {lasts:g} s, but the recording {duration:g} s; check "
             f"SamplingFrequency in its sidecar, which is in Hz."
         )
-    at = np.arange(0, lasts, 1 / RATE)
+    return _slow_signals(raw, start)
+
+
+def _slow_signals(raw, start):
+    """Heart rate and breathing, indexed by time in s."""
+    at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / RATE)
     table = pd.DataFrame(index=pd.Index(at + start, name="time"))
     for name in raw.ch_names:
         if name == "cardiac":
@@ -197,7 +202,8 @@ def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFr
     >>> physio_confounds("sub-01_task-rest_physio.tsv.gz", times)  # doctest: +SKIP
     """
     times = to_numbers(volume_times, "volume_times")
-    slow, (raw, start) = slow_physio(path), read_physio(path)
+    raw, start = read_physio(path)
+    slow = _slow_signals(raw, start)
     inside = (times >= slow.index[0]) & (times <= slow.index[-1])
     if 2 * inside.sum() < len(times):
         raise ValueError(
@@ -212,10 +218,8 @@ def physio_confounds(path: str | PathLike, volume_times: ArrayLike) -> pd.DataFr
         else:
             phase = np.interp(times, raw.times + start, _breathing_phase(raw))
         for k in (1, 2):
-            table[f"{name} cos {k}"], table[f"{name} sin {k}"] = (
-                np.cos(k * phase),
-                np.sin(k * phase),
-            )
+            table[f"{name} cos {k}"] = np.cos(k * phase)
+            table[f"{name} sin {k}"] = np.sin(k * phase)
     return table
 
 

@@ -176,14 +176,7 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             image.
         """
         from .atlas import load_atlas, make_masker, measure_coverage, pick_regions, select_regions
-        from .images import (
-            is_array,
-            mask_on_grid,
-            open_bold,
-            repetition_time,
-            resample,
-            space_of,
-        )
+        from .images import is_array, mask_on_grid, open_bold, repetition_time, resample, space_of
 
         self._validate_params()
         atlas, table, space = load_atlas(self.atlas, self.labels, self.data_dir)

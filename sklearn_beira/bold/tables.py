@@ -140,7 +140,6 @@ def _read_clock(rows, name, values, kind):
 
 
 def _whole_and_rising(values):
-    values = np.asarray(values, dtype=float)
     whole = len(values) > 1 and np.isfinite(values).all() and (values == np.rint(values)).all()
     return bool(whole and values[0] >= 0 and (np.diff(values) > 0).all())
 
@@ -238,9 +237,7 @@ def _seconds(name, values):
             f"the unit of {name!r} is unknown; name it time_s or time_ms, or drop it if it holds "
             f"no times."
         )
-    if unit in (None, "volume") or not pd.api.types.is_numeric_dtype(values):
-        return None
-    return unit * np.asarray(values, dtype=float)
+    return None if unit in (None, "volume") else unit * values
 
 
 # -- files ----------------------------------------------------------------------------------------
