@@ -520,11 +520,13 @@ def refit_draws(model, study, y_pred, draws, runner):
         With the surrogates.
     """
     n_rois, rows = study.y.shape[1], study.tested
-    beside = _draws_side_by_side(n_rois) if has_independent_targets(model) else 1
+    beside = max(1, _MOST_TARGETS // n_rois) if has_independent_targets(model) else 1
     key = runner.store.key
     shared = key(clone(model), study.X, study.subjects, study.folds, study.blocks)
-    several = (_side_by_side(draws, some) for some in gen_batches(draws.n_surrogates, beside))
-    calls = [(key(shared, bold), delayed(_procedure_r)(model, study, bold)) for bold in several]
+    calls = []
+    for some in gen_batches(draws.n_surrogates, beside):
+        bold = np.concatenate([draws.bold(k) for k in range(some.start, some.stop)], axis=1)
+        calls.append((key(shared, bold), delayed(_procedure_r)(model, study, bold)))
     null_r = np.concatenate([found for found, _ in runner.run(calls, "Null")]).reshape(-1, n_rois)
     return block_correlation(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
 
@@ -534,14 +536,6 @@ def _procedure_r(model, study, bold):
     for k, (_, test) in enumerate(study.folds):
         y_pred[test] = fit_predict(model, study, bold, k)[0]
     return block_correlation(bold[rows], y_pred[rows], study.blocks[rows]), {}
-
-
-def _draws_side_by_side(n_rois):
-    return max(1, _MOST_TARGETS // n_rois)
-
-
-def _side_by_side(draws, some):
-    return np.concatenate([draws.bold(k) for k in range(some.start, some.stop)], axis=1)
 
 
 # -- the result -----------------------------------------------------------------------------------

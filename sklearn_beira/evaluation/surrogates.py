@@ -8,7 +8,7 @@ random numbers may not depend on the regions: surrogates of many are made for so
 import itertools
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -20,6 +20,25 @@ from .._utils.numbers import standardize
 _ROUNDING = 1e-6
 # Slower periods, in s, are drift, as is usual in fMRI analysis.
 _DRIFT_PERIOD = 128.0
+
+
+def permutation_p(observed, draws):
+    """Compute the share of surrogates at least as high as the measured statistic, itself included.
+
+    Phipson, Smyth (2010), Permutation p-values should never be zero, SAGMB 9.
+    """
+    return (1 + (draws >= observed - _ROUNDING).sum(axis=0)) / (1 + len(draws))
+
+
+def linear_shift_p(observed, draws):
+    """Bound p for a series of shifts -M to M, which are not exchangeable.
+
+    Harris (2020), Nonsense correlations in neuroscience, bioRxiv 2020.11.29.402719: if the
+    statistic at shift 0 is among the m highest of the 2 M + 1, then p is at most m / (M + 1).
+    """
+    n_each_side = len(draws) // 2
+    n_higher = (draws >= observed - _ROUNDING).sum(axis=0)
+    return np.minimum(1.0, (1 + n_higher) / (1 + n_each_side))
 
 
 @dataclass
@@ -59,16 +78,13 @@ class Surrogates:
     n_surrogates: int
     bold: object
     n_distinct: int | None = None
-    p_value: object = field(default=None)
+    p_value: object = permutation_p
     null: str = ""
     keep_trend: bool = True
     pull: float = 0.0
     scatter: object = np.nan
     trend: np.ndarray | None = None
     some_columns: object = None
-
-    def __post_init__(self):
-        self.p_value = self.p_value or permutation_p
 
     @property
     def lowest_p(self):
@@ -98,25 +114,6 @@ class Surrogates:
     def on(self, trend):
         """Add a trend (n_volumes, n_rois) that stays in place to every surrogate."""
         return replace(self, bold=lambda k: trend[self.rows] + self.bold(k), trend=trend)
-
-
-def permutation_p(observed, draws):
-    """Compute the share of surrogates at least as high as the measured statistic, itself included.
-
-    Phipson, Smyth (2010), Permutation p-values should never be zero, SAGMB 9.
-    """
-    return (1 + (draws >= observed - _ROUNDING).sum(axis=0)) / (1 + len(draws))
-
-
-def linear_shift_p(observed, draws):
-    """Bound p for a series of shifts -M to M, which are not exchangeable.
-
-    Harris (2020), Nonsense correlations in neuroscience, bioRxiv 2020.11.29.402719: if the
-    statistic at shift 0 is among the m highest of the 2 M + 1, then p is at most m / (M + 1).
-    """
-    n_each_side = len(draws) // 2
-    n_higher = (draws >= observed - _ROUNDING).sum(axis=0)
-    return np.minimum(1.0, (1 + n_higher) / (1 + n_each_side))
 
 
 # -- the trend, which stays in place ---------------------------------------------------------------
