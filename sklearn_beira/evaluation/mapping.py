@@ -8,13 +8,8 @@ from .._utils.warn import noting
 from ..alignment.align import align
 from ..baselines.makers import whole_brain_model
 from ..bold.voxels import read_voxels
-from .brain_map import BrainMap
+from .brain_map import COLUMNS, BrainMap
 from .comparison import compare
-
-# Columns of a comparison that are those of voxels.
-_OF_TABLE = [
-    "r", "ci_low", "ci_high", "n_eff", "p_parametric", "p", "p_max", "influence", "r_without_burst",
-]  # fmt: skip
 
 
 def map_brain(
@@ -192,8 +187,8 @@ def _tabulate(comparison, name, mask_img, index):
     at = index @ mask_img.affine[:3, :3].T + mask_img.affine[:3, 3]
     voxels = pd.DataFrame(index, columns=list("ijk"))
     voxels[list("xyz")] = at
-    for column in _OF_TABLE:
-        voxels[column] = pooled[column].to_numpy(dtype=float)
+    scores = [column for column in COLUMNS if column in pooled]
+    voxels[scores] = pooled[scores].to_numpy(dtype=float)
     if comparison.beyond is not None:
         rest = comparison.beyond._pooled(name)
         for column in ("r", "p_max"):
