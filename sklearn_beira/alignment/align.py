@@ -178,7 +178,7 @@ def align(
             }
         )
     alignment = pd.DataFrame(account).set_index("recording")
-    # MNE 1.9 takes None for its default level, newer ones for the present level.
+    # MNE 1.11 takes None for its default level, newer versions for the present level.
     with mne.use_log_level(logger.level if verbose is None else verbose):
         for k, row in alignment.iterrows():
             logger.info(_describe(k, row))
