@@ -5,7 +5,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
-from .network import at_regressor
+from .network import at_regressor, to_array
 from .responses import steps_of
 
 
@@ -57,7 +57,7 @@ def branch_envelopes(model: BaseEstimator, X) -> Bunch:
             values = network.branches(torch.from_numpy(eeg)[None].to(regressor.device_))[0]
         # Segments are counted from the end, as in windows.
         ago = margin + (np.arange(values.shape[1])[::-1] + 0.5) * step
-        found.envelopes.append(values.cpu().numpy().astype(float))
+        found.envelopes.append(to_array(values))
         found.times.append((stop - ago) / X.sfreq)
         found.groups.append(k)
     return found

@@ -59,10 +59,12 @@ def owners(network: torch.nn.Module) -> np.ndarray:
 
 def weights_of(network: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Return spatial filters (n_filters, n_channels) and FIR filters (n_filters, n_taps)."""
-    return tuple(
-        w.detach().cpu().numpy().astype(float)
-        for w in (network.branches.spatial, network.branches.bandpass)
-    )
+    return to_array(network.branches.spatial), to_array(network.branches.bandpass)
+
+
+def to_array(tensor: torch.Tensor) -> np.ndarray:
+    """Return the numbers of a tensor in float64."""
+    return tensor.detach().cpu().numpy().astype(float)
 
 
 def region_names(regressor: BEIRARegressor) -> list[str]:

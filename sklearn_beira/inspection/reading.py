@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 
 from .held_out import score_branches
 from .importance import leave_out
-from .network import Envelopes, at_regressor, owners, region_names, weights_of
+from .network import Envelopes, at_regressor, owners, region_names, to_array, weights_of
 from .patterns import branch_patterns, cross_spectrum, frequency_responses, similarity
 from .responses import delay_kernels, differentiate
 
@@ -174,7 +174,7 @@ def _sums(values, into):
 def _lowpass_responses(branches, frequencies, sfreq):
     n_filters = len(branches.spatial)
     if hasattr(branches, "lowpass"):
-        taps = branches.lowpass.detach().cpu().numpy().astype(float)
+        taps = to_array(branches.lowpass)
     elif hasattr(branches, "segment"):
         taps = np.full((n_filters, branches.segment), 1 / branches.segment)
     else:

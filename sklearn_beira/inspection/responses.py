@@ -5,7 +5,7 @@ import torch
 from sklearn.utils import Bunch
 from torch import nn
 
-from .network import Envelopes, estimate, owners
+from .network import Envelopes, estimate, owners, to_array
 
 
 def differentiate(batches: Envelopes) -> Bunch:
@@ -37,9 +37,9 @@ def differentiate(batches: Envelopes) -> Bunch:
             (slope,) = torch.autograd.grad(target, envelopes, retain_graph=True)
             moved.append((slope * envelopes).abs().mean(dim=-1).sum(dim=0))
             slopes.append(slope.sum(dim=0))
-        activation = activation + _to_array(torch.stack(moved))
-        gradient = gradient + _to_array(torch.stack(slopes))
-        level = level + _to_array(envelopes.mean(dim=-1).sum(dim=0))
+        activation = activation + to_array(torch.stack(moved))
+        gradient = gradient + to_array(torch.stack(slopes))
+        level = level + to_array(envelopes.mean(dim=-1).sum(dim=0))
     found = Bunch(activation=activation, gradient=gradient, level=level)
     if (owner >= 0).all():
         own = owner == np.arange(len(batches.regressor.target_mean_))[:, None]
@@ -84,14 +84,10 @@ def delay_kernels(
     lags = delay + (margin + (np.arange(gradient.shape[2]) + 0.5) * step) / sfreq
     unit = np.ones(len(level))
     if hasattr(network.branches, "lowpass_bias"):
-        unit = level - _to_array(network.branches.lowpass_bias)
+        unit = level - to_array(network.branches.lowpass_bias)
     return lags, gradient[:, :, ::-1] * unit[:, None] * sfreq / step
 
 
 def steps_of(branches: nn.Module) -> tuple[int, int]:
     """Return samples per value of the envelopes, and samples lost at each end of the EEG."""
     return getattr(branches, "segment", 1), getattr(branches, "margin", 0)
-
-
-def _to_array(tensor):
-    return tensor.detach().cpu().numpy().astype(float)
