@@ -132,6 +132,12 @@ def region_names(y) -> list[str] | None:
     return None if columns is None else [str(name) for name in columns]
 
 
+def mean_and_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column, which is 1 for constant columns."""
+    sd = values.std(axis=0)
+    return values.mean(axis=0), np.where(sd > 0, sd, 1.0)
+
+
 def standardize(values: np.ndarray) -> np.ndarray:
     """Scale each column to mean 0 and standard deviation 1; constant columns become zeros.
 
@@ -145,8 +151,8 @@ def standardize(values: np.ndarray) -> np.ndarray:
     scaled : ndarray, shape (n_volumes, n_rois)
         Scaled values.
     """
-    sd = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(sd > 0, sd, 1.0)
+    mean, sd = mean_and_sd(values)
+    return (values - mean) / sd
 
 
 def varying(values: np.ndarray) -> np.ndarray:

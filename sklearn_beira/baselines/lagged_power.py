@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from .._utils.numbers import mean_and_sd
 from ..eeg.base import EEGRegressor
 from ..features.band_power import BandPower, Bands
 from .ridge import INNER_BLOCKS, check_alphas, choose_alphas, fit_ridge, inner_blocks
@@ -17,9 +18,9 @@ from .ridge import INNER_BLOCKS, check_alphas, choose_alphas, fit_ridge, inner_b
 class PowerRegressor(EEGRegressor):
     """Base class of linear models of standardized log power.
 
-    Subclasses define ``_fit_power(power, y, blocks)``, with power of shape ``(n_volumes, n_lags,
-    n_bands, n_channels)``, which returns weights ``(n_rois, n_lags, n_bands, n_channels)`` and
-    intercepts ``(n_rois,)``.
+    Subclasses define ``_fit_power(power, y, blocks)``, with standardized power of shape
+    ``(n_volumes, n_lags, n_bands, n_channels)`` and standardized BOLD, which returns weights
+    ``(n_rois, n_lags, n_bands, n_channels)``.
     """
 
     _parameter_constraints: ClassVar[dict] = INNER_BLOCKS  # BandPower checks its own
@@ -34,11 +35,11 @@ class PowerRegressor(EEGRegressor):
     def _fit(self, X, y):
         self.power_ = BandPower(self.bands, duration=self.duration, step=self.step).fit(X)
         power = self.power_.lagged_power(X)
-        self.center_, self.scale_ = power.mean(axis=0), power.std(axis=0)
-        self.scale_[self.scale_ == 0] = 1.0
-        power = (power - self.center_) / self.scale_
+        self.center_, self.scale_ = mean_and_sd(power)
+        self.intercept_, spread = mean_and_sd(y)
+        power, y = (power - self.center_) / self.scale_, (y - self.intercept_) / spread
         blocks, _ = inner_blocks(len(y), self.n_splits, self.gap)
-        self.coef_, self.intercept_ = self._fit_power(power, y, blocks)
+        self.coef_ = self._fit_power(power, y, blocks) * spread[:, None, None, None]
 
     def _predict(self, X):
         power = (self.power_.lagged_power(X) - self.center_) / self.scale_
@@ -118,12 +119,12 @@ class FingerprintRidgeCV(PowerRegressor):
         self.alpha_ = np.array(chosen)[self.electrode_, np.arange(y.shape[1])]
         names = self.ch_names_in_
         self.electrode_names_ = None if names is None else [names[c] for c in self.electrode_]
-        coef, intercept = np.zeros((y.shape[1], *power.shape[1:])), np.empty(y.shape[1])
+        coef = np.zeros((y.shape[1], *power.shape[1:]))
         for c in np.unique(self.electrode_):
             rois = np.flatnonzero(self.electrode_ == c)
-            weights, intercept[rois] = fit_ridge(tables[c], y[:, rois], self.alpha_[rois])
+            weights, _ = fit_ridge(tables[c], y[:, rois], self.alpha_[rois])
             coef[rois, :, :, c] = weights.reshape(len(rois), *power.shape[1:3])
-        return coef, intercept
+        return coef
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -210,11 +211,9 @@ class BandedRidgeCV(PowerRegressor):
         from himalaya.kernel_ridge import solve_multiple_kernel_ridge_random_search
 
         tables = [power[:, :, b].reshape(len(power), -1) for b in range(power.shape[2])]
-        offset, spread = y.mean(axis=0), y.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
         deltas, dual, *_ = solve_multiple_kernel_ridge_random_search(
             np.stack([table @ table.T for table in tables]),
-            (y - offset) / spread,
+            y,
             n_iter=self.n_iter,
             alphas=check_alphas(self.alphas),
             fit_intercept=True,  # in the inner blocks
@@ -226,6 +225,6 @@ class BandedRidgeCV(PowerRegressor):
         self.deltas_ = np.asarray(deltas).T
         coef = np.empty((y.shape[1], *power.shape[1:]))
         for b, table in enumerate(tables):
-            weights = (table.T @ np.asarray(dual)) * np.exp(self.deltas_[:, b]) * spread
+            weights = (table.T @ np.asarray(dual)) * np.exp(self.deltas_[:, b])
             coef[:, :, b] = weights.T.reshape(y.shape[1], *power.shape[1::2])
-        return coef, offset
+        return coef

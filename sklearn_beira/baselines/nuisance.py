@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._utils.numbers import mean_and_sd
 from ..eeg.base import EEGRegressor
 from ..eeg.rows import rows_in_time
 
@@ -65,13 +66,11 @@ class NuisanceRidge(EEGRegressor):
 
         self.signals_ = _signals(X) if self.signals is None else list(self.signals)
         features = self._features(X)
-        self._center, self._scale = features.mean(axis=0), features.std(axis=0)
-        self._scale[self._scale == 0] = 1.0
+        self._center, self._scale = mean_and_sd(features)
         features = (features - self._center) / (self._scale * np.sqrt(len(self.lags)))
         rows = np.concatenate(rows_in_time(X.groups, X.times))
         elapsed, constants, _ = time_of_volumes(X, rows)
-        mean, spread = y.mean(axis=0), y.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
+        mean, spread = mean_and_sd(y)
         blocks = np.split(features[rows], features.shape[1] // len(self.lags), axis=1)
         # All signals together are expected to explain as much, however many they are.
         prior = PRIOR[0] - np.log(len(blocks)), PRIOR[1]

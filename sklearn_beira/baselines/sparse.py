@@ -98,23 +98,19 @@ class SparseGroupLassoCV(PowerRegressor):
         # The features of a group are next to each other.
         F = np.asfortranarray(power.transpose(0, 3, 2, 1).reshape(len(power), -1))
         size = n_lags if self.groups == "channel-band" else n_lags * n_bands
-        offset, spread = y.mean(axis=0), y.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
-        z = (y - offset) / spread
         coef, self.alpha_ = np.zeros((y.shape[1], F.shape[1])), np.empty(y.shape[1])
         for t in range(y.shape[1]):
-            top = sgl_alpha_max(F.T @ z[:, t] / len(z), size, self.l1_ratio)
+            top = sgl_alpha_max(F.T @ y[:, t] / len(y), size, self.l1_ratio)
             alphas = np.geomspace(max(top, 1e-12), max(top, 1e-12) * self.eps, self.n_alphas)
             errors = np.zeros(self.n_alphas)
             for train, test in blocks:
-                mean, level = F[train].mean(axis=0), z[train, t].mean()
-                path = self._path(F[train] - mean, z[train, t] - level, alphas, size)
-                errors += [np.square(z[test, t] - level - (F[test] - mean) @ w).sum() for w in path]
+                mean, level = F[train].mean(axis=0), y[train, t].mean()
+                path = self._path(F[train] - mean, y[train, t] - level, alphas, size)
+                errors += [np.square(y[test, t] - level - (F[test] - mean) @ w).sum() for w in path]
             best = int(errors.argmin())  # the first one, with the larger penalty, if equal
             self.alpha_[t] = alphas[best]
-            coef[t] = list(self._path(F, z[:, t], alphas[: best + 1], size))[-1]
-        coef = (coef * spread[:, None]).reshape(-1, n_channels, n_bands, n_lags)
-        return coef.transpose(0, 3, 2, 1), offset
+            coef[t] = list(self._path(F, y[:, t], alphas[: best + 1], size))[-1]
+        return coef.reshape(-1, n_channels, n_bands, n_lags).transpose(0, 3, 2, 1)
 
     def _path(self, F, y, alphas, size):
         """Yield the weights at each penalty, starting the solver from those at the last one."""

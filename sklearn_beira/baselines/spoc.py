@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from .._utils.numbers import standardize
 from ..eeg.base import EEGRegressor
 from ..features.band_power import Bands
 from ..features.covariance import BandCovariance, principal_axes
@@ -170,9 +171,7 @@ def spoc_filters(covariances, y, n_components, shrinkage=0.0):
         covariance.
     """
     n_channels = covariances.shape[1]
-    z = y - y.mean(axis=0)
-    spread = z.std(axis=0)
-    z = z / np.where(spread > 0, spread, 1.0)
+    z = standardize(y)
     values, vectors = principal_axes(covariances.mean(axis=0))
     values = (1 - shrinkage) * values + shrinkage * values.mean()
     whitener = vectors / np.sqrt(values)

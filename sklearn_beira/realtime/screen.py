@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 
 from .._utils.extras import import_extra
+from .._utils.numbers import standardize
 from ..viz.style import COLORS, clean
 from .names import EXTRAS, NAME
 
@@ -87,8 +88,7 @@ class Screen:
         ago, bold = self.rows[:, 0] - now, self.rows[:, 1 : 1 + len(self.regions)]
         steps = np.diff(ago)
         step = np.median(steps) if len(steps) else 1.0
-        spread = bold.std(axis=0)
-        scaled = (bold - bold.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        scaled = standardize(bold)
         gaps = np.flatnonzero(steps > 1.5 * step) + 1
         for k, line in enumerate(self.lines):
             values = np.insert(scaled[:, k] - _SPREAD * k, gaps, np.nan)

@@ -8,6 +8,7 @@ from sklearn.utils import _safe_indexing
 
 from .._utils.estimators import chosen, last_step
 from .._utils.hashing import sketch
+from .._utils.numbers import mean_and_sd, standardize
 from ..eeg.rows import first_minutes, is_within, recordings_and_times, repetition_time
 from ..evaluation.metrics import pearson_r
 from ..evaluation.splitters import subjects_of
@@ -63,8 +64,7 @@ class People:
         for k, rows in self.rows.items():
             if len(rows) < 2:
                 raise ValueError(f"subject {k} has one volume; a model needs at least 2 of each.")
-            mean, scale = y[rows].mean(axis=0), y[rows].std(axis=0)
-            scale = np.where(scale > 0, scale, 1.0)
+            mean, scale = mean_and_sd(y[rows])
             self.units[k], self.y[rows] = (mean, scale), (y[rows] - mean) / scale
 
     def minutes(self, subject):
@@ -142,9 +142,7 @@ class People:
 
     def score(self, others, own, test, weights):
         """R in each region (n_rois,) for pairs of weights, on rows of a subject."""
-        X, target = _safe_indexing(self.X, own), self.raw[own] - self.raw[own].mean(axis=0)
-        scale = target.std(axis=0)
-        target = target / np.where(scale > 0, scale, 1.0)
+        X, target = _safe_indexing(self.X, own), standardize(self.raw[own])
         p = predict_2d(others, X)
         models = fit_own(self.estimator, X, target, p - p.mean(axis=0), weights)
         X = _safe_indexing(self.X, test)
