@@ -43,12 +43,7 @@ def plot_delay_curve(curve, *, alpha=0.05, n_columns=4, fig=None) -> Figure:
         raise ValueError("the comparison has no delays; give the result of delay_curve.")
     regions = list(table["region"].unique())
     structures = group_sides(regions)
-    fig, axes, is_lowest = panels(
-        list(structures),
-        n_columns,
-        fig,
-        lambda columns, rows: (0.6 + 2.2 * columns, 0.7 + 1.7 * rows),
-    )
+    fig, axes, is_lowest = panels(list(structures), n_columns, fig, (0.6, 2.2), (0.7, 1.7))
     for ax, sides, lowest in zip(axes, structures.values(), is_lowest, strict=True):
         ax.axvline(0, color="0.6", lw=0.8, zorder=0)
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)

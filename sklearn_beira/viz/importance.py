@@ -81,9 +81,7 @@ def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
         return _bars(importance, names, n_columns, fig)
     maps = importance.importances_mean
     given = fig
-    fig, axes, _ = panels(
-        importance.region_names, n_columns, fig, lambda c, r: (0.8 + 1.8 * c, 0.3 + 1.9 * r)
-    )
+    fig, axes, _ = panels(importance.region_names, n_columns, fig, (0.8, 1.8), (0.3, 1.9))
     limit = np.abs(maps).max() or 1.0
     for ax, losses in zip(axes, maps, strict=True):
         try:
@@ -162,13 +160,8 @@ def plot_stability(branches, *, ax=None) -> Axes:
 
 def _bars(importance, names, n_columns, fig):
     means, spreads = importance.importances_mean, importance.importances_std
-    width = 0.6 + 0.16 * len(names)
-    fig, axes, is_lowest = panels(
-        importance.region_names,
-        n_columns,
-        fig,
-        lambda c, r: (0.6 + max(width, 1.8) * c, 0.6 + 1.6 * r),
-    )
+    width = 0.6, max(0.6 + 0.16 * len(names), 1.8)
+    fig, axes, is_lowest = panels(importance.region_names, n_columns, fig, width, (0.6, 1.6))
     for ax, mean, spread, lowest in zip(axes, means, spreads, is_lowest, strict=True):
         ax.bar(names, mean, yerr=spread, color=COLORS[0], error_kw={"lw": 0.8})
         ax.axhline(0, color="0.6", lw=0.8)

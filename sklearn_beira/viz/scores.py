@@ -129,12 +129,8 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     regions, models = list(table["region"].unique()), list(table["model"].unique())
     _check_ceiling(ceiling, regions)
     beyond = None if comparison.beyond is None else pooled_rows(comparison.beyond)
-    fig, axes, is_lowest = panels(
-        regions,
-        n_columns,
-        fig,
-        lambda columns, rows: (2 + 2 * columns, 0.9 + rows * (0.75 + 0.24 * len(models))),
-    )
+    height = 0.9, 0.75 + 0.24 * len(models)
+    fig, axes, is_lowest = panels(regions, n_columns, fig, (2.0, 2.0), height)
     for i, (ax, region) in enumerate(zip(axes, regions, strict=True)):
         # The first model on top.
         here = table[table["region"] == region].set_index("model").loc[models[::-1]]

@@ -51,7 +51,7 @@ def legend_below(fig, handles, width):
     )  # fmt: skip
 
 
-def panels(titles, n_columns, fig, size):
+def panels(titles, n_columns, fig, width, height):
     """Make panels that share their axes.
 
     Parameters
@@ -62,8 +62,8 @@ def panels(titles, n_columns, fig, size):
         How many panels at most beside each other.
     fig : matplotlib.figure.Figure or None
         Where to draw; None makes one.
-    size : callable
-        Width and height in inches of a new figure, from the numbers of columns and rows.
+    width, height : tuple of float
+        Size of a new figure in inches: that of its margins, and that of each panel.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def panels(titles, n_columns, fig, size):
     n_panels = len(titles)
     n_columns = min(n_columns, n_panels)
     n_rows = -(-n_panels // n_columns)
-    fig = figure_of(fig, *size(n_columns, n_rows))
+    fig = figure_of(fig, width[0] + n_columns * width[1], height[0] + n_rows * height[1])
     axes = fig.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax in axes[n_panels:]:
         ax.set_axis_off()
