@@ -25,16 +25,11 @@ def find_seams(raw: mne.io.BaseRaw) -> list[tuple[float, float, str]]:
         where data were skipped.
     """
     last, half = raw.n_times / raw.info["sfreq"], 0.5 / raw.info["sfreq"]
-    seams = [
-        (onset, onset + (duration if name.lower() == "bad_acq_skip" else 0.0), repr(str(name)))
-        for onset, duration, name in zip(
-            annotation_onsets(raw),
-            raw.annotations.duration,
-            raw.annotations.description,
-            strict=True,
-        )
-        if _SEAM.match(name)
-    ]
+    onsets, notes, seams = annotation_onsets(raw), raw.annotations, []
+    for k, name in enumerate(notes.description):
+        if _SEAM.match(name):
+            skipped = notes.duration[k] if name.lower() == "bad_acq_skip" else 0.0
+            seams.append((onsets[k], onsets[k] + skipped, repr(str(name))))
     for start, clock in _stretches(raw)[1:]:
         seams.append((start, start, f"pause of the file, which goes on at {clock:.2f} s"))
     return sorted(seam for seam in seams if seam[1] > half and seam[0] < last - half)

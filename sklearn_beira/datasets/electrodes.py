@@ -50,9 +50,8 @@ def read_electrodes(electrodes: Path, coordsystem: Path | None) -> dict[str, np.
     if table.empty:
         raise ValueError("it has no positions")
     marks = facts.get("AnatomicalLandmarkCoordinates") or {}
-    if facts.get("AnatomicalLandmarkCoordinateSystem", system) == system and {*_LANDMARKS} <= {
-        *marks
-    }:
+    in_system = facts.get("AnatomicalLandmarkCoordinateSystem", system) == system
+    if in_system and {*_LANDMARKS} <= {*marks}:
         scale = _UNITS[facts.get("AnatomicalLandmarkCoordinateUnits", unit)]
         marks = {name: scale * np.array(marks[mark], float) for mark, name in _LANDMARKS.items()}
         frame = "unknown"  # MNE finds the axes by the landmarks
