@@ -772,7 +772,6 @@ def _check_values(recordings, info):
     warn_once(units)
 
 
-_SD = "has an SD of {:.2g} V within seconds (median over channels)"
 # A channel whose SD differs by such a factor from the others has another unit.
 _ODD = 100.0
 
@@ -784,15 +783,15 @@ def _odd_unit(data, info):
         return
     each = _sd_within_seconds(data, eeg, info["sfreq"])
     sd = float(np.median(each))
+    like = None
     if sd > 1.0:
-        yield f"{_SD.format(sd)}, like µV taken for V; give cleaned EEG in V"
+        like = "µV taken for V"
     elif sd > 1e-3:
-        yield (
-            f"{_SD.format(sd)}, like mV taken for V, or EEG with gradient artifacts; give cleaned "
-            f"EEG in V"
-        )
+        like = "mV taken for V, or EEG with gradient artifacts"
     elif sd < 5e-8:
-        yield f"{_SD.format(sd)}, possibly converted to V twice; give cleaned EEG in V"
+        like = "EEG converted to V twice"
+    if like is not None:
+        yield f"has an SD of {sd:.2g} V within seconds, like {like}; give cleaned EEG in V"
     ratio = each / sd
     odd = np.flatnonzero((ratio > _ODD) | (ratio < 1 / _ODD)) if len(eeg) > 2 else []
     if len(odd):
