@@ -65,7 +65,7 @@ class EEGTransformer(TransformerMixin, EEGEstimator):
         return channel_names(self, input_features)
 
     def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing, because EEG has three dimensions; so ``Pipeline.set_output`` works.
+        """Do nothing, because the output is no table; so ``Pipeline.set_output`` works.
 
         Parameters
         ----------

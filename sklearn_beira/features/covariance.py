@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.extras import import_extra
-from ..eeg.base import EEGEstimator
+from ..eeg.base import EEGEstimator, EEGTransformer
 from ..eeg.checks import check_eeg
 from ..eeg.windows import EEGWindows
 from .band_power import Bands
@@ -78,20 +78,7 @@ class BandCovariance(BandTransformer, auto_wrap_output_keys=None):
     def _fit_window(self, X):
         self.weights_ = self._weights(X)
 
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Do nothing, because covariances are no table; so ``Pipeline.set_output`` works.
-
-        Parameters
-        ----------
-        transform : str or None
-            Ignored.
-
-        Returns
-        -------
-        self : BandCovariance
-            The same.
-        """
-        return self
+    set_output = EEGTransformer.set_output  # covariances are no table either
 
     def transform(self, X: EEGWindows | ArrayLike) -> np.ndarray:
         """Compute the covariances.

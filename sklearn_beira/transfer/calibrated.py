@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.estimators import chosen, last_step
+from ..eeg.base import EEGEstimator
 from ..eeg.checks import check_rows, check_target
 from ..eeg.rows import is_within, recordings_and_times, repetition_time, rows_in_time
 from ..eeg.windows import EEGWindows
@@ -27,13 +28,12 @@ WEIGHTS = ((1.0, 0.0), (1.0, 0.25), (1.0, 0.5), (1.0, 1.0), (0.5, 0.5), (0.5, 1.
 _ERRORS, _GAP_ROWS = 2.0, 8
 
 
-class TransferRegressor(RegressorMixin, MetaEstimatorMixin, BaseEstimator):
+class TransferRegressor(RegressorMixin, MetaEstimatorMixin, EEGEstimator):
     """A regressor that holds regressors of EEG on BOLD of one or more regions."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.input_tags.three_d_array = True
         return tags
 
 
