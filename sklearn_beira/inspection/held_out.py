@@ -105,9 +105,10 @@ def _score(y, bold, parts, blocks):
     p, tested, left = np.ones(parts.shape[1:]), parts.any(axis=0), []
     for roi, branch in np.argwhere(tested):
         rest = parts[:, roi, tested[roi] & (np.arange(p.shape[1]) != branch)]
-        left.append(_without(np.stack([y[:, roi], parts[:, roi, branch]], axis=1), rest))
+        pair = np.stack([y[:, roi], parts[:, roi, branch]], axis=1)
+        left.append(pair - rest @ np.linalg.lstsq(rest, pair, rcond=None)[0])
     if left:
-        p[tested] = _p_values(*np.moveaxis(left, 2, 0).swapaxes(1, 2), blocks)
+        p[tested] = _p_values(*np.transpose(left), blocks)
     size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
     held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
     p_region = np.minimum(_p_values(y, bold, blocks) * y.shape[1], 1.0)
@@ -119,11 +120,6 @@ def _p_values(y, predicted, blocks):
     names = list(range(y.shape[1]))
     scores = score_regions(y, predicted, blocks, True, names, 0.95)
     return np.nan_to_num(scores["p"].to_numpy(), nan=1.0)
-
-
-def _without(values, rest):
-    """Subtract the least-squares fit of the rest (n_volumes, n_others)."""
-    return values - rest @ np.linalg.lstsq(rest, values, rcond=None)[0]
 
 
 def _centered(values, blocks):
