@@ -304,11 +304,7 @@ def circular(y, runs, n_surrogates, rng, others=None):
         some of the true coupling.
     """
     rows = np.concatenate(runs)
-    kinds = _kinds_of_length(runs)
-    shortest = [
-        min(len(run) for run, kind in zip(runs, kinds, strict=True) if kind == one)
-        for one in range(max(kinds) + 1)
-    ]
+    shortest, kinds = _kinds_of_length(runs)
     choices = [np.arange(least := max(1, n // 10), n - least + 1) for n in shortest]
     rolls, n_distinct = _distinct(choices, n_surrogates, rng)
 
@@ -342,11 +338,12 @@ def phase(y, runs, n_surrogates, rng, others=None):
     """
     rows = np.concatenate(runs)
     seeds = rng.randint(np.iinfo(np.int32).max, size=n_surrogates)
-    spectra, kinds = [rfft(y[run], axis=0) for run in runs], _kinds_of_length(runs)
+    spectra = [rfft(y[run], axis=0) for run in runs]
+    shortest, kinds = _kinds_of_length(runs)
 
     def bold(k):
         local = np.random.RandomState(seeds[k])
-        angles = [local.uniform(0, 2 * np.pi, size=max(map(len, spectra))) for _ in set(kinds)]
+        angles = [local.uniform(0, 2 * np.pi, size=max(map(len, spectra))) for _ in shortest]
         drawn = [
             _turned(spectrum, angles[kind], len(run))
             for spectrum, kind, run in zip(spectra, kinds, runs, strict=True)
@@ -366,12 +363,15 @@ def _turned(spectrum, angles, n):
 
 
 def _kinds_of_length(runs):
-    """Number recordings by their length; those of a kind differ by at most a tenth."""
-    lengths, kinds, first = np.array([len(run) for run in runs]), {}, 0
-    for n in np.unique(lengths):
+    """Return the shortest length of each kind, and the kind of each recording.
+
+    Lengths of a kind differ by at most a tenth.
+    """
+    lengths, shortest, first = [len(run) for run in runs], {}, 0
+    for n in sorted(lengths):
         first = n if n > 1.1 * first else first
-        kinds[n] = first
-    return np.unique([kinds[n] for n in lengths], return_inverse=True)[1].tolist()
+        shortest[n] = first
+    return np.unique([shortest[n] for n in lengths], return_inverse=True)
 
 
 def _from_others(y, runs, n_surrogates, rng, others, scale):
