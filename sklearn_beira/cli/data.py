@@ -72,11 +72,6 @@ def _load(args, tmin):
     bolds = [read_bold(args, k) for k in range(n)]
     trigger = read_trigger(args.trigger, raws[0].ch_names)
     timed = trigger is None and all(bold.times is not None for bold in bolds)
-    if trigger is None and not timed and args.t_r is None:
-        raise ValueError(
-            "the onsets of the volumes are unknown; give --trigger, --t-r, or a column time_s in "
-            "the table of --bold."
-        )
     missing = [None if end == "none" else end for end in args.missing]
     missing = missing[0] if len(set(missing)) == 1 else missing or None
     given = {"t_r": args.t_r, "trigger": trigger, "missing": missing}

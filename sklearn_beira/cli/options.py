@@ -60,6 +60,7 @@ _KINDS = {
 }
 # Parameters of Python in messages, and what the command has in their place.
 _FLAGS = (
+    (r"give trigger, volume_times or t_r", "give --trigger, --t-r or a column time_s in --bold"),
     (r"give volume_times=.*$", "give the times in s in a column time_s of --bold."),
     (r": volume_times=.*$", ", and give their times in s in a column time_s of --bold."),
     (r"give volume_times", "give a column time_s in --bold"),
