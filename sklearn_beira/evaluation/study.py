@@ -169,11 +169,8 @@ class Study:
         """Tell whether folds that test some of these rows learned from each other's."""
         fold = np.full(len(self.y), -1)
         fold[rows] = self.fold_of[rows]
-        numbers = np.unique(fold[fold >= 0])
-        if len(numbers) < 2:
-            return False
         learns = np.zeros((len(self.folds), len(self.folds)), dtype=bool)
-        for k in numbers:
+        for k in np.unique(fold[fold >= 0]):
             learned_from = fold[self.folds[k][0]]
             learns[k, learned_from[learned_from >= 0]] = True
         return bool((learns & learns.T).any())
