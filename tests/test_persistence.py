@@ -587,6 +587,14 @@ def test_a_folder_among_the_parameters_of_a_network_is_left_out(data, tmp_path):
     assert loaded.architecture_.params == {"segment": 50}
 
 
+def test_a_union_with_a_dropped_part_is_saved(ridge, tmp_path):
+    _, X = ridge
+    union = FeatureUnion([("scaled", StandardScaler()), ("left out", "drop")])
+    model = Pipeline([("union", union), ("ridge", Ridge())]).fit(X, X[:, 0])
+    save_model(model, tmp_path / "m")
+    np.testing.assert_array_equal(load_model(tmp_path / "m").predict(X), model.predict(X))
+
+
 def test_the_grid_of_a_search_sets_nothing_of_its_reader(ridge, tmp_path):
     _, X = ridge
     # To a search, keys of a dict are parameters; from a folder, the next fit would unpickle.

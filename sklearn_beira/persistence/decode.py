@@ -5,6 +5,7 @@ import math
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import Bunch
 
 from ..exceptions import ModelFileError
@@ -192,8 +193,11 @@ class Decoder:
             vars(value).update(attributes)
             if hasattr(value, "_parameter_constraints"):
                 value._validate_params()
-            if cls.__name__ in ("Pipeline", "FeatureUnion"):
-                _check_steps(value)
+            # A Pipeline itself checks its steps only when it is used.
+            if isinstance(value, Pipeline):
+                value._validate_steps()
+            if isinstance(value, FeatureUnion):
+                value._validate_transformers()
             if content["class"] == "Training":
                 _check_skorch_params(value.skorch_params or {})
             if content["class"] == "BEIRARegressor":
@@ -244,16 +248,3 @@ def _check_skorch_params(params):
     for name in params:
         valid = name.partition("__")[0] == "optimizer"
         require(valid, f"it sets {name[:40]!r} of the net, which no saved model does")
-
-
-def _check_steps(value):
-    """Check names and estimators, which a Pipeline itself checks only when it is used."""
-    steps = value.steps if hasattr(value, "steps") else value.transformer_list
-    kinds = (BaseEstimator, type(None))
-    valid = steps and all(
-        isinstance(name, str) and (isinstance(step, kinds) or step == "passthrough")
-        for name, step in steps
-    )
-    require(valid, f"{type(value).__name__} has invalid steps")
-    names = {name for name, _ in steps}
-    require(len(names) == len(steps), f"{type(value).__name__} has two steps of one name")
