@@ -775,13 +775,15 @@ def test_over_folds_it_takes_the_overlap_of_the_training_data_into_account():
         (("ridge", "forest"), "no model 'forest'; it has ridge, strong, mean"),
         (("ridge", "mean", "volume"), "unit must be 'auto', 'subject' or 'fold'"),
         (("ridge", "mean", "subject"), "needs at least 2 subjects, but the comparison has 0"),
+        (("ridge", "mean", "fold", 95), "confidence_level must lie between 0 and 1, got 95"),
     ],
 )
 def test_pairs_that_cannot_be_tested_are_refused(arguments, message):
     X, y = make_data()
     comparison = run(MODELS, X, y, null=None)
+    options = dict(zip(["unit", "confidence_level"], arguments[2:], strict=False))
     with pytest.raises(ValueError, match=message):
-        paired_test(comparison, *arguments[:2], **dict(zip(["unit"], arguments[2:], strict=False)))
+        paired_test(comparison, *arguments[:2], **options)
 
 
 # -- delays -------------------------------------------------------------------------------------

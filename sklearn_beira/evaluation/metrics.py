@@ -354,7 +354,6 @@ def group_scores(r, *, overlap: float = 0.0, confidence_level: float = 0.95) -> 
     >>> scores["r"].round(2).tolist()
     [0.3, 0.0]
     """
-    check_confidence_level(confidence_level)
     names = _region_names(r, None)
     check_names(r, "r")
     r = check_array(to_numbers(r, "r"), input_name="r")
@@ -414,6 +413,7 @@ def t_of_mean(values, overlap, confidence_level):
     mean, t, half : ndarray of shape (n_columns,)
         t and half are NaN where nothing varies, or with one unit.
     """
+    check_confidence_level(confidence_level)
     k, mean = len(values), values.mean(axis=0)
     if k < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
