@@ -188,8 +188,7 @@ def align(
                 )
     warn_once([said for one in timed for said in one.doubts])
     if not alignment["kept"].sum():
-        regions = [one.regions for one in rows]
-        _refuse_nothing(raws, regions, [one.times for one in timed], alignment, tmin, tmax)
+        _refuse_nothing(raws, rows, timed, alignment, tmin, tmax)
     for kind in ("markers", "ends"):
         warn_once([said for one in timed for said in one[kind]])
 
@@ -488,24 +487,22 @@ def dropped_in_words(row: pd.Series | dict) -> str:
     return ", ".join(f"{row[key]} {why}" for key, why in _WHY.items() if row[key]) or "none"
 
 
-def _refuse_nothing(raws, bolds, onsets, alignment, tmin, tmax):
+def _refuse_nothing(raws, rows, timed, alignment, tmin, tmax):
     """Raise the error for no volume left, with the likely reason."""
-    durations = [raw.n_times / raw.info["sfreq"] for raw in raws]
     advice = f"Use a shorter window than tmin={tmin:g}, tmax={tmax:g} s, or check the onsets."
-    ends = [np.nanmax(times, initial=0.0) for times in onsets]
-    far = [k for k, end in enumerate(ends) if end > 2 * durations[k]]
-    shapes = [(*bold.shape, 0)[:2] if bold is not None else (0, 0) for bold in bolds]
-    wide = [k for k, (n_rows, n_columns) in enumerate(shapes) if n_columns > n_rows]
-    if far:
-        advice = (
-            f"The last onset is at {ends[far[0]]:g} s, but the EEG lasts {durations[far[0]]:g} s; "
-            f"give times in s."
-        )
-    elif wide:
-        advice = (
-            f"The BOLD has {shapes[wide[0]][0]} rows and {shapes[wide[0]][1]} columns; transpose "
-            f"it, if columns are volumes."
-        )
+    for raw, one, volumes in zip(raws, rows, timed, strict=True):
+        duration, end = raw.n_times / raw.info["sfreq"], np.nanmax(volumes.times, initial=0.0)
+        n_rows, n_columns = (*np.shape(one.regions), 0, 0)[:2]
+        if end > 2 * duration:
+            advice = (
+                f"The last onset is at {end:g} s, but the EEG lasts {duration:g} s; give times "
+                f"in s."
+            )
+        elif n_columns > n_rows:
+            advice = (
+                f"The BOLD has {n_rows} rows and {n_columns} columns; transpose it, if columns are "
+                f"volumes."
+            )
     raise ValueError(
         f"no volume is left of {alignment['n_volumes'].sum()}: {_describe(0, alignment.iloc[0])} "
         f"{advice}"
