@@ -153,11 +153,8 @@ def load_published_beira(
     >>> bold = model.predict(X)  # doctest: +SKIP
     """
     path, pool_sizes = check_path(path), tuple(pool_sizes)
-    params = {"rectifier": rectifier, "pool_sizes": pool_sizes, "verbose": False}
     if not pool_sizes:
         raise ValueError("pool_sizes must hold the pool of each block, got none.")
-    sizes = {"kernel_sizes": (1,) * (len(pool_sizes) + 1)}  # until the file is read
-    check_architecture(make_paper_beira(**params, **sizes).architecture)
     weights, sizes = read_file(path, lambda file: _read_checkpoint(file, len(pool_sizes)))
     n_channels, n_rois = sizes.pop("n_channels"), len(weights["output"])
     _check_names("ch_names", ch_names, n_channels)
@@ -165,7 +162,7 @@ def load_published_beira(
         _check_names("region_names", region_names, n_rois)
         region_names = [str(name) for name in region_names]
 
-    model = make_paper_beira(**params, **sizes)
+    model = make_paper_beira(rectifier=rectifier, pool_sizes=pool_sizes, verbose=False, **sizes)
     model.architecture_ = check_architecture(model.architecture)
     model._n_times = max(round(duration * sfreq), 1)
     # The constructor draws weights that are replaced; this must not change the caller's numbers.
