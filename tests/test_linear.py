@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge, RidgeCV
 
 from sklearn_beira.baselines import ridge as _ridge
-from sklearn_beira.baselines.ridge import BlockedRidgeCV, inner_blocks, ridge_path
+from sklearn_beira.baselines.ridge import BlockedRidgeCV, choose_alphas, inner_blocks
 
 ALPHAS = np.logspace(-1, 4, 11)
 
@@ -118,15 +118,17 @@ def test_blocks_cover_every_row_once_and_keep_their_distance(n_samples, gap):
         assert used == gap
 
 
-def test_the_path_of_an_uncentered_block_is_that_of_ridge():
+def test_the_errors_of_an_uncentered_block_are_those_of_ridge():
     for n_features in (5, 200):
         X, y = make_data(n_features)
-        left, values, right = ridge_path(X[:60], X[60:])
-        centered = y[:60] - y[:60].mean(axis=0)
+        train, mean = np.arange(60), y[:60].mean(axis=0)
         for alpha in (0.5, 50.0):
-            found = left / (values + alpha) @ (right.T @ centered) + y[:60].mean(axis=0)
-            expected = Ridge(alpha).fit(X[:60], y[:60]).predict(X[60:])
-            np.testing.assert_allclose(found, expected, rtol=1e-8)
+            errors = (y[60:] - Ridge(alpha).fit(X[:60], y[:60]).predict(X[60:])) ** 2
+            spread = (y[60:] - mean) ** 2
+            for k in range(60, len(y)):  # row by row, so that no errors cancel
+                _, score = choose_alphas(X, y, np.array([alpha]), [(train, np.array([k]))])
+                found = (1 - score) * spread[k - 60]
+                np.testing.assert_allclose(found, errors[k - 60], rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize(

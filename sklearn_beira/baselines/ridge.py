@@ -230,26 +230,14 @@ def choose_alphas(X, y, alphas, blocks):
         gram = X @ X.T
     for train, test in blocks:
         if wide:
-            path = _dual_path(gram[np.ix_(train, train)], gram[np.ix_(test, train)])
-            add_errors(errors, spread, path, y[train], y[test], alphas)
+            _add_wide_errors(errors, spread, gram, y, train, test, alphas)
         else:
-            _add_tall_errors(errors, spread, X, y, train, test, alphas)
+            add_errors(errors, spread, X, y, train, test, alphas)
     return pick_alphas(errors, spread, alphas)
 
 
-def _add_tall_errors(errors, spread, X, y, train, test, alphas):
-    """Add the squared errors of a block as :func:`add_errors`, without a copy of X."""
-    mean, offset, values, vectors, scores = _decompose(X, y, train)
-    for rows in gen_batches(len(test), _ROWS):
-        left = (X[test[rows]] - mean) @ vectors
-        _add_part(errors, spread, left, values, scores, y[test[rows]] - offset, alphas)
-
-
-def add_errors(errors, spread, path, y_train, y_test, alphas):
-    r"""Add the squared errors of a block for every penalty.
-
-    Predictions are :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y` for centered y, with
-    the factors L, s and R of :func:`ridge_path`.
+def add_errors(errors, spread, X, y, train, test, alphas):
+    """Add the squared errors of a block for every penalty, without a copy of X.
 
     Parameters
     ----------
@@ -257,54 +245,44 @@ def add_errors(errors, spread, path, y_train, y_test, alphas):
         Squared errors, added to in place.
     spread : ndarray, shape (n_targets,)
         Squared errors of predicting the training mean, added to in place.
-    path : tuple of ndarray, (left, values, right)
-        Of shapes (n_test, rank), (rank,) and (n_train, rank).
-    y_train, y_test : ndarray, shape (n_train, n_targets) and (n_test, n_targets)
+    X : ndarray, shape (n_samples, n_features)
+        Features.
+    y : ndarray, shape (n_samples, n_targets)
         Targets.
+    train, test : ndarray of int
+        Rows that predict the block, and its own.
     alphas : ndarray, shape (n_alphas,)
         Penalties.
     """
-    left, values, right = path
-    for start in range(0, y_train.shape[1], _TARGETS):
-        part = slice(start, start + _TARGETS)
-        offset = y_train[:, part].mean(axis=0)
-        scores = right.T @ (y_train[:, part] - offset)
-        truth = y_test[:, part] - offset
-        _add_part(errors[:, part], spread[part], left, values, scores, truth, alphas)
+    mean, offset, values, vectors, scores = _decompose(X, y, train)
+    for rows in gen_batches(len(test), _ROWS):
+        left = (X[test[rows]] - mean) @ vectors
+        _add_part(errors, spread, left, values, scores, y[test[rows]] - offset, alphas)
+
+
+def _add_wide_errors(errors, spread, gram, y, train, test, alphas):
+    r"""Add the errors as :func:`add_errors`, from inner products of rows.
+
+    With centered rows, :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`.
+    """
+    inner, cross = gram[np.ix_(train, train)], gram[np.ix_(test, train)]
+    columns = inner.mean(axis=0)
+    values, vectors = _eigh(inner - columns - columns[:, None] + columns.mean())
+    # Centered y cancels the mean of each row of cross.
+    left = (cross - columns) @ vectors
+    for some in gen_batches(y.shape[1], _TARGETS):
+        offset = y[train, some].mean(axis=0)
+        scores = vectors.T @ (y[train, some] - offset)
+        truth = y[test, some] - offset
+        _add_part(errors[:, some], spread[some], left, values, scores, truth, alphas)
 
 
 def _add_part(errors, spread, left, values, scores, truth, alphas):
+    r"""Add errors of the predictions :math:`L \, \mathrm{diag}(1 / (s + \alpha)) \, R^\top y`."""
     spread += np.square(truth).sum(axis=0)
     for a, alpha in enumerate(alphas):
         error = truth - (left / (values + alpha)) @ scores
         errors[a] += np.einsum("ij,ij->j", error, error)
-
-
-def ridge_path(X_train, X_test):
-    r"""Compute the factors of ridge predictions that all penalties share.
-
-    With centered X, :math:`\hat y = X_* (X^\top X + \alpha I)^{-1} X^\top y`, or the equal dual
-    :math:`\hat y = X_* X^\top (X X^\top + \alpha I)^{-1} y`, whichever matrix is smaller.
-
-    Parameters
-    ----------
-    X_train : ndarray, shape (n_train, n_features)
-        Features.
-    X_test : ndarray, shape (n_test, n_features)
-        Features to predict from.
-
-    Returns
-    -------
-    left : ndarray, shape (n_test, rank)
-        Test side.
-    values : ndarray, shape (rank,)
-        Eigenvalues.
-    right : ndarray, shape (n_train, rank)
-        Training side.
-    """
-    if X_train.shape[1] > len(X_train):
-        return _dual_path(X_train @ X_train.T, X_test @ X_train.T)
-    return _primal_path(X_train, X_test)
 
 
 def pick_alphas(errors, spread, alphas):
@@ -403,19 +381,3 @@ def _decompose(X, y, rows):
         with_y += centered.T @ (y[batch] - offset)
     values, vectors = _eigh(gram)
     return mean, offset, values, vectors, vectors.T @ with_y
-
-
-def _primal_path(X_train, X_test):
-    mean = X_train.mean(axis=0)
-    centered = X_train - mean
-    values, vectors = _eigh(centered.T @ centered)
-    return (X_test - mean) @ vectors, values, centered @ vectors
-
-
-def _dual_path(gram, cross):
-    """Compute the factors from inner products of rows, which are centered here."""
-    columns = gram.mean(axis=0)
-    centered = gram - columns - columns[:, None] + columns.mean()
-    values, vectors = _eigh(centered)
-    # Centered y cancels the mean of each row of cross.
-    return (cross - columns) @ vectors, values, vectors

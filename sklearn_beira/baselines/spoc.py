@@ -19,7 +19,6 @@ from .ridge import (
     fit_ridge,
     inner_blocks,
     pick_alphas,
-    ridge_path,
 )
 
 # Power in V² of a silent channel, so that its logarithm is finite.
@@ -115,16 +114,14 @@ class SPoCRidgeCV(EEGRegressor):
         blocks, _ = inner_blocks(len(y), self.n_splits, self.gap)
         errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
         for train, test in blocks:
-            filters, seen, (center, scale) = self._learn(C[train], y[train])
-            unseen = (_log_powers(C[test], filters) - center) / scale
+            powers = self._learn(C, y, train)
             for t in range(y.shape[1]):
                 one = slice(t, t + 1)
-                path = ridge_path(seen[t], unseen[t])
-                add_errors(errors[:, one], spread[one], path, y[train, one], y[test, one], alphas)
+                add_errors(errors[:, one], spread[one], powers[t], y[:, one], train, test, alphas)
         self.alpha_, self.best_score_ = pick_alphas(errors, spread, alphas)
-        self.filters_, seen, (self.center_, self.scale_) = self._learn(C, y)
+        powers = self._learn(C, y, np.arange(len(y)))
         fits = [
-            fit_ridge(seen[t], y[:, t : t + 1], self.alpha_[t : t + 1]) for t in range(y.shape[1])
+            fit_ridge(powers[t], y[:, t : t + 1], self.alpha_[t : t + 1]) for t in range(y.shape[1])
         ]
         self.coef_ = np.array([coef[0] for coef, _ in fits]).reshape(*self.filters_.shape[:2], -1)
         self.intercept_ = np.array([intercept[0] for _, intercept in fits])
@@ -136,18 +133,18 @@ class SPoCRidgeCV(EEGRegressor):
             np.einsum("tnf,tf->nt", powers, self.coef_.reshape(len(powers), -1)) + self.intercept_
         )
 
-    def _learn(self, C, y):
-        filters = np.stack(
-            [
-                spoc_filters(C[:, b], y, self.n_components, self.shrinkage)
-                for b in range(C.shape[1])
-            ],
-            axis=1,
-        )
-        powers = _log_powers(C, filters)
-        center, scale = powers.mean(axis=1, keepdims=True), powers.std(axis=1, keepdims=True)
-        scale = np.where(scale > 0, scale, 1.0)
-        return filters, (powers - center) / scale, (center, scale)
+    def _learn(self, C, y, train):
+        """Learn filters and scales from some rows; return the scaled powers of all rows."""
+        filters = [
+            spoc_filters(C[train, b], y[train], self.n_components, self.shrinkage)
+            for b in range(C.shape[1])
+        ]
+        self.filters_ = np.stack(filters, axis=1)
+        powers = _log_powers(C, self.filters_)
+        self.center_ = powers[:, train].mean(axis=1, keepdims=True)
+        scale = powers[:, train].std(axis=1, keepdims=True)
+        self.scale_ = np.where(scale > 0, scale, 1.0)
+        return (powers - self.center_) / self.scale_
 
 
 def spoc_filters(covariances, y, n_components, shrinkage=0.0):
