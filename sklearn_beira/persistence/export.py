@@ -8,7 +8,6 @@ from numbers import Integral
 from pathlib import Path
 
 import torch
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -84,10 +83,7 @@ def export_network(model: BEIRARegressor, path: str | os.PathLike, *, n_windows:
             f"model must be a BEIRARegressor, got {type(model).__name__}; of a pipeline, pass the "
             f"last step."
         )
-    try:
-        check_is_fitted(model)
-    except NotFittedError:
-        raise ValueError("BEIRARegressor is not fitted; fit it, then export it.") from None
+    check_is_fitted(model, msg="%(name)s is not fitted; fit it, then export it.")
     if isinstance(n_windows, bool) or not isinstance(n_windows, Integral) or n_windows < 1:
         raise ValueError(f"n_windows must be an integer of at least 1, got {n_windows!r}.")
     shape = n_windows, model.n_features_in_, model._n_times

@@ -13,7 +13,6 @@ import os
 import platform
 
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -87,10 +86,7 @@ def save_model(
     path, classes = check_path(path), check_classes(classes)
     if not isinstance(model, BaseEstimator):
         raise TypeError(f"model must be a fitted estimator, got {type(model).__name__}.")
-    try:
-        check_is_fitted(model)
-    except NotFittedError:
-        raise ValueError(f"{type(model).__name__} is not fitted; fit it, then save it.") from None
+    check_is_fitted(model, msg="%(name)s is not fitted; fit it, then save it.")
     encoder = Encoder(classes)
     tree = encoder.encode(model)
     content = {"schema": SCHEMA, "facts": _metadata(model), "model": tree}

@@ -7,7 +7,6 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -131,10 +130,8 @@ class CalibratedRegressor(TransferRegressor):
             If ``pretrained`` is not fitted, or if it predicts other regions.
         """
         self._validate_params()
-        try:
-            check_is_fitted(self.pretrained)
-        except NotFittedError as error:
-            raise ValueError("pretrained is not fitted; fit it to the data of others.") from error
+        message = "pretrained is not fitted; fit it to the data of others."
+        check_is_fitted(self.pretrained, msg=message)
         check_rows(X, y)
         y, self._target_is_1d = check_target(self, X, y)
         p = predict_2d(self.pretrained, X)
