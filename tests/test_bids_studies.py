@@ -18,8 +18,6 @@ from sklearn_beira.datasets import Study
 from sklearn_beira.datasets.run import Run
 from sklearn_beira.datasets.study import join_runs
 
-pytest.importorskip("mne_bids", reason="mne-bids is not installed")
-
 SIGNALS = re.compile(r"(_eeg|_bold|_preproc|_eeg_pp)\.(vhdr|set|edf|nii|nii\.gz)$")
 VHDR = """Brain Vision Data Exchange Header File Version 1.0
 [Common Infos]

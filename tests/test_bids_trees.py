@@ -14,8 +14,6 @@ from sklearn_beira import EEGFilter, ROIExtractor, load_bids
 from sklearn_beira.alignment import triggers
 from sklearn_beira.datasets.run import find_marker, pick_trigger
 
-pytest.importorskip("mne_bids", reason="mne-bids is not installed")
-
 
 def bold_of(root, subject, session=None, **options):
     folder = root / f"sub-{subject}" / (f"ses-{session}" if session else "") / "func"

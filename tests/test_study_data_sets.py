@@ -19,7 +19,6 @@ from sklearn_beira import load_table
 from sklearn_beira.cli import main
 from sklearn_beira.datasets import make_eeg_fmri
 
-pytest.importorskip("mne_bids", reason="mne-bids is not installed")
 pytestmark = pytest.mark.slow
 
 SFREQ = 250.0

@@ -90,8 +90,6 @@ def load_bids(
     ValueError
         If the folder has neither EEG nor BOLD of that description, or no such images of fMRIPrep;
         or if ``missing`` is something else.
-    ImportError
-        If mne-bids is not installed.
 
     Examples
     --------
@@ -305,14 +303,8 @@ def _is_named(path):
 
 
 def _entities(path):
-    try:
-        from mne_bids import get_entities_from_fname
-    except ImportError as error:
-        raise ImportError('load_bids needs mne-bids: pip install "sklearn-beira[bids]"') from error
-    name = path.name[path.name.index("sub-") :]
-    found = get_entities_from_fname(name, on_error="ignore")
-    own = name_parts(path)  # which keep the whole of a label such as rest-open
-    return {entity: own.get(key, found[entity]) for entity, key in KEYS.items()}
+    parts = name_parts(path)
+    return {entity: parts.get(key) for entity, key in KEYS.items()}
 
 
 def _index(paths, wanted):
