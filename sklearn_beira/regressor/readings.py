@@ -5,6 +5,7 @@ Weights of these features are quadratic forms in the EEG, for logarithms to firs
 """
 
 import copy
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -261,9 +262,16 @@ def _covariances(z, stops, gain, length):
 
 def _project(covariances, basis):
     """Upper triangles of covariances behind the delay kernels (n_pairs, n_kernels)."""
-    i, j = np.triu_indices(covariances.shape[1])
-    pairs = covariances[:, i, j] * np.where(i == j, 1.0, np.sqrt(2.0)).astype(covariances.dtype)
-    return pairs.T @ basis.astype(pairs.dtype)
+    pairs, factors = _upper(covariances.shape[1])
+    values = covariances.reshape(len(covariances), -1)[:, pairs] * factors.astype(covariances.dtype)
+    return values.T @ basis.astype(values.dtype)
+
+
+@cache
+def _upper(n):
+    """Elements of an upper triangle, and factors that keep the norm of the matrix."""
+    i, j = np.triu_indices(n)
+    return n * i + j, np.where(i == j, 1.0, np.sqrt(2.0))
 
 
 def _project_logs(covariances, basis):
