@@ -164,6 +164,8 @@ def test_the_summary_holds_the_numbers_in_the_order_of_the_models():
     assert text.loc["ROI 2", "ceiling"] == "0.00"
     with pytest.raises(ValueError, match="the comparison has no model 'lasso'"):
         comparison.summary(model="lasso")
+    with pytest.raises(ValueError, match=r"ceiling has 1 value\(s\) for"):
+        comparison.summary(ceiling=[0.5])
 
 
 def test_nothing_to_read_is_minus_zero_or_a_p_without_a_null():
@@ -840,6 +842,11 @@ def test_the_parameter_of_the_delay_is_found_or_named(delayed):
         (MODELS, {"null": "swap"}, "null='swap' needs several recordings"),
         (MODELS, {"n_surrogates": 0}, "n_surrogates must be an integer of at least 1"),
         (MODELS, {"cv": BlockedKFold(5)}, "do not tell how much EEG they share"),
+        (
+            {"past BOLD (oracle)": Ridge()},
+            {"oracle": True},
+            "is the name of the oracle; give your model another",
+        ),
     ],
     ids=str,
 )

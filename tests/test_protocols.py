@@ -302,6 +302,8 @@ def test_bad_input_is_refused(windows, make_raw):
         paper_protocol(Ridge(), X, y, cv=CV, t_r=2.0, test_duration=120.0)
     with pytest.raises(ValueError, match="test_duration and sfreq must be above 0"):
         paper_protocol(Ridge(), X, y, cv=CV, t_r=2.0, sfreq=0)
+    with pytest.raises(ValueError, match="t_r must be a positive time in s, got -2"):
+        paper_protocol(Ridge(), X, y, cv=CV, t_r=-2.0)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         paper_protocol(Ridge(), X, y[:-1], cv=CV, t_r=2.0)
     with pytest.raises(ValueError, match="y contains NaN"):

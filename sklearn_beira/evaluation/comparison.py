@@ -178,6 +178,7 @@ class Comparison:
             if self.beyond.settings["null"] is not None:
                 text["verdict"] = [*self.verdict(model=model, alpha=alpha), ""]
         text |= {str(name): column(name) for name in models if name != model}
+        check_ceiling(ceiling, regions)
         if ceiling is not None:
             text["ceiling"] = [f"{r:z.2f}" for r in [*ceiling, np.mean(ceiling)]]
         return pd.DataFrame(text, index=pd.Index([*regions, "mean"], name="region"))
@@ -503,6 +504,8 @@ def compare(
         models = {type(models).__name__: models}
     if not models:
         raise ValueError("compare needs at least one model.")
+    if oracle and ORACLE in models:
+        raise ValueError(f"{ORACLE!r} is the name of the oracle; give your model another.")
     models = {k.item() if isinstance(k, np.generic) else k: model for k, model in models.items()}
     check_confidence_level(confidence_level)
     if correct_over not in ("regions", "all"):
@@ -766,6 +769,15 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
         },
         index=difference.columns.rename("region"),
     )
+
+
+def check_ceiling(ceiling, regions):
+    """Refuse a ceiling without a value for each region."""
+    if ceiling is not None and len(ceiling) != len(regions):
+        raise ValueError(
+            f"ceiling has {len(ceiling)} value(s) for {len(regions)} region(s); give one per "
+            f"region."
+        )
 
 
 def format_p(p, floor):

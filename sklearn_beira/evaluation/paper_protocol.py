@@ -119,6 +119,8 @@ def paper_protocol(
         raise ValueError(
             f"test_duration and sfreq must be above 0, got {test_duration!r} s and {sfreq!r} Hz."
         )
+    if t_r is not None and not t_r > 0:
+        raise ValueError(f"t_r must be a positive time in s, got {t_r!r}.")
     study = make_study(X, y, cv, groups)
     times = _times_in_s(study, t_r)
     check_folds(models, study, needs_apart=True)

@@ -56,6 +56,12 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
     """
     study = make_study(X, y, cv, None, None)
     check_folds({"model": model}, study, needs_apart=True)
+    estimators = [None] * len(study.folds) if estimators is None else estimators
+    if len(estimators) != len(study.folds):
+        raise ValueError(
+            f"there are {len(estimators)} estimators for {len(study.folds)} folds; give the cv of "
+            f"the comparison."
+        )
     shape = branches.importance.shape
     bold, parts = np.zeros(study.y.shape), np.zeros((len(study.y), *shape))
     stability = np.zeros(shape)
@@ -64,12 +70,6 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
         nuisance_model = make_nuisance_ridge() if nuisance_model is None else nuisance_model
         explained, _ = explain(nuisance_model, study, Runner())
         left = out_of_fold(study, [study.y - of_fold for of_fold in explained])
-    estimators = [None] * len(study.folds) if estimators is None else estimators
-    if len(estimators) != len(study.folds):
-        raise ValueError(
-            f"there are {len(estimators)} estimators for {len(study.folds)} folds; give the cv of "
-            f"the comparison."
-        )
     for (train, test), fitted in zip(study.folds, estimators, strict=True):
         if fitted is None:
             target = study.y[train] if shape[0] > 1 else study.y[train, 0]

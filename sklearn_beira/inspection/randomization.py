@@ -30,7 +30,7 @@ def randomize_branches(
 
     Returns
     -------
-    model : BEIRARegressor or Pipeline
+    model : estimator
         Copy with shuffled weights.
 
     See Also

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..evaluation.comparison import check_ceiling
 from .style import (
     CEILING,
     COLORS,
@@ -60,7 +61,7 @@ def plot_scores(comparison, *, ceiling=None, alpha=0.05, ax=None) -> Axes:
     """
     table = pooled_rows(comparison)
     regions, models = list(table["region"].unique()), list(table["model"].unique())
-    _check_ceiling(ceiling, regions)
+    check_ceiling(ceiling, regions)
     ax = axes_of(ax, 2.6 + max(0.1 * len(regions) * len(models), 0.42 * len(regions)), 3.4)
     at = _label_structures(ax, regions)
     step = min(0.2, 0.8 / len(models))
@@ -127,7 +128,7 @@ def plot_comparison(comparison, *, ceiling=None, alpha=0.05, n_columns=4, fig=No
     if "delay" in table:
         table = table.assign(model=[f"{delay:zg} s" for delay in table["delay"]])
     regions, models = list(table["region"].unique()), list(table["model"].unique())
-    _check_ceiling(ceiling, regions)
+    check_ceiling(ceiling, regions)
     beyond = None if comparison.beyond is None else pooled_rows(comparison.beyond)
     height = 0.9, 0.75 + 0.24 * len(models)
     fig, axes, is_lowest = panels(regions, n_columns, fig, (2.0, 2.0), height)
@@ -192,14 +193,6 @@ def draw_points(ax, x, y, p_max, alpha, **style):
     hollow = (p_max > alpha).to_numpy()
     for mask, face in ((~hollow, style["color"]), (hollow, "white")):
         ax.plot(x[mask], y[mask], ls="", mfc=face, **style)
-
-
-def _check_ceiling(ceiling, regions):
-    if ceiling is not None and len(ceiling) != len(regions):
-        raise ValueError(
-            f"ceiling has {len(ceiling)} value(s) for {len(regions)} region(s); give one per "
-            f"region."
-        )
 
 
 def _draw_forest(ax, rows, alpha, ceiling):
