@@ -44,7 +44,7 @@ from sklearn_beira.regressor.batches import cut_pieces, eeg_scale, tile, volumes
 from sklearn_beira.regressor.closed_form import TrainingData, average_volumes
 from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.prediction import average_overlaps
-from sklearn_beira.regressor.readings import Filter, filter_bank, read_filters
+from sklearn_beira.regressor.readings import Filter, filter_banks, read_filters
 
 SMALL = {
     **SIZES,
@@ -906,7 +906,7 @@ def test_filters_are_read_where_they_are_asked_for(make_study, some):
     X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-10, tmax=0, verbose="error")
     network = BEIRARegressor().fit(X[:40], np.arange(40.0)[:, None] % 7).network_
     pieces, few = cut_pieces(X), np.array(some, dtype=int)
-    (bank,) = filter_bank(network, pieces, 1e-5, 100.0, [(8, 12)], 1.5, 0.15)
+    ((bank,),) = filter_banks(network, pieces, 1e-5, 100.0, [(8, 12)], [(1.5, 0.15)])
     filters = [Filter(np.eye(6)[k], 0, np.ones(bank.basis.shape[1])) for k in range(3)]
     every = read_filters(network, bank, filters, np.inf, pieces, 1e-5)
     found = read_filters(network, bank, filters, np.inf, pieces, 1e-5, few)
@@ -918,10 +918,10 @@ def test_mean_covariances_of_a_part_of_the_study_are_nearly_those_of_all(make_st
     X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-10, tmax=0, verbose="error")
     network = BEIRARegressor().fit(X[:40], np.arange(40.0)[:, None] % 7).network_
     pieces = cut_pieces(X, max_times=4000)
-    options = network, pieces, 1e-5, 100.0, [(8, 12)], 1.5, 0.15, [[2, 3]]
-    whole, part = filter_bank(*options)
+    options = network, pieces, 1e-5, 100.0, [(8, 12)], [(1.5, 0.15)], [[2, 3]]
+    (whole,), (part,) = filter_banks(*options)
     monkeypatch.setattr("sklearn_beira.regressor.readings._MOST_TIMES", 8000)
-    fewer, same = filter_bank(*options)
+    (fewer,), (same,) = filter_banks(*options)
     np.testing.assert_array_equal(same.covariances, part.covariances)
     error = np.linalg.norm(fewer.covariances - whole.covariances)
     assert 0 < error < 0.3 * np.linalg.norm(whole.covariances)

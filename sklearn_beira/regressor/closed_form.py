@@ -19,21 +19,21 @@ from threadpoolctl import threadpool_limits
 from ..eeg.rows import repetition_time, rows_in_time
 from ..features.bands import BRANCH_BANDS, NARROW_BANDS, bands_within
 from .batches import cut_pieces
-from .readings import OFFSET, Bank, filter_bank, find_filters, read_bands, read_filters, spread
+from .readings import OFFSET, Bank, filter_banks, find_filters, read_bands, read_filters, spread
 from .reml import PRIOR, fit_groups, fit_reml, is_long
 
 # Segments whose total power exceeds this multiple of the median are scaled down to it.
 _LOUD = 3.0
 
 # SD of shift (s) and log stretch of the responses that the delay kernels span; the wide ones have
-# peaks up to 10 s.
-_NARROW, _WIDE = (1.5, 0.15), (2.5, 0.3)
+# peaks up to 12 s.
+_USUAL, _WIDE = (1.5, 0.15), (3.5, 0.4)
 
-# Models that are averaged: whether bands are narrow, the delay kernels, and what is added to power
-# before its logarithm (infinite: power itself is read). Narrow bands, and covariances of all
-# volumes, are too many numbers in long studies.
-LONG_MODELS = {(False, _NARROW): [np.inf, OFFSET]}
-MODELS = {**LONG_MODELS, (False, _WIDE): [np.inf], (True, _WIDE): [OFFSET]}
+# Models that are averaged, by whether bands are narrow: one for each set of delay kernels and each
+# number that is added to power before its logarithm (infinite: power itself is read). Narrow bands,
+# late kernels, and covariances of all volumes are too many numbers in long studies.
+LONG_MODELS = {False: ([_USUAL], [np.inf, OFFSET])}
+MODELS = {False: ([_USUAL, _WIDE], [np.inf, OFFSET]), True: ([_USUAL], [OFFSET])}
 
 # BOLD of faster sequences is averaged to about one value in so many s. BOLD is slow, so little is
 # lost, and the cost of a fit grows with the square of the number of volumes.
@@ -325,7 +325,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     y, pieces, some = data.y, data.pieces, data.some
     weight = np.zeros(y.shape[1])
     if known is not None:
-        (bank,) = filter_bank(network, pieces, scale, sfreq, bands.values(), *_NARROW)
+        ((bank,),) = filter_banks(network, pieces, scale, sfreq, bands.values(), [_USUAL])
         others = _known_features(known, network.branches.power_limit, pieces, scale)
         predicted = others.sum(axis=2)
         weight = _weight_of_known(network, bank, data, predicted, scale)
@@ -363,25 +363,26 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, candidates, seen, parts = [], [], {}, [*data.parts()]
-    # Models with the same bands and delay kernels read the EEG together.
-    for (is_narrow, kernels), offsets in (LONG_MODELS if parts else MODELS).items():
+    for is_narrow, (kernels, offsets) in (LONG_MODELS if parts else MODELS).items():
         own, chosen = (narrow if is_narrow else bands).values(), [pieces for pieces, _ in parts]
-        bank, *banks = filter_bank(network, data.pieces, scale, sfreq, own, *kernels, chosen)
+        banks = filter_banks(network, data.pieces, scale, sfreq, own, kernels, chosen)
         kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
-        readings = read_bands(network, bank, data.pieces, scale, kinds)
-        for offset in offsets:
-            here = {kind: readings.pop(kind) for kind in kinds_of(offset, data.is_long)}
-            if parts and np.isinf(offset):
-                fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
-            else:
-                fit, filters = _find_filters(bank, here, data, seen)
-                for (_, part), of_part in zip(parts, banks, strict=True):
-                    here = read_bands(network, of_part, part.pieces, scale, ["log covariance"])
-                    _, more = _find_filters(of_part, here, part, {})
-                    filters = [old + new for old, new in zip(filters, more, strict=True)]
-                found = _weigh(network, bank, offset, filters, data, scale, seen)
-            fits.append(fit)
-            candidates.append(found)
+        readings = read_bands(network, banks[0], data.pieces, scale, kinds)
+        for read, bank, *of_parts in zip(readings, *banks, strict=True):
+            for offset in offsets:
+                here = {kind: read.pop(kind) for kind in kinds_of(offset, data.is_long)}
+                if parts and np.isinf(offset):
+                    fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
+                else:
+                    fit, filters = _find_filters(bank, here, data, seen)
+                    for (_, part), of_part in zip(parts, of_parts, strict=True):
+                        logs = ["log covariance"]
+                        (here,) = read_bands(network, [of_part], part.pieces, scale, logs)
+                        _, more = _find_filters(of_part, here, part, {})
+                        filters = [old + new for old, new in zip(filters, more, strict=True)]
+                    found = _weigh(network, bank, offset, filters, data, scale, seen)
+                fits.append(fit)
+                candidates.append(found)
     weights = softmax([fit.evidence for fit in fits], axis=0)
     averaged = [
         [
@@ -471,7 +472,8 @@ def _fit_powers(network, bank, reading, data, scale, seen):
 
 def _weight_of_known(network, bank, data, predicted, scale):
     """Weigh the prediction of a known network in each region, beside powers of channels."""
-    ((blocks, *_),) = read_bands(network, bank, data.pieces, scale, ("power",)).values()
+    (reading,) = read_bands(network, [bank], data.pieces, scale, ["power"])
+    blocks = reading["power"].blocks
     # The expected weight is 1.
     data, weights = data._replace(known=predicted, prior=_LITTLE), []
     for roi in range(predicted.shape[1]):

@@ -86,7 +86,7 @@ class Reading(NamedTuple):
     scales: list
 
 
-def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
+def filter_banks(network, pieces, scale, sfreq, bands, kernels, parts=()):
     """Make filters and delay kernels, and compute the mean covariance in each band.
 
     Parameters
@@ -101,16 +101,16 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
         Sampling rate in Hz; None for a table of features.
     bands : iterable of tuple of float
         Edges in Hz.
-    shift, stretch : float
-        SD of shift (s) and log stretch of the responses that the delay kernels span.
+    kernels : sequence of tuple of float
+        SD of shift (s) and log stretch of the responses that the delay kernels of a bank span.
     parts : sequence of list of int
         Numbers of the pieces of each part.
 
     Returns
     -------
-    banks : list of Bank
-        That of the study, whose covariances are of at most about a million samples, then that of
-        each part.
+    banks : list of list of Bank
+        Those of the study, one with each of the kernels, whose covariances are of at most about a
+        million samples, then those of each part.
     """
     branches, n_lags = network.branches, network.n_lags
     (n_taps,), n_channels = branches.bandpass.shape[1:], branches.spatial.shape[1]
@@ -119,10 +119,10 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
     else:
         taps = np.array([firwin(n_taps, band, fs=sfreq, pass_zero=False) for band in bands])
     if sfreq is None:  # a table of features
-        basis = np.ones((1, 1))
+        bases = [np.ones((1, 1)) for _ in kernels]
     else:
         ago = branches.margin + (np.arange(n_lags) + 0.5) * branches.segment
-        basis = response_basis(ago / sfreq, shift=shift, stretch=stretch)
+        bases = [response_basis(ago / sfreq, shift=sd, stretch=log_sd) for sd, log_sd in kernels]
     counted, n = [], 0
     for k in spread(range(len(pieces))):
         if n < _MOST_TIMES:
@@ -143,7 +143,8 @@ def filter_bank(network, pieces, scale, sfreq, bands, shift, stretch, parts=()):
             n_times[i] += len(x) * branches.segment
     centers = [np.mean(band) if band else 0.0 for band in bands]
     return [
-        Bank([*taps], basis, total / n, centers) for total, n in zip(totals, n_times, strict=True)
+        [Bank([*taps], basis, total / n, centers) for basis in bases]
+        for total, n in zip(totals, n_times, strict=True)
     ]
 
 
@@ -154,31 +155,33 @@ def spread(items):
     return [items[k] for k in order]
 
 
-def read_bands(network, bank, pieces, scale, kinds, scales=None):
+def read_bands(network, banks, pieces, scale, kinds, scales=None):
     """Read the EEG in each band behind the delay kernels.
 
     Parameters
     ----------
     network : CompactNetwork
         For its sizes and the gain of loud segments.
-    bank : Bank
-        Filters and delay kernels.
+    banks : list of Bank
+        Filters and delay kernels; only the kernels may differ.
     pieces : list of Piece
         Training EEG.
     scale : float
         The EEG is divided by this number.
     kinds : sequence of str
         "power" or "log power" of channels, "covariance" or "log covariance" of principal axes.
-    scales : dict or None
-        By kind, the ``scales`` of a reading of the training EEG, for new EEG. With None, features
-        are centered and scaled to about unit summed variance.
+    scales : list of dict, or None
+        For each bank and kind, the ``scales`` of a reading of the training EEG, for new EEG. With
+        None, features are centered and scaled to about unit summed variance.
 
     Returns
     -------
-    readings : dict of str to Reading
-        By kind.
+    readings : list of dict of str to Reading
+        For each bank, by kind.
     """
-    branches, found = network.branches, {}
+    branches, bank = network.branches, banks[0]
+    basis = np.hstack([own.basis for own in banks])
+    ends = np.cumsum([own.basis.shape[1] for own in banks])[:-1]
     power = np.diagonal(bank.covariances, axis1=1, axis2=2)
     # The power of a silent channel stays 0 instead of a ratio of rounding errors.
     least = np.maximum(_RANK_TOLERANCE**2 * power.max(axis=1, keepdims=True), _TINY)
@@ -190,7 +193,7 @@ def read_bands(network, bank, pieces, scale, kinds, scales=None):
     }
     # Filled piece by piece: small arrays that stay, between large ones that go, waste the memory.
     n_volumes, first = sum(len(piece.stops) for piece in pieces), 0
-    every = {kind: [None] * len(bank.taps) for kind in kinds}
+    every = [{kind: [None] * len(bank.taps) for kind in kinds} for _ in banks]
     for piece in pieces:
         rows = slice(first, first + len(piece.stops))
         first = rows.stop
@@ -206,27 +209,31 @@ def read_bands(network, bank, pieces, scale, kinds, scales=None):
                     z = axes[kind][b].T.astype(np.float32) @ signal.cpu().numpy()
                     covariances = _covariances(z, stops, gain, branches.segment)
                     project = _project_logs if "log" in kind else _project
-                    read = np.stack([project(c, bank.basis) for c in covariances])
+                    read = np.stack([project(c, basis) for c in covariances])
                 else:
                     read = np.log(means + OFFSET) if "log" in kind else means
-                    read = (read @ bank.basis).transpose(1, 0, 2)
-                if every[kind][b] is None:
-                    every[kind][b] = np.empty((n_volumes, read[0].size))
-                every[kind][b][rows] = read.reshape(len(read), -1)
-    for kind in kinds:
-        if scales is None:
-            own = [_center(block) for block in every[kind]]
-        else:
-            own = scales[kind]
-            for block, (mean, size) in zip(every[kind], own, strict=True):
-                block -= mean
-                block /= size
-        units = [
-            axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size
-            for b, (_, size) in enumerate(own)
-        ]
-        found[kind] = Reading(every[kind], units, own)
-    return found
+                    read = (read @ basis).transpose(1, 0, 2)
+                for blocks, own in zip(every, np.split(read, ends, axis=2), strict=True):
+                    if blocks[kind][b] is None:
+                        blocks[kind][b] = np.empty((n_volumes, own[0].size))
+                    blocks[kind][b][rows] = own.reshape(len(own), -1)
+    readings = []
+    for blocks, known in zip(every, scales or [None] * len(banks), strict=True):
+        readings.append({})
+        for kind in kinds:
+            if known is None:
+                own = [_center(block) for block in blocks[kind]]
+            else:
+                own = known[kind]
+                for block, (mean, size) in zip(blocks[kind], own, strict=True):
+                    block -= mean
+                    block /= size
+            units = [
+                axes[kind][b] / np.sqrt(size) if kind in axes else power[b] * size
+                for b, (_, size) in enumerate(own)
+            ]
+            readings[-1][kind] = Reading(blocks[kind], units, own)
+    return readings
 
 
 def _center(block):

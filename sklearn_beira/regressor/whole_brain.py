@@ -18,7 +18,7 @@ from .batches import cut_pieces, eeg_scale
 from .closed_form import LONG_MODELS, MODELS, NO_SHARE, bands_of, kinds_of, training_data
 from .nets.compact import CompactNetwork
 from .prediction import check_new_eeg
-from .readings import Bank, filter_bank, read_bands
+from .readings import Bank, filter_banks, read_bands
 
 # Targets whose parts by band are computed at a time.
 _MOST_TARGETS = 2048
@@ -117,17 +117,19 @@ class WholeBrainRegressor(EEGRegressor):
 
         self.readings_, evidence, seen = [], [], {}
         models = LONG_MODELS if data.is_long else MODELS
-        for number, ((is_narrow, kernels), offsets) in enumerate(models.items()):
+        for is_narrow, (kernels, offsets) in models.items():
             own = (narrow if is_narrow else bands).values()
-            (bank,) = filter_bank(network, data.pieces, self.eeg_scale_, sfreq, own, *kernels)
+            (banks,) = filter_banks(network, data.pieces, self.eeg_scale_, sfreq, own, kernels)
             kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
-            readings = read_bands(network, bank, data.pieces, self.eeg_scale_, kinds)
-            for kind in kinds:
-                blocks, _, scales = readings.pop(kind)
-                weighed, found = _weigh(blocks, data, seen)
-                evidence.append(found)
-                what = {"model": number, "kind": kind, "scales": scales}
-                self.readings_.append(what | bank._asdict() | weighed)
+            readings = read_bands(network, banks, data.pieces, self.eeg_scale_, kinds)
+            for bank, own in zip(banks, readings, strict=True):
+                model = self.readings_[-1]["model"] + 1 if self.readings_ else 0
+                for kind in kinds:
+                    blocks, _, scales = own.pop(kind)
+                    weighed, found = _weigh(blocks, data, seen)
+                    evidence.append(found)
+                    what = {"model": model, "kind": kind, "scales": scales}
+                    self.readings_.append(what | bank._asdict() | weighed)
         weights = softmax(evidence, axis=0)
         weights[weights < NO_SHARE] = 0.0
         for reading, weight in zip(self.readings_, weights, strict=True):
@@ -148,7 +150,7 @@ class WholeBrainRegressor(EEGRegressor):
             own = list(group)
             bank = Bank(*(own[0][name] for name in Bank._fields))
             scales = {reading["kind"]: reading["scales"] for reading in own}
-            read = read_bands(network, bank, pieces, self.eeg_scale_, [*scales], scales)
+            (read,) = read_bands(network, [bank], pieces, self.eeg_scale_, [*scales], [scales])
             for reading in own:
                 for b, block in enumerate(read[reading["kind"]].blocks):
                     for some in gen_batches(y.shape[1], _MOST_TARGETS):
