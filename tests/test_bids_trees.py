@@ -380,6 +380,7 @@ def test_names_of_markers_may_have_apostrophes_and_blanks():
         find_marker(markers, "S 1")
     with pytest.raises(ValueError, match="there is no marker 'S 2'; the EEG has"):
         find_marker(markers, "S 2")
+    assert find_marker({"R:08": ONSETS, "R:80": ONSETS}, ("R", 8)) == "R:08"
 
 
 def test_images_of_fmriprep_of_other_people_are_told(tmp_path):

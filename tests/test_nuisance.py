@@ -257,7 +257,7 @@ def test_verdicts_are_of_models_that_read_eeg(moved, comparison):
     found = compare(models, X, y, **QUIET)
     assert list(found.beyond.predictions) == ["ridge"]
     pd.testing.assert_series_equal(found.verdict(), comparison.verdict())
-    with pytest.raises(ValueError, match="the comparison has no model 'time'"):
+    with pytest.raises(ValueError, match="no verdict on 'time', but on ridge"):
         found.verdict(model="time")
     assert "verdict" not in found.summary()
     assert "verdict" in found.summary(model="ridge")

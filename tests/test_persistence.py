@@ -587,6 +587,26 @@ def test_a_folder_among_the_parameters_of_a_network_is_left_out(data, tmp_path):
     assert loaded.architecture_.params == {"segment": 50}
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda steps: steps.clear(), "has invalid steps"),
+        (lambda steps: steps[0]["$tuple"].__setitem__(0, 3), "has invalid steps"),
+        (lambda steps: steps[0]["$tuple"].__setitem__(1, 3), "has invalid steps"),
+        (
+            lambda steps: steps[1]["$tuple"].__setitem__(0, "standardscaler"),
+            "two steps of one name",
+        ),
+    ],
+)
+def test_a_pipeline_with_other_steps_than_estimators_is_refused(ridge, tmp_path, change, message):
+    model, _ = ridge
+    save_model(model, tmp_path / "m")
+    forge(tmp_path / "m", lambda content, arrays: change(node(content)["params"]["steps"]))
+    with pytest.raises(ModelFileError, match=message):
+        load_model(tmp_path / "m")
+
+
 def test_a_union_with_a_dropped_part_is_saved(ridge, tmp_path):
     _, X = ridge
     union = FeatureUnion([("scaled", StandardScaler()), ("left out", "drop")])

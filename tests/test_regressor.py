@@ -44,7 +44,7 @@ from sklearn_beira.regressor.batches import cut_pieces, eeg_scale, tile, volumes
 from sklearn_beira.regressor.closed_form import TrainingData, average_volumes
 from sklearn_beira.regressor.nets import AtVolumes
 from sklearn_beira.regressor.prediction import average_overlaps
-from sklearn_beira.regressor.readings import Filter, filter_banks, read_filters
+from sklearn_beira.regressor.readings import Filter, filter_banks, read_bands, read_filters
 
 SMALL = {
     **SIZES,
@@ -911,6 +911,22 @@ def test_filters_are_read_where_they_are_asked_for(make_study, some):
     every = read_filters(network, bank, filters, np.inf, pieces, 1e-5)
     found = read_filters(network, bank, filters, np.inf, pieces, 1e-5, few)
     np.testing.assert_allclose(found, every[few], rtol=1e-4, atol=1e-4)
+
+
+def test_several_sets_of_delay_kernels_read_the_same_together_as_alone(make_study):
+    study = make_study(duration=330.0, sfreq=100.0)
+    X, _ = align(study.raws, study.bolds, trigger="mri", tmin=-10, tmax=0, verbose="error")
+    network = BEIRARegressor().fit(X[:40], np.arange(40.0)[:, None] % 7).network_
+    data = network, cut_pieces(X), 1e-5
+    (banks,) = filter_banks(*data, 100.0, [(8, 12), (15, 20)], [(1.5, 0.15), (3.5, 0.4)])
+    kinds = ["power", "log power", "covariance", "log covariance"]
+    together = read_bands(network, banks, *data[1:], kinds)
+    for bank, found in zip(banks, together, strict=True):
+        (alone,) = read_bands(network, [bank], *data[1:], kinds)
+        for kind in kinds:
+            for a, b in zip(found[kind].blocks, alone[kind].blocks, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)  # of float32
+            assert found[kind].blocks[0].shape == (len(X), found[kind].scales[0][0].size)
 
 
 def test_mean_covariances_of_a_part_of_the_study_are_nearly_those_of_all(make_study, monkeypatch):

@@ -103,7 +103,7 @@ def test_the_band_of_the_source_is_found(band, name):
     assert start.bands[shares.argmax()] == name
 
 
-@pytest.mark.parametrize("shift", [-1.5, 0.0, 2.0])
+@pytest.mark.parametrize("shift", [-1.5, 0.0, 2.0, 4.0])
 def test_the_kernel_peaks_when_the_planted_response_does(shift):
     peaks = []
     for seed in (4, 5, 6):

@@ -1,6 +1,7 @@
 """Models of several people, and their calibration for one of them."""
 
 import matplotlib.pyplot as plt
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,6 +139,18 @@ def test_weights_that_trust_the_others_are_kept_unless_people_agree_on_better_on
     assert choose_weights(doubtful) == 0
     assert choose_weights(np.tile(doubtful, (9, 1))) == 3  # many people
     assert choose_weights(doubtful[2:]) == 3  # a single one
+
+
+def test_epochs_are_calibrated_before_they_are_loaded(tmp_path):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(4, 100.0, "eeg")
+    eeg = 1e-5 * rng.standard_normal((40, 4, 800))
+    epochs = mne.EpochsArray(eeg, info, tmin=-8.0, verbose="error")
+    epochs.save(tmp_path / "x-epo.fif", verbose="error")
+    epochs = mne.read_epochs(tmp_path / "x-epo.fif", preload=False, verbose="error")
+    y = rng.standard_normal((40, 2))
+    model = make_band_power_ridge(8.0).fit(epochs, y)
+    assert CalibratedRegressor(model).fit(epochs.copy(), y).predict(epochs).shape == (40, 2)
 
 
 def test_calibration_by_blocks_takes_the_own_data_if_the_others_are_wrong():

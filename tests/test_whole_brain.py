@@ -175,3 +175,19 @@ def test_filters_that_fit_no_window_are_refused():
         WholeBrainRegressor().fit(X, np.arange(9.0))
     with pytest.raises(ValueError, match="odd"):
         WholeBrainRegressor(n_taps=10).fit(X, np.arange(9.0))
+
+
+@pytest.mark.parametrize("read", ["bands of one's own", "a table"])
+def test_no_model_that_is_averaged_stands_twice(two_runs, read):
+    X, y, _ = two_runs
+    X, y, options = X[:80], y[:80, :3], {"bands": {"alpha": (8.0, 12.0), "beta": (15.0, 25.0)}}
+    if read == "a table":
+        X, options = np.asarray(X[:, :, -1:]), {"n_taps": 1, "segment": 1}
+    features = [
+        np.hstack(reading["features"])
+        for reading in WholeBrainRegressor(**options).fit(X, y).readings_
+    ]
+    assert len(features) > 2
+    for k, one in enumerate(features):
+        for other in features[:k]:
+            assert one.shape != other.shape or not np.allclose(one, other)

@@ -498,7 +498,8 @@ def _refuse_nothing(raws, rows, timed, alignment, tmin, tmax):
                 f"The last onset is at {end:g} s, but the EEG lasts {duration:g} s; give times "
                 f"in s."
             )
-        elif n_columns > n_rows:
+            break
+        if n_columns > n_rows:
             advice = (
                 f"The BOLD has {n_rows} rows and {n_columns} columns; transpose it, if columns are "
                 f"volumes."

@@ -104,8 +104,8 @@ class BlockedRidgeCV(RegressorMixin, BaseEstimator):
             Fitted.
         """
         self._validate_params()
-        y, one = check_target(self, X, y)
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        y, one = check_target(self, X, y)
         check_magnitude(X, "X")
         alphas = check_alphas(self.alphas)
         blocks, self.gap_ = inner_blocks(len(X), self.n_splits, self.gap)

@@ -114,12 +114,12 @@ class SPoCRidgeCV(EEGRegressor):
         blocks, _ = inner_blocks(len(y), self.n_splits, self.gap)
         errors, spread = np.zeros((len(alphas), y.shape[1])), np.zeros(y.shape[1])
         for train, test in blocks:
-            powers = self._learn(C, y, train)
+            powers, *_ = self._learn(C, y, train)
             for t in range(y.shape[1]):
                 one = slice(t, t + 1)
                 add_errors(errors[:, one], spread[one], powers[t], y[:, one], train, test, alphas)
         self.alpha_, self.best_score_ = pick_alphas(errors, spread, alphas)
-        powers = self._learn(C, y, np.arange(len(y)))
+        powers, self.filters_, self.center_, self.scale_ = self._learn(C, y, np.arange(len(y)))
         fits = [
             fit_ridge(powers[t], y[:, t : t + 1], self.alpha_[t : t + 1]) for t in range(y.shape[1])
         ]
@@ -134,17 +134,17 @@ class SPoCRidgeCV(EEGRegressor):
         )
 
     def _learn(self, C, y, train):
-        """Learn filters and scales from some rows; return the scaled powers of all rows."""
+        """Learn filters and scales from some rows; return them behind the powers of all rows."""
         filters = [
             spoc_filters(C[train, b], y[train], self.n_components, self.shrinkage)
             for b in range(C.shape[1])
         ]
-        self.filters_ = np.stack(filters, axis=1)
-        powers = _log_powers(C, self.filters_)
-        self.center_ = powers[:, train].mean(axis=1, keepdims=True)
+        filters = np.stack(filters, axis=1)
+        powers = _log_powers(C, filters)
+        center = powers[:, train].mean(axis=1, keepdims=True)
         scale = powers[:, train].std(axis=1, keepdims=True)
-        self.scale_ = np.where(scale > 0, scale, 1.0)
-        return (powers - self.center_) / self.scale_
+        scale = np.where(scale > 0, scale, 1.0)
+        return (powers - center) / scale, filters, center, scale
 
 
 def spoc_filters(covariances, y, n_components, shrinkage=0.0):

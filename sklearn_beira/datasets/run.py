@@ -432,15 +432,19 @@ def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str
     ValueError
         If there is none, or if there are several but none of exactly that name.
     """
-    words = [str(wanted).split()]
+    same = [name for name in markers if str(name).split() == str(wanted).split()]
     if isinstance(wanted, tuple):
-        words.append("{}:{}".format(*wanted).split())
-    same = [name for name in markers if str(name).split() in words]
+        same += [name for name in markers if _channel_and_code(str(name)) == wanted]
     same = [name for name in same if name == wanted] or same
     if len(same) != 1:
         there_is = "there are several markers" if same else "there is no marker"
         raise ValueError(f"{there_is} {wanted!r}; {describe(markers)}.")
     return same[0]
+
+
+def _channel_and_code(name):
+    channel, _, code = name.rpartition(":")
+    return channel, int(code) if code.strip().isdecimal() else None
 
 
 def describe(markers: dict) -> str:

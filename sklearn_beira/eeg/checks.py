@@ -183,7 +183,7 @@ def check_rows(X: ArrayLike | mne.BaseEpochs, y: ArrayLike | None) -> None:
 
 
 def check_target(
-    estimator: BaseEstimator, X: EEGWindows, y: ArrayLike | None
+    estimator: BaseEstimator, X: EEGWindows | ArrayLike, y: ArrayLike | None
 ) -> tuple[np.ndarray, bool]:
     """Check BOLD to be predicted.
 
@@ -208,6 +208,8 @@ def check_target(
         raise ValueError(f"{name} requires y to be passed, but the target y is None.")
     estimator.region_names_ = region_names(y)
     y = check_bold(y, allow_nd=True, estimator=estimator)
+    if isinstance(X, mne.BaseEpochs):
+        X.drop_bad()  # before, their number is unknown
     check_consistent_length(X, y)
     if y.ndim > 2:
         raise ValueError(

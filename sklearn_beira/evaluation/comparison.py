@@ -211,6 +211,9 @@ class Comparison:
                 "compare(..., nuisance=...), leave null as it is, and read the warnings."
             )
         model = next(iter(self.beyond.predictions)) if model is None else model
+        if model not in self.beyond.predictions:
+            known = ", ".join(map(str, self.beyond.predictions))
+            raise ValueError(f"there is no verdict on {model!r}, but on {known}.")
         found, beyond = (one._pooled(model)["p_max"] for one in (self, self.beyond))
         words = np.where(beyond <= alpha, "brain", np.where(found <= alpha, "shared", "not found"))
         return pd.Series(words, index=found.index, name="verdict")

@@ -193,11 +193,8 @@ class Decoder:
             vars(value).update(attributes)
             if hasattr(value, "_parameter_constraints"):
                 value._validate_params()
-            # A Pipeline itself checks its steps only when it is used.
-            if isinstance(value, Pipeline):
-                value._validate_steps()
-            if isinstance(value, FeatureUnion):
-                value._validate_transformers()
+            if cls in (Pipeline, FeatureUnion):
+                _check_steps(value)
             if content["class"] == "Training":
                 _check_skorch_params(value.skorch_params or {})
             if content["class"] == "BEIRARegressor":
@@ -248,3 +245,16 @@ def _check_skorch_params(params):
     for name in params:
         valid = name.partition("__")[0] == "optimizer"
         require(valid, f"it sets {name[:40]!r} of the net, which no saved model does")
+
+
+def _check_steps(value):
+    """Check names and estimators, which a Pipeline itself checks only when it is used."""
+    steps = value.steps if isinstance(value, Pipeline) else value.transformer_list
+    valid = steps and all(
+        isinstance(name, str)
+        and (isinstance(step, BaseEstimator | None) or step in ("passthrough", "drop"))
+        for name, step in steps
+    )
+    require(valid, f"{type(value).__name__} has invalid steps")
+    names = {name for name, _ in steps}
+    require(len(names) == len(steps), f"{type(value).__name__} has two steps of one name")

@@ -26,14 +26,8 @@ from .reml import PRIOR, fit_groups, fit_reml, is_long
 _LOUD = 3.0
 
 # SD of shift (s) and log stretch of the responses that the delay kernels span; the wide ones have
-# peaks up to 12 s.
+# peaks up to about 12 s.
 _USUAL, _WIDE = (1.5, 0.15), (3.5, 0.4)
-
-# Models that are averaged, by whether bands are narrow: one for each set of delay kernels and each
-# number that is added to power before its logarithm (infinite: power itself is read). Narrow bands,
-# late kernels, and covariances of all volumes are too many numbers in long studies.
-LONG_MODELS = {False: ([_USUAL], [np.inf, OFFSET])}
-MODELS = {False: ([_USUAL, _WIDE], [np.inf, OFFSET]), True: ([_USUAL], [OFFSET])}
 
 # BOLD of faster sequences is averaged to about one value in so many s. BOLD is slow, so little is
 # lost, and the cost of a fit grows with the square of the number of volumes.
@@ -257,6 +251,31 @@ def bands_of(network, X, bands):
     return sfreq, *(bands_within(bands, sfreq, default) for default in (BRANCH_BANDS, NARROW_BANDS))
 
 
+def models_of(is_long, sfreq, bands, narrow):
+    """List the models that are averaged, by what they read together.
+
+    Narrow bands, wide kernels, and covariances of all volumes are too many numbers in long studies.
+
+    Parameters
+    ----------
+    is_long : bool
+        Whether the study is long.
+    sfreq, bands, narrow : float or None, dict, dict
+        As :func:`bands_of` returns them.
+
+    Returns
+    -------
+    models : list of tuple, (bands, kernels, offsets)
+        One model for each set of delay kernels and each number that is added to power before its
+        logarithm (infinite: power itself is read).
+    """
+    kernels = [_USUAL] if is_long or sfreq is None else [_USUAL, _WIDE]
+    models = [(bands, kernels, [np.inf, OFFSET])]
+    if not is_long and narrow != bands:
+        models.append((narrow, [_USUAL], [OFFSET]))
+    return models
+
+
 def training_data(network, X, y, scale):
     """Collect what models are fitted to, and set the power of segments that the network limits.
 
@@ -363,9 +382,9 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, candidates, seen, parts = [], [], {}, [*data.parts()]
-    for is_narrow, (kernels, offsets) in (LONG_MODELS if parts else MODELS).items():
-        own, chosen = (narrow if is_narrow else bands).values(), [pieces for pieces, _ in parts]
-        banks = filter_banks(network, data.pieces, scale, sfreq, own, kernels, chosen)
+    chosen = [pieces for pieces, _ in parts]
+    for own, kernels, offsets in models_of(data.is_long, sfreq, bands, narrow):
+        banks = filter_banks(network, data.pieces, scale, sfreq, own.values(), kernels, chosen)
         kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
         readings = read_bands(network, banks[0], data.pieces, scale, kinds)
         for read, bank, *of_parts in zip(readings, *banks, strict=True):

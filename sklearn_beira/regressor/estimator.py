@@ -120,8 +120,8 @@ class BEIRARegressor(EEGRegressor):
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
     the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them),
-    five models are fitted: of power and of its logarithm, both also with delay kernels that have
-    peaks up to 12 s, and of the logarithm in narrower bands. Each model finds filters in the
+    five models are fitted: of power and of its logarithm, both also with wider delay kernels that
+    have peaks up to 12 s, and of the logarithm in narrower bands. Each model finds filters in the
     channels and in the covariances of principal axes, and weighs the envelopes of these filters
     anew. The models are averaged by their evidence, and the 16 branches that together come nearest
     to the average are kept. A branch whose ``network_.branches.log_offset`` is finite reads a

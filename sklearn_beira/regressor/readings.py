@@ -218,13 +218,13 @@ def read_bands(network, banks, pieces, scale, kinds, scales=None):
                         blocks[kind][b] = np.empty((n_volumes, own[0].size))
                     blocks[kind][b][rows] = own.reshape(len(own), -1)
     readings = []
-    for blocks, known in zip(every, scales or [None] * len(banks), strict=True):
+    for blocks, given in zip(every, scales or [None] * len(banks), strict=True):
         readings.append({})
         for kind in kinds:
-            if known is None:
+            if given is None:
                 own = [_center(block) for block in blocks[kind]]
             else:
-                own = known[kind]
+                own = given[kind]
                 for block, (mean, size) in zip(blocks[kind], own, strict=True):
                     block -= mean
                     block /= size

@@ -1,7 +1,7 @@
 """WholeBrainRegressor: what the closed form reads of the EEG, for thousands of targets."""
 
 from dataclasses import KW_ONLY, dataclass
-from itertools import groupby
+from itertools import count, groupby
 from operator import itemgetter
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from ..eeg.base import EEGRegressor
 from .architectures import Compact
 from .batches import cut_pieces, eeg_scale
-from .closed_form import LONG_MODELS, MODELS, NO_SHARE, bands_of, kinds_of, training_data
+from .closed_form import NO_SHARE, bands_of, kinds_of, models_of, training_data
 from .nets.compact import CompactNetwork
 from .prediction import check_new_eeg
 from .readings import Bank, filter_banks, read_bands
@@ -116,19 +116,18 @@ class WholeBrainRegressor(EEGRegressor):
         self._power_limit = float(network.branches.power_limit)
 
         self.readings_, evidence, seen = [], [], {}
-        models = LONG_MODELS if data.is_long else MODELS
-        for is_narrow, (kernels, offsets) in models.items():
-            own = (narrow if is_narrow else bands).values()
-            (banks,) = filter_banks(network, data.pieces, self.eeg_scale_, sfreq, own, kernels)
+        numbers = count()
+        for own, kernels, offsets in models_of(data.is_long, sfreq, bands, narrow):
+            edges = own.values()
+            (banks,) = filter_banks(network, data.pieces, self.eeg_scale_, sfreq, edges, kernels)
             kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
             readings = read_bands(network, banks, data.pieces, self.eeg_scale_, kinds)
-            for bank, own in zip(banks, readings, strict=True):
-                model = self.readings_[-1]["model"] + 1 if self.readings_ else 0
+            for bank, read, number in zip(banks, readings, numbers, strict=False):
                 for kind in kinds:
-                    blocks, _, scales = own.pop(kind)
+                    blocks, _, scales = read.pop(kind)
                     weighed, found = _weigh(blocks, data, seen)
                     evidence.append(found)
-                    what = {"model": model, "kind": kind, "scales": scales}
+                    what = {"model": number, "kind": kind, "scales": scales}
                     self.readings_.append(what | bank._asdict() | weighed)
         weights = softmax(evidence, axis=0)
         weights[weights < NO_SHARE] = 0.0
