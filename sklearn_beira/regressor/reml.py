@@ -20,7 +20,7 @@ _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 PRIOR, _LIMITS = (-3.0, 0.2), (-12.0, 5.0)
 
 # Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
-_STEPS, _PRECISION = 40, 1e-3
+_STEPS, _PRECISION = 40, 1e-4
 
 # Variances are searched for so many targets, those that differ most. Each other target takes those
 # variances, of the ones found, at which its posterior is highest.
