@@ -37,18 +37,15 @@ _SPACING = 2.0
 # compared on so many volumes. Filters per reading.
 _PARTS, _PART, _MAX_VOLUMES, _PER_READING = 3, 400, 500, 8
 
-# Smaller shares of a prediction are nothing.
-NO_SHARE = 1e-3
+# Evidence counts half: the models read the same EEG, and take their variances from the same BOLD.
+# Models with smaller shares are left out.
+_TRUST, NO_SHARE = 0.5, 0.02
 
 # The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
 _LITTLE = (-5.5, 1.0)
 
-# With fewer volumes per branch the largest branches are kept, not those that together come nearest
-# to the prediction; among branches of a pretrained network, that choice needs more volumes.
-_FEW, _FEW_KNOWN = 4, 16
-
 # Ridge penalty on changes of the kernels that make up for branches that are left out.
-_FIRM = 1e-2
+_FIRM = 3.0
 
 _TINY = np.finfo(float).tiny
 
@@ -272,7 +269,7 @@ def models_of(is_long, sfreq, bands, narrow):
     kernels = [_USUAL] if is_long or sfreq is None else [_USUAL, _WIDE]
     models = [(bands, kernels, [np.inf, OFFSET])]
     if not is_long and narrow != bands:
-        models.append((narrow, [_USUAL], [OFFSET]))
+        models.append((narrow, kernels, [OFFSET]))
     return models
 
 
@@ -362,11 +359,8 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
                 parts[np.abs(np.subtract(centers, branch.center)).argmin()] += branch.part
         prediction = sum((branch.part for branch in found), np.zeros(len(some)))
         shares[roi] = np.var(parts, axis=1) / max(prediction.var(), _TINY)
-        if len(y) < (_FEW if known is None else _FEW_KNOWN) * network.n_branches:
-            found.sort(key=lambda branch: -branch.part.var())
-            chosen = found[: network.n_branches]
-        else:
-            chosen = _choose(found, prediction, network.n_branches)
+        found.sort(key=lambda branch: -branch.part.var())
+        chosen = found[: network.n_branches]
         no_taps = found[0].taps if found else np.ones(network.branches.bandpass.shape[1])
         kept[roi] = _set_region(network, roi, chosen, no_taps, prediction)
     return Bunch(
@@ -381,38 +375,62 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
-    fits, candidates, seen, parts = [], [], {}, [*data.parts()]
-    chosen = [pieces for pieces, _ in parts]
+    fits, models, seen, parts = [], [], {}, [*data.parts()]
+    for bank, of_parts, offset, read in read_models(network, data, scale, sfreq, bands, narrow):
+        n_filters = _PER_READING if np.isfinite(offset) or not parts else 2 * network.n_branches
+        fit, filters = _find_filters(bank, read, data, seen, n_filters)
+        if np.isfinite(offset):
+            for (_, part), of_part in zip(parts, of_parts, strict=True):
+                logs = ["log covariance"]
+                (read,) = read_bands(network, [of_part], part.pieces, scale, logs)
+                _, more = _find_filters(of_part, read, part, {})
+                filters = [old + new for old, new in zip(filters, more, strict=True)]
+        fits.append(fit)
+        models.append((bank, offset, filters))
+    averaged = [[] for _ in data.y.T]
+    shares = shares_of([fit.evidence for fit in fits])
+    for of_rois, (bank, offset, filters) in zip(shares, models, strict=True):
+        filters = [own if share else [] for share, own in zip(of_rois, filters, strict=True)]
+        branches = _make_branches(network, bank, offset, filters, data, scale, seen)
+        for mine, share, own in zip(averaged, of_rois, branches, strict=True):
+            mine += [branch._replace(weights=share * branch.weights) for branch in own]
+    return fits[0], averaged
+
+
+def read_models(network, data, scale, sfreq, bands, narrow):
+    """Read the EEG for each of the models that are averaged.
+
+    Parameters
+    ----------
+    network, data, scale, sfreq, bands, narrow : object
+        As in :func:`filter_banks`, :func:`training_data` and :func:`bands_of`.
+
+    Yields
+    ------
+    bank, of_parts : Bank, list of Bank
+        Filters and delay kernels, and those of each part of a long study.
+    offset : float
+        Added to power before its logarithm; infinite where power itself is read.
+    readings : dict of str to Reading
+        What the model reads, by kind.
+    """
+    chosen = [pieces for pieces, _ in data.parts()]
     for own, kernels, offsets in models_of(data.is_long, sfreq, bands, narrow):
-        banks = filter_banks(network, data.pieces, scale, sfreq, own.values(), kernels, chosen)
+        edges = own.values()
+        banks, *of_parts = filter_banks(network, data.pieces, scale, sfreq, edges, kernels, chosen)
         kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
-        readings = read_bands(network, banks[0], data.pieces, scale, kinds)
-        for read, bank, *of_parts in zip(readings, *banks, strict=True):
+        readings = read_bands(network, banks, data.pieces, scale, kinds)
+        for read, bank, *beside in zip(readings, banks, *of_parts, strict=True):
             for offset in offsets:
                 here = {kind: read.pop(kind) for kind in kinds_of(offset, data.is_long)}
-                if parts and np.isinf(offset):
-                    fit, found = _fit_powers(network, bank, here["power"], data, scale, seen)
-                else:
-                    fit, filters = _find_filters(bank, here, data, seen)
-                    for (_, part), of_part in zip(parts, of_parts, strict=True):
-                        logs = ["log covariance"]
-                        (here,) = read_bands(network, [of_part], part.pieces, scale, logs)
-                        _, more = _find_filters(of_part, here, part, {})
-                        filters = [old + new for old, new in zip(filters, more, strict=True)]
-                    found = _weigh(network, bank, offset, filters, data, scale, seen)
-                fits.append(fit)
-                candidates.append(found)
-    weights = softmax([fit.evidence for fit in fits], axis=0)
-    averaged = [
-        [
-            branch._replace(weights=weight * branch.weights)
-            for weight, model in zip(weights[:, roi], candidates, strict=True)
-            for branch in model[roi]
-            if weight > NO_SHARE
-        ]
-        for roi in range(data.y.shape[1])
-    ]
-    return fits[0], averaged
+                yield bank, beside, offset, here
+
+
+def shares_of(evidence):
+    """Compute the shares of models in the average (n_models, n_targets) from their evidence."""
+    shares = softmax(_TRUST * np.array(evidence), axis=0)
+    shares[shares < NO_SHARE] = 0.0
+    return shares / shares.sum(axis=0)
 
 
 def kinds_of(offset, is_long):
@@ -421,14 +439,14 @@ def kinds_of(offset, is_long):
     return kinds if np.isinf(offset) else [f"log {kind}" for kind in kinds]
 
 
-def _find_filters(bank, readings, data, seen):
+def _find_filters(bank, readings, data, seen, n_filters=_PER_READING):
     """Find filters of each region in readings of the EEG, and the evidence for these."""
     filters, evidence = [[] for _ in data.y.T], []
     for blocks, units, _ in readings.values():
         fit = data.fit(blocks, seen=seen)
         evidence.append(fit.evidence)
         for roi, own in enumerate(_weights_of(fit, blocks)):
-            filters[roi] += find_filters(bank, units, own, _PER_READING)
+            filters[roi] += find_filters(bank, units, own, n_filters)
     # The evidence is that of the readings: filters were chosen knowing the BOLD.
     fit.evidence = logsumexp(evidence, axis=0)
     return fit, filters
@@ -440,53 +458,43 @@ def _weights_of(fit, blocks):
     return [np.split(coef, ends) for coef in fit.coef.T]
 
 
-def _weigh(network, bank, offset, filters, data, scale, seen):
-    """Weigh the envelopes of each region's filters, and make candidates for branches."""
+def _make_branches(network, bank, offset, filters, data, scale, seen):
+    """Make each region's candidates for branches from its filters, weighed anew by their envelopes.
+
+    In long studies filters of power keep the weights of their reading.
+    """
+    as_read = data.is_long and np.isinf(offset)
+    rows = data.some if as_read else None
     every = [f for found in filters for f in found]
-    envelopes = read_filters(network, bank, every, offset, data.pieces, scale)
+    envelopes = read_filters(network, bank, every, offset, data.pieces, scale, rows)
     candidates, first = [], 0
     for roi, found in enumerate(filters):
-        candidates.append([])
-        if not found:
-            continue
         features = envelopes[:, first : first + len(found)].astype(float)
         first += len(found)  # (n_volumes, n_filters, n_kernels)
-        centered = features - features.mean(axis=0)
-        norms = np.sqrt(np.square(centered).sum(axis=2).mean(axis=0))
-        # Filters that carry more of the readings are expected to matter more.
-        shares = np.einsum("vfk,fk->vf", centered, [f.weights for f in found]).std(axis=0)
-        size = shares / np.maximum(norms, _TINY)
-        size /= np.sqrt(np.square(size * norms).sum()) or 1.0
-        block = (centered * size[:, None]).reshape(len(features), -1)
-        coef = data.fit([block], [roi], seen).coef[:, 0]
-        coef = coef.reshape(len(found), -1) * size[:, None]
-        candidates[-1] = [
-            _Branch(f.spatial, bank, f.band, offset, coef[i], features[data.some, i])
-            for i, f in enumerate(found)
-        ]
+        weights = [f.weights for f in found]
+        if found and not as_read:
+            weights = _weigh_envelopes(features, weights, data, roi, seen)
+            features = features[data.some]
+        candidates.append(
+            [
+                _Branch(f.spatial, bank, f.band, offset, own, features[:, i])
+                for i, (f, own) in enumerate(zip(found, weights, strict=True))
+            ]
+        )
     return candidates
 
 
-def _fit_powers(network, bank, reading, data, scale, seen):
-    """Fit powers of channels, and make candidates for branches."""
-    blocks, units, _ = reading
-    fit = data.fit(blocks, seen=seen)
-    filters = [
-        find_filters(bank, units, own, 2 * network.n_branches) for own in _weights_of(fit, blocks)
-    ]
-    every = [f for own in filters for f in own]
-    envelopes = read_filters(network, bank, every, np.inf, data.pieces, scale, data.some)
-    candidates, first = [], 0
-    for found in filters:
-        own = envelopes[:, first : first + len(found)].astype(float)
-        first += len(found)
-        candidates.append(
-            [
-                _Branch(f.spatial, bank, f.band, np.inf, f.weights, own[:, i])
-                for i, f in enumerate(found)
-            ]
-        )
-    return fit, candidates
+def _weigh_envelopes(features, weights, data, roi, seen):
+    """Weigh a region's envelopes (n_volumes, n_filters, n_kernels), given their earlier weights."""
+    centered = features - features.mean(axis=0)
+    norms = np.sqrt(np.square(centered).sum(axis=2).mean(axis=0))
+    # Filters that carry more of the readings are expected to matter more.
+    parts = np.einsum("vfk,fk->vf", centered, weights).std(axis=0)
+    size = parts / np.maximum(norms, _TINY)
+    size /= np.sqrt(np.square(size * norms).sum()) or 1.0
+    block = (centered * size[:, None]).reshape(len(features), -1)
+    coef = data.fit([block], [roi], seen).coef[:, 0]
+    return coef.reshape(len(weights), -1) * size[:, None]
 
 
 def _weight_of_known(network, bank, data, predicted, scale):
@@ -551,27 +559,6 @@ def _median_power(network, pieces, scale):
         powers.append(total[len(total) - n_segments * segment :].reshape(-1, segment).mean(axis=1))
     powers = np.concatenate(powers)
     return float(np.median(powers[powers > 0])) if powers.any() else 1.0
-
-
-def _choose(candidates, prediction, n_branches):
-    """Choose branches one by one, each the one that brings them nearest to the prediction."""
-    spans = []
-    for branch in candidates:
-        features = branch.features - branch.features.mean(axis=0)
-        u, size, _ = np.linalg.svd(features, full_matrices=False)
-        spans.append(u * (size > 1e-3 * size.max(initial=0.0)))
-    left, chosen = prediction - prediction.mean(), []
-    least = NO_SHARE**2 * (left @ left)
-    axes = np.zeros((len(left), 0))
-    while len(chosen) < min(n_branches, len(candidates)) and left @ left > least:
-        gains = [
-            -1.0 if k in chosen else np.square(span.T @ left).sum() for k, span in enumerate(spans)
-        ]
-        chosen.append(int(np.argmax(gains)))
-        new = spans[chosen[-1]]
-        axes = np.linalg.qr(np.concatenate([axes, new], axis=1))[0]
-        left = left - axes @ (axes.T @ left)
-    return [candidates[k] for k in chosen]
 
 
 def _set_region(network, roi, branches, no_taps, prediction):

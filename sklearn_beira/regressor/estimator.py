@@ -120,14 +120,14 @@ class BEIRARegressor(EEGRegressor):
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
     the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them),
-    five models are fitted: of power and of its logarithm, both also with wider delay kernels that
-    have peaks up to 12 s, and of the logarithm in narrower bands. Each model finds filters in the
-    channels and in the covariances of principal axes, and weighs the envelopes of these filters
-    anew. The models are averaged by their evidence, and the 16 branches that together come nearest
-    to the average are kept. A branch whose ``network_.branches.log_offset`` is finite reads a
-    logarithm. Of more than 32 regions, variances are searched for 32 and shared by the others
-    (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike share its
-    spectrum.
+    six models are fitted: of power, of its logarithm, and of the logarithm in narrower bands, each
+    with the usual delay kernels and with wider ones that have peaks up to 12 s. Each model finds
+    filters in the channels and in the covariances of principal axes, and weighs the envelopes of
+    these filters anew. The models are averaged by the root of their evidence, and the 16 branches
+    whose parts of the average vary most are kept. A branch whose ``network_.branches.log_offset``
+    is finite reads a logarithm. Of more than 32 regions, variances are searched for 32 and shared
+    by the others (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike
+    share its spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

@@ -1,13 +1,12 @@
 """WholeBrainRegressor: what the closed form reads of the EEG, for thousands of targets."""
 
 from dataclasses import KW_ONLY, dataclass
-from itertools import count, groupby
+from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import StrOptions
 from threadpoolctl import threadpool_limits
@@ -15,10 +14,10 @@ from threadpoolctl import threadpool_limits
 from ..eeg.base import EEGRegressor
 from .architectures import Compact
 from .batches import cut_pieces, eeg_scale
-from .closed_form import NO_SHARE, bands_of, kinds_of, models_of, training_data
+from .closed_form import bands_of, read_models, shares_of, training_data
 from .nets.compact import CompactNetwork
 from .prediction import check_new_eeg
-from .readings import Bank, filter_banks, read_bands
+from .readings import Bank, read_bands
 
 # Targets whose parts by band are computed at a time.
 _MOST_TARGETS = 2048
@@ -116,21 +115,17 @@ class WholeBrainRegressor(EEGRegressor):
         self._power_limit = float(network.branches.power_limit)
 
         self.readings_, evidence, seen = [], [], {}
-        numbers = count()
-        for own, kernels, offsets in models_of(data.is_long, sfreq, bands, narrow):
-            edges = own.values()
-            (banks,) = filter_banks(network, data.pieces, self.eeg_scale_, sfreq, edges, kernels)
-            kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
-            readings = read_bands(network, banks, data.pieces, self.eeg_scale_, kinds)
-            for bank, read, number in zip(banks, readings, numbers, strict=False):
-                for kind in kinds:
-                    blocks, _, scales = read.pop(kind)
-                    weighed, found = _weigh(blocks, data, seen)
-                    evidence.append(found)
-                    what = {"model": number, "kind": kind, "scales": scales}
-                    self.readings_.append(what | bank._asdict() | weighed)
-        weights = softmax(evidence, axis=0)
-        weights[weights < NO_SHARE] = 0.0
+        before, number = None, -1
+        models = read_models(network, data, self.eeg_scale_, sfreq, bands, narrow)
+        for bank, _, _, read in models:
+            before, number = bank, number + (bank is not before)
+            for kind in [*read]:
+                blocks, _, scales = read.pop(kind)
+                weighed, found = _weigh(blocks, data, seen)
+                evidence.append(found)
+                what = {"model": number, "kind": kind, "scales": scales}
+                self.readings_.append(what | bank._asdict() | weighed)
+        weights = shares_of(evidence)
         for reading, weight in zip(self.readings_, weights, strict=True):
             reading["weights"] *= weight.astype(np.float32)
         self.readings_ = [reading for reading in self.readings_ if reading["weights"].any()]
