@@ -37,7 +37,7 @@ BRANCH_BANDS = {
     "gamma": (32.0, 45.0),
 }
 
-# Bands of its model of log power, which tells frequencies of one rhythm apart.
+# Bands of its models of log power that tell frequencies of one rhythm apart.
 NARROW_BANDS = {
     f"{low:g} to {high:g} Hz": (low, high)
     for low, high in zip(

@@ -5,7 +5,7 @@ bands behind a few delay kernels. The weights come from :mod:`sklearn_beira.regr
 each region and band they are a quadratic form in the EEG, for logarithms to first order. Its
 eigenvectors, relative to the covariance of the EEG in the band, are spatial filters with
 uncorrelated outputs, the candidates for branches. Models of power and of its logarithm are averaged
-by their evidence.
+by the square root of their evidence.
 """
 
 from typing import NamedTuple
@@ -37,14 +37,15 @@ _SPACING = 2.0
 # compared on so many volumes. Filters per reading.
 _PARTS, _PART, _MAX_VOLUMES, _PER_READING = 3, 400, 500, 8
 
-# Evidence counts half: the models read the same EEG, and take their variances from the same BOLD.
-# Models with smaller shares are left out.
-_TRUST, NO_SHARE = 0.5, 0.02
+# Exponent of the evidence: the models read the same EEG, and take their variances from the same
+# BOLD. Models with smaller shares than the second number are left out.
+_TRUST, _NO_SHARE = 0.5, 0.02
 
 # The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
 _LITTLE = (-5.5, 1.0)
 
-# Ridge penalty on changes of the kernels that make up for branches that are left out.
+# Ridge penalty, in mean squares of the features, on changes of the kernels that make up for
+# branches that are left out.
 _FIRM = 3.0
 
 _TINY = np.finfo(float).tiny
@@ -248,7 +249,7 @@ def bands_of(network, X, bands):
     return sfreq, *(bands_within(bands, sfreq, default) for default in (BRANCH_BANDS, NARROW_BANDS))
 
 
-def models_of(is_long, sfreq, bands, narrow):
+def _models_of(is_long, sfreq, bands, narrow):
     """List the models that are averaged, by what they read together.
 
     Narrow bands, wide kernels, and covariances of all volumes are too many numbers in long studies.
@@ -268,7 +269,7 @@ def models_of(is_long, sfreq, bands, narrow):
     """
     kernels = [_USUAL] if is_long or sfreq is None else [_USUAL, _WIDE]
     models = [(bands, kernels, [np.inf, OFFSET])]
-    if not is_long and narrow != bands:
+    if not is_long and [*narrow.values()] != [*bands.values()]:
         models.append((narrow, kernels, [OFFSET]))
     return models
 
@@ -334,7 +335,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         ``autocorrelation`` (n_rois,) of the noise (of fast sequences, here and below, of averages
         of volumes); ``pass_band`` (n_rois, 2) in Hz, where BOLD has
         power; ``kept`` (n_rois,), the correlation over training volumes of the prediction by the
-        branches with that by all bands and channels.
+        branches with that by all candidates.
     """
     sfreq, bands, narrow = bands_of(network, X, bands)
     data, t_r = training_data(network, X, y, scale)
@@ -360,9 +361,8 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
         prediction = sum((branch.part for branch in found), np.zeros(len(some)))
         shares[roi] = np.var(parts, axis=1) / max(prediction.var(), _TINY)
         found.sort(key=lambda branch: -branch.part.var())
-        chosen = found[: network.n_branches]
         no_taps = found[0].taps if found else np.ones(network.branches.bandpass.shape[1])
-        kept[roi] = _set_region(network, roi, chosen, no_taps, prediction)
+        kept[roi] = _set_region(network, roi, found[: network.n_branches], no_taps, prediction)
     return Bunch(
         bands=list(bands),
         shares=shares,
@@ -376,14 +376,17 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
     fits, models, seen, parts = [], [], {}, [*data.parts()]
-    for bank, of_parts, offset, read in read_models(network, data, scale, sfreq, bands, narrow):
-        n_filters = _PER_READING if np.isfinite(offset) or not parts else 2 * network.n_branches
+    own = bands, narrow, [pieces for pieces, _ in parts]
+    for bank, part_banks, offset, read in read_models(network, data, scale, sfreq, *own):
+        keeps_weights = data.is_long and np.isinf(offset)
+        n_filters = 2 * network.n_branches if keeps_weights else _PER_READING
         fit, filters = _find_filters(bank, read, data, seen, n_filters)
+        read.clear()  # not to be held beside the readings of parts
         if np.isfinite(offset):
-            for (_, part), of_part in zip(parts, of_parts, strict=True):
+            for (_, part), part_bank in zip(parts, part_banks, strict=True):
                 logs = ["log covariance"]
-                (read,) = read_bands(network, [of_part], part.pieces, scale, logs)
-                _, more = _find_filters(of_part, read, part, {})
+                (of_part,) = read_bands(network, [part_bank], part.pieces, scale, logs)
+                _, more = _find_filters(part_bank, of_part, part, {})
                 filters = [old + new for old, new in zip(filters, more, strict=True)]
         fits.append(fit)
         models.append((bank, offset, filters))
@@ -397,43 +400,42 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
     return fits[0], averaged
 
 
-def read_models(network, data, scale, sfreq, bands, narrow):
+def read_models(network, data, scale, sfreq, bands, narrow, parts=()):
     """Read the EEG for each of the models that are averaged.
 
     Parameters
     ----------
-    network, data, scale, sfreq, bands, narrow : object
+    network, data, scale, sfreq, bands, narrow, parts : object
         As in :func:`filter_banks`, :func:`training_data` and :func:`bands_of`.
 
     Yields
     ------
-    bank, of_parts : Bank, list of Bank
-        Filters and delay kernels, and those of each part of a long study.
+    bank, part_banks : Bank, list of Bank
+        Filters and delay kernels, and those of each part.
     offset : float
         Added to power before its logarithm; infinite where power itself is read.
     readings : dict of str to Reading
-        What the model reads, by kind.
+        What the model reads, by kind. Clear what has been used, to save memory.
     """
-    chosen = [pieces for pieces, _ in data.parts()]
-    for own, kernels, offsets in models_of(data.is_long, sfreq, bands, narrow):
+    for own, kernels, offsets in _models_of(data.is_long, sfreq, bands, narrow):
         edges = own.values()
-        banks, *of_parts = filter_banks(network, data.pieces, scale, sfreq, edges, kernels, chosen)
-        kinds = [kind for offset in offsets for kind in kinds_of(offset, data.is_long)]
+        banks, *of_parts = filter_banks(network, data.pieces, scale, sfreq, edges, kernels, parts)
+        kinds = [kind for offset in offsets for kind in _kinds_of(offset, data.is_long)]
         readings = read_bands(network, banks, data.pieces, scale, kinds)
-        for read, bank, *beside in zip(readings, banks, *of_parts, strict=True):
+        for read, bank, *part_banks in zip(readings, banks, *of_parts, strict=True):
             for offset in offsets:
-                here = {kind: read.pop(kind) for kind in kinds_of(offset, data.is_long)}
-                yield bank, beside, offset, here
+                here = {kind: read.pop(kind) for kind in _kinds_of(offset, data.is_long)}
+                yield bank, part_banks, offset, here
 
 
 def shares_of(evidence):
     """Compute the shares of models in the average (n_models, n_targets) from their evidence."""
     shares = softmax(_TRUST * np.array(evidence), axis=0)
-    shares[shares < NO_SHARE] = 0.0
+    shares[shares < _NO_SHARE] = 0.0
     return shares / shares.sum(axis=0)
 
 
-def kinds_of(offset, is_long):
+def _kinds_of(offset, is_long):
     """Name what a model reads of the EEG."""
     kinds = ["power"] if is_long else ["covariance", "power"]
     return kinds if np.isinf(offset) else [f"log {kind}" for kind in kinds]
@@ -573,25 +575,20 @@ def _set_region(network, roi, branches, no_taps, prediction):
         return 0.0
     features = np.concatenate([branch.features for branch in branches], axis=1)
     mean = features.mean(axis=0)
-    features = features - mean
+    features, prediction = features - mean, prediction - prediction.mean()
     weights = np.concatenate([branch.weights for branch in branches])
     # Kernels change a little to make up for the branches that are left out.
     gram = features.T @ features
     gram.flat[:: len(gram) + 1] += _FIRM * np.trace(gram) / len(gram) + _TINY
-    missing = prediction - prediction.mean() - features @ weights
-    weights += np.linalg.solve(gram, features.T @ missing)
+    weights += np.linalg.solve(gram, features.T @ (prediction - features @ weights))
     cuts = np.cumsum([branch.features.shape[1] for branch in branches])[:-1]
-    kernels = [
-        branch.basis @ own for branch, own in zip(branches, np.split(weights, cuts), strict=True)
-    ]
-    for i, (branch, kernel) in enumerate(zip(branches, kernels, strict=True)):
+    for i, (branch, own) in enumerate(zip(branches, np.split(weights, cuts), strict=True)):
         spatial[first + i] = torch.as_tensor(branch.spatial).to(spatial)
         bandpass[first + i] = torch.as_tensor(branch.taps).to(bandpass)
         network.branches.log_offset[first + i] = float(branch.offset)
-        network.kernel.data[roi, i] = torch.as_tensor(kernel).to(spatial)
+        network.kernel.data[roi, i] = torch.as_tensor(branch.basis @ own).to(spatial)
     # The mean prediction over the volumes is 0.
     network.bias.data[roi] = -float(mean @ weights)
-    spread = (features @ weights).std() * prediction.std()
-    if not spread:
-        return 0.0
-    return float(((features @ weights) * (prediction - prediction.mean())).mean() / spread)
+    fitted = features @ weights
+    size = fitted.std() * prediction.std()
+    return float((fitted * prediction).mean() / size) if size else 0.0

@@ -64,7 +64,7 @@ class BEIRARegressor(EEGRegressor):
         ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume, of fast sequences
         from average to average; ``pass_band`` (n_rois, 2), the band in Hz in which BOLD has power,
         from 0 to the Nyquist frequency of these unless BOLD was filtered; ``kept`` (n_rois,), the
-        correlation of the prediction by the branches with that by all bands and channels; ``known``
+        correlation of the prediction by the branches with that by all candidates; ``known``
         (n_rois,), the weight of the pretrained model.
     net_ : skorch.NeuralNet
         The net that trained the network. Exists only after training by gradients, and is not saved
@@ -120,14 +120,15 @@ class BEIRARegressor(EEGRegressor):
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
     the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them),
-    six models are fitted: of power, of its logarithm, and of the logarithm in narrower bands, each
-    with the usual delay kernels and with wider ones that have peaks up to 12 s. Each model finds
-    filters in the channels and in the covariances of principal axes, and weighs the envelopes of
-    these filters anew. The models are averaged by the root of their evidence, and the 16 branches
-    whose parts of the average vary most are kept. A branch whose ``network_.branches.log_offset``
-    is finite reads a logarithm. Of more than 32 regions, variances are searched for 32 and shared
-    by the others (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike
-    share its spectrum.
+    up to six models are fitted: of power, of its logarithm, and (not with ``bands`` of your own) of
+    the logarithm in narrower bands, each with the usual delay kernels and with wider ones that have
+    peaks up to 12 s, which tables do not have. Each model finds filters in the channels and in the
+    covariances of principal axes, and weighs the envelopes of these filters anew. The models are
+    averaged by the square root of their evidence, and the 16 branches whose parts of the average
+    vary most are kept. A branch whose ``network_.branches.log_offset`` is finite reads a logarithm.
+    Of more than 32 regions, variances are searched for 32 and shared by the others
+    (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike share its
+    spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.special import logsumexp, softmax
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import StrOptions
 from threadpoolctl import threadpool_limits
@@ -28,9 +29,9 @@ class WholeBrainRegressor(EEGRegressor):
     """Predict the BOLD of hundreds of parcels, or of all voxels.
 
     It reads the EEG as :class:`BEIRARegressor` does (powers and covariances in bands, and their
-    logarithms, behind delay kernels) and averages the models of these readings by their evidence,
-    but rewrites none as branches. Time and memory grow with the number of targets so slowly that
-    the voxels of a brain can be fitted together.
+    logarithms, behind delay kernels) and averages the same models, but
+    rewrites none as branches. Time and memory grow with the number of targets so slowly that the
+    voxels of a brain can be fitted together.
 
     Parameters
     ----------
@@ -114,18 +115,22 @@ class WholeBrainRegressor(EEGRegressor):
         data, _ = training_data(network, X, y, self.eeg_scale_)
         self._power_limit = float(network.branches.power_limit)
 
-        self.readings_, evidence, seen = [], [], {}
+        self.readings_, evidence, within, seen = [], [], [], {}
         before, number = None, -1
         models = read_models(network, data, self.eeg_scale_, sfreq, bands, narrow)
         for bank, _, _, read in models:
-            before, number = bank, number + (bank is not before)
+            number += bank is not before
+            before, own = bank, []
             for kind in [*read]:
                 blocks, _, scales = read.pop(kind)
                 weighed, found = _weigh(blocks, data, seen)
-                evidence.append(found)
+                own.append(found)
                 what = {"model": number, "kind": kind, "scales": scales}
                 self.readings_.append(what | bank._asdict() | weighed)
-        weights = shares_of(evidence)
+            evidence.append(logsumexp(own, axis=0))
+            within.append(softmax(own, axis=0))
+        shares = shares_of(evidence)
+        weights = np.concatenate([s * own for s, own in zip(shares, within, strict=True)])
         for reading, weight in zip(self.readings_, weights, strict=True):
             reading["weights"] *= weight.astype(np.float32)
         self.readings_ = [reading for reading in self.readings_ if reading["weights"].any()]
