@@ -18,7 +18,7 @@ from .patterns import similarity
 # A branch is supported if its region is predicted with at most this p, if it adds to the prediction
 # with at most this p and at least this part of r, and if the folds find it again with at least this
 # mean similarity.
-CRITERIA = {"p_region": 0.05, "p_held_out": 0.01, "held_out": 0.03, "stability": 0.9}
+CRITERIA = {"p_region": 0.05, "p_held_out": 0.05, "held_out": 0.03, "stability": 0.9}
 
 
 def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_model=None):

@@ -88,7 +88,7 @@ def read_branches(
           the other branches, by the effective number of volumes;
         - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
         - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r, corrected over regions;
-        - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .01,
+        - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .05,
           ``held_out`` at least .03 and ``stability`` at least .9, which are the ``criteria``.
 
     See Also
