@@ -119,8 +119,8 @@ class BEIRARegressor(EEGRegressor):
     carry most of the prediction become the branches.
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
-    the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them),
-    up to six models are fitted: of power, of its logarithm, and (not with ``bands`` of your own) of
+    the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them), at
+    most six models are fitted: of power, of its logarithm, and (not with ``bands`` of your own) of
     the logarithm in narrower bands, each with the usual delay kernels and with wider ones that have
     peaks up to 12 s, which tables do not have. Each model finds filters in the channels and in the
     covariances of principal axes, and weighs the envelopes of these filters anew. The models are

@@ -29,9 +29,9 @@ class WholeBrainRegressor(EEGRegressor):
     """Predict the BOLD of hundreds of parcels, or of all voxels.
 
     It reads the EEG as :class:`BEIRARegressor` does (powers and covariances in bands, and their
-    logarithms, behind delay kernels) and averages the same models, but
-    rewrites none as branches. Time and memory grow with the number of targets so slowly that the
-    voxels of a brain can be fitted together.
+    logarithms, behind delay kernels) and averages the same models, but rewrites none as branches.
+    Time and memory grow with the number of targets so slowly that the voxels of a brain can be
+    fitted together.
 
     Parameters
     ----------
