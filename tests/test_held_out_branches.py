@@ -25,7 +25,7 @@ from sklearn_beira import (
     read_branches,
 )
 from sklearn_beira.exceptions import GapWarning
-from sklearn_beira.inspection.held_out import _score
+from sklearn_beira.inspection.held_out import _copies, _score
 from sklearn_beira.inspection.patterns import abs_cosines
 
 CV = BlockedKFold(4)
@@ -120,9 +120,27 @@ def test_branches_that_cancel_each_other_predict_nothing():
     y, pair, blocks = rng.standard_normal((400, 1)), rng.standard_normal(400), np.arange(400) // 100
     real = 0.5 * y[:, 0] + rng.standard_normal(400)
     parts = np.stack([0.4 * real, pair, 0.1 * rng.standard_normal(400) - pair], axis=1)[:, None]
-    scores = _score(y, parts.sum(axis=2), parts, blocks)
+    scores = _score(y, parts.sum(axis=2), parts, blocks, np.eye(3, dtype=bool))
     assert scores["p_held_out"][0, 0] < 1e-6
     assert (scores["p_held_out"][0, 1:] > 0.01).all()
+
+
+def test_copies_of_a_source_do_not_hide_each_other():
+    frequencies = np.arange(0.0, 30.0, 0.5)
+    bands = [(8, 12), (9, 11), (8, 12), (14, 16)]
+    spectra = np.array([(frequencies >= low) & (frequencies <= high) for low, high in bands])
+    maps = np.array([[1.0, 0.5], [-1.0, -0.5], [-0.5, 1.0], [1.0, 0.5]])
+    copies = _copies(maps, spectra.astype(float))
+    np.testing.assert_array_equal(np.argwhere(np.triu(copies, 1)), [[0, 1]])
+    rng = np.random.default_rng(0)
+    y, blocks = rng.standard_normal((400, 1)), np.arange(400) // 100
+    source, noise = y[:, 0] + rng.standard_normal(400), rng.standard_normal((3, 400))
+    parts = np.stack([source, source + 0.1 * noise[0], *noise[1:]], axis=1)[:, None]
+    alone = _score(y, parts.sum(axis=2), parts, blocks, copies)["p_held_out"][0]
+    hidden = _score(y, parts.sum(axis=2), parts, blocks, np.eye(4, dtype=bool))["p_held_out"][0]
+    assert (alone[:2] < 1e-6).all()
+    assert (alone[2:] > 0.05).all()
+    assert (hidden > 0.01).all()
 
 
 def test_fits_of_a_comparison_are_not_repeated(branches, model, study, tmp_path, monkeypatch):

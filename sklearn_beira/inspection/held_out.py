@@ -13,12 +13,12 @@ from ..evaluation.study import make_study
 from .importance import contributions
 from .matching import branches_of
 from .network import Envelopes, at_regressor
-from .patterns import similarity
+from .patterns import SAME, abs_cosines, similarity
 
 # A branch is supported if its region is predicted with at most this p, if it adds to the prediction
 # with at most this p and at least this part of r, and if the folds find it again with at least this
 # mean similarity.
-CRITERIA = {"p_region": 0.05, "p_held_out": 0.05, "held_out": 0.03, "stability": 0.9}
+CRITERIA = {"p_region": 0.05, "p_held_out": 0.05, "held_out": 0.03, "stability": SAME}
 
 
 def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_model=None):
@@ -91,7 +91,8 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
             )
             stability[roi, own[first]] += alike[first, second] / len(study.folds)
     tested = study.blocks >= 0
-    scores = _score(left[tested], bold[tested], parts[tested], study.blocks[tested])
+    copies = _copies(branches.patterns, branches.frequency_patterns)
+    scores = _score(left[tested], bold[tested], parts[tested], study.blocks[tested], copies)
     supported = (scores["p_region"] <= CRITERIA["p_region"])[:, None]
     supported = supported & (scores["p_held_out"] <= CRITERIA["p_held_out"])
     supported &= scores["held_out"] >= CRITERIA["held_out"]
@@ -99,12 +100,20 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
     return {**scores, "stability": stability, "supported": supported, "criteria": CRITERIA}
 
 
-def _score(y, bold, parts, blocks):
-    """Split r into the parts of branches, and test each part beside the rest of the prediction."""
+def _copies(maps, spectra):
+    """Tell which branches share a map, the spectrum of one lying in that of the other."""
+    shared = np.minimum(spectra[:, None], spectra).sum(axis=2)
+    sizes = spectra.sum(axis=1)
+    smaller = np.maximum(np.minimum(sizes[:, None], sizes), np.finfo(float).tiny)
+    return abs_cosines(maps, maps) * shared / smaller >= SAME
+
+
+def _score(y, bold, parts, blocks, copies):
+    """Split r into the parts of branches, and test each part beside those that are no copies."""
     y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
     p, tested, left = np.ones(parts.shape[1:]), parts.any(axis=0), []
     for roi, branch in np.argwhere(tested):
-        rest = parts[:, roi, tested[roi] & (np.arange(p.shape[1]) != branch)]
+        rest = parts[:, roi, tested[roi] & ~copies[branch]]
         pair = np.stack([y[:, roi], parts[:, roi, branch]], axis=1)
         left.append(pair - rest @ np.linalg.lstsq(rest, pair, rcond=None)[0])
     if left:

@@ -8,6 +8,9 @@ from sklearn.utils import Bunch
 
 from ..eeg.windows import as_windows
 
+# Branches whose maps and spectra are at least this similar are the same.
+SAME = 0.8
+
 
 def branch_patterns(
     filters: np.ndarray,

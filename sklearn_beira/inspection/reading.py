@@ -10,11 +10,8 @@ from sklearn.utils import Bunch
 from .held_out import score_branches
 from .importance import leave_out
 from .network import Envelopes, at_regressor, owners, region_names, to_array, weights_of
-from .patterns import branch_patterns, cross_spectrum, frequency_responses, similarity
+from .patterns import SAME, branch_patterns, cross_spectrum, frequency_responses, similarity
 from .responses import delay_kernels, differentiate
-
-# Branches of a region whose maps and spectra are at least this similar are one.
-_SAME = 0.8
 
 
 def read_branches(
@@ -85,11 +82,13 @@ def read_branches(
           :math:`\mathrm{cov}(y, c_k) / (\mathrm{SD}(y)\,\mathrm{SD}(\hat y))` with the change
           :math:`c_k` of the out-of-fold prediction :math:`\hat y` without the branch;
         - ``p_held_out``, the one-sided p of the partial correlation of :math:`c_k` with y, given
-          the other branches, by the effective number of volumes;
+          the other branches, by the effective number of volumes. Branches with its map are left out
+          of these, if the band of one lies in that of the other (the cosine of the maps times the
+          shared part of the smaller spectrum is at least .8);
         - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
         - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r, corrected over regions;
         - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .05,
-          ``held_out`` at least .03 and ``stability`` at least .9, which are the ``criteria``.
+          ``held_out`` at least .03 and ``stability`` at least .8, which are the ``criteria``.
 
     See Also
     --------
@@ -154,7 +153,7 @@ def read_branches(
 def _merge(branches, importance):
     """Return the branch that each branch is read with: the most important one that is the same."""
     maps, spectra, regions = branches.patterns, branches.frequency_patterns, branches.regions
-    same = (similarity(maps, spectra, maps, spectra) >= _SAME) & (regions == regions[:, None])
+    same = (similarity(maps, spectra, maps, spectra) >= SAME) & (regions == regions[:, None])
     into = np.full(len(same), -1)
     for first in np.argsort(-importance, kind="stable"):
         if into[first] < 0:

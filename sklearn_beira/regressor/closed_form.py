@@ -44,13 +44,9 @@ _TRUST, _NO_SHARE = 0.5, 0.02
 # The same as PRIOR, if there is a pretrained network: own data add little unless they say much.
 _LITTLE = (-5.5, 1.0)
 
-# So many branches have places for copies of one source. Smaller relative differences, in choosing
-# fewer, are none.
-_MANY, _SAME = 16, 1e-3
-
 # Ridge penalty, in mean squares of the features, on changes of the kernels that make up for
-# branches that are left out: of many branches, and of few, to which more is left.
-_FIRM, _LOOSE = 3.0, 0.1
+# branches that are left out. Smaller relative differences, in choosing branches, are none.
+_FIRM, _SAME = 3.0, 1e-3
 
 _TINY = np.finfo(float).tiny
 
@@ -364,7 +360,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
                 parts[np.abs(np.subtract(centers, branch.center)).argmin()] += branch.part
         prediction = sum((branch.part for branch in found), np.zeros(len(some)))
         shares[roi] = np.var(parts, axis=1) / max(prediction.var(), _TINY)
-        chosen = _choose(found, prediction, network.n_branches)
+        chosen = _choose(found, network.n_branches)
         no_taps = found[0].taps if found else np.ones(network.branches.bandpass.shape[1])
         kept[roi] = _set_region(network, roi, chosen, no_taps, prediction)
     return Bunch(
@@ -567,28 +563,27 @@ def _median_power(network, pieces, scale):
     return float(np.median(powers[powers > 0])) if powers.any() else 1.0
 
 
-def _choose(candidates, prediction, n_branches):
-    """Choose the largest branches; of few, one by one, those that come nearest to the prediction.
+def _choose(candidates, n_branches):
+    """Choose branches one by one: that whose part varies most beyond the envelopes of those before.
 
-    Among few of the largest, copies of one source would leave no place for other sources.
+    Little is left of a copy of the same source from another model or behind other kernels.
     """
-    if n_branches >= _MANY:
-        return sorted(candidates, key=lambda branch: -branch.part.var())[:n_branches]
-    spans = []
-    for branch in candidates:
-        features = branch.features - branch.features.mean(axis=0)
-        u, size, _ = np.linalg.svd(features, full_matrices=False)
-        spans.append(u * (size > _SAME * size.max(initial=0.0)))
-    left, chosen = prediction - prediction.mean(), []
-    least, axes = _SAME**2 * (left @ left), np.zeros((len(left), 0))
-    while len(chosen) < min(n_branches, len(candidates)) and left @ left > least:
-        gains = [
-            -1.0 if k in chosen else np.square(span.T @ left).sum() for k, span in enumerate(spans)
-        ]
-        chosen.append(int(np.argmax(gains)))
-        axes = np.linalg.qr(np.concatenate([axes, spans[chosen[-1]]], axis=1))[0]
-        left = left - axes @ (axes.T @ left)
-    return [candidates[k] for k in chosen]
+    if not candidates:
+        return []
+    left = np.array([branch.part - branch.part.mean() for branch in candidates])
+    sizes, chosen = np.square(left).sum(axis=1), []
+    least, axes = _SAME**2 * sizes.max(), np.zeros((left.shape[1], 0))
+    while len(chosen) < min(n_branches, len(candidates)) and sizes.max() > least:
+        k = int(sizes.argmax())
+        chosen.append(candidates[k])
+        features = candidates[k].features - candidates[k].features.mean(axis=0)
+        u, size, _ = np.linalg.svd(features - axes @ (axes.T @ features), full_matrices=False)
+        u = u[:, size > _SAME * np.linalg.norm(features)]
+        axes = np.concatenate([axes, u], axis=1)
+        left -= (left @ u) @ u.T
+        left[k] = 0.0
+        sizes = np.square(left).sum(axis=1)
+    return chosen
 
 
 def _set_region(network, roi, branches, no_taps, prediction):
@@ -607,8 +602,7 @@ def _set_region(network, roi, branches, no_taps, prediction):
     weights = np.concatenate([branch.weights for branch in branches])
     # Kernels change a little to make up for the branches that are left out.
     gram = features.T @ features
-    firm = _FIRM if network.n_branches >= _MANY else _LOOSE
-    gram.flat[:: len(gram) + 1] += firm * np.trace(gram) / len(gram) + _TINY
+    gram.flat[:: len(gram) + 1] += _FIRM * np.trace(gram) / len(gram) + _TINY
     weights += np.linalg.solve(gram, features.T @ (prediction - features @ weights))
     cuts = np.cumsum([branch.features.shape[1] for branch in branches])[:-1]
     for i, (branch, own) in enumerate(zip(branches, np.split(weights, cuts), strict=True)):

@@ -124,11 +124,11 @@ class BEIRARegressor(EEGRegressor):
     the logarithm in narrower bands, each with the usual delay kernels and with wider ones that have
     peaks up to 12 s, which tables do not have. Each model finds filters in the channels and in the
     covariances of principal axes, and weighs the envelopes of these filters anew. The models are
-    averaged by the square root of their evidence, and the 16 branches whose parts of the average
-    vary most are kept. A branch whose ``network_.branches.log_offset`` is finite reads a logarithm.
-    Of more than 32 regions, variances are searched for 32 and shared by the others
-    (:class:`WholeBrainRegressor`). Above 720 values, regions whose noise is alike share its
-    spectrum.
+    averaged by the square root of their evidence. Then 16 branches are kept, one after the other:
+    always the one whose part of the average varies most beyond those before it. A branch whose
+    ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
+    are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 values,
+    regions whose noise is alike share its spectrum.
 
     EEG and BOLD are scaled by the training rows. A fixed ``random_state`` gives the same weights on
     the same machine, in processes and in threads. A ``fit`` that fails leaves the model as it was.

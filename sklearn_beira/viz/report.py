@@ -56,7 +56,7 @@ _BRANCHES = {
     "its envelope (the slow course of its power or amplitude) changes the prediction.",
     "color": "A branch in color adds to what the other branches predict of held-out volumes (p at "
     "most .05, not corrected over branches; part of r at least .03), and the folds find it again "
-    "(mean stability at least .9). The others are gray and say why; do not interpret them.",
+    "(mean stability at least .8). The others are gray and say why; do not interpret them.",
     "part of r": "How much of the r of held-out volumes the branch contributes. The parts of all "
     "branches add up to about r.",
     "pattern": "Where on the scalp the signal of the branch comes from (not the weights of the "
