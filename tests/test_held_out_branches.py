@@ -125,7 +125,7 @@ def test_branches_that_cancel_each_other_predict_nothing():
     assert (scores["p_held_out"][0, 1:] > 0.01).all()
 
 
-def test_copies_of_a_source_do_not_hide_each_other():
+def test_the_largest_copy_stands_for_its_source():
     frequencies = np.arange(0.0, 30.0, 0.5)
     bands = [(8, 12), (9, 11), (8, 12), (14, 16)]
     spectra = np.array([(frequencies >= low) & (frequencies <= high) for low, high in bands])
@@ -135,11 +135,11 @@ def test_copies_of_a_source_do_not_hide_each_other():
     rng = np.random.default_rng(0)
     y, blocks = rng.standard_normal((400, 1)), np.arange(400) // 100
     source, noise = y[:, 0] + rng.standard_normal(400), rng.standard_normal((3, 400))
-    parts = np.stack([source, source + 0.1 * noise[0], *noise[1:]], axis=1)[:, None]
-    alone = _score(y, parts.sum(axis=2), parts, blocks, copies)["p_held_out"][0]
+    parts = np.stack([source, 0.5 * source + 0.05 * noise[0], *noise[1:]], axis=1)[:, None]
+    p = _score(y, parts.sum(axis=2), parts, blocks, copies)["p_held_out"][0]
+    assert p[0] < 1e-6
+    assert (p[1:] > 0.05).all()
     hidden = _score(y, parts.sum(axis=2), parts, blocks, np.eye(4, dtype=bool))["p_held_out"][0]
-    assert (alone[:2] < 1e-6).all()
-    assert (alone[2:] > 0.05).all()
     assert (hidden > 0.01).all()
 
 
@@ -208,3 +208,19 @@ def test_figures_of_bands_and_channels_show_the_losses(model, study):
     figure = plot_channel_importance(channels)
     heights = [bar.get_height() for bar in figure.axes[1].patches]
     np.testing.assert_allclose(heights, channels.importances_mean[1])
+
+
+def test_few_volumes_test_nothing():
+    rng = np.random.default_rng(0)
+    y, blocks = rng.standard_normal((24, 1)), np.arange(24) // 8
+    parts = np.concatenate([y[:, :, None], rng.standard_normal((24, 1, 15))], axis=2)
+    bold, alone = parts.sum(axis=2), np.eye(16, dtype=bool)
+    assert (_score(y, bold, parts, blocks, alone)["p_held_out"] == 1).all()
+    assert _score(y, bold, parts[..., :4], blocks, alone[:4, :4])["p_held_out"][0, 0] < 1e-6
+
+
+def test_the_bold_is_that_of_the_model(model, study):
+    X, y = study[:2]
+    for other in (y.iloc[:, ::-1], y.iloc[:, :1]):
+        with pytest.raises(ValueError, match="y has the regions"):
+            read_branches(model, X, other, cv=CV)

@@ -1,4 +1,4 @@
-"""What branches add to predictions of held-out volumes, and whether they return in every fold."""
+"""What branches add to predictions of held-out volumes, and how well the folds reproduce them."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -39,7 +39,7 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
     read : callable
         Reads the branches of a fitted model, given the model and its training EEG.
     estimators : list of estimator or None
-        Fitted model of each fold; None in its place, or for the list, fits it.
+        Fitted model of each fold. A fold with None is fitted here; None for the list fits all.
     nuisance_model : estimator or None
         Model of the nuisance signals of X.
 
@@ -52,9 +52,12 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
     Raises
     ------
     ValueError
-        If there are other folds than estimators.
+        If there are other folds than estimators, or BOLD of other regions than the model's.
     """
     study = make_study(X, y, cv, None, None)
+    names, regions = list(study.region_names), list(branches.region_names)
+    if len(names) != len(regions) or (names != regions and set(names) == set(regions)):
+        raise ValueError(f"y has the regions {names}, and the model {regions}; give its BOLD.")
     check_folds({"model": model}, study, needs_apart=True)
     estimators = [None] * len(study.folds) if estimators is None else estimators
     if len(estimators) != len(study.folds):
@@ -91,7 +94,10 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
             )
             stability[roi, own[first]] += alike[first, second] / len(study.folds)
     tested = study.blocks >= 0
-    copies = _copies(branches.patterns, branches.frequency_patterns)
+    copies = np.zeros((shape[1], shape[1]), dtype=bool)
+    for roi in range(shape[0]):
+        own = branches_of(branches, roi)
+        copies[np.ix_(own, own)] = _copies(branches.patterns[own], branches.frequency_patterns[own])
     scores = _score(left[tested], bold[tested], parts[tested], study.blocks[tested], copies)
     supported = (scores["p_region"] <= CRITERIA["p_region"])[:, None]
     supported = supported & (scores["p_held_out"] <= CRITERIA["p_held_out"])
@@ -109,26 +115,34 @@ def _copies(maps, spectra):
 
 
 def _score(y, bold, parts, blocks, copies):
-    """Split r into the parts of branches, and test each part beside those that are no copies."""
+    """Split r into the parts of branches, and test each part beside the others.
+
+    The largest copy stands for a source: it is tested without its copies, the others beside it.
+    """
     y, bold, parts = (_centered(values, blocks) for values in (y, bold, parts))
-    p, tested, left = np.ones(parts.shape[1:]), parts.any(axis=0), []
-    for roi, branch in np.argwhere(tested):
-        rest = parts[:, roi, tested[roi] & ~copies[branch]]
-        pair = np.stack([y[:, roi], parts[:, roi, branch]], axis=1)
-        left.append(pair - rest @ np.linalg.lstsq(rest, pair, rcond=None)[0])
-    if left:
-        p[tested] = _p_values(*np.transpose(left), blocks)
     size = np.sqrt(np.square(y).sum(axis=0) * np.square(bold).sum(axis=0))
     held_out = np.einsum("vr,vrk->rk", y, parts) / np.where(size > 0, size, 1.0)[:, None]
+    p, tested, left = np.ones(parts.shape[1:]), np.zeros(parts.shape[1:], dtype=bool), []
+    active = parts.any(axis=0)
+    for roi, branch in np.argwhere(active):
+        others = active[roi] & (np.arange(p.shape[1]) != branch)
+        others &= ~copies[branch] | (held_out[roi] > held_out[roi, branch])
+        if len(y) - len(np.unique(blocks)) < 2 * (others.sum() + 1):
+            continue  # the others would explain almost any BOLD
+        rest, pair = parts[:, roi, others], np.stack([y[:, roi], parts[:, roi, branch]], axis=1)
+        left.append(pair - rest @ np.linalg.lstsq(rest, pair, rcond=None)[0])
+        tested[roi, branch] = True
+    if left:
+        p[tested] = _p_values(*np.transpose(left), blocks)
     p_region = np.minimum(_p_values(y, bold, blocks) * y.shape[1], 1.0)
     return {"held_out": held_out, "p_held_out": p, "p_region": p_region}
 
 
 def _p_values(y, predicted, blocks):
-    """Compute p of out-of-fold predictions (n_volumes, n_rois); 1 where r is undefined."""
+    """Compute one-sided p of out-of-fold predictions (n_volumes, n_rois)."""
     names = list(range(y.shape[1]))
     scores = score_regions(y, predicted, blocks, True, names, 0.95)
-    return np.nan_to_num(scores["p"].to_numpy(), nan=1.0)
+    return scores["p"].to_numpy()
 
 
 def _centered(values, blocks):

@@ -79,12 +79,13 @@ def read_branches(
         each fold are assigned to those of the model by similarity.
 
         - ``held_out``, the part of the out-of-fold r that the branch contributes,
-          :math:`\mathrm{cov}(y, c_k) / (\mathrm{SD}(y)\,\mathrm{SD}(\hat y))` with the change
-          :math:`c_k` of the out-of-fold prediction :math:`\hat y` without the branch;
+          :math:`\mathrm{cov}(y, c_k) / (\mathrm{SD}(y)\,\mathrm{SD}(\hat y))` where
+          :math:`c_k` is the out-of-fold prediction :math:`\hat y` minus that with the branch held
+          at its mean;
         - ``p_held_out``, the one-sided p of the partial correlation of :math:`c_k` with y, given
-          the other branches, by the effective number of volumes. Branches with its map are left out
-          of these, if the band of one lies in that of the other (the cosine of the maps times the
-          shared part of the smaller spectrum is at least .8);
+          the other branches, by the effective number of volumes. The others do not include smaller
+          copies (the absolute cosine of the maps, times the part of the smaller spectrum that lies
+          under the other one, is at least .8). It is 1 with fewer than two volumes per branch;
         - ``stability``, the mean similarity of the branch to the one assigned to it in each fold;
         - ``p_region`` (n_rois,), the one-sided p of the out-of-fold r, corrected over regions;
         - ``supported``, true where ``p_region`` is at most .05, ``p_held_out`` at most .05,
@@ -152,13 +153,15 @@ def read_branches(
 
 def _merge(branches, importance):
     """Return the branch that each branch is read with: the most important one that is the same."""
-    maps, spectra, regions = branches.patterns, branches.frequency_patterns, branches.regions
-    same = (similarity(maps, spectra, maps, spectra) >= SAME) & (regions == regions[:, None])
-    into = np.full(len(same), -1)
-    for first in np.argsort(-importance, kind="stable"):
-        if into[first] < 0:
-            into[same[first] & (into < 0)] = first
-            into[first] = first
+    maps, spectra = branches.patterns, branches.frequency_patterns
+    into = np.full(len(maps), -1)
+    for region in np.unique(branches.regions):
+        own = np.flatnonzero(branches.regions == region)
+        same = similarity(maps[own], spectra[own], maps[own], spectra[own]) >= SAME
+        for k in np.argsort(-importance[own], kind="stable"):
+            if into[own[k]] < 0:
+                into[own[same[k] & (into[own] < 0)]] = own[k]
+                into[own[k]] = own[k]
     return into
 
 

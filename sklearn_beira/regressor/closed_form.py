@@ -45,8 +45,12 @@ _TRUST, _NO_SHARE = 0.5, 0.02
 _LITTLE = (-5.5, 1.0)
 
 # Ridge penalty, in mean squares of the features, on changes of the kernels that make up for
-# branches that are left out. Smaller relative differences, in choosing branches, are none.
-_FIRM, _SAME = 3.0, 1e-3
+# branches that are left out.
+_FIRM = 3.0
+
+# In choosing branches, directions of an envelope behind its kernels below this share of its size
+# are none, and so is a rest of the prediction below the second number.
+_MINOR, _NEGLIGIBLE = 0.3, 1e-3
 
 _TINY = np.finfo(float).tiny
 
@@ -212,7 +216,7 @@ class TrainingData(NamedTuple):
         return is_long(len(self.y))
 
     def parts(self):
-        """Yield parts of the data of a long study: numbers of pieces from all of it, and these."""
+        """Yield parts of a long study: numbers of pieces from all over it, and their data."""
         stops = np.cumsum([len(piece.stops) for piece in self.pieces])
         starts = np.r_[0, stops[:-1]]
         if not self.is_long:
@@ -332,8 +336,8 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
     found : Bunch
         ``bands`` (list of str); ``shares`` (n_rois, n_bands), the share of each band in the
         variance of the prediction; ``known`` (n_rois,), the weight of the known network;
-        ``autocorrelation`` (n_rois,) of the noise (of fast sequences, here and below, of averages
-        of volumes); ``pass_band`` (n_rois, 2) in Hz, where BOLD has
+        ``autocorrelation`` (n_rois,) of the noise in the model of power (of fast sequences, here
+        and below, of averages of volumes); ``pass_band`` (n_rois, 2) in Hz, where BOLD has
         power; ``kept`` (n_rois,), the correlation over training volumes of the prediction by the
         branches with that by all candidates.
     """
@@ -564,25 +568,26 @@ def _median_power(network, pieces, scale):
 
 
 def _choose(candidates, n_branches):
-    """Choose branches one by one: that whose part varies most beyond the envelopes of those before.
+    """Choose branches one by one: next, the one that carries most of what is left.
 
-    Little is left of a copy of the same source from another model or behind other kernels.
+    The envelopes of a chosen branch are regressed out of the parts of all, so that little is left
+    of a second copy of a source.
     """
     if not candidates:
         return []
     left = np.array([branch.part - branch.part.mean() for branch in candidates])
-    sizes, chosen = np.square(left).sum(axis=1), []
-    least, axes = _SAME**2 * sizes.max(), np.zeros((left.shape[1], 0))
-    while len(chosen) < min(n_branches, len(candidates)) and sizes.max() > least:
-        k = int(sizes.argmax())
+    total = left.sum(axis=0)
+    chosen, axes, least = [], np.zeros((len(total), 0)), _NEGLIGIBLE**2 * (total @ total)
+    while len(chosen) < min(n_branches, len(candidates)) and total @ total > least:
+        k = int((left @ total).argmax())
         chosen.append(candidates[k])
         features = candidates[k].features - candidates[k].features.mean(axis=0)
         u, size, _ = np.linalg.svd(features - axes @ (axes.T @ features), full_matrices=False)
-        u = u[:, size > _SAME * np.linalg.norm(features)]
+        u = u[:, size > _MINOR * np.linalg.norm(features)]
         axes = np.concatenate([axes, u], axis=1)
         left -= (left @ u) @ u.T
         left[k] = 0.0
-        sizes = np.square(left).sum(axis=1)
+        total = left.sum(axis=0)
     return chosen
 
 
@@ -604,6 +609,8 @@ def _set_region(network, roi, branches, no_taps, prediction):
     gram = features.T @ features
     gram.flat[:: len(gram) + 1] += _FIRM * np.trace(gram) / len(gram) + _TINY
     weights += np.linalg.solve(gram, features.T @ (prediction - features @ weights))
+    fitted = features @ weights
+    weights *= fitted @ prediction / max(fitted @ fitted, _TINY)
     cuts = np.cumsum([branch.features.shape[1] for branch in branches])[:-1]
     for i, (branch, own) in enumerate(zip(branches, np.split(weights, cuts), strict=True)):
         spatial[first + i] = torch.as_tensor(branch.spatial).to(spatial)
@@ -612,6 +619,5 @@ def _set_region(network, roi, branches, no_taps, prediction):
         network.kernel.data[roi, i] = torch.as_tensor(branch.basis @ own).to(spatial)
     # The mean prediction over the volumes is 0.
     network.bias.data[roi] = -float(mean @ weights)
-    fitted = features @ weights
     size = fitted.std() * prediction.std()
     return float((fitted * prediction).mean() / size) if size else 0.0

@@ -61,11 +61,11 @@ class BEIRARegressor(EEGRegressor):
     closed_form_ : Bunch or None
         Facts about the closed form, if the architecture has one: ``bands`` (names), ``shares``
         (n_rois, n_bands), the share of each band in the variance of the prediction;
-        ``autocorrelation`` (n_rois,) of the noise in BOLD from volume to volume, of fast sequences
-        from average to average; ``pass_band`` (n_rois, 2), the band in Hz in which BOLD has power,
-        from 0 to the Nyquist frequency of these unless BOLD was filtered; ``kept`` (n_rois,), the
-        correlation of the prediction by the branches with that by all candidates; ``known``
-        (n_rois,), the weight of the pretrained model.
+        ``autocorrelation`` (n_rois,) of the noise in the model of power, from volume to volume, of
+        fast sequences from average to average; ``pass_band`` (n_rois, 2), the band in Hz in which
+        BOLD has power, from 0 to the Nyquist frequency of these unless BOLD was filtered; ``kept``
+        (n_rois,), the correlation of the prediction by the branches with that by all candidates;
+        ``known`` (n_rois,), the weight of the pretrained model.
     net_ : skorch.NeuralNet
         The net that trained the network. Exists only after training by gradients, and is not saved
         by :func:`~sklearn_beira.save_model`.
@@ -115,8 +115,8 @@ class BEIRARegressor(EEGRegressor):
     counted from the end of the window: with a ``delay`` of the :class:`~sklearn_beira.Windower`,
     the expected response comes later by as much. For each region and band, the weighted sum of
     powers of channels is a quadratic form in the EEG. Its eigenvectors, relative to the covariance
-    of the EEG in the band, are spatial filters with uncorrelated outputs, and the filters that
-    carry most of the prediction become the branches.
+    of the EEG in the band, are spatial filters with uncorrelated outputs, and some of these become
+    branches.
 
     BOLD with a repetition time below 1.33 s is averaged to about one value every 2 s, from which
     the model learns; it predicts every volume. Up to 720 values (volumes, or averages of them), at
@@ -124,8 +124,9 @@ class BEIRARegressor(EEGRegressor):
     the logarithm in narrower bands, each with the usual delay kernels and with wider ones that have
     peaks up to 12 s, which tables do not have. Each model finds filters in the channels and in the
     covariances of principal axes, and weighs the envelopes of these filters anew. The models are
-    averaged by the square root of their evidence. Then 16 branches are kept, one after the other:
-    always the one whose part of the average varies most beyond those before it. A branch whose
+    averaged by the square root of their evidence. Then up to ``n_branches`` filters become
+    branches, one by one: the next is the one that carries most of what is left of the average, when
+    the envelopes of the earlier ones are regressed out. Others have weights of 0. A branch whose
     ``network_.branches.log_offset`` is finite reads a logarithm. Of more than 32 regions, variances
     are searched for 32 and shared by the others (:class:`WholeBrainRegressor`). Above 720 values,
     regions whose noise is alike share its spectrum.
@@ -185,7 +186,7 @@ class BEIRARegressor(EEGRegressor):
         pretrained : BEIRARegressor or None
             A model with the same regions, channels, window and sizes, fitted to other recordings.
             "compact" finds the weight of its prediction from the data and fits its models to what
-            is left, with a prior that expects little; the largest branches of both are kept. Other
+            is left, with a prior that expects little; branches are chosen from both. Other
             architectures start training from its weights.
 
         Returns

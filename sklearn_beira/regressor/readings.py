@@ -42,20 +42,20 @@ class Bank(NamedTuple):
 
     Attributes
     ----------
-    taps : ndarray, shape (n_bands, n_taps)
-        FIR filters.
+    taps : list of ndarray, shape (n_taps,)
+        FIR filter of each band.
     basis : ndarray, shape (n_lags, n_kernels)
         Delay kernels, newest lag first.
-    covariances : ndarray, shape (n_bands, n_channels, n_channels)
-        Mean covariance of the EEG in each band.
-    centers : list of float
-        Centers of the bands in Hz.
+    covariances : ndarray, shape (n_bands, n_channels, n_channels), or None
+        Mean covariance of the EEG in each band; None for branches of a known network.
+    centers : list of float, or None
+        Centers of the bands in Hz; None for branches of a known network.
     """
 
-    taps: np.ndarray
+    taps: list
     basis: np.ndarray
-    covariances: np.ndarray
-    centers: list
+    covariances: np.ndarray | None
+    centers: list | None
 
 
 class Filter(NamedTuple):
@@ -99,8 +99,8 @@ def filter_banks(network, pieces, scale, sfreq, bands, kernels, parts=()):
         The EEG is divided by this number.
     sfreq : float or None
         Sampling rate in Hz; None for a table of features.
-    bands : iterable of tuple of float
-        Edges in Hz.
+    bands : collection of tuple of float, or of None
+        Edges in Hz; None reads all frequencies.
     kernels : sequence of tuple of float
         SD of shift (s) and log stretch of the responses that the delay kernels of a bank span.
     parts : sequence of list of int

@@ -93,10 +93,9 @@ def _why_not(branches, row, index):
 def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Figure:
     """Plot the most important branches of a region, the most important on top.
 
-    Branches that contribute to predictions of held-out volumes and return in every fold are in
-    color. The others are gray and say why: their p or stability, or that they were not tested,
-    because :func:`~sklearn_beira.read_branches` did not get the BOLD. Branches of a group are in
-    color if more people have them than by chance.
+    Branches that meet the criteria of :func:`~sklearn_beira.read_branches` are in color. The others
+    are gray and say why: their p or stability, or that they were not tested, because that function
+    did not get the BOLD. Branches of a group are in color if more people have them than by chance.
 
     Parameters
     ----------

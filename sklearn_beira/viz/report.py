@@ -54,7 +54,7 @@ _SHARES = (
 _BRANCHES = {
     "branch": "One rhythm that the model uses: a spatial filter and a band-pass give a signal, and "
     "its envelope (the slow course of its power or amplitude) changes the prediction.",
-    "color": "A branch in color adds to what the other branches predict of held-out volumes (p at "
+    "color": "A branch in color adds to what other branches predict of held-out volumes (p at "
     "most .05, not corrected over branches; part of r at least .03), and the folds find it again "
     "(mean stability at least .8). The others are gray and say why; do not interpret them.",
     "part of r": "How much of the r of held-out volumes the branch contributes. The parts of all "
