@@ -109,7 +109,7 @@ class Compact(Architecture):
     Parameters
     ----------
     n_branches : int
-        Branches per region.
+        Branches per region. Beyond about 100, the closed form leaves them at weights of 0.
     n_taps : int
         Taps of the FIR band-pass filters, odd. The default is for EEG sampled at 100 Hz.
     bands : dict of str to tuple of float, or "default"
@@ -171,7 +171,7 @@ class Autoencoder(Architecture):
     Parameters
     ----------
     n_branches : int
-        Branches per region.
+        Branches per region. Beyond about 100, the closed form leaves them at weights of 0.
     n_taps : int
         Taps of the FIR filters of the branches, odd.
     rectifier : {"relu", "abs"}
