@@ -184,6 +184,8 @@ def test_figures_show_supported_branches_in_color(branches, model, study):
     maps = [ax.images[0].cmap.name for ax in figure.axes if ax.images]
     assert maps[:2] == ["RdBu_r", "RdBu_r"]
     assert "stability" in texts[0]
+    fewer = plot_branches(branches, 0, n_branches=1)  # all branches in color are drawn
+    assert len(fewer.axes) == len(figure.axes) - 4 * (3 - branches.supported[0].sum())
     gray = plot_branches(branches, 1, n_branches=1)
     assert "region not" in gray.axes[0].texts[0].get_text()
     untested = plot_branches(read_branches(model, study[0]), 0, n_branches=1)

@@ -38,7 +38,7 @@ def get_data(args, tmin) -> Bunch:
         X, y : EEGWindows and DataFrame
         text, title : str, description of the data and its short form
         files : list of str, names of the files
-        ceiling : ndarray or None, highest possible r of each region
+        ceiling : ndarray or None, r of a perfect prediction of each region
         extractor : ROIExtractor or None, if the BOLD is an image
         imports, code : list of str, Python code that makes X and y (and ``study``, if simulated)
     """
@@ -51,8 +51,8 @@ def _simulate(args, tmin):
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=tmin, tmax=0.0, verbose="error")
     text = (
         f"Simulated recording of {MINUTES} minutes: {X.shape[1]} EEG channels, {len(y)} volumes, "
-        f"{y.shape[1]} regions. The column ceiling is the highest possible r; it is known because "
-        f"the data are simulated."
+        f"{y.shape[1]} regions. BOLD follows band power, as the model assumes: expect less of "
+        f"your own data. The column ceiling is the r of a perfect prediction."
     )
     code = [
         f"study = make_eeg_fmri(duration={duration}, random_state={args.seed})",

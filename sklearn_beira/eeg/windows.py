@@ -706,7 +706,7 @@ class EEGWindows:
         }
         if self.has_sfreq:
             facts["Window"] = (
-                f"[{self.tmin:g}, {self.tmax:g}) s around the onset, {n_times} time points"
+                f"[{self.tmin:g}, {self.tmax:g}) s relative to the onset, {n_times} time points"
             )
             facts["Sampling rate"] = f"{self.sfreq:g} Hz"
             seconds = self.lengths.sum() / self.sfreq

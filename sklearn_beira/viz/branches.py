@@ -105,7 +105,7 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     region : str or int
         Name or number of the region.
     n_branches : int
-        Number of branches at most.
+        Number of branches at most, but every one in color is drawn.
     title : str or None
         Title; None takes the name of the region.
     fig : matplotlib.figure.Figure or None
@@ -116,7 +116,8 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     fig : matplotlib.figure.Figure
         The figure: a row per branch with its part of the r of held-out volumes (if not tested, its
         importance in training relative to the first branch), its stability over folds, and the
-        panels of :func:`plot_branch`. One color bar serves all maps.
+        panels of :func:`plot_branch`. The color bar is that of maps in color; in gray maps, 1 is
+        black and -1 white.
     """
     row = region_row(branches, region)
     if n_branches < 1:
@@ -124,16 +125,18 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     tested = "held_out" in branches
     importance = branches["held_out" if tested else "importance"][row]
     used = branches.importance[row] > 0
-    order = [i for i in np.argsort(-importance, kind="stable") if used[i]][:n_branches]
+    order = [i for i in np.argsort(-importance, kind="stable") if used[i]]
+    rest = order[n_branches:]
+    order = order[:n_branches] + [i for i in rest if not _why_not(branches, row, i)]
     if not order:
         raise ValueError(f"no branch changes the prediction of {branches.region_names[row]}.")
     fig = figure_of(fig, 8.0, 1.2 + 1.3 * len(order))
+    colors = [_UNSUPPORTED if _why_not(branches, row, i) else _SUPPORTED for i in order]
     axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
     for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
         plot_branch(branches, index, region=row, axes=panels)
         reason = _why_not(branches, row, index)
-        color = _UNSUPPORTED if reason else _SUPPORTED
-        ax_rank.barh(0, max(importance[index], 0), 0.3, color=color)
+        ax_rank.barh(0, max(importance[index], 0), 0.3, color=colors[rank - 1])
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 2.2), yticks=[], xticks=[0, 1])
         if tested and not reason:
             what = "similarity" if "people" in branches else "stability"
@@ -148,8 +151,9 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
         )  # fmt: skip
         clean(ax_rank).spines["left"].set_visible(False)
     _label_columns(fig, axes, "part of r,\nheld out" if tested else "importance\n(of the 1st)")
-    if axes[-1, 1].images:
-        _add_color_bar(axes[-1, 1])
+    first = colors.index(_SUPPORTED) if _SUPPORTED in colors else 0
+    if axes[first, 1].images:
+        _add_color_bar(axes[-1, 1], axes[first, 1].images[0])
     handles = [
         Patch(facecolor=_SUPPORTED, alpha=0.35, label="frequency pattern"),
         Line2D([], [], **_FILTER, label="band-pass"),
@@ -207,10 +211,10 @@ def _draw_map(ax, branches, index, cmap):
     clean(ax)
 
 
-def _add_color_bar(ax):
-    """Add a color bar below a map."""
+def _add_color_bar(ax, image):
+    """Add the color bar of an image below a map."""
     place = ax.inset_axes([0.1, -0.16, 0.8, 0.07])
-    bar = ax.figure.colorbar(ax.images[0], place, orientation="horizontal", ticks=[-1, 0, 1])
+    bar = ax.figure.colorbar(image, place, orientation="horizontal", ticks=[-1, 0, 1])
     bar.set_label("of maximum", fontsize="small")
 
 

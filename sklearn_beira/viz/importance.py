@@ -10,7 +10,9 @@ from .style import COLORS, MARKERS, axes_of, clean, legend_beside, panels
 
 
 def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
-    """Plot how much r each band adds, with a panel per region.
+    """Plot how much r is lost without each band, with a panel per region.
+
+    Losses do not add up, and one may exceed r.
 
     Parameters
     ----------
@@ -41,11 +43,12 @@ def plot_band_importance(importance, *, n_columns=4, fig=None) -> Figure:
     >>> len(plot_band_importance(found).axes)
     2
     """
-    return _bars(importance, list(importance.bands), n_columns, fig)
+    names = [f"{name}, {low:g}–{high:g} Hz" for name, (low, high) in importance.bands.items()]
+    return _bars(importance, names, n_columns, fig)
 
 
 def plot_channel_importance(importance, *, n_columns=4, fig=None) -> Figure:
-    """Plot how much r each channel adds, as a scalp map per region.
+    """Plot how much r is lost without each channel, as a scalp map per region.
 
     Parameters
     ----------
@@ -109,8 +112,8 @@ def plot_stability(branches, *, ax=None) -> Axes:
     Returns
     -------
     ax : matplotlib.axes.Axes
-        The axes: branches in the color of their region if they are supported, else gray. The line
-        marks the least stability of supported branches.
+        The axes: branches in the color of their region if they are supported, else gray. Lines
+        mark the least stability and the least part of r of supported branches.
 
     Examples
     --------
@@ -134,7 +137,9 @@ def plot_stability(branches, *, ax=None) -> Axes:
     ax = axes_of(ax, 6.4, 3.2)
     used, supported = branches.importance > 0, branches.supported
     gray = used & ~supported
-    ax.axvline(branches.criteria["stability"], color="0.8", lw=0.8, zorder=0)
+    criteria = branches.criteria
+    ax.axvline(criteria["stability"], color="0.8", lw=0.8, zorder=0)
+    ax.hlines(criteria["held_out"], criteria["stability"], 1.02, color="0.8", lw=0.8, zorder=0)
     ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     ax.plot(
         branches.stability[gray], branches.held_out[gray], "o", color="0.75", ms=3,
@@ -144,14 +149,14 @@ def plot_stability(branches, *, ax=None) -> Axes:
         if (used & supported)[i].any():
             own = (used & supported)[i]
             ax.plot(
-                branches.stability[i, own], branches.held_out[i, own], MARKERS[i % len(MARKERS)],
+                branches.stability[i, own], branches.held_out[i, own],
+                MARKERS[(i + i // len(COLORS)) % len(MARKERS)],
                 color=COLORS[i % len(COLORS)], ms=5, label=region,
             )  # fmt: skip
     ax.set(xlabel="stability over folds", ylabel="part of r, held out", xlim=(0, 1.02))
-    criteria = branches.criteria
     ax.set_title(
-        f"in color: right of the line, p ≤ {criteria['p_held_out']:z.2f}, in regions with p ≤ "
-        f"{criteria['p_region']:z.2f}",
+        f"in color: beyond both lines, p_held_out ≤ {criteria['p_held_out']:z.2f}, "
+        f"p_region ≤ {criteria['p_region']:z.2f}",
         fontsize="medium",
     )
     legend_beside(ax)

@@ -42,7 +42,7 @@ _READING = (
 )
 _FOREST = (
     "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
-    "of r under the null."
+    "of r under the null, not corrected. Filled dot: p_max of at most .05."
 )
 _INFLUENCE = (
     "By how much each volume raises r of the first model. Shaded: the stretch that carries most."
@@ -60,8 +60,8 @@ _BRANCHES = {
     "part of r": "How much of the r of held-out volumes the branch contributes. The parts of all "
     "branches add up to about r.",
     "pattern": "Where on the scalp the signal of the branch comes from (not the weights of the "
-    "filter), scaled to a largest value of 1 (dark red); 0 is white, -1 dark blue. The sign is "
-    "arbitrary. Without electrode positions, each channel is a line.",
+    "filter), scaled to a largest value of 1 (dark red; in gray maps black); 0 is white (gray), -1 "
+    "dark blue (white). The sign is arbitrary. Without positions, each channel is a line.",
     "spectrum": "Filled: frequency pattern, the spectrum of the signal of the branch. Dashed: "
     "frequency response of the band-pass. Dotted: low-pass that smooths the envelope. Each curve "
     "is scaled to its maximum.",
@@ -75,8 +75,8 @@ _INTERPRET = (
 )
 _BRAIN = "r of the first model. The anatomy is nilearn's MNI template, for BOLD in MNI space only."
 _DOUBTS = {
-    "influence": "variance of r from single volumes; above 1.5, a few volumes may drive r: compare "
-    "r_without_burst",
+    "influence": "variance of r from single volumes, relative to Gaussian ones; above 1.5, a few "
+    "volumes may drive r: compare r_without_burst",
     "r_without_burst": "r without the stretch of volumes that carries most of it",
     "smoothness": "lag-one autocorrelation of the measured BOLD",
     "neighbor_r": "r that autocorrelated BOLD of neighboring training volumes could give alone",
