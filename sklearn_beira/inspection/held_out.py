@@ -81,13 +81,13 @@ def score_branches(branches, model, X, y, cv, read, estimators=None, nuisance_mo
         regressor, here = at_regressor(fitted, study.X[test])
         predicted, added = contributions(Envelopes(regressor, here), again.merged_into)
         scale = regressor.target_scale_
-        similar = similarity(
-            branches.patterns, branches.frequency_patterns, again.patterns, again.frequency_patterns
-        )
         bold[test] = predicted * scale
         for roi in range(shape[0]):
             own, other = (branches_of(one, roi) for one in (branches, again))
-            alike = similar[np.ix_(own, other)]
+            alike = similarity(
+                branches.patterns[own], branches.frequency_patterns[own],
+                again.patterns[other], again.frequency_patterns[other],
+            )  # fmt: skip
             first, second = linear_sum_assignment(alike, maximize=True)
             parts[np.ix_(test, [roi], own[first])] = (
                 added[:, roi, other[second]][:, None] * scale[roi]

@@ -171,7 +171,7 @@ class Autoencoder(Architecture):
     Parameters
     ----------
     n_branches : int
-        Branches per region. Beyond about 100, the closed form leaves them at weights of 0.
+        Branches per region.
     n_taps : int
         Taps of the FIR filters of the branches, odd.
     rectifier : {"relu", "abs"}

@@ -42,7 +42,7 @@ _READING = (
 )
 _FOREST = (
     "Line: confidence interval of r (dotted: too few effective volumes). Gray bar: central range "
-    "of r under the null, not corrected. Filled dot: p_max of at most .05."
+    "of r under the null, not corrected. Hollow dot: p_max above .05."
 )
 _INFLUENCE = (
     "By how much each volume raises r of the first model. Shaded: the stretch that carries most."
