@@ -125,18 +125,18 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
     tested = "held_out" in branches
     importance = branches["held_out" if tested else "importance"][row]
     used = branches.importance[row] > 0
-    order = [i for i in np.argsort(-importance, kind="stable") if used[i]]
-    rest = order[n_branches:]
-    order = order[:n_branches] + [i for i in rest if not _why_not(branches, row, i)]
+    ranked = [i for i in np.argsort(-importance, kind="stable") if used[i]]
+    reasons = {i: _why_not(branches, row, i) for i in ranked}
+    order = [i for rank, i in enumerate(ranked) if rank < n_branches or not reasons[i]]
     if not order:
         raise ValueError(f"no branch changes the prediction of {branches.region_names[row]}.")
     fig = figure_of(fig, 8.0, 1.2 + 1.3 * len(order))
-    colors = [_UNSUPPORTED if _why_not(branches, row, i) else _SUPPORTED for i in order]
     axes = fig.subplots(len(order), 4, squeeze=False, width_ratios=[0.8, 1, 1.5, 1.5])
     for rank, (index, (ax_rank, *panels)) in enumerate(zip(order, axes, strict=True), start=1):
         plot_branch(branches, index, region=row, axes=panels)
-        reason = _why_not(branches, row, index)
-        ax_rank.barh(0, max(importance[index], 0), 0.3, color=colors[rank - 1])
+        reason = reasons[index]
+        color = _UNSUPPORTED if reason else _SUPPORTED
+        ax_rank.barh(0, max(importance[index], 0), 0.3, color=color)
         ax_rank.set(xlim=(0, 1), ylim=(-0.6, 2.2), yticks=[], xticks=[0, 1])
         if tested and not reason:
             what = "similarity" if "people" in branches else "stability"
@@ -151,7 +151,7 @@ def plot_branches(branches, region, *, n_branches=3, title=None, fig=None) -> Fi
         )  # fmt: skip
         clean(ax_rank).spines["left"].set_visible(False)
     _label_columns(fig, axes, "part of r,\nheld out" if tested else "importance\n(of the 1st)")
-    first = colors.index(_SUPPORTED) if _SUPPORTED in colors else 0
+    first = np.argmin([bool(reasons[i]) for i in order])  # in color, if there is one
     if axes[first, 1].images:
         _add_color_bar(axes[-1, 1], axes[first, 1].images[0])
     handles = [
