@@ -379,7 +379,7 @@ def fit_closed_form(network, X, y, scale, bands, known=None):
 
 def _fit_models(network, data, scale, sfreq, bands, narrow):
     """Fit models of power and of its logarithm, and average them by their evidence."""
-    fits, models, seen, parts = [], [], {}, [*data.parts()]
+    first, evidence, models, seen, parts = None, [], [], {}, [*data.parts()]
     own = bands, narrow, [pieces for pieces, _ in parts]
     for bank, part_banks, offset, read in read_models(network, data, scale, sfreq, *own):
         keeps_weights = data.is_long and np.isinf(offset)
@@ -392,16 +392,17 @@ def _fit_models(network, data, scale, sfreq, bands, narrow):
                 (of_part,) = read_bands(network, [part_bank], part.pieces, scale, logs)
                 _, more = _find_filters(part_bank, of_part, part, {})
                 filters = [old + new for old, new in zip(filters, more, strict=True)]
-        fits.append(fit)
+        evidence.append(fit.evidence)
         models.append((bank, offset, filters))
+        first = first or fit
     averaged = [[] for _ in data.y.T]
-    shares = shares_of([fit.evidence for fit in fits])
+    shares = shares_of(evidence)
     for of_rois, (bank, offset, filters) in zip(shares, models, strict=True):
         filters = [own if share else [] for share, own in zip(of_rois, filters, strict=True)]
         branches = _make_branches(network, bank, offset, filters, data, scale, seen)
         for mine, share, own in zip(averaged, of_rois, branches, strict=True):
             mine += [branch._replace(weights=share * branch.weights) for branch in own]
-    return fits[0], averaged
+    return first, averaged
 
 
 def read_models(network, data, scale, sfreq, bands, narrow, parts=()):

@@ -19,8 +19,8 @@ _MIXTURE = np.array([-1.0, 0.0, 2.5, 0.0, -1.0])
 # and limits. The same precision holds the log shares of the mixture near theirs.
 PRIOR, _LIMITS = (-3.0, 0.2), (-12.0, 5.0)
 
-# Most steps of the search for the variances, and the gain (in nats, or relative) that ends it.
-_STEPS, _PRECISION = 40, 1e-4
+# Most steps of the search for the variances, and the gain in nats that ends it.
+_STEPS, _PRECISION = 40, 0.01
 
 # Variances are searched for so many targets, those that differ most. Each other target takes those
 # variances, of the ones found, at which its posterior is highest.
@@ -355,18 +355,13 @@ class Likelihood:
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
-        first, _ = self.cost(at, target)
-
-        def gain(at):
-            cost, gradient = self.cost(at, target)
-            # The unit of the target must not decide when to stop.
-            return cost - first, gradient
-
+        # This method ends at an absolute gain: the unit of the target does not matter.
         found = optimize.minimize(
-            gain,
+            self.cost,
             at,
+            args=(target,),
             jac=True,
-            method="L-BFGS-B",
+            method="SLSQP",
             bounds=[_LIMITS] * len(at),
             options={"maxiter": _STEPS, "ftol": _PRECISION},
         )
