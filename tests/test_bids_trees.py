@@ -11,8 +11,8 @@ import pytest
 from test_bids import LABELS, N_VOLUMES, ONSETS, START, make_raw, write_eeg, write_image
 
 from sklearn_beira import EEGFilter, ROIExtractor, load_bids
-from sklearn_beira.alignment import triggers
-from sklearn_beira.datasets.run import find_marker, pick_trigger
+from sklearn_beira.alignment import markers
+from sklearn_beira.alignment.markers import find_marker, pick_trigger
 
 
 def bold_of(root, subject, session=None, **options):
@@ -342,9 +342,9 @@ def test_a_stim_channel_is_read_once_and_a_pulse_off_the_pace_left_out(tmp_path,
     stim = mne.io.RawArray(pulses, mne.create_info(["STI"], raw.info["sfreq"], "stim"), verbose=0)
     write_fif(tmp_path, raw.add_channels([stim], force_update_info=True))
     bold_of(tmp_path, "01")
-    read, find_events = [], triggers._find_events
+    read, find_events = [], markers._find_events
     monkeypatch.setattr(
-        triggers, "_find_events", lambda raw, name: read.append(name) or find_events(raw, name)
+        markers, "_find_events", lambda raw, name: read.append(name) or find_events(raw, name)
     )
     study = load_bids(tmp_path, bold="raw", missing="start")
     assert study.table[["verdict", "n_triggers", "gaps"]].to_numpy().tolist() == [["ok", 61, 1]]
@@ -372,14 +372,14 @@ def test_labels_may_have_a_dash(tmp_path):
 
 
 def test_names_of_markers_may_have_apostrophes_and_blanks():
-    markers = {"bad 's'": ONSETS, "V  's'": ONSETS, "S  1": ONSETS, "S   1": ONSETS - 1}
-    assert pick_trigger({name: markers[name] for name in list(markers)[:2]}, 2.0) == "V  's'"
-    assert find_marker(markers, "V 's'") == "V  's'"
-    assert find_marker(markers, "S  1") == "S  1"
+    known = {"bad 's'": ONSETS, "V  's'": ONSETS, "S  1": ONSETS, "S   1": ONSETS - 1}
+    assert pick_trigger({name: known[name] for name in list(known)[:2]}, 2.0) == "V  's'"
+    assert find_marker(known, "V 's'") == "V  's'"
+    assert find_marker(known, "S  1") == "S  1"
     with pytest.raises(ValueError, match="there are several markers 'S 1'; the EEG has"):
-        find_marker(markers, "S 1")
+        find_marker(known, "S 1")
     with pytest.raises(ValueError, match="there is no marker 'S 2'; the EEG has"):
-        find_marker(markers, "S 2")
+        find_marker(known, "S 2")
     assert find_marker({"R:08": ONSETS, "R:80": ONSETS}, ("R", 8)) == "R:08"
 
 

@@ -19,9 +19,10 @@ from ..bold.tables import Rows, read_rows
 from ..eeg.channels import locate, pick_eeg
 from ..eeg.recordings import content_digest, fill, recording_path, write_recording
 from ..eeg.windows import EEGWindows, check_window, overlaps
+from .markers import trigger_times
 from .nuisance import place_nuisance, read_nuisance
+from .onsets import check_row_times, find_onsets, unused_markers, volumes_behind
 from .seams import annotation_onsets, find_seams
-from .triggers import check_row_times, find_onsets, trigger_times, unused_markers, volumes_behind
 
 __all__ = ["align"]
 

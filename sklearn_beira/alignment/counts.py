@@ -1,18 +1,10 @@
 """Why markers and volumes differ in number, and what to do about it."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
-# Markers of the clock that EEG and scanner share, which come with and without a scan.
-_CLOCK = re.compile(r"sync", re.IGNORECASE)
-# Markers that no volume has: of this package's and MNE's seams, and of bad stretches.
-_NEVER = re.compile(r"bad|edge|boundary|new segment|-99", re.IGNORECASE)
-# A single marker with such a name may mark the start of a scan.
-_SCAN = re.compile(r"scan|mri|bold|epi\b|volume|pulse|trigger|r128|\btr\b|start", re.IGNORECASE)
-# Such a name says that there is one marker for the whole scan.
-_START = re.compile(r"start|begin", re.IGNORECASE)
+from .markers import is_candidate
 
 
 @dataclass
@@ -46,31 +38,6 @@ class Markers:
     def pace(self):
         """Usual time between markers in s; NaN for a single one."""
         return float(np.median(np.diff(self.onsets))) if len(self.onsets) > 1 else np.nan
-
-
-def is_clock(marker: str | tuple[str, int]) -> bool:
-    """Tell markers of a clock that EEG and scanner share from those of volumes."""
-    return _CLOCK.search(_name(marker)) is not None
-
-
-def is_candidate(marker: str | tuple[str, int]) -> bool:
-    """Tell whether markers of that name may mark volumes."""
-    return not (is_clock(marker) or _NEVER.match(_name(marker)))
-
-
-def is_scan_start(marker: str | tuple[str, int]) -> bool:
-    """Tell whether a single marker of that name may mark the start of a scan."""
-    return is_candidate(marker) and _SCAN.search(_name(marker)) is not None
-
-
-def is_start(marker: str | tuple[str, int]) -> bool:
-    """Tell whether the name of a marker says that there is one for the whole scan."""
-    return _START.search(_name(marker)) is not None
-
-
-def _name(marker):
-    """Name of an annotation, or of the stim channel of (channel, number)."""
-    return marker if isinstance(marker, str) else marker[0]
 
 
 # Each explanation returns a sentence with the line that solves it, or None if it does not hold. The

@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 from scipy.signal import butter, sosfiltfilt
 
 from .._utils.numbers import to_numbers
-from ..alignment.triggers import trigger_times
+from ..alignment.markers import trigger_times
 from ..eeg.channels import pick_eeg
 from .templates import Templates
 

@@ -18,7 +18,7 @@ from .._utils.files import atomic_write, expanded, one_line, writable_folder
 from .._utils.hashing import digest, environment
 from .._utils.regions import some
 from .._utils.warn import warn_user
-from ..alignment.counts import is_candidate
+from ..alignment.markers import is_candidate
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids

@@ -18,10 +18,10 @@ from .._utils.files import atomic_write, one_line, reading
 from .._utils.hashing import digest, environment
 from .._utils.warn import noting, warn_user
 from ..alignment import align
-from ..alignment.counts import is_candidate, is_start
+from ..alignment.markers import all_markers, find_marker, is_start, pick_trigger
 from ..alignment.nuisance import place_nuisance, read_nuisance
+from ..alignment.onsets import find_onsets
 from ..alignment.seams import find_seams
-from ..alignment.triggers import all_markers, find_onsets
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
 from .brainvision import with_its_files
@@ -29,7 +29,7 @@ from .brainvision import with_its_files
 # Columns of the table, and their keys in names of files.
 KEYS = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
 ENTITIES = tuple(KEYS)
-# Markers are on the pace of the scanner within this share of the repetition time.
+# Times between volumes are the repetition time within this share of it.
 _TOLERANCE = 0.01
 # Types of BIDS, and their types in MNE; others are "misc".
 _TYPES = {kind: kind for kind in ("eeg", "eog", "ecg", "emg", "resp")}
@@ -376,84 +376,6 @@ def _stamps(bold, extractor):
     paths = [bold, *(v for v in extractor.get_params().values() if isinstance(v, str | PathLike))]
     found = [(str(path), Path(path).stat()) for path in paths if Path(path).is_file()]
     return [(name, stamp.st_size, stamp.st_mtime_ns) for name, stamp in found]
-
-
-# -- markers --------------------------------------------------------------------------------------
-def pick_trigger(markers: dict, t_r: float) -> str | tuple[str, int]:
-    """Find the marker whose median interval is the repetition time.
-
-    Parameters
-    ----------
-    markers : dict of str or tuple of (str, int) to ndarray
-        Onsets in s, as from :func:`~sklearn_beira.alignment.triggers.all_markers`.
-    t_r : float
-        Repetition time in s.
-
-    Returns
-    -------
-    trigger : str or tuple of (str, int)
-        Marker.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or more than one.
-    """
-    found = [
-        name
-        for name, onsets in markers.items()
-        if is_candidate(name)
-        and len(onsets) > 2
-        and abs(np.median(np.diff(onsets)) - t_r) <= _TOLERANCE * t_r
-    ]
-    if len(found) != 1:
-        how_many = "several markers come" if found else "no marker comes"
-        raise ValueError(f"{how_many} every {t_r:g} s; give the trigger: {describe(markers)}.")
-    return found[0]
-
-
-def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str, int]:
-    """Find a marker by its name, in which one blank may stand for several.
-
-    Parameters
-    ----------
-    markers : dict of str or tuple of (str, int) to ndarray
-        Onsets in s.
-    wanted : str or tuple of (str, int)
-        Name, such as "S 1" for "S  1"; ("T", 8) also stands for "T:8".
-
-    Returns
-    -------
-    marker : str or tuple of (str, int)
-        Marker.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or if there are several but none of exactly that name.
-    """
-    same = [name for name in markers if str(name).split() == str(wanted).split()]
-    if isinstance(wanted, tuple):
-        same += [name for name in markers if _channel_and_code(str(name)) == wanted]
-    same = [name for name in same if name == wanted] or same
-    if len(same) != 1:
-        there_is = "there are several markers" if same else "there is no marker"
-        raise ValueError(f"{there_is} {wanted!r}; {describe(markers)}.")
-    return same[0]
-
-
-def _channel_and_code(name):
-    channel, _, code = name.rpartition(":")
-    return channel, int(code) if code.strip().isdecimal() else None
-
-
-def describe(markers: dict) -> str:
-    """List markers with their numbers and median intervals."""
-    told = []
-    for name, onsets in markers.items():
-        every = f" every {np.median(np.diff(onsets)):.4g} s" if len(onsets) > 1 else ""
-        told.append(f"{name!r} ({len(onsets)}{every})")
-    return f"the EEG has the markers {', '.join(told)}" if told else "the EEG has no markers"
 
 
 def _name(trigger):

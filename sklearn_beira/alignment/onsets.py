@@ -1,16 +1,14 @@
 """Onsets of volumes: from markers, from given times, or from the repetition time alone."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 import mne
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from .._utils.numbers import to_numbers
-from .counts import Markers, explain, is_candidate, is_clock, is_scan_start
-from .seams import annotation_onsets
+from .counts import Markers, explain
+from .markers import all_markers, is_candidate, is_clock, is_scan_start, trigger_times
 
 # Volumes that follow faster than this, in s, may be slices, or times in another unit.
 _FASTEST = 0.2
@@ -115,97 +113,6 @@ def _find_markers(raw, n_volumes, trigger, t_r, k, found):
         here = f"raw.annotations.description == {trigger!r}"
         code = f"(raw.annotations.onset[{here}] - raw.first_time)"
     return Markers(trigger, onsets, code, others, n_volumes or len(onsets), t_r)
-
-
-def all_markers(raw: mne.io.BaseRaw) -> dict[str | tuple[str, int], np.ndarray]:
-    """Find the markers of a recording.
-
-    Parameters
-    ----------
-    raw : mne.io.Raw
-        Recording.
-
-    Returns
-    -------
-    markers : dict of str or tuple of (str, int) to ndarray
-        Onsets in s from the start of the data, by the name of the annotations, or by stim channel
-        and number.
-    """
-    onsets = annotation_onsets(raw)
-    markers = {
-        str(name): onsets[raw.annotations.description == name]
-        for name in sorted(set(raw.annotations.description))
-    }
-    for name in (raw.ch_names[i] for i in mne.pick_types(raw.info, stim=True)):
-        events = _find_events(raw, name)
-        for code in np.unique(events[:, 2]).tolist():
-            at = events[events[:, 2] == code, 0] - raw.first_samp
-            markers[name, code] = at / raw.info["sfreq"]
-    return markers
-
-
-def trigger_times(raw: mne.io.BaseRaw, trigger: str | tuple[str, int], k: int) -> np.ndarray:
-    """Find the onsets of a trigger in s from the start of recording k."""
-    name, number = (trigger, None) if isinstance(trigger, str) else trigger
-    if name in raw.ch_names and raw.get_channel_types([name])[0] in ("stim", "misc"):
-        events = _find_events(raw, name)
-        codes = np.unique(events[:, 2]).tolist()
-        if number is None and len(codes) > 1:
-            raise ValueError(
-                f"stim channel {name!r} of recording {k} carries the events {codes}; give the one "
-                f"of the volumes: trigger=({name!r}, number)."
-            )
-        if number is not None:
-            events = events[events[:, 2] == number]
-        if not len(events):
-            what = "no event" if number is None else f"no event {number}"
-            raise ValueError(
-                f"stim channel {name!r} of recording {k} holds {what}; it carries the events "
-                f"{codes}."
-            )
-        return (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
-    here = raw.annotations.description == name
-    if not here.any():
-        if name in raw.ch_names:
-            kind = raw.get_channel_types([name])[0]
-            raise ValueError(
-                f"channel {name!r} of recording {k} has the type {kind}, not that of triggers; use "
-                f"raw.set_channel_types({{{name!r}: 'stim'}}) if it holds the triggers."
-            )
-        known = pd.Series(raw.annotations.description).value_counts()
-        known = ", ".join(f"{d!r} ({n})" for d, n in known.items()) or "none"
-        names = [*raw.ch_names, *map(str, dict.fromkeys(raw.annotations.description))]
-        names = [other for other in names if is_clock(name) or not is_clock(other)]
-        close = get_close_matches(name, names) or [n for n in names if name.lower() in n.lower()]
-        raise ValueError(
-            f"recording {k} has neither an annotation nor a stim channel named {name!r}; its "
-            f"annotations are: {known}" + (f". Did you mean {close[0]!r}?" if close else ".")
-        )
-    if number is not None:
-        raise ValueError(
-            f"{name!r} is an annotation of recording {k}, which has no number; use "
-            f"trigger={name!r}."
-        )
-    return annotation_onsets(raw)[here]
-
-
-def _find_events(raw, name):
-    """Find the events of a stim channel, and one at the first sample, which MNE does not find.
-
-    The value of the first sample is a trigger if the same value is a trigger later on. The start of
-    a pulse may lie before the recording.
-    """
-    values = raw.get_data(picks=[name])[0]  # read once, as files may be large
-    info = mne.create_info([name], raw.info["sfreq"], "stim")
-    stim = mne.io.RawArray(values[None], info, first_samp=raw.first_samp, verbose="error")
-    events = mne.find_events(stim, stim_channel=name, shortest_event=1, verbose="error")
-    onsets = events[events[:, 2] == int(values[0]), 0] - raw.first_samp
-    if not values[0] or not len(onsets):
-        return events
-    changes = np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
-    lengths = changes[np.searchsorted(changes, onsets, side="right")] - onsets
-    onset = min(0, changes[0] - int(np.median(lengths)))
-    return np.vstack([[raw.first_samp + onset, 0, int(values[0])], events])
 
 
 def unused_markers(raw: mne.io.BaseRaw, times: np.ndarray, by_t_r: bool, k: int) -> Iterator[str]:
