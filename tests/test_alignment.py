@@ -24,6 +24,8 @@ from sklearn_beira import (
     null_test,
     split_at_seams,
 )
+from sklearn_beira.alignment.markers import is_candidate
+from sklearn_beira.alignment.seams import annotation_onsets
 from sklearn_beira.baselines.lagged_power import BandedRidgeCV
 from sklearn_beira.baselines.makers import make_band_power_ridge
 from sklearn_beira.baselines.spoc import SPoCRidgeCV
@@ -858,3 +860,91 @@ def test_one_channel_in_another_unit_is_named(make_raw, factor):
         UserWarning, match="times the SD of the others, like another unit: E3; bring"
     ):
         align(raw, np.arange(25.0), t_r=2.0, verbose="error")
+
+
+def test_rows_of_one_region_are_placed_by_their_index(make_raw):
+    raw, y = recorded(make_raw)
+    scrubbed = pd.DataFrame({"Left": y}).drop([4, 5, 11])
+    X, found = align(raw, scrubbed["Left"], trigger="mri", tmin=-1.0, tmax=0.5, verbose="error")
+    assert_volumes_match(X, found)
+    assert X.volumes.tolist() == scrubbed.index.tolist()
+    assert found.ndim == 1
+
+
+def test_the_repetition_time_of_every_other_volume_is_that_of_all(make_raw):
+    raw, y = recorded(make_raw)
+    half = pd.DataFrame({"Left": y}, index=pd.Index(range(N_VOLUMES), name="volume"))[::2]
+    window = {"slice_time_ref": 0.5, "tmin": -2.0, "verbose": "error"}
+    X, _ = align(raw, half, trigger="mri", missing="end", **window)
+    np.testing.assert_allclose(X.times, FIRST + T_R * (X.volumes + 0.5), atol=0.5 / SFREQ)
+
+
+def test_a_table_whose_last_row_may_not_be_the_last_volume_is_not_counted_from_the_end(make_raw):
+    raw, y = recorded(make_raw)
+    lose(raw, [0, 1])
+    scrubbed = pd.DataFrame({"Left": y}).drop([10, 19])
+    with pytest.raises(ValueError, match="the last row of the BOLD of recording 0 need not be"):
+        align(raw, scrubbed, trigger="mri", missing="start", tmin=-2.0, verbose="error")
+    times = FIRST + T_R * np.arange(N_VOLUMES)
+    raw.set_annotations(None)
+    X, found = align(raw, scrubbed, volume_times=times, tmin=-1.0, tmax=0.5, verbose="error")
+    assert_volumes_match(X, found)
+
+
+def test_volumes_follow_a_single_marker_to_the_end_of_the_eeg(make_raw):
+    raw = make_raw(duration=60.0)
+    raw.set_annotations(mne.Annotations(5.0, 0.0, "scan start"))
+    with pytest.warns(UserWarning, match="single marker 'scan start' for 27 volumes"):
+        X = align(raw, trigger="scan start", t_r=2.0, tmin=-4.0, verbose="error")
+    np.testing.assert_allclose(X.times, 5.0 + 2.0 * np.arange(27))
+
+
+def test_other_markers_as_many_as_volumes_are_told_beside_a_single_one(make_raw):
+    raw, y = recorded(make_raw)
+    raw.set_annotations(raw.annotations + mne.Annotations(1.0, 0.0, "scan start"))
+    with pytest.warns(UserWarning, match="'mri' occurs as often as volumes; give trigger='mri'"):
+        align(raw, y, trigger="scan start", t_r=T_R, tmin=-1.0, verbose="error")
+
+
+def test_a_bad_stretch_across_a_seam_is_bad_on_both_sides(make_raw):
+    raw = mne.concatenate_raws([make_raw(duration=60.0), make_raw(duration=60.0)], verbose="error")
+    raw.annotations.append([55.0, 70.0], [20.0, 0.0], ["BAD_motion", "mri"])
+    first, second = split_at_seams(raw)
+    for part, onset, duration in ((first, 55.0, 5.0), (second, 0.0, 15.0)):
+        bad = part.annotations.description == "BAD_motion"
+        np.testing.assert_allclose(annotation_onsets(part)[bad], [onset], atol=1e-9)
+        np.testing.assert_allclose(part.annotations.duration[bad], [duration], atol=1.5 / SFREQ)
+    at = second.annotations.description == "mri"
+    np.testing.assert_allclose(annotation_onsets(second)[at], [10.0])
+
+
+@pytest.mark.parametrize("first", [1.5, 10.0])
+def test_inverted_pulses_have_no_marker_at_rest(make_raw, first):
+    raw, onsets = make_raw(2, ch_types=["eeg", "stim"]), first + 2.0 * np.arange(20)
+    raw._data[1] = 255
+    for onset in onsets:
+        raw._data[1, round(onset * SFREQ) : round((onset + 0.04) * SFREQ)] = 254
+    # The rise that marks a volume is that at the end of its pulse.
+    X = align(raw, trigger=("E2", 255), tmin=-1.0, verbose="error")
+    np.testing.assert_allclose(X.times, onsets + 0.04, atol=0.5 / SFREQ)
+
+
+def test_the_code_for_slices_on_a_stim_channel_runs(make_raw):
+    raw, y = make_raw(2, ch_types=["eeg", "stim"]), np.arange(20.0)
+    raw._data[1] = 0
+    slices = np.round((5.0 + 0.2 * np.arange(200)) * SFREQ).astype(int)
+    raw._data[1, slices] = 7
+    for trigger in ("E2", ("E2", 7)):
+        with pytest.raises(
+            ValueError, match="take the first of each volume: volume_times="
+        ) as said:
+            align(raw, y, trigger=trigger, tmin=-1.0)
+        code = str(said.value).partition("volume_times=")[2].rstrip(".")
+        times = eval(code, {"raw": raw, "mne": mne})
+        np.testing.assert_allclose(times, slices[::10] / SFREQ)
+
+
+def test_an_edge_trigger_is_no_seam_and_may_mark_volumes():
+    assert is_candidate("Edge trigger")
+    for name in ("EDGE boundary", "boundary", "-99", "bad stretch", "New Segment/", "Sync On"):
+        assert not is_candidate(name)

@@ -555,3 +555,72 @@ def test_heart_beat_and_breathing_of_runs_become_nuisance_signals(tmp_path):
     assert np.corrcoef(table["respiration"], depth)[0, 1] > 0.95
     run = load_bids(tmp_path, bold="raw", run="02", subject="01").usable[0]
     assert run.physio == []  # those of another run are not taken
+
+
+def test_a_step_that_failed_may_be_tried_again(root):
+    study = load_bids(root, bold="raw", subject=["01", "02"])
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    with (
+        pytest.warns(UserWarning, match="2 of 2 runs failed"),
+        pytest.raises(ValueError, match=r"no run can be used; first reason: .*Typo"),
+    ):
+        study.align(picks=["Typo"], verbose=False)
+    assert rows(study)["verdict"].to_dict() == {"01": "refused", "02": "refused"}
+    assert "Typo" in study.refused["sub-01_task-rest_run-01"]
+    X, y = study.align(tmin=-2.0, verbose=False)
+    assert rows(study)["verdict"].to_dict() == {"01": "ok", "02": "ok"}
+    assert X.subjects.tolist() == np.repeat(["01", "02"], len(y) // 2).tolist()
+
+
+def test_regions_that_cannot_be_extracted_are_not_those_of_before(root):
+    study = load_bids(root, bold="raw", subject="01")
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    with pytest.warns(UserWarning, match="1 of 1 runs failed"):
+        study.extract_regions(ROIExtractor("no atlas"), verbose=False)
+    with pytest.raises(ValueError, match=r"no run can be used; first reason: .*no atlas"):
+        study.align(tmin=-2.0, verbose=False)
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    assert len(study.align(tmin=-2.0, verbose=False)[1]) > 50
+
+
+def write_vu(root, scans, **tables):
+    """Write scans of the VU layout with these tables of BOLD."""
+    for folder in ("EEG", "fMRI_difumo"):
+        (root / folder).mkdir(exist_ok=True)
+    onsets = START + 2.1 * np.arange(N_VOLUMES)
+    for scan in scans:
+        raw = make_raw(onsets, "R149", duration=150.0)
+        mne.export.export_raw(root / f"EEG/sub01-scan{scan}_eeg.set", raw, verbose="error")
+    for scan, table in tables.items():
+        table.to_csv(root / f"fMRI_difumo/sub01-{scan}.csv", index=False)
+    return onsets
+
+
+def test_runs_with_other_regions_are_refused(tmp_path):
+    bold = np.random.default_rng(0).standard_normal((N_VOLUMES, 2))
+    first, second = (pd.DataFrame(bold, columns=["V1", name]) for name in ("PCC", "Precuneus"))
+    write_vu(tmp_path, ["1", "2"], scan1=first, scan2=second)
+    study = load_vu(tmp_path).extract_regions(verbose=False)
+    with pytest.raises(ValueError, match=r"other regions than the first run \(V1, Precuneus"):
+        study.align(tmin=-2.0, verbose=False)
+
+
+def test_bold_of_each_run_is_indexed_by_the_volumes_of_its_eeg(tmp_path):
+    bold = pd.DataFrame(np.random.default_rng(0).standard_normal((N_VOLUMES, 2)))
+    scrubbed = bold.assign(volume=np.arange(N_VOLUMES)).drop([5, 6, 7])
+    whole = bold.assign(recording=0, volume=np.arange(N_VOLUMES))  # as y of align
+    write_vu(tmp_path, ["1", "2"], scan1=scrubbed, scan2=whole)
+    study = load_vu(tmp_path).extract_regions(verbose=False)
+    parts = study.align_runs(tmin=-2.0, verbose=False)
+    for (X, y), table in zip(parts, (scrubbed, whole), strict=True):
+        assert y.index.get_level_values("volume").tolist() == X.volumes.tolist()
+        assert X.volumes.tolist() == table["volume"].tolist()
+
+
+def test_given_onsets_do_not_choose_among_files(tmp_path):
+    table = pd.DataFrame(np.random.default_rng(0).standard_normal((N_VOLUMES, 2)))
+    onsets = write_vu(tmp_path, ["1"], scan1_a=table, scan1_b=table)
+    study = load_vu(tmp_path)
+    assert "2 files fit" in study.table["reason"][0]
+    with pytest.raises(ValueError, match="no run 'sub-sub01_task-rest_run-1' with BOLD"):
+        study.place("sub-sub01_task-rest_run-1", onsets)

@@ -381,6 +381,11 @@ def test_names_of_markers_may_have_apostrophes_and_blanks():
     with pytest.raises(ValueError, match="there is no marker 'S 2'; the EEG has"):
         find_marker(known, "S 2")
     assert find_marker({"R:08": ONSETS, "R:80": ONSETS}, ("R", 8)) == "R:08"
+    channel = {("STI", 8): ONSETS, ("STI", 9): ONSETS}
+    with pytest.raises(ValueError, match="there are several markers 'STI'"):
+        find_marker(channel, "STI")
+    del channel["STI", 9]
+    assert find_marker(channel, "STI") == ("STI", 8)
 
 
 def test_images_of_fmriprep_of_other_people_are_told(tmp_path):
@@ -432,3 +437,21 @@ def test_sidecars_of_heart_beat_are_inherited_and_a_flat_signal_is_left_out(tmp_
         X, _ = study.align(tmin=-2.0, nuisance="confounds", verbose=False)
     assert list(X.nuisance[0]) == ["respiration"]
     assert "is flat in cardiac" in study.table["reason"][0]
+
+
+@pytest.mark.parametrize("run", ["01", "1"])
+def test_sidecars_of_raw_images_are_found_by_runs_with_or_without_zeros(tmp_path, run):
+    raw = make_raw(START, "scan start", duration=200.0)
+    write_eeg(tmp_path, raw, subject="01", task="rest", run="01")
+    func = tmp_path / "derivatives/fmriprep/sub-01/func"
+    stem = f"sub-01_task-rest_run-{run}_space-MNI152NLin2009cAsym_desc-preproc_bold"
+    write_image(func / f"{stem}.nii.gz")
+    (func / f"{stem}.json").write_text('{"RepetitionTime": 2.0, "SliceTimingCorrected": true}')
+    sidecar = tmp_path / "sub-01/func/sub-01_task-rest_run-01_bold.json"
+    sidecar.parent.mkdir()
+    facts = {"SliceTiming": [0.0, 1.0], "NumberOfVolumesDiscardedByScanner": 5}
+    sidecar.write_text(json.dumps({"RepetitionTime": 2.0, **facts}))
+    settings = {"trigger": "Stimulus/S 1", "confounds": None}
+    one = load_bids(tmp_path, **settings).usable[0]
+    assert (one.offset, one.n_discarded) == (0.5, 5)
+    np.testing.assert_allclose(one.onsets[0], START + 5 * 2.0)

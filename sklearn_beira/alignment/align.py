@@ -156,7 +156,7 @@ def align(
     for k, (one, volumes) in enumerate(zip(raws, timed, strict=True)):
         times, volumes.offset = volumes.times, 0.0
         if slice_time_ref:
-            volumes.offset = slice_time_ref * (t_r or np.nanmedian(np.diff(times)))
+            volumes.offset = slice_time_ref * (t_r or volumes.t_r)
             times = volumes.times = times + volumes.offset
         volumes.bads = _bad_spans(one)
         slack = 0.05 / info["sfreq"]  # rounding errors of onsets
@@ -229,7 +229,9 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     n_volumes = n_rows if numbers is None else numbers[-1] + 1
     if numbers is not None and given is not None:  # the last volumes may be among those left out
         n_volumes = max(n_volumes, np.size(given))
-    times, n_onsets, doubts = find_onsets(raw, n_volumes, given, trigger, missing, t_r, k)
+    times, n_onsets, doubts = find_onsets(
+        raw, n_volumes, given, trigger, missing, t_r, k, knows_last=numbers is None
+    )
     if numbers is not None:
         times = times[numbers]
     by_t_r = trigger is None and given is None and rows.step != t_r
@@ -237,7 +239,11 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
         doubts += [f"{said.format(name=f'the BOLD of recording {k}')}." for said in rows.doubts]
     check_row_times(rows.times, times, rows.source, k)
     header = getattr(rows.regions, "attrs", {}).get("t_r")
-    usual = float(np.nanmedian(np.diff(times))) if len(times) > 1 else np.nan
+    if numbers is None:
+        numbers = np.arange(len(times))
+    usual = np.nan
+    if len(times) > 1:
+        usual = float(np.nanmedian(np.diff(times) / np.diff(numbers)))
     if header and abs(header - usual) > 0.01 * usual:
         doubts.append(
             f"the image of the BOLD of recording {k} has a repetition time of {header:g} s in its "
@@ -245,7 +251,8 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
         )
     return Bunch(
         times=times,
-        numbers=np.arange(len(times)) if numbers is None else numbers,
+        numbers=numbers,
+        t_r=usual,
         n_onsets=n_onsets,
         doubts=doubts,
         markers=[] if trigger else list(unused_markers(raw, times, given is None, k)),

@@ -126,14 +126,15 @@ def _every_other(markers):
     )
 
 
-def _another(markers):
+def another(markers: Markers) -> str | None:
+    """Find other markers that occur as often as volumes; say so."""
     for name, onsets in markers.others.items():
         if len(onsets) == markers.n_volumes and is_candidate(name):
             return f"{name!r} occurs as often as volumes; give trigger={name!r} if it marks them"
     return None
 
 
-_EXPLANATIONS = (_single, _several_scans, _slices, _uneven, _every_other, _another)
+_EXPLANATIONS = (_single, _several_scans, _slices, _uneven, _every_other, another)
 
 
 def explain(markers: Markers, missing: str | None) -> str | None:
@@ -155,9 +156,9 @@ def explain(markers: Markers, missing: str | None) -> str | None:
     n_onsets = len(markers.onsets)
     equal = n_onsets == markers.n_volumes
     for why in _EXPLANATIONS:
-        if (equal and why not in (_several_scans, _uneven)) or (missing and why is _another):
+        if (equal and why not in (_several_scans, _uneven)) or (missing and why is another):
             continue
-        if n_onsets < 2 and why not in (_single, _another):
+        if n_onsets < 2 and why not in (_single, another):
             continue
         said = why(markers)
         if said:

@@ -7,12 +7,10 @@ import mne
 import numpy as np
 import pandas as pd
 
-from .seams import annotation_onsets
+from .seams import SEAM, annotation_onsets
 
 # Markers of the clock that EEG and scanner share, which come with and without a scan.
 _CLOCK = re.compile(r"sync", re.IGNORECASE)
-# Markers that no volume has: of this package's and MNE's seams, and of bad stretches.
-_NEVER = re.compile(r"bad|edge|boundary|new segment|-99", re.IGNORECASE)
 # A single marker with such a name may mark the start of a scan.
 _SCAN = re.compile(r"scan|mri|bold|epi\b|volume|pulse|trigger|r128|\btr\b|start", re.IGNORECASE)
 # Such a name says that there is one marker for the whole scan.
@@ -97,8 +95,8 @@ def trigger_times(raw: mne.io.BaseRaw, trigger: str | tuple[str, int], k: int) -
 def _find_events(raw, name):
     """Find the events of a stim channel, and one at the first sample, which MNE does not find.
 
-    The value of the first sample is a trigger if the same value is a trigger later on. The start of
-    a pulse may lie before the recording.
+    The value of the first sample is a trigger if the same value is a trigger later on, and not the
+    one at rest, to which inverted pulses return. The start of a pulse may lie before the recording.
     """
     values = raw.get_data(picks=[name])[0]  # read once, as files may be large
     info = mne.create_info([name], raw.info["sfreq"], "stim")
@@ -109,6 +107,8 @@ def _find_events(raw, name):
         return events
     changes = np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
     lengths = changes[np.searchsorted(changes, onsets, side="right")] - onsets
+    if len(onsets) > 1 and np.median(lengths) > 0.75 * np.median(np.diff(onsets)):
+        return events  # the value at rest
     onset = min(0, changes[0] - int(np.median(lengths)))
     return np.vstack([[raw.first_samp + onset, 0, int(values[0])], events])
 
@@ -120,7 +120,8 @@ def is_clock(marker: str | tuple[str, int]) -> bool:
 
 def is_candidate(marker: str | tuple[str, int]) -> bool:
     """Tell whether markers of that name may mark volumes."""
-    return not (is_clock(marker) or _NEVER.match(_name(marker)))
+    name = _name(marker)
+    return not (is_clock(marker) or SEAM.match(name) or name.lower().startswith("bad"))
 
 
 def is_scan_start(marker: str | tuple[str, int]) -> bool:
@@ -179,7 +180,8 @@ def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str
     markers : dict of str or tuple of (str, int) to ndarray
         Onsets in s.
     wanted : str or tuple of (str, int)
-        Name, such as "S 1" for "S  1"; ("T", 8) also stands for "T:8".
+        Name, such as "S 1" for "S  1"; ("T", 8) also stands for "T:8", and a stim channel for its
+        events if all have one number.
 
     Returns
     -------
@@ -195,6 +197,7 @@ def find_marker(markers: dict, wanted: str | tuple[str, int]) -> str | tuple[str
     if isinstance(wanted, tuple):
         same += [name for name in markers if _channel_and_code(str(name)) == wanted]
     same = [name for name in same if name == wanted] or same
+    same = same or [name for name in markers if isinstance(name, tuple) and name[0] == wanted]
     if len(same) != 1:
         there_is = "there are several markers" if same else "there is no marker"
         raise ValueError(f"{there_is} {wanted!r}; {describe(markers)}.")

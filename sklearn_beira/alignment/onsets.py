@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.numbers import to_numbers
-from .counts import Markers, explain
+from .counts import Markers, another, explain
 from .markers import all_markers, is_candidate, is_clock, is_scan_start, trigger_times
 
 # Volumes that follow faster than this, in s, may be slices, or times in another unit.
@@ -23,6 +23,8 @@ def find_onsets(
     t_r: float | None,
     k: int | str,
     found: dict | None = None,
+    *,
+    knows_last: bool = True,
 ) -> tuple[np.ndarray, int, list[str]]:
     """Find the onset of each volume of a recording.
 
@@ -38,6 +40,9 @@ def find_onsets(
         Number or name of the recording, for errors.
     found : dict or None
         Markers to take, as from :func:`all_markers`; None reads them from the recording.
+    knows_last : bool
+        Whether the last of the volumes was the last one of the scan. The last ones may be among
+        those that were left out of a table.
 
     Returns
     -------
@@ -69,11 +74,16 @@ def find_onsets(
         )
     n_onsets = len(times)
     said = explain(markers, missing) if markers and n_volumes else None
+    is_start = markers is not None and n_onsets == 1 and t_r is not None
+    if is_start and n_volumes is None:  # as many as follow it
+        n_volumes = int((raw.n_times / raw.info["sfreq"] - times[0]) / t_r)
     n_volumes = n_volumes or n_onsets
-    if markers and n_onsets == 1 < n_volumes and t_r is not None:
+    if is_start and n_volumes > 1:
+        others = another(markers)
         doubts.append(
             f"recording {k} has a single marker {trigger!r} for {n_volumes} volumes; it is taken "
-            f"for the start of the scan, and volumes follow every {t_r:g} s."
+            f"for the start of the scan, and volumes follow every {t_r:g} s"
+            + (f", but {others}." if others else ".")
         )
         return times + np.arange(n_volumes) * float(t_r), 1, doubts
     if n_onsets != n_volumes and given is not None:
@@ -83,6 +93,12 @@ def find_onsets(
             f"recording {k} has {n_onsets} {source} but the BOLD has {n_volumes} volumes; {said}."
             if n_onsets != n_volumes
             else f"recording {k} has as many {source} as volumes, but {said}."
+        )
+    if missing == "start" and n_onsets != n_volumes and not knows_last:
+        raise ValueError(
+            f"missing='start' counts from the end of the scan, but the last row of the BOLD of "
+            f"recording {k} need not be its last volume, as volumes were left out; give the onset "
+            f"of each volume (volume_times, or Study.place)."
         )
     if source != "t_r":
         _check_pace(times, t_r, source, k)
@@ -108,7 +124,10 @@ def _find_markers(raw, n_volumes, trigger, t_r, k, found):
         for name, at in found.items()
         if name != trigger and not (isinstance(name, tuple) and name[0] == trigger)
     }
-    code = "onsets"
+    name, number = trigger if isinstance(trigger, tuple) else (trigger, None)
+    events = f"mne.find_events(raw, {name!r})"
+    events = events if number is None else f"mne.pick_events({events}, {number})"
+    code = f"(({events}[:, 0] - raw.first_samp) / raw.info['sfreq'])"
     if isinstance(trigger, str) and trigger in raw.annotations.description:
         here = f"raw.annotations.description == {trigger!r}"
         code = f"(raw.annotations.onset[{here}] - raw.first_time)"

@@ -84,6 +84,20 @@ def name_parts(path: Path, *but: str) -> dict[str, str]:
     return {key: label for key, label in parts.items() if key not in but}
 
 
+def without_zeros(label: str) -> str:
+    """Leave out the zeros in front of a number, as some programs do in names of files."""
+    return str(int(label)) if label.isdecimal() else label
+
+
+def are_labels_of(file: Path, path: Path, *but: str) -> bool:
+    """Tell whether the labels in the name of a file (but some) are labels of another one."""
+    labels, own = (
+        {key: without_zeros(label) for key, label in name_parts(one).items()}
+        for one in (file, path)
+    )
+    return all(own.get(key) == label for key, label in labels.items() if key not in but)
+
+
 def inherited_from(folders: Iterable[Path], path: Path, ending: str, *but: str) -> list[Path]:
     """Find sidecars by inheritance in BIDS: those whose labels (but some) are labels of a file.
 
@@ -103,10 +117,10 @@ def inherited_from(folders: Iterable[Path], path: Path, ending: str, *but: str) 
     found : list of Path
         Sidecars, the most general first.
     """
-    own, found = name_parts(path), []
+    found = []
     for folder in folders:
         files = [file for file in folder.glob(f"*{ending}") if not file.name.startswith(".")]
-        files = [file for file in files if name_parts(file, *but).items() <= own.items()]
+        files = [file for file in files if are_labels_of(file, path, *but)]
         found += sorted(files, key=lambda file: len(name_parts(file)))
     return found
 

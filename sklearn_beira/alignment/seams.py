@@ -7,7 +7,7 @@ import mne
 import numpy as np
 
 # Of concatenated Raws, pauses in FIF, cuts in EEGLAB (by name or code) and BrainVision.
-_SEAM = re.compile(r"(edge|bad)[ _]boundary|bad_acq_skip|boundary|-99(\.0)?|new segment", re.I)
+SEAM = re.compile(r"(edge|bad)[ _]boundary|bad_acq_skip|boundary|-99(\.0)?|new segment", re.I)
 
 
 def find_seams(raw: mne.io.BaseRaw) -> list[tuple[float, float, str]]:
@@ -27,7 +27,7 @@ def find_seams(raw: mne.io.BaseRaw) -> list[tuple[float, float, str]]:
     last, half = raw.n_times / raw.info["sfreq"], 0.5 / raw.info["sfreq"]
     onsets, notes, seams = annotation_onsets(raw), raw.annotations, []
     for k, name in enumerate(notes.description):
-        if _SEAM.match(name):
+        if SEAM.match(name):
             skipped = notes.duration[k] if name.lower() == "bad_acq_skip" else 0.0
             seams.append((onsets[k], onsets[k] + skipped, repr(str(name))))
     for start, clock in _stretches(raw)[1:]:
@@ -81,9 +81,12 @@ def split_at_seams(raw: mne.io.BaseRaw) -> list[mne.io.BaseRaw]:
         part = raw.copy().crop(start, None if stop == last else stop, include_tmax=stop == last)
         first, clock = [one for one in stretches if one[0] <= start + half][-1]
         at = onsets - (start + clock - first)
-        here = (at > -half) & (at < stop - start)
-        here &= [not _SEAM.match(name) for name in notes.description]
-        kept = at[here], notes.duration[here], notes.description[here]
+        # A stretch may begin before a part, such as a bad one that a seam divides.
+        here = (at < stop - start) & ((at > -half) | (at + notes.duration > half))
+        here &= [not SEAM.match(name) for name in notes.description]
+        begins = np.where(at > -half, at, 0.0)[here]
+        ends = np.minimum(at + notes.duration, stop - start)[here]
+        kept = begins, np.maximum(ends - begins, 0.0), notes.description[here]
         parts.append(part.set_annotations(mne.Annotations(*kept)))
     return parts
 

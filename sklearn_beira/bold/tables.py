@@ -64,8 +64,9 @@ def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
 
     Parameters
     ----------
-    bold : DataFrame or ndarray
-        BOLD of one recording. The index of a DataFrame may count volumes or hold their times.
+    bold : DataFrame, Series or ndarray
+        BOLD of one recording. The index of a DataFrame or Series may count volumes or hold their
+        times.
 
     Returns
     -------
@@ -77,6 +78,10 @@ def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
     ValueError
         If times have an unknown unit.
     """
+    if isinstance(bold, pd.Series):
+        rows = read_rows(bold.to_frame())
+        rows.regions = rows.regions.iloc[:, 0].to_numpy()
+        return rows
     rows = Rows(bold)
     if not isinstance(bold, pd.DataFrame):
         return rows

@@ -5,7 +5,14 @@ from os import PathLike
 from pathlib import Path
 
 from .._utils.files import existing_folder, expanded, one_line
-from ..alignment.physio import ENDING, has_signals, inherited_from, name_parts
+from ..alignment.physio import (
+    ENDING,
+    are_labels_of,
+    has_signals,
+    inherited_from,
+    name_parts,
+    without_zeros,
+)
 from .electrodes import read_electrodes
 from .run import KEYS, Run, pointer
 from .study import Study
@@ -32,7 +39,7 @@ def load_bids(
     eeg: str | PathLike = "raw",
     bold: str | PathLike = "fmriprep",
     pair: dict[str, str] | None = None,
-    trigger: str | dict = "auto",
+    trigger: str | tuple[str, int] | dict = "auto",
     space: str = "MNI152NLin2009cAsym",
     confounds: tuple[str, ...] | str | None = ("motion", "wm_csf", "high_pass"),
     missing: str | int | None = None,
@@ -58,13 +65,14 @@ def load_bids(
     pair : dict of str to str or None
         Task of the BOLD by task of the EEG, where they have different names; with or without
         ``task-``.
-    trigger : "auto", str or dict
+    trigger : "auto", str, tuple of (str, int) or dict
         Marker of the volumes. "auto" finds the one whose median interval is the repetition time. A
-        name is that of a marker in the EEG file. ``{column: value}`` takes rows of ``events.tsv``
-        beside the EEG (onsets in that of BOLD count from the first volume).
-        A marker that occurs once is the start of the scan, if its name says so ("start"), the EEG
-        lasts until the last volume or ``missing="end"`` says that it does not, and if the marker
-        does not come with every volume in other runs.
+        name is that of a marker in the EEG file, ``("STI", 8)`` an event of a stim channel.
+        ``{column: value}`` takes rows of ``events.tsv`` beside the EEG (onsets in that of BOLD
+        count from the first volume).
+        A marker that occurs once is the start of the scan, unless it comes with every volume in
+        other runs. Its name has to say so ("start"), or the EEG has to last until the last volume,
+        or ``missing="end"`` has to be given.
         Volumes that were discarded, such as ``NumberOfVolumesDiscardedByScanner`` of the sidecar,
         come between the marker and the first volume. ``missing=0`` says that it is the marker of
         the first volume.
@@ -267,13 +275,11 @@ def _raw_folder(root, path, datatype):
 
 def _physio(root, path, datatype):
     """Find raw files of heart beat and breathing of a run."""
-    own, folder = name_parts(path), _raw_folder(root, path, datatype)
 
     def fits(file):
-        labels = name_parts(file, "recording")
-        return "task" in labels and labels.items() <= own.items()
+        return "task" in name_parts(file) and are_labels_of(file, path, "recording")
 
-    files = sorted(folder.glob(f"*{ENDING}"))
+    files = sorted(_raw_folder(root, path, datatype).glob(f"*{ENDING}"))
     files = [one for one in files if _is_named(one) and fits(one) and not pointer(one)]
     return [one for one in files if has_signals(one)]
 
@@ -319,8 +325,7 @@ def _index(paths, wanted):
 
 def plain(label, entity=None):
     """Strip the prefix of an entity, and the zeros in front of a number; "" for no label."""
-    label = ("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-")
-    return str(int(label)) if label.isdigit() else label
+    return without_zeros(("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-"))
 
 
 def _labels(labels, entity):

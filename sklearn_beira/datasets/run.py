@@ -54,7 +54,7 @@ class Run:
         Time in s from the onset of a volume to the moment that its BOLD stands for.
     n_discarded : int
         Number of volumes that were measured before the first one of the file, and discarded.
-    trigger : str or dict
+    trigger : str, tuple of (str, int) or dict
         "auto", a marker, or ``{column: value}`` of ``events``.
     missing : {None, "start", "end"} or int
         As in :func:`load_bids`.
@@ -72,6 +72,8 @@ class Run:
         Folder of the data set, which distinguishes people of the same name.
     problem : str
         Why the run cannot be used; "" if it can.
+    failure : str
+        Why the last step failed, such as aligning; "" if it did not. The step may be tried again.
     note : str
         What else is to be known.
     doubts : list of str
@@ -87,7 +89,7 @@ class Run:
     t_r: float | None = None
     offset: float = 0.0
     n_discarded: int = 0
-    trigger: str | dict = "auto"
+    trigger: str | tuple[str, int] | dict = "auto"
     missing: str | int | None = None
     confounds: tuple | Path | None = None
     nuisance: Path | None = None
@@ -97,6 +99,7 @@ class Run:
     electrodes: dict | None = None
     root: Path | None = None
     problem: str = ""
+    failure: str = ""
     note: str = ""
     doubts: list = field(default_factory=list)
     # What the headers say.
@@ -118,7 +121,12 @@ class Run:
         """One of "ok", "no EEG", "no BOLD" and "refused"."""
         if self.eeg is None or self.bold is None:
             return "no EEG" if self.eeg is None else "no BOLD"
-        return "refused" if self.problem else "ok"
+        return "refused" if self.problem or self.failure else "ok"
+
+    @property
+    def why_not(self):
+        """Why the run is not used; "" if it is."""
+        return (self.problem or self.failure).rstrip(".")
 
     def row(self):
         """Return the row of the table."""
@@ -135,7 +143,7 @@ class Run:
             "difference": self.n_triggers - self.n_volumes if known else None,
             "gaps": self.gaps,
             "verdict": self.verdict,
-            "reason": "; ".join(filter(None, [self.problem.rstrip("."), self.note, *self.doubts])),
+            "reason": "; ".join(filter(None, [self.why_not, self.note, *self.doubts])),
         }
 
     def check(self):
@@ -158,7 +166,7 @@ class Run:
                 self.note = "; ".join(filter(None, [self.note, message]))
 
     def _read_headers(self):
-        self.n_volumes, header = read_header(self.bold)
+        self.n_volumes, header, knows_last = read_header(self.bold)
         if self.t_r is None:
             self.t_r = header
         if self.t_r is None:
@@ -166,7 +174,7 @@ class Run:
         if header and abs(header - self.t_r) > _TOLERANCE * self.t_r:
             warn_user(f"the header of the image has a repetition time of {header:g} s")
         self._check_confounds()
-        self._find_volumes(self.read_channels())
+        self._find_volumes(self.read_channels(), knows_last)
 
     def read_channels(self):
         """Open the EEG, check it, and take down the names of its good channels."""
@@ -222,7 +230,7 @@ class Run:
         """Read ``events.tsv``; None if there is none."""
         return read_tsv(self.events) if self.events else None
 
-    def _find_volumes(self, raw):
+    def _find_volumes(self, raw, knows_last):
         """Find the marker of each volume; volumes without one have NaN."""
         markers = all_markers(raw)
         if self.trigger == "auto":
@@ -243,7 +251,7 @@ class Run:
             markers[name] = np.delete(onsets, odd)
         n_volumes = self.n_volumes - first
         found, _, doubts = find_onsets(
-            raw, n_volumes, None, name, missing, self.t_r, self.name, markers
+            raw, n_volumes, None, name, missing, self.t_r, self.name, markers, knows_last=knows_last
         )
         self.onsets = np.concatenate([np.full(first, np.nan), found])
         if len(markers[name]) == 1 < self.n_volumes and not isinstance(self.missing, int):
@@ -273,8 +281,8 @@ class Run:
         """Read the BOLD of the regions, indexed by the number of the volume."""
         if self.bold.suffix in _TABLES:
             rows = read_rows(load_table(self.bold))
-            regions = rows.regions if rows.numbers is None else rows.regions.set_axis(rows.numbers)
-            return regions.rename_axis("volume")
+            numbers = np.arange(len(rows.regions)) if rows.numbers is None else rows.numbers
+            return rows.regions.set_axis(numbers).rename_axis("volume")
         confounds, kept = self.read_confounds()
         extractor = clone(extractor).set_params(confounds=confounds)
         path = None
@@ -339,6 +347,7 @@ class Run:
             folder=None if eeg_filter is not None else folder, **options,
         )  # fmt: skip
         X.volumes = regions.index[marked].to_numpy()[X.volumes]
+        y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=y.index.names)
         X.alignment["n_volumes"] += int((~marked).sum())
         X.alignment["no_marker"] += int((~marked).sum())
         if of_table:
@@ -398,20 +407,25 @@ def pointer(path: Path) -> str:
     return "" if head else f"{path.name} is empty"
 
 
-def read_header(path: Path) -> tuple[int, float | None]:
-    """Read the number of volumes, and the repetition time in s if it is known."""
+def read_header(path: Path) -> tuple[int, float | None, bool]:
+    """Read the number of volumes, the repetition time in s, and whether the last volume is known.
+
+    The repetition time may be unknown, and a table may leave out the last volumes.
+    """
     if path.suffix in _TABLES:
         rows = read_rows(load_table(path))
         for doubt in rows.doubts:
             warn_user(doubt.format(name=path.name))
-        return len(rows.regions) if rows.numbers is None else int(rows.numbers[-1]) + 1, None
+        if rows.numbers is None:
+            return len(rows.regions), None, True
+        return int(rows.numbers[-1]) + 1, None, False
     from ..bold.images import open_image, repetition_time  # which import nilearn
 
     img = open_image(path, "BOLD image")
     if img.ndim != 4:
         raise ValueError(f"{path.name} has shape {img.shape}; expected four dimensions, time last.")
     t_r = repetition_time(img)
-    return img.shape[3], t_r and round(t_r, 6)
+    return img.shape[3], t_r and round(t_r, 6), True
 
 
 def read_tsv(path: Path) -> pd.DataFrame:

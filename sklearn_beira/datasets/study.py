@@ -107,7 +107,7 @@ class Study:
     @property
     def refused(self) -> dict[str, str]:
         """Reasons of the runs whose verdict is "refused", by their names."""
-        return {run.name: run.problem for run in self._runs if run.verdict == "refused"}
+        return {run.name: run.why_not for run in self._runs if run.verdict == "refused"}
 
     @property
     def raws(self) -> list[mne.io.BaseRaw]:
@@ -209,8 +209,9 @@ class Study:
                 f"give one onset per volume."
             )
         found[0].read_channels()
-        found[0].onsets, found[0].problem, found[0].note = onsets, "", "onsets are given"
+        found[0].onsets, found[0].problem, found[0].failure = onsets, "", ""
         found[0].doubts = []
+        found[0].add_notes(["onsets are given"])
         return self
 
     def extract_regions(
@@ -223,8 +224,8 @@ class Study:
     ) -> Study:
         """Extract the regions of every usable run, or read tables of them.
 
-        A run that fails does not end the others; column ``reason`` of the table says why. Warnings
-        name their runs, and are in ``reason`` as well.
+        A run that fails does not end the others; column ``reason`` of the table says why, and the
+        next call tries it again. Warnings name their runs, and are in ``reason`` as well.
 
         Parameters
         ----------
@@ -243,6 +244,8 @@ class Study:
             The study, with ``bolds``.
         """
         cache = None if cache is None else writable_folder(cache, "cache")
+        for run in self._runs:
+            run.failure, run.regions = "", None
         tasks = [delayed(_attempt)(run.read_regions, extractor, cache) for run in self.usable]
         for run, regions in self._do(tasks, "regions", n_jobs, verbose):
             run.regions = regions
@@ -307,8 +310,8 @@ class Study:
     ) -> list[tuple[EEGWindows, pd.DataFrame]]:
         """Combine EEG and regions of each usable run.
 
-        A run that fails is left out, with a warning; column ``reason`` of the table says why.
-        Warnings name their runs, and are in ``reason`` as well.
+        A run that fails is left out, with a warning; column ``reason`` of the table says why, and
+        the next call tries it again. Warnings name their runs, and are in ``reason`` as well.
 
         Parameters
         ----------
@@ -335,6 +338,8 @@ class Study:
         parts : list of tuple of (EEGWindows, DataFrame)
             X and y of each run.
         """
+        for run in self._runs:
+            run.failure = "" if run.regions is not None else run.failure
         runs, bolds = self.usable, self.bolds
         if picks is None and runs:
             picks = self.common_channels()
@@ -346,7 +351,7 @@ class Study:
         parts = [part for _, part in self._do(tasks, "EEG", n_jobs, verbose)]
         if not parts:
             reason = next(iter(self.refused.values()), "there is none with EEG and BOLD")
-            raise ValueError(f"no run can be used; first reason: {reason.rstrip('.')}.")
+            raise ValueError(f"no run can be used; first reason: {reason}.")
         return parts
 
     def write_predictions(
@@ -407,7 +412,7 @@ class Study:
                 for warning in warned:
                     doubts.setdefault(warning, []).append(run.name)
                 if problem:
-                    run.problem = problem
+                    run.failure = problem
                     failed.append(run.name)
                 else:
                     yield run, result
@@ -482,6 +487,13 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
             f"runs are sampled at {', '.join(f'{r:g}' for r in sorted(rates))} Hz; give "
             f"eeg_filter=EEGFilter(..., sfreq=...), or select runs of one rate."
         )
+    for k, y in enumerate(ys):
+        if list(y) != list(ys[0]):
+            raise ValueError(
+                f"{Xs[k].alignment['subject'].iloc[0]} has a run with other regions than the first "
+                f"run ({some(map(str, y))} against {some(map(str, ys[0]))}); give tables with the "
+                f"same columns in the same order, or select runs."
+            )
     X = EEGWindows(
         [X._recordings[0] for X in Xs],
         np.repeat(np.arange(len(Xs)), [len(X) for X in Xs]),
@@ -561,13 +573,13 @@ def pair_files(root, eegs, bolds, subject, **facts):
         found = [eegs.get(key, []), bolds.get(key, [])]
         eeg, bold = (paths[0] if paths else None for paths in found)
         problem = "" if eeg and bold else f"no {'BOLD' if eeg else 'EEG'} of that name"
-        runs.append(Run(person, run=run, eeg=eeg, bold=bold, problem=problem, **facts))
-        runs[-1].root = root.resolve()
-        runs[-1].check()
         for paths in found:
             if len(paths) > 1:
                 names = ", ".join(path.name for path in paths)
-                runs[-1].problem = f"{len(paths)} files fit ({names}); leave one in its folder"
+                problem = f"{len(paths)} files fit ({names}); leave one in its folder"
+        runs.append(Run(person, run=run, eeg=eeg, bold=bold, problem=problem, **facts))
+        runs[-1].root = root.resolve()
+        runs[-1].check()
     if not runs:
         raise ValueError(
             f"{root} has neither EEG nor BOLD where they are expected; give the folder of the data "

@@ -39,9 +39,10 @@ _NO_COMPONENT = 1e-8
 # relative to white noise of variance 1. The rest explains less than the noise does.
 _BURIED = 0.05
 
-# Samples whose noise is known jointly. Of longer studies, the first few tell the noise, and
-# features are whitened so many samples at a time, of which so many parts keep their correlations.
-ROWS, _FIRST, _KEPT = 720, 400, 2
+# Most samples whose noise is known jointly. Longer studies are whitened so many at a time.
+ROWS = 720
+# The first samples of a longer study, which tell its noise, and parts that keep their correlations.
+_FIRST, _KEPT = 400, 2
 
 # A target of a long study takes the noise of another one if that costs it at most so many nats in
 # all samples, as the first ones tell.
@@ -84,7 +85,8 @@ def fit_reml(blocks, y, elapsed, constants, prior=PRIOR, offset=None, seen=None)
     offset : ndarray, shape (n_samples, n_targets), or None
         Part of the targets that is known; the blocks explain the rest.
     seen : dict or None
-        Keeps what depends on the samples only, for further calls with the same samples.
+        Keeps what depends on the samples, and which of many targets are searched, for further calls
+        with the same ones.
 
     Returns
     -------
@@ -306,8 +308,8 @@ class Likelihood:
 
     def of(self, targets):
         """Return the likelihood of some of the targets."""
-        rest = self.y[:, targets], self.rest[targets], self.dof, self.prior
-        return Likelihood(self.kernels, self.n_blocks, *rest)
+        y, rest = self.y[:, targets], self.rest[targets]
+        return Likelihood(self.kernels, self.n_blocks, y, rest, self.dof, self.prior)
 
     def cost(self, at, target=0):
         """Return minus the log posterior of log variances for a target, and its gradient."""
@@ -355,7 +357,7 @@ class Likelihood:
         at = self.center.copy()
         if start is not None:
             at[: self.n_blocks] = start
-        # This method ends at an absolute gain: the unit of the target does not matter.
+        # SLSQP stops at an absolute gain; the unit of the target only adds a constant to the cost.
         found = optimize.minimize(
             self.cost,
             at,
@@ -380,8 +382,10 @@ class Likelihood:
         parts -= np.log(np.einsum("ij,ij->j", self.y, dual) + self.rest)
         typical = np.square(parts - parts.mean(axis=1, keepdims=True)).sum(axis=0).argmin()
         chosen, away = [int(typical)], np.inf
-        while len(chosen) < n_targets:  # the farthest from those that are chosen
+        while True:  # the farthest from those that are chosen, if one is left
             away = np.minimum(away, np.square(parts - parts[:, [chosen[-1]]]).sum(axis=0))
+            if len(chosen) == n_targets or not away.any():
+                break
             chosen.append(int(away.argmax()))
         return np.array(chosen)
 
