@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from nilearn.interfaces.fmriprep import load_confounds
+from nilearn.signal import clean
 from test_user_guide import BLOCK, PAGES, run_page
 
 from sklearn_beira import EEGFilter, ROIExtractor, load_bids, load_cwl, load_noddi, load_vu
@@ -624,3 +626,76 @@ def test_given_onsets_do_not_choose_among_files(tmp_path):
     assert "2 files fit" in study.table["reason"][0]
     with pytest.raises(ValueError, match="no run 'sub-sub01_task-rest_run-1' with BOLD"):
         study.place("sub-sub01_task-rest_run-1", onsets)
+
+
+def write_fmriprep(root, bold, confounds):
+    """Write an image of fMRIPrep with its table of confounds, beside EEG with a marker each."""
+    write_eeg(root, make_raw(ONSETS), subject="01", task="rest")
+    func = root / "derivatives/fmriprep/sub-01/func"
+    stem = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold"
+    write_image(func / f"{stem}.nii.gz", bold)
+    table = func / "sub-01_task-rest_desc-confounds_timeseries.tsv"
+    confounds.to_csv(table, sep="\t", index=False)
+    table.with_suffix(".json").write_text("{}")
+    return table
+
+
+def test_volumes_with_motion_take_no_part_in_cleaning(tmp_path):
+    rng = np.random.default_rng(0)
+    bold, moved = rng.standard_normal((N_VOLUMES, 2)), np.arange(8, 50, 10)
+    spiked = bold + np.linspace(0, 30, N_VOLUMES)[:, None]
+    spiked[moved] += 100 * rng.standard_normal((len(moved), 2))
+    motion = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    confounds = pd.DataFrame(rng.standard_normal((N_VOLUMES, 6)), columns=motion)
+    for suffix in ("_derivative1", "_power2", "_derivative1_power2"):
+        for name in motion:
+            confounds[name + suffix] = rng.standard_normal(N_VOLUMES)
+    confounds["framewise_displacement"] = np.where(np.isin(range(N_VOLUMES), moved), 3.0, 0.1)
+    confounds["std_dvars"] = 1.0
+    write_fmriprep(tmp_path, spiked, confounds)
+    study = load_bids(tmp_path, confounds=("motion", "scrub"))
+    study.extract_regions(ROIExtractor(LABELS, smoothing_fwhm=None), verbose=False)
+    used, kept = load_confounds(str(study.images[0]), strategy=("motion", "scrub"))
+    assert not set(moved) & set(kept)
+    expected = clean(spiked, confounds=used, sample_mask=kept, standardize=None)
+    np.testing.assert_allclose(study.bolds[0], expected, atol=1e-3)  # of float32
+    assert study.bolds[0].index.tolist() == kept.tolist()
+    X, _ = study.align(tmin=-4.0, verbose=False)
+    row = X.alignment.iloc[0]
+    assert row["n_volumes"] == N_VOLUMES
+    assert row["left_out"] == N_VOLUMES - len(kept)
+    reasons = ["left_out", "no_marker", "no_history", "no_future", "bad"]
+    assert row["kept"] == N_VOLUMES - row[reasons].sum()
+
+
+def test_volumes_before_the_steady_state_are_left_out_with_a_table_of_confounds(tmp_path):
+    rng = np.random.default_rng(0)
+    bold, early = rng.standard_normal((N_VOLUMES, 2)), np.arange(N_VOLUMES) < 2
+    bold[early] += 500
+    table = write_fmriprep(
+        tmp_path,
+        bold,
+        pd.DataFrame(
+            {
+                "trans_x": rng.standard_normal(N_VOLUMES),
+                **{
+                    f"non_steady_state_outlier0{k}": 1 * (np.arange(N_VOLUMES) == k) for k in (0, 1)
+                },
+            }
+        ),
+    )
+    study = load_bids(tmp_path, confounds="derivatives/fmriprep/sub-*/func/*confounds*.tsv")
+    extractor = ROIExtractor(LABELS, smoothing_fwhm=None, confound_columns=["trans_x"])
+    study.extract_regions(extractor, verbose=False)
+    assert study.bolds[0].index.tolist() == list(range(2, N_VOLUMES))
+    assert study.bolds[0].to_numpy().std() < 2
+    extractor.set_params(confounds=table)
+    with pytest.warns(UserWarning, match=r"before the steady state \(non_steady_state_outlier00"):
+        extractor.fit_transform(study.images[0])
+
+
+def test_runs_are_selected_by_labels_with_or_without_prefix_and_zeros(root):
+    study = load_bids(root, bold="raw")
+    for subject in ("01", "sub-01", "1", 1):
+        assert study.select(subject=subject).subjects == ["01"]
+    assert study.select(subject=["01", "sub-2"], run="run-1").subjects == ["01", "02"]

@@ -300,3 +300,17 @@ def test_folds_of_timed_arrays_need_no_sampling_rate():
     train, test = next(iter(BlockedKFold(2, gap=4.0).split(X)))
     assert test.tolist() == [0, 1, 2, 3]
     assert train.tolist() == [5, 6, 7]
+
+
+@pytest.mark.parametrize("way", ["decim", "decimate", "resample"])
+def test_times_of_epochs_are_those_of_the_recording_at_any_rate(make_raw, way):
+    onsets = 20 + 4 * np.arange(8)
+    events = np.column_stack([500 * onsets, 0 * onsets, 1 + 0 * onsets])
+    decim = 5 if way == "decim" else 1
+    options = {"baseline": None, "decim": decim, "preload": True, "verbose": "error"}
+    epochs = mne.Epochs(make_raw(duration=60.0, sfreq=500.0), events, 1, -4.0, 0.0, **options)
+    if way != "decim":
+        epochs = epochs.decimate(5, verbose="error") if way == "decimate" else epochs.resample(100)
+    X = EEGWindows.from_array(epochs)
+    assert X.sfreq == 100
+    np.testing.assert_allclose(X.times, onsets)

@@ -151,10 +151,11 @@ def test_quality_of_runs_is_that_of_signals_and_annotations(group):
 
 def test_a_run_of_which_no_volume_is_used_has_a_quality(make_study):
     study = make_study(2, duration=60.0, n_channels=4)
-    study.raws[0].annotations.append(0.0, 100.0, "BAD_all")
+    study.raws[0].annotations.append([0.0, 10.0], 100.0, ["BAD_all", "BAD_twice"])
     X, y = align(study.raws, study.bolds, trigger="mri", tmin=-4.0, verbose="error")
     quality = run_quality(X, y)
     assert quality["kept"].tolist() == [0, len(y)]
+    assert quality["bad_eeg"].tolist() == [1.0, 0.0]
     assert quality[["n_eff", "loud_eeg", "gradient"]].isna().all(axis=1).tolist() == [True, False]
 
 

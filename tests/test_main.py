@@ -307,6 +307,17 @@ def test_times_in_the_table_are_held_against_the_triggers(files, capsys):
     )
 
 
+def test_times_in_some_tables_only_are_refused(files, capsys):
+    _study, eeg, bold, report = files
+    untimed = bold.with_name("untimed.csv")
+    pd.read_csv(bold).drop(columns="time_s").to_csv(untimed, index=False)
+    arguments = ["--eeg", eeg, eeg, "--bold", bold, untimed, "--t-r", 1.95, "--output", report]
+    assert main(list(map(str, arguments))) == 2
+    assert "untimed.csv has no column of times, but other tables have one" in (
+        capsys.readouterr().err
+    )
+
+
 def test_too_many_folds_are_refused_before_the_work(files, capsys, monkeypatch):
     _study, eeg, bold, report = files
     arguments = ["--eeg", eeg, "--bold", bold, "--trigger", "mri", "--output", report]

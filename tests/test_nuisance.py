@@ -481,6 +481,8 @@ def test_heart_rate_and_breathing_come_from_channels():
         table["respiration of Resp"].iloc[inside], np.interp(table.index, t, depth)[inside]
     )
     assert r[0, 1] > 0.95
+    raw.set_channel_types(dict.fromkeys(raw.ch_names, "eeg"), on_unit_change="ignore")
+    pd.testing.assert_frame_equal(channel_nuisance(raw, ["ECG", "Resp"]), table)  # by their names
 
 
 @pytest.mark.parametrize(
@@ -595,3 +597,25 @@ def test_damaged_files_of_heart_beat_and_breathing_are_refused(tmp_path, columns
     path.with_name("sub-01_task-rest_physio.json").write_text(json.dumps(facts))
     with pytest.raises(ValueError, match=message):
         physio_confounds(path, np.arange(5.0))
+
+
+def test_nuisance_of_more_volumes_than_have_markers_is_refused(make_raw):
+    raw, y = make_raw(duration=140.0), pd.DataFrame({"a": np.arange(60.0) % 7})
+    raw.set_annotations(mne.Annotations(5 + 2.0 * np.arange(60), 0.0, "mri"))
+    window = {"trigger": "mri", "tmin": -4.0, "verbose": "error"}
+    for bold in (y, y.drop([20, 30])):
+        with pytest.raises(ValueError, match="the nuisance table has 64 rows"):
+            align(raw, bold, nuisance=pd.DataFrame({"m": np.arange(64.0)}), **window)
+        X, _ = align(raw, bold, nuisance=pd.DataFrame({"m": np.arange(60.0) ** 2}), **window)
+        at = np.interp(X.times, X.nuisance[0].index, X.nuisance[0]["m"])
+        np.testing.assert_allclose(at, X.volumes**2.0)
+
+
+def test_heart_beat_that_was_not_recorded_during_the_scan_is_refused(physio, make_raw):
+    path = physio[0].with_name("late_physio.tsv.gz")
+    path.write_bytes(physio[0].read_bytes())
+    facts = json.loads(physio[0].with_name("sub-01_task-rest_physio.json").read_text())
+    path.with_name("late_physio.json").write_text(json.dumps(facts | {"StartTime": 150.0}))
+    raw, onsets = make_raw(duration=260.0), 7.0 + 2.0 * np.arange(120)
+    with pytest.raises(ValueError, match=r"from 157 to .* s of recording 0, in 45 of its 120 vol"):
+        align(raw, volume_times=onsets, nuisance=path, tmin=-4.0, verbose="error")

@@ -963,3 +963,15 @@ def test_confounds_in_files_are_those_of_the_table(tmp_path, name, options):
         found = make_extractor(confounds=tmp_path / name).fit_transform(img)
     pd.testing.assert_frame_equal(found, expected)
     assert not np.allclose(found, make_extractor().fit_transform(img))
+
+
+def test_a_table_of_labels_that_counts_from_0_is_refused():
+    table = pd.DataFrame({"index": [0, 1, 2], "name": NAMES})
+    with pytest.raises(ValueError, match=r"gives 'caudate' the index 0.*add 1 to the index"):
+        make_extractor(labels=table).fit(make_bold())
+
+
+def test_a_mask_of_probabilities_is_refused():
+    mask = nib.Nifti1Image(np.random.default_rng(0).random(SHAPE), AFFINE)
+    with pytest.raises(ValueError, match="brain mask holds fractions"):
+        make_extractor(mask_img=mask).fit(make_bold())

@@ -224,3 +224,30 @@ def test_warnings_of_a_reader_reach_the_user_with_the_name_of_the_file():
         read()
     assert len(found) == 1
     assert found[0].filename == __file__
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_header_that_counts_columns_is_no_row(tmp_path, start):
+    values = np.random.default_rng(0).standard_normal((20, 3))
+    table = pd.DataFrame(values, columns=range(start, start + 3))
+    table.to_csv(tmp_path / "bold.csv", index=False)
+    np.testing.assert_allclose(load_table(tmp_path / "bold.csv"), values)
+    # Whole numbers may be data.
+    (tmp_path / "events.csv").write_text("0,1\n30,2\n60,1\n")
+    assert load_table(tmp_path / "events.csv").shape == (3, 2)
+
+
+def test_an_index_of_volumes_has_to_rise(make_raw):
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
+    for index in (np.random.default_rng(0).permutation(30), [*range(15), *range(15)]):
+        table = y.set_axis(pd.Index(index, name="volume"))
+        with pytest.raises(ValueError, match="'volume' of a table of BOLD does not count upwards"):
+            align(make_raw(duration=80.0), table, t_r=2.0, tmin=-4.0)
+
+
+def test_an_index_of_time_differences_is_in_time(make_raw):
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
+    kept = np.r_[0:5, 9:30]
+    table = y.set_axis(pd.to_timedelta(2.0 * np.arange(30), unit="s")).iloc[kept]
+    X, _ = align(make_raw(duration=80.0), table, t_r=2.0, tmin=-4.0, verbose="error")
+    np.testing.assert_allclose(X.times, 2.0 * kept[kept >= 2])

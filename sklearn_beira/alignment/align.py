@@ -28,6 +28,7 @@ __all__ = ["align"]
 
 # Why volumes are dropped, by column of X.alignment.
 _WHY = {
+    "left_out": "left out of the BOLD",
     "no_marker": "without a marker",
     "no_history": "without their history",
     "no_future": "at the end of the EEG",
@@ -224,7 +225,8 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     if numbers is not None and given is not None and np.size(given) == n_rows:
         numbers = None  # each row has its time
     whole = numbers is not None and (np.diff(numbers) == 1).all()
-    if trigger and whole and len(trigger_times(raw, trigger, k)) == n_rows:
+    is_each = trigger and whole and missing != "end"
+    if is_each and len(trigger_times(raw, trigger, k)) == n_rows:
         numbers = None  # each row has its marker
     n_volumes = n_rows if numbers is None else numbers[-1] + 1
     if numbers is not None and given is not None:  # the last volumes may be among those left out
@@ -253,6 +255,7 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
         times=times,
         numbers=numbers,
         t_r=usual,
+        n_acquired=max(n_onsets, n_volumes or 0) if trigger or given is not None else None,
         n_onsets=n_onsets,
         doubts=doubts,
         markers=[] if trigger else list(unused_markers(raw, times, given is None, k)),
@@ -492,7 +495,8 @@ def _concatenate_bolds(rows, timed):
 # -- summary ------------------------------------------------------------------------------------
 def dropped_in_words(row: pd.Series | dict) -> str:
     """Describe the volumes that were dropped, for a row of ``X.alignment``."""
-    return ", ".join(f"{row[key]} {why}" for key, why in _WHY.items() if row[key]) or "none"
+    dropped = {why: row[key] for key, why in _WHY.items() if row.get(key)}
+    return ", ".join(f"{n} {why}" for why, n in dropped.items()) or "none"
 
 
 def _refuse_nothing(raws, rows, timed, alignment, tmin, tmax):

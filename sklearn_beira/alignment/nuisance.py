@@ -21,6 +21,8 @@ __all__ = ["channel_nuisance", "loud_eeg"]
 # Of fMRIPrep's table: what moves. What is made of BOLD, such as DVARS, follows it.
 _FMRIPREP = (*MOTION, *(f"{name}_derivative1" for name in MOTION), "framewise_displacement")
 _EVENTS = "_events.tsv"
+# Types of channels by words in their names.
+_KINDS = {"ecg": "ecg", "ekg": "ecg", "resp": "resp"}
 _SWAY = 30.0  # s, slower changes of a channel are no movement
 _HEAD = 50.0  # mm, radius on which rotations are turned into displacements
 # Loudness of EEG that is still usual, in robust standard deviations of its logarithm.
@@ -60,7 +62,9 @@ def read_nuisance(
         for ending, read in ((ENDING, slow_physio), (_EVENTS, _schedule)):
             if str(nuisance).endswith(ending):
                 of_eeg = Path(nuisance).parent.name == "eeg"
-                return read(nuisance, duration).rename_axis("time" if of_eeg else "scan time")
+                table = read(nuisance, duration)
+                table.attrs["is_physio"] = read is slow_physio
+                return table.rename_axis("time" if of_eeg else "scan time")
         name, table = Path(nuisance).name, load_table(nuisance)
         if name.startswith("rp_") and table.shape[1] == len(MOTION):  # written by SPM
             table.columns = MOTION
@@ -86,8 +90,9 @@ def place_nuisance(table: pd.DataFrame, volumes, k) -> pd.DataFrame:
         As from :func:`read_nuisance`.
     volumes : Bunch
         ``times`` (n_volumes,) in s from the start of the recording, NaN if unknown; their
-        ``numbers`` (n_volumes,), which have gaps where volumes were left out; and ``offset``, the
-        time in s from the onset of a volume to its time.
+        ``numbers`` (n_volumes,), which have gaps where volumes were left out; ``offset``, the time
+        in s from the onset of a volume to its time; and ``n_acquired``, the number of volumes that
+        were acquired, None if unknown.
     k : int or str
         Number or name of the recording, for messages.
 
@@ -99,19 +104,22 @@ def place_nuisance(table: pd.DataFrame, volumes, k) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a table of volumes has another number of rows.
+        If a table of volumes has another number of rows, or heart beat and breathing were not
+        recorded during most volumes.
     """
-    if table.index.name == "time":
-        return table
     times, numbers = volumes.times, volumes.numbers
     known = np.isfinite(times)
+    if table.index.name == "time":
+        return _covering(table, times[known], k)
     if table.index.name == "scan time":
         t_r = np.nanmedian(np.diff(times) / np.diff(numbers))
         first = np.argmax(known)
         start = times[first] - volumes.offset - numbers[first] * t_r
-        return table.set_axis(pd.Index(table.index + start, name="time"))
+        table = table.set_axis(pd.Index(table.index + start, name="time"))
+        return _covering(table, times[known], k)
     # Rows of all volumes, of which some were left out of the BOLD.
     of_all = len(table) != len(times) and len(times) < numbers[-1] + 1 <= len(table)
+    of_all &= volumes.n_acquired in (None, len(table))
     if len(table) != len(times) and not of_all:
         raise ValueError(
             f"the nuisance table has {len(table)} rows, but recording {k} has {len(times)} "
@@ -119,6 +127,18 @@ def place_nuisance(table: pd.DataFrame, volumes, k) -> pd.DataFrame:
         )
     table = table.iloc[numbers] if of_all else table
     return table.set_axis(pd.Index(times, name="time"))[known]
+
+
+def _covering(table, times, k):
+    """Refuse heart beat and breathing that were not recorded at most times of volumes."""
+    inside = np.count_nonzero((times >= table.index[0]) & (times <= table.index[-1]))
+    if table.attrs.get("is_physio") and 2 * inside < len(times):
+        raise ValueError(
+            f"heart beat and breathing were recorded from {table.index[0]:g} to "
+            f"{table.index[-1]:g} s of recording {k}, in {inside} of its {len(times)} volumes; "
+            f"check StartTime and SamplingFrequency in the sidecar."
+        )
+    return table
 
 
 def _schedule(path, end):
@@ -169,7 +189,8 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: str | Sequence[str]) -> pd.Data
         Channels. Of ECG, the heart rate is used, from R peaks found by
         :func:`mne.preprocessing.find_ecg_events`; of respiration, the standard deviation within
         6 s; of every other channel (EOG, EMG, wires), the logarithm of its power within 1 s, after
-        its mean over 30 s is subtracted. Types are those of ``raw``.
+        its mean over 30 s is subtracted. Types are those of ``raw``; channels of the type EEG are
+        ECG or respiration if their names say so.
 
     Returns
     -------
@@ -200,6 +221,8 @@ def channel_nuisance(raw: mne.io.BaseRaw, picks: str | Sequence[str]) -> pd.Data
     at = np.arange(0, raw.n_times / raw.info["sfreq"], 1 / RATE)
     table = pd.DataFrame(index=pd.Index(at, name="time"))
     for name, kind in zip(picks, raw.get_channel_types(picks), strict=True):
+        if kind == "eeg":  # as some readers say of all channels
+            kind = next((kind for word, kind in _KINDS.items() if word in name.lower()), kind)
         if kind == "ecg":
             table[f"heart rate of {name}"] = heart_rate(find_beats(raw, name), at)
             continue

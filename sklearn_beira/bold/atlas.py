@@ -41,6 +41,8 @@ _PLACES = {
     "difumo": ("difumo_atlases/{dimension}/{resolution_mm}mm/maps.nii.gz", "osf.io"),
 }
 _PATIENCE = 1.5  # s
+# Names that tables of labels give to the background.
+_NO_REGION = ("background", "unknown", "outside", "clear label", "none", "???", "0")
 STRIATUM = tuple(
     f"{side} {part}"
     for part in ("Pallidum", "Caudate", "Putamen", "Accumbens")
@@ -214,6 +216,14 @@ def _name_values(labels, values, are_labels):
                 f"The table of labels has columns {list(labels)}; expected index and name."
             )
         if are_labels:
+            first = labels.loc[labels["index"] == 0, "name"].astype(str)
+            from_0 = len(first) and first.iloc[0].lower() not in _NO_REGION
+            if from_0 and max(values) not in set(labels["index"]):
+                raise ValueError(
+                    f"The table of labels gives {first.iloc[0]!r} the index 0, which is the "
+                    f"background of the image, and no name to its value {max(values)}; add 1 to "
+                    f"the index if it counts regions from 0, as tables of FSL do."
+                )
             labels = labels[labels["index"].isin(values)]
             values = labels["index"].astype(int)
         names = list(labels["name"].astype(str))

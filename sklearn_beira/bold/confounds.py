@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from nilearn.masking import compute_epi_mask
 
+from .._utils.warn import warn_user
 from .images import mask_on_grid
 from .tables import MOTION, load_table, without_counts
 
 
-def read_confounds(confounds, columns, global_signal, n_volumes, detrend):
+def read_confounds(confounds, columns, global_signal, n_volumes, detrend, rows=None):
     """Read the confounds of one run, and refuse more of them than volumes.
 
     Parameters
@@ -22,17 +23,21 @@ def read_confounds(confounds, columns, global_signal, n_volumes, detrend):
         Volumes of the run.
     detrend : bool
         Whether a trend is removed as well.
+    rows : ndarray of int or None
+        Volumes that are used; None takes all.
 
     Returns
     -------
-    values : ndarray, shape (n_volumes, n_confounds)
-        The confounds.
+    values : ndarray, shape (n_rows, n_confounds)
+        The confounds of these volumes.
     has_global_signal : bool
         True if the global signal was asked for and is one of them.
     """
     values, used = np.empty((n_volumes, 0)), []
+    rows = np.arange(n_volumes) if rows is None else rows
     if confounds is not None:
-        values, used = _read(confounds, columns, global_signal, n_volumes)
+        values, used = _read(confounds, columns, global_signal, n_volumes, rows)
+    values, n_volumes = values[rows], len(rows)
     has_global = global_signal and "global_signal" in used
     n_regressors = values.shape[1] + (global_signal and not has_global) + 1 + bool(detrend)
     if n_volumes <= n_regressors:
@@ -43,7 +48,7 @@ def read_confounds(confounds, columns, global_signal, n_volumes, detrend):
     return values, has_global
 
 
-def _read(confounds, columns, global_signal, n_volumes):
+def _read(confounds, columns, global_signal, n_volumes, rows):
     if isinstance(confounds, (str, Path)):
         table = load_table(confounds)
     elif isinstance(confounds, pd.DataFrame):
@@ -66,6 +71,13 @@ def _read(confounds, columns, global_signal, n_volumes):
         used = list(MOTION)
     else:
         used = list(without_counts(table))
+    early = [name for name in unsteady(table) if name not in used and table[name].iloc[rows].any()]
+    if early:
+        warn_user(
+            f"the confounds mark volumes before the steady state ({', '.join(early)}), which are "
+            f"brighter and used nevertheless; leave them out of image and table, or name these "
+            f"columns in confound_columns as well."
+        )
     if global_signal and "global_signal" in table and "global_signal" not in used:
         used.append("global_signal")
     missing = [column for column in used if column not in table]
@@ -86,6 +98,11 @@ def _read(confounds, columns, global_signal, n_volumes):
             "choose other columns with confound_columns."
         )
     return values, used
+
+
+def unsteady(table):
+    """List the columns in which fMRIPrep marks volumes before the steady state."""
+    return [name for name in table if str(name).startswith("non_steady_state_outlier")]
 
 
 def find_brain(mean, mask_img):

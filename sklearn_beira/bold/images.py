@@ -104,7 +104,12 @@ def resample(img, shape, affine):
 def mask_on_grid(mask_img, shape, affine):
     """Read a brain mask as an array of bool of that shape."""
     img = open_image(mask_img, "brain mask")
-    mask = np.nan_to_num(np.squeeze(read_data(img))) != 0
+    values = np.nan_to_num(np.squeeze(read_data(img)))
+    mask = values != 0
+    if (np.abs(values - np.rint(values)) > 0.01).any():
+        raise ValueError(
+            "The brain mask holds fractions, as an image of probabilities does; threshold it."
+        )
     if mask.ndim != 3:
         raise ValueError(f"The brain mask has shape {img.shape}; expected (nx, ny, nz).")
     img = nib.Nifti1Image(mask.astype(np.int8), img.affine)

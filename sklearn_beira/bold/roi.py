@@ -79,7 +79,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         ``compute_epi_mask``). This removes what all regions share, and with it signal that EEG
         measures of vigilance predict.
     mask_img : None, path or image, default=None
-        Brain mask. Voxels outside are used neither for regions nor for the global signal.
+        Brain mask of zeros and ones. Voxels outside are used neither for regions (after smoothing,
+        which mixes neighbors) nor for the global signal.
     affine : None or array of shape (4, 4), default=None
         Transform from voxel indices to mm, for BOLD given as arrays. None takes the affine of the
         atlas if the spatial shapes agree. Check the first axis: nilearn loads Harvard-Oxford from
@@ -234,8 +235,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         """
         return self._transform(X)
 
-    def _transform(self, X, first=0):
-        """Extract the regions from volume `first` on; confounds are those of these volumes."""
+    def _transform(self, X, rows=None):
+        """Extract the regions in some volumes, which alone are cleaned; confounds are of all."""
         check_is_fitted(self)
         import nibabel as nib
         from nilearn.signal import clean
@@ -245,7 +246,8 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
         from .images import open_bold, read_pieces, repetition_time, same_affine
 
         bold = open_bold(X, self.affine_)
-        shape, n_volumes = bold.shape[:3], bold.shape[-1] - first
+        rows = np.arange(bold.shape[-1]) if rows is None else rows
+        shape, first = bold.shape[:3], rows[0]
         if shape != self.spatial_shape_ or not same_affine(bold.affine, self.affine_):
             raise ValueError(
                 f"The image has grid {shape} with another origin, orientation or voxel size than "
@@ -253,7 +255,12 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
                 "fit_transform on each image, or resample the images to one grid."
             )
         confounds, has_global = read_confounds(
-            self.confounds, self.confound_columns, self.global_signal, n_volumes, self.detrend
+            self.confounds,
+            self.confound_columns,
+            self.global_signal,
+            bold.shape[-1],
+            self.detrend,
+            rows,
         )
         compute_global = self.global_signal and not has_global
         signals, total = [], np.zeros(shape)
@@ -265,11 +272,13 @@ class ROIExtractor(TransformerMixin, BaseEstimator):
             signals.append(self.masker_.transform(nib.Nifti1Image(data, self.affine_)))
         check_signal(high > low, self.atlas_img_, self.region_names_)
         if compute_global:
-            brain = find_brain(nib.Nifti1Image(total / n_volumes, self.affine_), self.mask_img)
+            mean = total / (bold.shape[-1] - first)
+            brain = find_brain(nib.Nifti1Image(mean, self.affine_), self.mask_img)
             pieces = [data[brain].mean(axis=0, dtype=float) for data in read_pieces(bold, first)]
-            confounds = np.column_stack([confounds, np.concatenate(pieces)])
+            confounds = np.column_stack([confounds, np.concatenate(pieces)[rows - first]])
+        signals = np.concatenate([np.asarray(signal, dtype=float) for signal in signals])
         Y = clean(
-            np.concatenate([np.asarray(signal, dtype=float) for signal in signals]),
+            signals[rows - first],
             detrend=self.detrend,
             standardize=self.standardize or None,  # nilearn retires False
             confounds=confounds if confounds.size else None,

@@ -111,10 +111,18 @@ def read_rows(bold: pd.DataFrame | np.ndarray) -> Rows:
 
 def _read_clock(rows, name, values, kind):
     """Read numbers or times from an index or a column."""
+    source = kind if name is None else f"{kind} {name!r}"
+    if pd.api.types.is_timedelta64_dtype(values) and rows.times is None:
+        rows.times, rows.source = values.to_numpy() / np.timedelta64(1, "s"), source
+        return
     if not pd.api.types.is_numeric_dtype(values) or len(values) < 2:
         return
     values = values.to_numpy(dtype=float)
-    source = kind if name is None else f"{kind} {name!r}"
+    if kind == "index" and name == "volume" and not _whole_and_rising(values):
+        raise ValueError(
+            "the index 'volume' of a table of BOLD does not count upwards; sort its rows, or give "
+            "one table for each recording."
+        )
     if rows.times is None:
         rows.times = _seconds(name, values)
         if rows.times is not None:
@@ -261,8 +269,9 @@ def load_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        The table. Columns have the names of the first row, if any cell of it is not a number, or
-        of the last line with ``#``, if it has as many fields, or else numbers.
+        The table. Columns have the names of the first row, if any cell of it is not a number or
+        it counts columns of other numbers (as pandas writes them), or of the last line with ``#``,
+        if it has as many fields, or else numbers.
 
     Raises
     ------
@@ -296,7 +305,7 @@ def load_table(path: str | Path) -> pd.DataFrame:
         keep = [i for i in range(len(first)) if any(row[i] for row in rows)]
         rows = [[row[i] for i in keep] for row in rows]
         first = rows[0]
-        has_names = not all(map(_is_number, first))
+        has_names = not all(map(_is_number, first)) or _counts_columns(rows)
         commas = any(_DECIMAL_COMMA.fullmatch(cell) for row in rows for cell in row)
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows(rows)
@@ -354,6 +363,17 @@ def _cells(line, sep):
     if not sep:
         return line.split()
     return [cell.strip() for cell in next(csv.reader([line], delimiter=sep, skipinitialspace=True))]
+
+
+def _counts_columns(rows):
+    """Tell whether the first row counts the columns, which hold numbers that are not whole."""
+    first, *others = rows
+    counts = [[str(k + start) for k in range(len(first))] for start in (0, 1)]
+    return (
+        len(first) > 1
+        and first in counts
+        and any(re.search(r"[.,]\d*[1-9]|e-", cell) for row in others for cell in row)
+    )
 
 
 def _is_number(cell):

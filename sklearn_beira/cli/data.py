@@ -72,6 +72,12 @@ def _load(args, tmin):
     bolds = [read_bold(args, k) for k in range(n)]
     trigger = read_trigger(args.trigger, raws[0].ch_names)
     timed = trigger is None and all(bold.times is not None for bold in bolds)
+    untimed = [bold.times is None for bold in bolds]
+    if trigger is None and any(untimed) and not all(untimed):
+        raise ValueError(
+            f"{args.bold[untimed.index(True)]} has no column of times, but other tables have one; "
+            f"give times in all tables or in none, or --trigger."
+        )
     missing = [None if end == "none" else end for end in args.missing]
     missing = missing[0] if len(set(missing)) == 1 else missing or None
     given = {"t_r": args.t_r, "trigger": trigger, "missing": missing}

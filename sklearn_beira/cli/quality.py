@@ -72,7 +72,9 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
             names = {"subject": X._subjects and X._subjects[k], "file": printable(facts["file"])}
         here, moved = X.groups == k, pd.Series(motion.get(k, [np.nan]), dtype=float)
         bold = y.to_numpy()[here]
-        bad = sum(stop - start for start, stop in X.bads[k])
+        bad = np.zeros(X.recordings[k].shape[1], dtype=bool)
+        for start, stop in X.bads[k]:  # which may overlap, or reach beyond the recording
+            bad[max(round(start * X.sfreq), 0) : max(round(stop * X.sfreq), 0)] = True
         rows.append(
             names
             | dict.fromkeys(COLUMNS, np.nan)
@@ -82,7 +84,7 @@ def run_quality(X, y, motion=None) -> pd.DataFrame:
                 "kept_share": facts["kept"] / facts["n_volumes"],
                 "mean_fd": moved.mean(),
                 "max_fd": moved.max(),
-                "bad_eeg": bad * X.sfreq / X.recordings[k].shape[1],
+                "bad_eeg": bad.mean(),
             }
         )
         if here.any():  # the other measures are of the volumes that are used

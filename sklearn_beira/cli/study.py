@@ -22,9 +22,9 @@ from ..alignment.markers import is_candidate
 from ..bold import ROIExtractor
 from ..bold.atlas import load_atlas
 from ..datasets import load_bids
-from ..datasets.bids import inherited, plain
+from ..datasets.bids import inherited
 from ..datasets.derivatives import open_derivatives, write_table
-from ..datasets.run import read_tsv
+from ..datasets.run import plain, read_tsv
 from ..datasets.study import Study, join_runs
 from ..eeg import EEGFilter
 from ..evaluation import BlockedKFold, Comparison, compare
@@ -191,6 +191,8 @@ class _Job:
                 folder / "report.html", data=self._told(notes, X), protocol=self.protocol,
                 quality=own, title=f"EEG to BOLD: participant {person}",
             )  # fmt: skip
+            for old in folder.rglob("*_desc-predicted_*"):  # also of runs that are left out now
+                old.unlink()
             self.study.select(subject=person).write_predictions(
                 comparison.predictions["BEIRA"], self.out, self.extractor
             )
@@ -295,6 +297,7 @@ def _load(args):
         confounds=None if confounds == ("none",) else confounds,
         missing=int(args.missing) if (args.missing or "").isdigit() else args.missing,
     )
+    _check_participants(study, args.participants, "--participants")
     if not study.usable:
         _print_table(study.table)
         raise ValueError("no run can be used; see the column reason of the table.")
@@ -310,18 +313,23 @@ def _write_tables(name, table, out, level):
         write_table(rows, writable_folder(folder, "out") / f"{name}.tsv")
 
 
+def _check_participants(study, labels, option):
+    """Refuse participants that the study does not have."""
+    known = {plain(label, "subject"): label for label in study.table["subject"]}
+    unknown = [label for label in labels or () if plain(label, "subject") not in known]
+    if unknown:
+        raise ValueError(
+            f"{option} {' '.join(unknown)}: there is no such participant; the study has "
+            f"{', '.join(known.values())}."
+        )
+
+
 def _select(study, only):
     """Select the participants of this job."""
     if only is None:
         return study
-    known = {plain(label, "subject"): label for label in study.table["subject"]}
-    unknown = [label for label in only if plain(label, "subject") not in known]
-    if unknown:
-        raise ValueError(
-            f"--only {' '.join(unknown)}: there is no such participant; the study has "
-            f"{', '.join(known.values())}."
-        )
-    selected = study.select(subject=[known[plain(label, "subject")] for label in only])
+    _check_participants(study, only, "--only")
+    selected = study.select(subject=only)
     if not selected.usable:
         raise ValueError(
             f"--only {' '.join(only)}: these participants have no run that can be used."

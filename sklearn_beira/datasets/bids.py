@@ -11,10 +11,9 @@ from ..alignment.physio import (
     has_signals,
     inherited_from,
     name_parts,
-    without_zeros,
 )
 from .electrodes import read_electrodes
-from .run import KEYS, Run, pointer
+from .run import KEYS, Run, plain, pointer
 from .study import Study
 
 EEG_FORMATS = (".vhdr", ".set", ".edf", ".bdf", ".fif")  # in order of preference
@@ -321,11 +320,6 @@ def _index(paths, wanted):
         if all(labels[entity] in kept for entity, kept in wanted.items()):
             found.setdefault(tuple(labels.values()), []).append(path)
     return found
-
-
-def plain(label, entity=None):
-    """Strip the prefix of an entity, and the zeros in front of a number; "" for no label."""
-    return without_zeros(("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-"))
 
 
 def _labels(labels, entity):

@@ -21,6 +21,7 @@ from ..alignment import align
 from ..alignment.markers import all_markers, find_marker, is_start, pick_trigger
 from ..alignment.nuisance import place_nuisance, read_nuisance
 from ..alignment.onsets import find_onsets
+from ..alignment.physio import without_zeros
 from ..alignment.seams import find_seams
 from ..bold.tables import load_table, read_rows
 from ..eeg.channels import pick_eeg
@@ -309,8 +310,14 @@ class Run:
 
     def read_confounds(self):
         """Return confounds, and the numbers of the volumes that are used (None for all)."""
+        if self.confounds is None:
+            return None, None
         if not isinstance(self.confounds, tuple):
-            return self.confounds, None
+            from ..bold.confounds import unsteady  # which imports nilearn
+
+            table = load_table(self.confounds)
+            early = table[unsteady(table)].any(axis=1).to_numpy()
+            return self.confounds, np.flatnonzero(~early) if early.any() else None
         from nilearn.interfaces.fmriprep import load_confounds
 
         return load_confounds(str(self.bold), strategy=self.confounds)
@@ -326,12 +333,9 @@ class Run:
     def _extract(self, extractor, confounds, kept):
         if kept is None:
             return extractor.fit_transform(self.bold)
-        # Volumes before the steady state are bright: they are cut off before detrending.
-        first = int(kept[0])
-        if confounds is not None:
-            extractor.set_params(confounds=confounds.iloc[first:])
-        regions = extractor.fit(self.bold)._transform(self.bold, first)
-        return regions.set_axis(np.arange(first, first + len(regions))).loc[kept]
+        # Volumes before the steady state are bright, and those with motion have spikes: they are
+        # left out before detrending.
+        return extractor.fit(self.bold)._transform(self.bold, kept).set_axis(kept)
 
     def align(self, regions, picks, eeg_filter, folder, nuisance, **options):
         """Make X and y of the run."""
@@ -348,8 +352,9 @@ class Run:
         )  # fmt: skip
         X.volumes = regions.index[marked].to_numpy()[X.volumes]
         y.index = pd.MultiIndex.from_arrays([X.groups, X.volumes], names=y.index.names)
-        X.alignment["n_volumes"] += int((~marked).sum())
+        X.alignment["n_volumes"] = self.n_volumes
         X.alignment["no_marker"] += int((~marked).sum())
+        X.alignment["left_out"] = self.n_volumes - len(regions)
         if of_table:
             X = X.with_nuisance([self._read_nuisance(raw)])
         for entity in ENTITIES:
@@ -362,7 +367,10 @@ class Run:
     def _read_nuisance(self, raw):
         """Read the table of nuisance signals, with heart beat and breathing at its times."""
         volumes = Bunch(
-            times=self.onsets + self.offset, numbers=np.arange(len(self.onsets)), offset=self.offset
+            times=self.onsets + self.offset,
+            numbers=np.arange(len(self.onsets)),
+            offset=self.offset,
+            n_acquired=None,
         )
         tables = []
         for path in filter(None, (self.nuisance, *self.physio)):
@@ -378,6 +386,11 @@ class Run:
         for name, values in (item for other in others for item in other.items()):
             table[name] = np.interp(table.index, values.index, values)
         return table
+
+
+def plain(label, entity=None):
+    """Strip the prefix of an entity, and the zeros in front of a number; "" for no label."""
+    return without_zeros(("" if label is None else str(label)).removeprefix(f"{KEYS.get(entity)}-"))
 
 
 def _stamps(bold, extractor):

@@ -22,7 +22,7 @@ from .._utils.warn import noting, warn_user
 from ..eeg import EEGFilter
 from ..eeg.windows import EEGWindows
 from .derivatives import open_derivatives, write_predicted
-from .run import Run
+from .run import KEYS, Run, plain
 
 
 class Study:
@@ -150,7 +150,8 @@ class Study:
         mask : array-like of bool, shape (n_runs,), or None
             Rows of the table; where it is unknown (NA), the run is left out.
         **values : str or list of str
-            Values of columns of the table, such as ``task="rest"`` or ``subject=["01", "02"]``.
+            Values of columns of the table, such as ``task="rest"`` or ``subject=["01", "02"]``;
+            labels with or without ``sub-`` etc. and zeros.
 
         Returns
         -------
@@ -176,7 +177,14 @@ class Study:
         for column, wanted in values.items():
             if column not in table:
                 raise ValueError(f"the table has no column {column!r}; it has {list(table)}.")
-            keep &= table[column].isin([wanted] if np.ndim(wanted) == 0 else list(wanted))
+            wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
+            own = table[column]
+            if column in KEYS:  # with or without "sub-" etc. and zeros, as in names of files
+                own, wanted = (
+                    pd.Series([plain(label, column) for label in labels], dtype=object)
+                    for labels in (own.where(own.notna(), None), wanted)
+                )
+            keep &= own.isin(wanted).to_numpy()
         return Study([run for run, kept in zip(self._runs, keep, strict=True) if kept])
 
     def place(self, name: str, onsets: Sequence[float]) -> Study:

@@ -844,7 +844,10 @@ def _read_epochs(parts):
             f"{sorted(set(first.get_channel_types()))}."
         )
     data = np.concatenate([epochs.get_data(picks, copy=False) for epochs in parts])
-    times = np.concatenate([epochs.events[:, 0] for epochs in parts]) / first.info["sfreq"]
+    # Events count samples of the recording, also after decimating or resampling the epochs.
+    times = np.concatenate(
+        [e.events[:, 0] / getattr(e, "_raw_sfreq", e.info["sfreq"]) for e in parts]
+    )
     end = first.tmin + data.shape[2] / first.info["sfreq"]
     return data, mne.pick_info(first.info, picks), end, times
 
