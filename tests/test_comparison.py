@@ -38,6 +38,7 @@ from sklearn_beira import (
     null_test,
     paired_test,
 )
+from sklearn_beira._utils.hashing import digest
 from sklearn_beira._utils.numbers import check_bold
 from sklearn_beira.evaluation.metrics import effective_n, pearson_r, region_scores
 from sklearn_beira.evaluation.splitters import BlockedKFold
@@ -857,3 +858,21 @@ def test_what_cannot_be_compared_is_refused_before_any_fit(models, options, mess
     with pytest.raises(ValueError, match=message):
         run(models, X, y, **options)
     assert CountingRidge.fits == 0
+
+
+SHIFT = [0.0]
+
+
+def shift(X, by=None):
+    return X + SHIFT[0]
+
+
+@pytest.mark.parametrize("value", [[1.0], (0.0,), np.zeros(1), {"a": 0.0}, None])
+def test_results_in_a_cache_depend_on_the_constants_of_the_code(monkeypatch, value):
+    before = digest(FunctionTransformer(shift))
+    assert digest(FunctionTransformer(shift)) == before
+    monkeypatch.setitem(globals(), "SHIFT", value)
+    changed = digest(FunctionTransformer(shift))
+    assert changed != before
+    monkeypatch.setattr(shift, "__defaults__", (value,))
+    assert (digest(FunctionTransformer(shift)) == changed) == (value is None)

@@ -13,6 +13,7 @@ from scipy.signal import lfilter
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.cross_decomposition import PLSSVD
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.frozen import FrozenEstimator
@@ -1134,3 +1135,94 @@ def test_what_cannot_be_tested_is_refused(options, message):
         run(RIDGE, X, y, **options)
     with pytest.raises(ValueError, match=r"Input y contains NaN or infinity in ROI 0, "):
         run(RIDGE, X, np.where(y > 1, np.nan, y))
+
+
+def test_shuffled_rows_of_several_recordings_are_refused():
+    rng = np.random.default_rng(0)
+    X, runs = rng.standard_normal((60, 3)), np.repeat([0, 1], 30)
+    volumes = np.tile(np.arange(30), 2)
+    index = pd.MultiIndex.from_arrays([runs, volumes], names=["recording", "volume"])
+    order = rng.permutation(60)
+    for labels, groups in ((index, None), (index, runs), (pd.Index(volumes), runs)):
+        y = pd.DataFrame(rng.standard_normal((60, 1)), index=labels)
+        options = {"cv": BlockedKFold(3, gap=1, t_r=1), "n_surrogates": 19, "verbose": False}
+        compare(Ridge(), X, y, groups=groups, **options)
+        groups = None if groups is None else groups[order]
+        with pytest.raises(ValueError, match="the index says that rows are not in order of time"):
+            compare(Ridge(), X[order], y.iloc[order], groups=groups, **options)
+
+
+def test_times_that_start_again_without_groups_are_refused():
+    rng = np.random.default_rng(0)
+    eeg, times = rng.standard_normal((60, 2, 50)), np.tile(20 + 2.0 * np.arange(30), 2)
+    X = EEGWindows.from_array(eeg, 100.0, times=times)
+    with pytest.raises(ValueError, match=r"several rows at one time.*apart with groups"):
+        compare(DummyRegressor(), X, rng.standard_normal((60, 1)), n_surrogates=19)
+
+
+def test_pieces_of_a_recording_are_no_groups_of_epoched_eeg():
+    rng = np.random.default_rng(0)
+    y = lfilter([1], [1, -0.95], rng.standard_normal((200, 1)), axis=0)
+    times, pieces = 20 + 2.0 * np.arange(200), np.repeat(np.arange(20), 10)
+    eeg = rng.standard_normal((200, 2, 50))
+    X = EEGWindows.from_array(eeg, 100.0, times=times, groups=pieces)
+    with pytest.warns(GapWarning, match="BOLD continues across their 19 borders"):
+        compare(DummyRegressor(), X, y, cv=LeaveOneGroupOut(), null=None, verbose=False)
+
+
+class NaNRidge(Ridge):
+    """Predicts NaN for BOLD with small values."""
+
+    def fit(self, X, y):
+        self.fails_ = np.min(y) < 0.1
+        return super().fit(X, y)
+
+    def predict(self, X):
+        return super().predict(X) * (np.nan if self.fails_ else 1.0)
+
+
+def test_a_model_that_fails_on_surrogates_has_no_p():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 3)), np.abs(rng.standard_normal((60, 1))) + 0.1
+    with pytest.raises(ValueError, match=r"predicts NaN .* for .* of 19 surrogates"):
+        null_test(NaNRidge(), X, y, cv=BlockedKFold(3, gap=1, t_r=1), n_surrogates=19)
+
+
+def test_a_frozen_selection_that_is_not_repeated_in_the_folds_is_told():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 30)), rng.standard_normal(60)
+    options = {"cv": BlockedKFold(3, gap=1, t_r=1), "n_surrogates": 19, "verbose": False}
+    chosen = FrozenEstimator(SelectKBest(f_regression, k=3).fit(X, y))
+    with pytest.warns(UserWarning, match="holds a fitted SelectKBest, which is not fitted in the"):
+        compare(make_pipeline(chosen, Ridge()), X, y, **options)
+    scaled = FrozenEstimator(StandardScaler().fit(X))  # which never reads BOLD
+    compare(make_pipeline(scaled, Ridge()), X, y, **options)
+
+
+def test_two_people_who_learn_from_each_other_have_no_interval_and_no_p():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((120, 3)), rng.standard_normal((120, 2))
+    for n_people, is_known in ((2, False), (3, True)):
+        people = np.repeat(np.arange(n_people), 120 // n_people)
+        found = compare(
+            {"ridge": Ridge(), "mean": DummyRegressor()}, X, y, cv=LeaveOneGroupOut(),
+            groups=people, subjects=people, null=None, verbose=False,
+        )  # fmt: skip
+        group = found.table[(found.table["scope"] == "group") & (found.table["model"] == "ridge")]
+        known = group[["ci_low", "ci_high", "p_parametric"]].notna().to_numpy()
+        assert (known == is_known).all()
+        assert group["r"].notna().all()
+
+
+def test_a_person_of_two_volumes_does_not_decide_the_mean_of_the_group():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(4), [50, 50, 50, 2])
+    X, y = rng.standard_normal((152, 3)), rng.standard_normal((152, 1))
+    with pytest.warns(UserWarning, match="3 has too few volumes and is left out of the group"):
+        found = compare(
+            Ridge(), X, y, cv=LeaveOneGroupOut(), groups=people, subjects=people, null=None,
+            verbose=False,
+        )  # fmt: skip
+    group = found.table[found.table["scope"] == "group"].iloc[0]
+    assert group["n"] == 3
+    assert abs(group["r"]) < 0.3

@@ -182,8 +182,23 @@ def _named_by(found):
         if not _is_installed(module.__name__):
             named |= {name: vars(module)[name] for name in sorted(names & set(vars(module)))}
     called = [value for value in named.values() if isinstance(value, type | FunctionType)]
-    kinds = (bool, int, float, complex, str, bytes)
-    return called, [(n, v) for n, v in named.items() if isinstance(v, kinds)]
+    for part in functions:
+        named |= {
+            f"{part.__name__}()": part.__defaults__,
+            f"{part.__name__}(*)": part.__kwdefaults__,
+        }
+    return called, [(n, v) for n, v in named.items() if _is_constant(v)]
+
+
+def _is_constant(value):
+    """Tell whether a value is plain data, which hashes by its content."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_constant, value))
+    if isinstance(value, dict):
+        return all(map(_is_constant, [*value, *value.values()]))
+    if isinstance(value, np.ndarray):
+        return value.dtype != object
+    return value is None or isinstance(value, bool | int | float | complex | str | bytes)
 
 
 def _is_installed(module):

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from .._utils.files import atomic_write, existing_file, expanded, one_line, writable_folder
 from .._utils.hashing import versions
 from .._utils.numbers import fisher_z
+from .._utils.regions import some
 from .._utils.store import load_arrays
 from .._utils.warn import noting, warn_user
 from ..baselines.makers import make_nuisance_ridge
@@ -38,6 +39,8 @@ _COLUMNS = [
     "neighbor_r", "null_scatter", "r2", "mse", "n_train", "fit_time", "params",
 ]  # fmt: skip
 
+# People with so few volumes say nothing about the mean of a group.
+_LEAST = 3
 _MOST_ROWS = 200  # of the table that is shown; voxels are thousands
 
 
@@ -603,13 +606,13 @@ def _tabulate(models, study, checked, predictions, facts, runner, said, options)
     refitted = {n: m for n, m in models.items() if options["refit"] and n != NUISANCE}
     fixed = {n: m for n, m in models.items() if n not in refitted}
     tests = {}
-    for some in filter(len, (refitted, fixed) if draws is not None else ()):
+    for those in filter(len, (refitted, fixed) if draws is not None else ()):
         with noting(said):
             tests |= null_distributions(
-                some,
+                those,
                 study,
                 draws,
-                refit=some is refitted,
+                refit=those is refitted,
                 confidence_level=confidence_level,
                 runner=runner,
                 predictions=predictions,
@@ -717,7 +720,8 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
     model, baseline : str
         Names of two models in it.
     unit : {"auto", "subject", "fold"}
-        "auto" uses subjects if there are at least two.
+        "auto" uses subjects if there are at least three: two that learn from each other agree by
+        chance as well.
     confidence_level : float
         Level of the confidence interval.
 
@@ -743,7 +747,7 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
         raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")
     if unit == "auto":
         n_subjects = table.loc[table["scope"] == "subject", "label"].nunique()
-        unit = "subject" if n_subjects >= 2 else "fold"
+        unit = "subject" if n_subjects >= 3 else "fold"
     rows = table[table["scope"] == unit]
     r = [
         rows[rows["model"] == name].pivot(index="label", columns="region", values="r")
@@ -838,13 +842,21 @@ def _rows(name, study, y_pred, facts, tests, doubts, confidence_level):
         rows = order[mine[order]]
         per_subject.append(scores(rows, "subject", str(person), n_train=float(n_train)))
     yield from per_subject
+    few = [table["label"].iloc[0] for table in per_subject if table["n"].max() <= _LEAST]
+    if few:  # their r is 1 or -1, or nearly so
+        warn_user(f"{some(few)} has too few volumes and is left out of the group.")
+        per_subject = [table for table in per_subject if table["label"].iloc[0] not in few]
+        if len(per_subject) < 2:
+            return
     r = np.array([table["r"].to_numpy() for table in per_subject])
     r = np.tanh(fisher_z(r))  # an r of 1, as in a simulation without noise, becomes finite
     overlap = _overlap(pd.concat([table.iloc[[0]] for table in per_subject]))
     group = group_scores(r, overlap=overlap, confidence_level=confidence_level)
     group = group.reset_index(drop=True).rename(columns={"p": "p_parametric", "n_subjects": "n"})
+    if len(r) == 2 and overlap:  # each learned from the other: they agree by chance as well
+        group[["ci_low", "ci_high", "p_parametric"]] = np.nan
     yield group.assign(
-        region=study.region_names, model=name, scope="group", label=f"{len(people)} subjects"
+        region=study.region_names, model=name, scope="group", label=f"{len(r)} subjects"
     )
 
 

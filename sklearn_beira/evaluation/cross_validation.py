@@ -63,9 +63,12 @@ def check_pretrained(models, study):
         for part in parts:
             is_frozen = isinstance(part, FrozenEstimator)
             fitted = part.estimator if is_frozen else getattr(part, "pretrained", None)
-            if not hasattr(fitted, "predict"):
+            if hasattr(fitted, "predict"):
+                seen = seen_rows(fitted, study.y[study.tested])
+            elif is_frozen and not _ignores_target(fitted):
+                seen = None
+            else:
                 continue
-            seen = seen_rows(fitted, study.y[study.tested])
             if seen is not None and seen.any():
                 of = study.recordings if study.subjects is None else study.subjects
                 what = "recording" if study.subjects is None else "subject"

@@ -528,6 +528,12 @@ def refit_draws(model, study, y_pred, draws, runner):
         bold = np.concatenate([draws.bold(k) for k in range(some.start, some.stop)], axis=1)
         calls.append((key(shared, bold), delayed(_procedure_r)(model, study, bold)))
     null_r = np.concatenate([found for found, _ in runner.run(calls, "Null")]).reshape(-1, n_rois)
+    n_failed = np.count_nonzero(~np.isfinite(null_r).all(axis=1))
+    if n_failed:
+        raise ValueError(
+            f"the model predicts NaN or infinite values for {n_failed} of {len(null_r)} "
+            f"surrogates, so p is not known; use a model that predicts numbers for any BOLD."
+        )
     return block_correlation(study.y[rows], y_pred[rows], study.blocks[rows]), null_r
 
 

@@ -268,7 +268,7 @@ def make_study(X, y, cv, groups, subjects=None):
         groups = groups if subjects is None else np.asarray(subjects)
     elif is_eeg:
         groups = X.groups if groups is None else groups
-    if not has_times:
+    if not has_times or X.epoched:
         _check_borders(y, recordings)
     if cv is None or isinstance(cv, int | np.integer):
         cv = BlockedKFold(5 if cv is None else int(cv))
@@ -287,6 +287,8 @@ def make_study(X, y, cv, groups, subjects=None):
     )
     if subjects_given:
         _check_subjects(study)
+    if has_times:
+        _check_times(study)
     if is_eeg and not X.epoched:
         eeg = {k: _pieces_of_eeg(X.recordings[k]) for k in np.unique(X.groups)}
         _check_once(study, eeg, "hold the same EEG")
@@ -323,27 +325,45 @@ def _check_subjects(study):
             )
 
 
+def _check_times(study):
+    """Refuse rows of one recording at the same time, as of recordings that nothing tells apart."""
+    for run in study.runs:
+        if (np.diff(study.times[run]) == 0).any():
+            raise ValueError(
+                f"recording {study.recordings[run[0]]} has several rows at one time; if times "
+                f"start again in each recording, tell these apart with groups."
+            )
+
+
 def _check_index(X, index, recordings, has_times):
     """Refuse tables whose labels contradict each other, or the order of time."""
     own = getattr(X, "index", None)
-    labels = [i for i in (own, index) if isinstance(i, pd.Index) and i.is_unique]
-    if len(labels) == 2 and not own.equals(index) and own.isin(index).all():
+    labels = [i for i in (own, index) if isinstance(i, pd.Index)]
+    unique = all(label.is_unique for label in labels)
+    if len(labels) == 2 and unique and not own.equals(index) and own.isin(index).all():
         raise ValueError(
             "X and y have the same index in another order, so that rows do not belong together; "
             "take y.loc[X.index]."
         )
     if has_times:
         return
-    times = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
     for label in labels:
-        runs = (label[recordings == k] for k in pd.unique(recordings))
-        if (isinstance(label, times) or pd.api.types.is_numeric_dtype(label)) and not all(
-            run.is_monotonic_increasing for run in runs
-        ):
+        runs = [label[recordings == k] for k in pd.unique(recordings)]
+        if not _is_ordered(label) or not all(run.is_unique for run in runs):
+            continue
+        if not all(run.is_monotonic_increasing for run in runs):
             raise ValueError(
                 "the index says that rows are not in order of time; take X.sort_index() and "
                 "y.sort_index(), or reset_index(drop=True) if the index means nothing."
             )
+
+
+def _is_ordered(index):
+    """Tell whether labels are numbers or times, such as those of recording and volume."""
+    if isinstance(index, pd.MultiIndex):
+        return all(map(_is_ordered, index.levels))
+    times = pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex
+    return isinstance(index, times) or pd.api.types.is_numeric_dtype(index)
 
 
 def _check_borders(y, recordings):
