@@ -893,8 +893,8 @@ def test_a_table_whose_last_row_may_not_be_the_last_volume_is_not_counted_from_t
 
 def test_volumes_follow_a_single_marker_to_the_end_of_the_eeg(make_raw):
     raw = make_raw(duration=60.0)
-    raw.set_annotations(mne.Annotations(5.0, 0.0, "scan start"))
-    with pytest.warns(UserWarning, match="single marker 'scan start' for 27 volumes"):
+    raw.set_annotations(mne.Annotations([5.0, 30.0], 0.0, ["scan start", "eyes closed"]))
+    with pytest.warns(UserWarning, match="single marker 'scan start' for 27 .* 2 s.$"):
         X = align(raw, trigger="scan start", t_r=2.0, tmin=-4.0, verbose="error")
     np.testing.assert_allclose(X.times, 5.0 + 2.0 * np.arange(27))
 
@@ -908,7 +908,7 @@ def test_other_markers_as_many_as_volumes_are_told_beside_a_single_one(make_raw)
 
 def test_a_bad_stretch_across_a_seam_is_bad_on_both_sides(make_raw):
     raw = mne.concatenate_raws([make_raw(duration=60.0), make_raw(duration=60.0)], verbose="error")
-    raw.annotations.append([55.0, 70.0], [20.0, 0.0], ["BAD_motion", "mri"])
+    raw.annotations.append([55.0, 59.0, 70.0], [20.0, 2.0, 2.0], ["BAD_motion", "mri", "mri"])
     first, second = split_at_seams(raw)
     for part, onset, duration in ((first, 55.0, 5.0), (second, 0.0, 15.0)):
         bad = part.annotations.description == "BAD_motion"

@@ -603,8 +603,12 @@ def test_runs_with_other_regions_are_refused(tmp_path):
     first, second = (pd.DataFrame(bold, columns=["V1", name]) for name in ("PCC", "Precuneus"))
     write_vu(tmp_path, ["1", "2"], scan1=first, scan2=second)
     study = load_vu(tmp_path).extract_regions(verbose=False)
-    with pytest.raises(ValueError, match=r"other regions than the first run \(V1, Precuneus"):
+    with pytest.raises(ValueError, match="other regions than the first run: PCC, Precuneus are"):
         study.align(tmin=-2.0, verbose=False)
+    turned = first[["PCC", "V1"]]  # the same regions
+    turned.to_csv(tmp_path / "fMRI_difumo/sub01-scan2.csv", index=False)
+    _, y = load_vu(tmp_path).extract_regions(verbose=False).align(tmin=-2.0, verbose=False)
+    pd.testing.assert_frame_equal(y.loc[0], y.loc[1])
 
 
 def test_bold_of_each_run_is_indexed_by_the_volumes_of_its_eeg(tmp_path):

@@ -609,6 +609,12 @@ def test_nuisance_of_more_volumes_than_have_markers_is_refused(make_raw):
         X, _ = align(raw, bold, nuisance=pd.DataFrame({"m": np.arange(60.0) ** 2}), **window)
         at = np.interp(X.times, X.nuisance[0].index, X.nuisance[0]["m"])
         np.testing.assert_allclose(at, X.volumes**2.0)
+    # Where the EEG stopped early, or the last volume was left out, tables of all volumes are taken.
+    raw.set_annotations(raw.annotations[:50])
+    bold, window["missing"] = y.drop([20, 59]), "end"
+    X, _ = align(raw, bold, nuisance=pd.DataFrame({"m": np.arange(60.0) ** 2}), **window)
+    at = np.interp(X.times, X.nuisance[0].index, X.nuisance[0]["m"])
+    np.testing.assert_allclose(at, X.volumes**2.0)
 
 
 def test_heart_beat_that_was_not_recorded_during_the_scan_is_refused(physio, make_raw):

@@ -232,6 +232,8 @@ def test_a_header_that_counts_columns_is_no_row(tmp_path, start):
     table = pd.DataFrame(values, columns=range(start, start + 3))
     table.to_csv(tmp_path / "bold.csv", index=False)
     np.testing.assert_allclose(load_table(tmp_path / "bold.csv"), values)
+    table.to_csv(tmp_path / "bold.csv")
+    np.testing.assert_allclose(load_table(tmp_path / "bold.csv").iloc[:, 1:], values)
     # Whole numbers may be data.
     (tmp_path / "events.csv").write_text("0,1\n30,2\n60,1\n")
     assert load_table(tmp_path / "events.csv").shape == (3, 2)

@@ -1,5 +1,6 @@
 """Keys of stored results: hashes of everything that a result depends on."""
 
+import dis
 import inspect
 import io
 import pickle
@@ -16,6 +17,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._version import __version__
+
+# Instructions that read a global variable.
+_READS_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 def digest(*parts: object) -> str:
@@ -171,22 +175,22 @@ def _named_by(found):
     parts = vars(found).values() if isinstance(found, type) else [found]
     functions = [getattr(part, "__func__", getattr(part, "fget", part)) for part in parts]
     functions = [inspect.unwrap(f) for f in functions if isinstance(f, FunctionType)]
-    codes, names = [f.__code__ for f in functions if isinstance(f, FunctionType)], set()
+    functions = [f for f in functions if isinstance(f, FunctionType)]
+    codes, names, read = [f.__code__ for f in functions], set(), set()
     while codes:
         code = codes.pop()
         names.update(code.co_names)
+        read |= {i.argval for i in dis.get_instructions(code) if i.opname in _READS_GLOBAL}
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
     space = vars(sys.modules.get(found.__module__, sys))
-    named = {name: space[name] for name in sorted(names & set(space))}
+    named = {name: space[name] for name in sorted(read & set(space))}
     for module in [v for v in named.values() if isinstance(v, ModuleType)]:
         if not _is_installed(module.__name__):
             named |= {name: vars(module)[name] for name in sorted(names & set(vars(module)))}
-    called = [value for value in named.values() if isinstance(value, type | FunctionType)]
     for part in functions:
-        named |= {
-            f"{part.__name__}()": part.__defaults__,
-            f"{part.__name__}(*)": part.__kwdefaults__,
-        }
+        defaults = [*(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values()]
+        named |= {f"{part.__qualname__} {k}": value for k, value in enumerate(defaults)}
+    called = [value for value in named.values() if isinstance(value, type | FunctionType)]
     return called, [(n, v) for n, v in named.items() if _is_constant(v)]
 
 

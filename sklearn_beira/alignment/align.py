@@ -236,6 +236,7 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
     )
     if numbers is not None:
         times = times[numbers]
+    is_counted = trigger is not None and missing is None
     by_t_r = trigger is None and given is None and rows.step != t_r
     if numbers is not None or by_t_r:
         doubts += [f"{said.format(name=f'the BOLD of recording {k}')}." for said in rows.doubts]
@@ -255,7 +256,7 @@ def _time_volumes(raw, rows, given, missing, *, trigger, t_r, k):
         times=times,
         numbers=numbers,
         t_r=usual,
-        n_acquired=max(n_onsets, n_volumes or 0) if trigger or given is not None else None,
+        n_acquired=n_onsets if given is not None or (n_onsets > 1 and is_counted) else None,
         n_onsets=n_onsets,
         doubts=doubts,
         markers=[] if trigger else list(unused_markers(raw, times, given is None, k)),

@@ -79,6 +79,7 @@ def find_onsets(
         n_volumes = int((raw.n_times / raw.info["sfreq"] - times[0]) / t_r)
     n_volumes = n_volumes or n_onsets
     if is_start and n_volumes > 1:
+        markers.n_volumes = n_volumes
         others = another(markers)
         doubts.append(
             f"recording {k} has a single marker {trigger!r} for {n_volumes} volumes; it is taken "

@@ -81,8 +81,9 @@ def split_at_seams(raw: mne.io.BaseRaw) -> list[mne.io.BaseRaw]:
         part = raw.copy().crop(start, None if stop == last else stop, include_tmax=stop == last)
         first, clock = [one for one in stretches if one[0] <= start + half][-1]
         at = onsets - (start + clock - first)
-        # A stretch may begin before a part, such as a bad one that a seam divides.
-        here = (at < stop - start) & ((at > -half) | (at + notes.duration > half))
+        is_bad = np.array([name.lower().startswith("bad") for name in notes.description], bool)
+        # A seam may divide a bad stretch; markers of volumes that last stay where they begin.
+        here = (at < stop - start) & ((at > -half) | (is_bad & (at + notes.duration > half)))
         here &= [not SEAM.match(name) for name in notes.description]
         begins = np.where(at > -half, at, 0.0)[here]
         ends = np.minimum(at + notes.duration, stop - start)[here]

@@ -368,6 +368,7 @@ def _cells(line, sep):
 def _counts_columns(rows):
     """Tell whether the first row counts the columns, which hold numbers that are not whole."""
     first, *others = rows
+    first = first[not first[0] :]  # pandas names no index
     counts = [[str(k + start) for k in range(len(first))] for start in (0, 1)]
     return (
         len(first) > 1

@@ -297,7 +297,9 @@ def _load(args):
         confounds=None if confounds == ("none",) else confounds,
         missing=int(args.missing) if (args.missing or "").isdigit() else args.missing,
     )
-    _check_participants(study, args.participants, "--participants")
+    unknown = _unknown(study, args.participants or ())
+    if unknown:
+        warn_user(f"--participants {' '.join(unknown)}: they have no run of that description.")
     if not study.usable:
         _print_table(study.table)
         raise ValueError("no run can be used; see the column reason of the table.")
@@ -313,22 +315,22 @@ def _write_tables(name, table, out, level):
         write_table(rows, writable_folder(folder, "out") / f"{name}.tsv")
 
 
-def _check_participants(study, labels, option):
-    """Refuse participants that the study does not have."""
-    known = {plain(label, "subject"): label for label in study.table["subject"]}
-    unknown = [label for label in labels or () if plain(label, "subject") not in known]
-    if unknown:
-        raise ValueError(
-            f"{option} {' '.join(unknown)}: there is no such participant; the study has "
-            f"{', '.join(known.values())}."
-        )
+def _unknown(study, labels):
+    """List participants that the study does not have."""
+    known = {plain(label, "subject") for label in study.table["subject"]}
+    return [label for label in labels if plain(label, "subject") not in known]
 
 
 def _select(study, only):
     """Select the participants of this job."""
     if only is None:
         return study
-    _check_participants(study, only, "--only")
+    unknown = _unknown(study, only)
+    if unknown:
+        raise ValueError(
+            f"--only {' '.join(unknown)}: there is no such participant; the study has "
+            f"{', '.join(dict.fromkeys(study.table['subject']))}."
+        )
     selected = study.select(subject=only)
     if not selected.usable:
         raise ValueError(

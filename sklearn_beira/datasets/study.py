@@ -180,10 +180,8 @@ class Study:
             wanted = [wanted] if np.ndim(wanted) == 0 else list(wanted)
             own = table[column]
             if column in KEYS:  # with or without "sub-" etc. and zeros, as in names of files
-                own, wanted = (
-                    pd.Series([plain(label, column) for label in labels], dtype=object)
-                    for labels in (own.where(own.notna(), None), wanted)
-                )
+                loose = {plain(label, column) for label in wanted if label not in {*own}}
+                wanted += [label for label in own if plain(label, column) in loose]
             keep &= own.isin(wanted).to_numpy()
         return Study([run for run, kept in zip(self._runs, keep, strict=True) if kept])
 
@@ -495,12 +493,14 @@ def join_runs(parts: Sequence[tuple[EEGWindows, pd.DataFrame]]) -> tuple:
             f"runs are sampled at {', '.join(f'{r:g}' for r in sorted(rates))} Hz; give "
             f"eeg_filter=EEGFilter(..., sfreq=...), or select runs of one rate."
         )
-    for k, y in enumerate(ys):
-        if list(y) != list(ys[0]):
+    for X, y in parts:
+        other = set(y) ^ set(ys[0])
+        if other:
+            run = X.alignment.iloc[0]
             raise ValueError(
-                f"{Xs[k].alignment['subject'].iloc[0]} has a run with other regions than the first "
-                f"run ({some(map(str, y))} against {some(map(str, ys[0]))}); give tables with the "
-                f"same columns in the same order, or select runs."
+                f"a run of {run['subject']} (task {run['task']}, run {run['run']}) has other "
+                f"regions than the first run: {some(sorted(map(str, other)))} are in one of them "
+                f"only; give tables of the same regions, or select runs."
             )
     X = EEGWindows(
         [X._recordings[0] for X in Xs],

@@ -745,6 +745,7 @@ def paired_test(comparison, model, baseline, *, unit="auto", confidence_level=0.
     table = comparison.table
     if unit not in ("auto", "subject", "fold"):
         raise ValueError(f"unit must be 'auto', 'subject' or 'fold', got {unit!r}.")
+    table = table[(table["scope"] != "subject") | (table["n"] > _LEAST)]
     if unit == "auto":
         n_subjects = table.loc[table["scope"] == "subject", "label"].nunique()
         unit = "subject" if n_subjects >= 3 else "fold"
@@ -844,7 +845,7 @@ def _rows(name, study, y_pred, facts, tests, doubts, confidence_level):
     yield from per_subject
     few = [table["label"].iloc[0] for table in per_subject if table["n"].max() <= _LEAST]
     if few:  # their r is 1 or -1, or nearly so
-        warn_user(f"{some(few)} has too few volumes and is left out of the group.")
+        warn_user(f"people with at most {_LEAST} volumes are left out of the group: {some(few)}.")
         per_subject = [table for table in per_subject if table["label"].iloc[0] not in few]
         if len(per_subject) < 2:
             return

@@ -65,7 +65,7 @@ def check_pretrained(models, study):
             fitted = part.estimator if is_frozen else getattr(part, "pretrained", None)
             if hasattr(fitted, "predict"):
                 seen = seen_rows(fitted, study.y[study.tested])
-            elif is_frozen and not _ignores_target(fitted):
+            elif is_frozen and not all(map(_ignores_target, _steps(fitted))):
                 seen = None
             else:
                 continue
@@ -318,6 +318,10 @@ def reads_eeg(model):
     """
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     return all(getattr(s, "_reads", True) and not isinstance(s, DummyRegressor) for s in steps)
+
+
+def _steps(model):
+    return [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
 
 
 def _ignores_target(step):
