@@ -152,7 +152,7 @@ class Readers:
 
         from sklearn_beira import BEIRARegressor, Compact, EEGWindows, Training
         from sklearn_beira._utils import store as _store
-        from sklearn_beira.alignment import triggers
+        from sklearn_beira.alignment import onsets
         from sklearn_beira.baselines.ridge import BlockedRidgeCV
         from sklearn_beira.bold import atlas as _atlas, confounds as _confounds
         from sklearn_beira.cli import data as _job_data, main as command, options as command_line
@@ -164,7 +164,7 @@ class Readers:
 
         self.path = folder / "file"
         self.main, self.job_data, self.command = command_line, _job_data, command
-        self.alignment, self.atlas = triggers, _atlas
+        self.alignment, self.atlas = onsets, _atlas
         self.confounds, self.store, self.cwl, self.file = _confounds, _store, cwl, _file
         self.load_model, self.documented = load_model, ModelFileError
         rng = np.random.default_rng(0)
@@ -311,7 +311,7 @@ class Readers:
         suffix = choose.choice([".tsv", ".csv", ".txt"])
         sample = sample.replace(b" ", b",") if suffix == ".csv" else sample
         return self._table(
-            sample, suffix, choose, lambda p: self.confounds.read_confounds(p, None, True, 3)
+            sample, suffix, choose, lambda p: self.confounds.read_confounds(p, None, True, 3, True)
         )
 
     def motion_table(self, choose):

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from .._utils.files import reading, unreadable
+from .._utils.numbers import to_numbers
 from .._utils.warn import warn_user
 from ..alignment import loud_eeg
 from ..alignment.align import align, dropped_in_words
@@ -229,7 +230,8 @@ def read_bold(args, k=0) -> Bunch:
     for name in rows.left_out:
         if isinstance(clock_unit(name), float) and times is None:
             unit = clock_unit(name)
-            times = unit * whole[name]
+            values = to_numbers(whole[name], f"column {name!r} of {path}")
+            times = pd.Series(unit * values, name=name)
             code_of_times = f"{table}[{literal(name)}].to_numpy()" + f" * {unit}" * (unit != 1)
     if rows.numbers is not None:
         scrubbed = np.setdiff1d(np.arange(rows.numbers[-1] + 1), rows.numbers).tolist()
