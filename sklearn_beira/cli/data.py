@@ -230,7 +230,10 @@ def read_bold(args, k=0) -> Bunch:
     for name in rows.left_out:
         if isinstance(clock_unit(name), float) and times is None:
             unit = clock_unit(name)
-            values = to_numbers(whole[name], f"column {name!r} of {path}")
+            try:
+                values = to_numbers(whole[name], f"column {name!r}")
+            except TypeError as error:
+                raise ValueError(f"{path}: {error}") from None
             times = pd.Series(unit * values, name=name)
             code_of_times = f"{table}[{literal(name)}].to_numpy()" + f" * {unit}" * (unit != 1)
     if rows.numbers is not None:
