@@ -316,11 +316,14 @@ def reads_eeg(model):
     reads : bool
         True if it is not known.
     """
-    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
-    return all(getattr(s, "_reads", True) and not isinstance(s, DummyRegressor) for s in steps)
+    return all(
+        getattr(step, "_reads", True) and not isinstance(step, DummyRegressor)
+        for step in _steps(model)
+    )
 
 
 def _steps(model):
+    """List the steps of a pipeline; any other model is its own step."""
     return [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
 
 
