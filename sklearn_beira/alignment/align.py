@@ -22,7 +22,7 @@ from ..eeg.windows import EEGWindows, check_window, overlaps
 from .markers import trigger_times
 from .nuisance import place_nuisance, read_nuisance
 from .onsets import check_row_times, find_onsets, unused_markers, volumes_behind
-from .seams import annotation_onsets, find_seams
+from .seams import annotation_onsets, find_seams, is_bad
 
 __all__ = ["align"]
 
@@ -388,7 +388,7 @@ def _check_continuous(raw, k):
 
 def _bad_spans(raw):
     """Get start and end in s of stretches annotated as bad, shape (n_spans, 2)."""
-    bad = np.array([d.lower().startswith("bad") for d in raw.annotations.description], dtype=bool)
+    bad = np.array([is_bad(name) for name in raw.annotations.description], dtype=bool)
     onsets, durations = annotation_onsets(raw)[bad], raw.annotations.duration[bad]
     return np.stack([onsets, onsets + durations], axis=1)
 

@@ -7,7 +7,7 @@ import mne
 import numpy as np
 import pandas as pd
 
-from .seams import SEAM, annotation_onsets
+from .seams import SEAM, annotation_onsets, is_bad
 
 # Markers of the clock that EEG and scanner share, which come with and without a scan.
 _CLOCK = re.compile(r"sync", re.IGNORECASE)
@@ -121,7 +121,7 @@ def is_clock(marker: str | tuple[str, int]) -> bool:
 def is_candidate(marker: str | tuple[str, int]) -> bool:
     """Tell whether markers of that name may mark volumes."""
     name = _name(marker)
-    return not (is_clock(marker) or SEAM.match(name) or name.lower().startswith("bad"))
+    return not (is_clock(marker) or SEAM.match(name) or is_bad(name))
 
 
 def is_scan_start(marker: str | tuple[str, int]) -> bool:

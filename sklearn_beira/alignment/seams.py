@@ -73,6 +73,7 @@ def split_at_seams(raw: mne.io.BaseRaw) -> list[mne.io.BaseRaw]:
         beyond = written[written.onset >= last - half]
         onsets = np.r_[onsets, beyond.onset]
         notes.append(beyond.onset, beyond.duration, beyond.description)
+    bad = np.array([is_bad(name) for name in notes.description], dtype=bool)
     parts = []
     starts, stops = [0.0, *(s[1] for s in seams)], [*(s[0] for s in seams), last]
     for start, stop in zip(starts, stops, strict=True):
@@ -81,15 +82,19 @@ def split_at_seams(raw: mne.io.BaseRaw) -> list[mne.io.BaseRaw]:
         part = raw.copy().crop(start, None if stop == last else stop, include_tmax=stop == last)
         first, clock = [one for one in stretches if one[0] <= start + half][-1]
         at = onsets - (start + clock - first)
-        is_bad = np.array([name.lower().startswith("bad") for name in notes.description], bool)
         # A seam may divide a bad stretch; markers of volumes that last stay where they begin.
-        here = (at < stop - start) & ((at > -half) | (is_bad & (at + notes.duration > half)))
+        here = (at < stop - start) & ((at > -half) | (bad & (at + notes.duration > half)))
         here &= [not SEAM.match(name) for name in notes.description]
         begins = np.where(at > -half, at, 0.0)[here]
         ends = np.minimum(at + notes.duration, stop - start)[here]
         kept = begins, np.maximum(ends - begins, 0.0), notes.description[here]
         parts.append(part.set_annotations(mne.Annotations(*kept)))
     return parts
+
+
+def is_bad(name: str) -> bool:
+    """Tell whether an annotation of that name marks a bad stretch, as in MNE."""
+    return name.lower().startswith("bad")
 
 
 def annotation_onsets(raw: mne.io.BaseRaw) -> np.ndarray:
